@@ -1,0 +1,1 @@
+//! APL text to verified bytecode: parser, resolver, lowering, diagnostics, and the aplc tool.

@@ -1,0 +1,1 @@
+//! Runs one verified program against one operation, without I/O, clock or host.

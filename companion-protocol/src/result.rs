@@ -1,0 +1,84 @@
+//! What is answered.
+
+use serde::{Deserialize, Serialize};
+
+/// One result an effect, in the order of the request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EffectsResponse {
+    /// The store's epoch: changes on restore, flush, failover and clear. A proxy that sees another epoch than the one
+    /// it cached labels under forgets them.
+    pub epoch: String,
+    /// The results.
+    pub results: Vec<EffectResult>,
+}
+
+/// The result of one effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum EffectResult {
+    /// Performed, nothing to say (`audit.append`).
+    Done,
+    /// The labels after a `session.load` or `session.append`.
+    Labels(Labels),
+    /// A minted token.
+    Granted(Grant),
+    /// Refused on purpose: a denial with a stable code. The reason never holds an identity provider's own text.
+    Denied {
+        /// As `delegation.scope_too_broad`.
+        code: String,
+        /// For the person who reads the denial.
+        reason: String,
+    },
+    /// Could not be performed: unreachable, timed out, store failed.
+    Failed {
+        /// As `delegation.idp_unreachable`.
+        code: String,
+        /// For the operator; holds no secret.
+        reason: String,
+    },
+    /// Not performed, because one before it failed.
+    Skipped,
+}
+
+/// Labels of a session and of its subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Labels of this session, sorted.
+    #[serde(default)]
+    pub session: Vec<String>,
+    /// Labels of every session of the subject, sorted.
+    #[serde(default)]
+    pub subject: Vec<String>,
+    /// Milliseconds since the Unix epoch at which the first of them ends; absent: none ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<u64>,
+}
+
+/// A minted token and what it is good for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The token.
+    pub token: String,
+    /// The request header that carries it to the backend, lower-case.
+    pub outbound_header: String,
+    /// What stands before the token in that header, `"Bearer "` unless configured.
+    pub outbound_prefix: String,
+    /// The audience granted.
+    pub audience: String,
+    /// The scopes that the identity provider says it granted.
+    #[serde(default)]
+    pub permissions: Vec<String>,
+    /// When the token ends, in seconds since the Unix epoch.
+    pub expires_at: u64,
+}
+
+// The token must not reach a log through `{:?}`.
+impl std::fmt::Debug for Grant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Grant")
+            .field("audience", &self.audience)
+            .field("permissions", &self.permissions)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,1 @@
+//! Token and state service beside the filter.

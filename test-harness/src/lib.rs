@@ -1,0 +1,1 @@
+//! Hosts, identity provider, backends and scenarios for the tests.
