@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 mod effect;
 mod result;
 mod session;

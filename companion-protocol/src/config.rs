@@ -1,0 +1,127 @@
+//! `companion.json`: what `aplc build` writes for the companion. Secrets stand in it only by reference.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this document that this crate reads and writes.
+pub const CONFIG_VERSION: u32 = 1;
+
+/// What one policy needs of the companion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompanionConfig {
+    /// [`CONFIG_VERSION`].
+    pub version: u32,
+    /// Digest of the program that this document belongs to, lower-case hex.
+    pub policy_digest: String,
+    /// Issuers whose keys the companion fetches and serves.
+    #[serde(default)]
+    pub issuers: Vec<IssuerConfig>,
+    /// Delegators by name.
+    #[serde(default)]
+    pub delegators: BTreeMap<String, DelegatorConfig>,
+    /// Where labels live. The operator's `--store` wins over it.
+    #[serde(default)]
+    pub session_store: StoreConfig,
+}
+
+/// An issuer's key set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// The exact `iss`.
+    pub issuer: String,
+    /// Where its JWKS is.
+    pub jwks_url: String,
+    /// Plain `http:` is allowed (development only).
+    #[serde(default)]
+    pub allow_http: bool,
+    /// Seconds between refreshes; default 600.
+    #[serde(default = "default_refresh_s")]
+    pub refresh_s: u64,
+}
+
+const fn default_refresh_s() -> u64 {
+    600
+}
+
+/// A way to mint tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum DelegatorConfig {
+    /// RFC 8693 token exchange and client credentials.
+    Oauth(OauthDelegator),
+}
+
+/// An OAuth delegator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OauthDelegator {
+    /// The token endpoint.
+    pub token_endpoint: String,
+    /// Plain `http:` is allowed (development only).
+    #[serde(default)]
+    pub allow_http: bool,
+    /// The proxy's client at the identity provider.
+    pub client_id: String,
+    /// Where its secret is.
+    pub client_secret: SecretRef,
+    /// Time for one exchange in milliseconds; default 5000.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+    /// The header that carries the minted token, lower-case; default `authorization`.
+    #[serde(default = "default_outbound_header")]
+    pub outbound_header: String,
+    /// What stands before the token; default `"Bearer "`.
+    #[serde(default = "default_outbound_prefix")]
+    pub outbound_prefix: String,
+    /// `subject_token_type`; default `urn:ietf:params:oauth:token-type:access_token`.
+    #[serde(default = "default_subject_token_type")]
+    pub subject_token_type: String,
+    /// Scopes that the identity provider may add to those asked for without it counting as an over-grant.
+    #[serde(default)]
+    pub allowed_extra_scopes: Vec<String>,
+    /// Check type, audience, subject and scope of what comes back; default true.
+    #[serde(default = "default_true")]
+    pub strict_response_validation: bool,
+}
+
+const fn default_timeout_ms() -> u64 {
+    5000
+}
+fn default_outbound_header() -> String {
+    "authorization".to_owned()
+}
+fn default_outbound_prefix() -> String {
+    "Bearer ".to_owned()
+}
+fn default_subject_token_type() -> String {
+    "urn:ietf:params:oauth:token-type:access_token".to_owned()
+}
+const fn default_true() -> bool {
+    true
+}
+
+/// A secret by reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SecretRef {
+    /// The name of an environment variable. `secrets.env` beside `companion.json` is read first, when it is there.
+    Env(String),
+    /// A file whose whole text, trimmed, is the secret.
+    File(String),
+}
+
+/// Where labels live.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StoreConfig {
+    /// On local disk, in the companion's data directory.
+    #[default]
+    Embedded,
+    /// Valkey or Redis, as the policy asked for.
+    Valkey {
+        /// `host:port` or a `redis://` or `rediss://` URL.
+        endpoint: String,
+    },
+}
