@@ -14,7 +14,12 @@
 )]
 
 mod facts;
+mod json;
 mod outcome;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
+pub use json::{
+    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold,
+    quote, same_folded,
+};
 pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Outcome, Verdict};
