@@ -16,11 +16,15 @@
 mod facts;
 mod json;
 mod outcome;
+mod pipeline;
 mod prepared;
+mod scan;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
 pub use json::{
     Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold, quote, same_folded,
 };
 pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
+pub use scan::{Finding, REDACTED, scan};
