@@ -51,7 +51,10 @@ pub enum DecodeError {
         found: u8,
     },
     /// Longer than [`limits::MAX_FILE_BYTES`].
-    #[error("{bytes} bytes are more than a program may have ({})", limits::MAX_FILE_BYTES)]
+    #[error(
+        "{bytes} bytes are more than a program may have ({})",
+        limits::MAX_FILE_BYTES
+    )]
     TooLarge {
         /// How many there are.
         bytes: usize,
@@ -296,5 +299,9 @@ fn section<T: Wire>(out: &mut Writer, id: u8, content: &T) {
 fn table<T: Wire>(body: &mut Reader<'_>, id: u8) -> Result<Vec<T>, DecodeError> {
     let at = body.at();
     let entries = T::get_list(body)?;
-    if entries.is_empty() { Err(DecodeError::EmptySection { id, at }) } else { Ok(entries) }
+    if entries.is_empty() {
+        Err(DecodeError::EmptySection { id, at })
+    } else {
+        Ok(entries)
+    }
 }

@@ -5,7 +5,10 @@ use alloc::{string::String, vec::Vec};
 use super::{Reader, Wire, Writer};
 use crate::{
     DecodeError,
-    model::{AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId},
+    model::{
+        AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId,
+        StrId,
+    },
 };
 
 impl Wire for u8 {
@@ -80,7 +83,8 @@ impl Wire for f64 {
 
     fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = input.at();
-        let bytes = <[u8; 8]>::try_from(input.take(8)?).map_err(|_| DecodeError::Truncated { at })?;
+        let bytes =
+            <[u8; 8]>::try_from(input.take(8)?).map_err(|_| DecodeError::Truncated { at })?;
         Ok(Self::from_bits(u64::from_le_bytes(bytes)))
     }
 }
@@ -95,7 +99,11 @@ impl Wire for bool {
         match input.byte()? {
             0 => Ok(false),
             1 => Ok(true),
-            tag => Err(DecodeError::Tag { what: "boolean", tag, at }),
+            tag => Err(DecodeError::Tag {
+                what: "boolean",
+                tag,
+                at,
+            }),
         }
     }
 }
@@ -110,7 +118,9 @@ impl Wire for String {
         let count = input.count()?;
         let at = input.at();
         let bytes = input.take(count)?;
-        core::str::from_utf8(bytes).map(Self::from).map_err(|_| DecodeError::Utf8 { at })
+        core::str::from_utf8(bytes)
+            .map(Self::from)
+            .map_err(|_| DecodeError::Utf8 { at })
     }
 }
 
