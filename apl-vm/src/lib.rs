@@ -14,9 +14,11 @@
 )]
 
 mod attribute;
+mod expr;
 mod facts;
 mod fuel;
 mod json;
+mod machine;
 mod outcome;
 mod predicate;
 mod prepared;
@@ -24,11 +26,10 @@ mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
 pub use json::{
-    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold,
-    quote, same_folded,
+    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold, quote,
+    same_folded,
 };
-pub use outcome::{
-    Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict,
-};
+pub use machine::{Env, Machine};
+pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
 pub use prepared::{PrepareError, Prepared, find_route};
 pub use value::Truth;
