@@ -23,6 +23,7 @@ pub mod config;
 pub mod delegation;
 pub mod effects;
 mod group_commit;
+mod json_object;
 pub mod jwks;
 pub mod metrics;
 pub mod outbound;

@@ -31,6 +31,7 @@ pub use error::ApiError;
 pub use token::AccessToken;
 
 use crate::effects::Effects;
+use crate::json_object;
 use crate::jwks::{JwksError, KeySets};
 use crate::metrics;
 
@@ -89,7 +90,7 @@ async fn effects(
     let bytes = body::json(request).await?;
     // The parser's own message would quote what was sent, tokens included.
     let asked: EffectsRequest =
-        serde_json::from_slice(&bytes).map_err(|error| ApiError::NotAnEffectsRequest {
+        json_object::parse(&bytes).map_err(|error| ApiError::NotAnEffectsRequest {
             line: error.line(),
             column: error.column(),
         })?;

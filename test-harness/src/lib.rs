@@ -1,1 +1,3 @@
 //! Hosts, identity provider, backends and scenarios for the tests.
+
+pub mod idp;

@@ -6,6 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::json_object;
+
 /// The claims that decide.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Claims {
@@ -53,7 +55,7 @@ impl Claims {
         }
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
         let _header: Map<String, Value> = serde_json::from_slice(&decode(header)?).ok()?;
-        serde_json::from_slice(&decode(payload)?).ok()
+        json_object::parse(&decode(payload)?).ok()
     }
 
     /// Whether the token is for this audience.

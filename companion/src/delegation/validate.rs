@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::DelegationError;
 use super::jwt::Claims;
+use crate::json_object;
 
 /// A larger token does not fit in a request's headers.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -59,7 +60,7 @@ pub(super) fn minted(
 ) -> Result<Minted, DelegationError> {
     use DelegationError::BadResponse;
     let response: TokenResponse =
-        serde_json::from_slice(body).map_err(|_| BadResponse("its JSON has another shape"))?;
+        json_object::parse(body).map_err(|_| BadResponse("its JSON has another shape"))?;
     if !is_sendable(&response.access_token) {
         return Err(BadResponse("the token cannot stand in a header"));
     }
@@ -98,7 +99,7 @@ pub(super) fn oauth_error(body: &[u8]) -> &'static str {
         "server_error",
         "temporarily_unavailable",
     ];
-    serde_json::from_slice::<ErrorResponse>(body)
+    json_object::parse::<ErrorResponse>(body)
         .ok()
         .and_then(|response| {
             REGISTERED

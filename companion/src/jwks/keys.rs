@@ -4,6 +4,8 @@ use axum::body::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::json_object;
+
 /// The most keys that are looked at; a rotation has two or three.
 const MAX_KEYS: usize = 64;
 
@@ -42,7 +44,7 @@ struct Set {
 
 /// Keeps the public members of RSA, EC and OKP keys.
 pub(super) fn public_only(body: &[u8]) -> Result<Cleaned, KeysError> {
-    let set: Set = serde_json::from_slice(body)?;
+    let set: Set = json_object::parse(body)?;
     if set.keys.len() > MAX_KEYS {
         return Err(KeysError::TooMany);
     }
