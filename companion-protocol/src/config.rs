@@ -108,7 +108,7 @@ const fn default_true() -> bool {
 pub enum SecretRef {
     /// The name of an environment variable. `secrets.env` beside `companion.json` is read first, when it is there.
     Env(String),
-    /// A file whose whole text, trimmed, is the secret.
+    /// A file whose whole text, trimmed, is the secret. A relative path starts at the directory of `companion.json`.
     File(String),
 }
 

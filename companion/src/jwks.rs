@@ -43,7 +43,8 @@ pub struct KeySets {
 struct KeySet {
     config: IssuerConfig,
     held: RwLock<Option<Served>>,
-    /// When the last fetch began. Its lock is held during a fetch: who comes meanwhile waits for the same answer.
+    /// When the last fetch ended (began, if it was given up). The lock is held during a fetch: who comes meanwhile waits
+    /// for the same answer, good or bad, and makes no fetch of its own.
     last_attempt: Mutex<Option<Instant>>,
 }
 
@@ -139,7 +140,9 @@ impl KeySets {
             }
         }
         *last_attempt = Some(Instant::now());
-        match self.fetch(&set.config).await {
+        let fetched = self.fetch(&set.config).await;
+        *last_attempt = Some(Instant::now());
+        match fetched {
             Ok(body) => {
                 self.metrics.jwks_fetch("fetched");
                 set.hold(body);
