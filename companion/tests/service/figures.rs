@@ -15,6 +15,9 @@ use serde_json::json;
 use crate::client::{DIGEST, call, request};
 use crate::durability::Process;
 
+/// Makes the effect of the n-th request.
+type Make = fn(usize) -> Effect;
+
 const CALLERS: usize = 64;
 const SECONDS: u64 = 5;
 
@@ -26,7 +29,7 @@ fn key(n: usize) -> SessionKey {
 }
 
 /// Requests a second and the 50th and 99th percentile.
-async fn measure(address: SocketAddr, effect: fn(usize) -> Effect) -> (f64, Duration, Duration) {
+async fn measure(address: SocketAddr, effect: Make) -> (f64, Duration, Duration) {
     let end = Instant::now() + Duration::from_secs(SECONDS);
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
@@ -71,7 +74,7 @@ async fn figures() {
         .expect("a directory");
     let config = json!({"version": 1, "policy_digest": DIGEST});
     let process = Process::start(directory.path(), &config, &[]);
-    let kinds: [(&str, fn(usize) -> Effect); 3] = [
+    let kinds: [(&str, Make); 3] = [
         ("session.append, new session each", |n| {
             Effect::SessionAppend {
                 session: key(n),
