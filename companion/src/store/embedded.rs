@@ -3,6 +3,8 @@
 //! Writers queue up behind one thread that commits everything that waits in one durable transaction
 //! ([`crate::group_commit`]). Readers take a snapshot of the last commit and block nobody.
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +13,7 @@ use companion_protocol::{Labels, SessionKey};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::bucket::{self, Definition, Entry, NEVER};
+use super::keys::BucketKeys;
 use super::{Append, MAX_LABEL_BYTES, SessionStore, StoreError, StoreFuture};
 use crate::clock::now_ms;
 use crate::group_commit::{Commit, GroupCommitter};
@@ -71,9 +74,13 @@ impl EmbeddedStore {
     /// Opens the store in `directory`, creating it if it is not there. The directory must exist.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
+        let file = create(directory, &path).map_err(|source| OpenError::Database {
+            path: path.clone(),
+            source: Box::new(redb::Error::Io(source)),
+        })?;
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
-            .create(&path)
+            .create_file(file)
             .map_err(|error| match error {
                 redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.clone()),
                 error => OpenError::Database {
@@ -174,42 +181,6 @@ impl SessionStore for EmbeddedStore {
     fn healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
     }
-}
-
-/// The rows' first parts. The session's holds the subject too: whatever the proxy computes, two subjects cannot meet.
-struct BucketKeys {
-    session: [u8; 64],
-    subject: [u8; 32],
-}
-
-impl BucketKeys {
-    fn of(key: &SessionKey) -> Result<Self, StoreError> {
-        let subject = digest(&key.subject)?;
-        let mut session = [0; 64];
-        let (of_subject, of_session) = session.split_at_mut(32);
-        of_subject.copy_from_slice(&subject);
-        of_session.copy_from_slice(&digest(&key.session)?);
-        Ok(Self { session, subject })
-    }
-}
-
-fn digest(hex: &str) -> Result<[u8; 32], StoreError> {
-    let nibble = |b: u8| match b {
-        b'0'..=b'9' => Ok(b - b'0'),
-        b'a'..=b'f' => Ok(b - b'a' + 10),
-        _ => Err(StoreError::InvalidKey),
-    };
-    if hex.len() != 64 {
-        return Err(StoreError::InvalidKey);
-    }
-    let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        let &[high, low] = pair else {
-            return Err(StoreError::InvalidKey);
-        };
-        *byte = nibble(high)? << 4 | nibble(low)?;
-    }
-    Ok(out)
 }
 
 /// What two buckets hold.
@@ -336,6 +307,20 @@ impl Writer {
         transaction.commit().map_err(boxed)?;
         Ok(acks)
     }
+}
+
+/// Opens the file, for nobody else to read. A new name is synced too, or a crash of the machine could take it with the
+/// labels in it.
+fn create(directory: &Path, path: &Path) -> std::io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    File::open(directory)?.sync_all()?;
+    Ok(file)
 }
 
 enum InitialiseError {
