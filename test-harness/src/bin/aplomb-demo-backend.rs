@@ -1,16 +1,26 @@
-//! One demo backend: `aplomb-demo-backend --role hr|repos|email --listen ADDR [--replies sse|json]`.
+//! One demo backend, until it is ended.
+
+use std::net::SocketAddr;
 
 use aplomb_test_harness::backend::{self, Replies, Role};
-use aplomb_test_harness::flags::Flags;
+use clap::Parser;
+
+/// One of the demo's MCP servers.
+#[derive(Parser)]
+struct Cli {
+    /// hr, repos or email
+    #[arg(long)]
+    role: Role,
+    /// Address and port; port 0 picks a free one.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// sse (the SDK's default) or json
+    #[arg(long, default_value = "sse")]
+    replies: Replies,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut flags = Flags::parse(std::env::args().skip(1))?;
-    let role: Role = flags.required("role")?.parse()?;
-    let listen = flags.required("listen")?.parse()?;
-    let replies = flags
-        .value("replies")?
-        .map_or(Ok(Replies::Sse), |given| given.parse())?;
-    flags.done()?;
-    backend::serve(role, replies, listen).await
+    let cli = Cli::parse();
+    backend::serve(cli.role, cli.replies, cli.listen).await
 }
