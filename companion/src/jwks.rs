@@ -130,11 +130,7 @@ impl KeySets {
     async fn refresh(&self, set: &KeySet, asked: Instant, holds_keys: bool) -> bool {
         let mut last_attempt = set.last_attempt.lock().await;
         if let Some(last) = *last_attempt {
-            let floor = if holds_keys {
-                FLOOR
-            } else {
-                FLOOR_WITHOUT_KEYS
-            };
+            let floor = if holds_keys { FLOOR } else { FLOOR_WITHOUT_KEYS };
             if last >= asked || last.elapsed() < floor {
                 return false;
             }
@@ -184,19 +180,12 @@ impl KeySets {
 
 impl KeySet {
     fn usable(&self) -> Option<Served> {
-        let held = self
-            .held
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        held.clone()
-            .filter(|served| served.fetched.elapsed() < MAX_AGE)
+        let held = self.held.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        held.clone().filter(|served| served.fetched.elapsed() < MAX_AGE)
     }
 
     fn hold(&self, body: Bytes) {
-        let mut held = self
-            .held
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut held = self.held.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         *held = Some(Served {
             body,
             fetched: Instant::now(),

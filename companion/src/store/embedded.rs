@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use companion_protocol::{Labels, SessionKey};
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::bucket::{self, Definition, Entry, NEVER};
@@ -78,9 +79,13 @@ impl EmbeddedStore {
             path: path.clone(),
             source: Box::new(redb::Error::Io(source)),
         })?;
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create_file(file)
+        // The backend's lock is what keeps a second process out.
+        let database = FileBackend::new(file)
+            .and_then(|backend| {
+                Database::builder()
+                    .set_cache_size(CACHE_BYTES)
+                    .create_with_backend(backend)
+            })
             .map_err(|error| match error {
                 redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.clone()),
                 error => OpenError::Database {
@@ -96,10 +101,7 @@ impl EmbeddedStore {
             InitialiseError::Random(source) => OpenError::Random(source),
         })?;
         if format != FORMAT {
-            return Err(OpenError::Format {
-                path,
-                found: format,
-            });
+            return Err(OpenError::Format { path, found: format });
         }
         let (database, healthy) = (Arc::new(database), Arc::new(AtomicBool::new(true)));
         let writer = Writer {
@@ -163,9 +165,9 @@ impl SessionStore for EmbeddedStore {
                 keys,
                 labels: append.labels,
                 subject_labels: append.subject_labels,
-                subject_ends: append.ttl_s.map_or(NEVER, |ttl_s| {
-                    now_ms().saturating_add(ttl_s.saturating_mul(1000))
-                }),
+                subject_ends: append
+                    .ttl_s
+                    .map_or(NEVER, |ttl_s| now_ms().saturating_add(ttl_s.saturating_mul(1000))),
             };
             let union = pending.union(held)?;
             if union.is_unchanged() {
@@ -274,10 +276,7 @@ impl Commit for Writer {
 impl Writer {
     /// One durable transaction. A refusal of one append (a full bucket) leaves the others alone; a fault of the
     /// database fails them all.
-    fn write(
-        &self,
-        items: &[Pending],
-    ) -> Result<Vec<Result<Labels, StoreError>>, Box<redb::Error>> {
+    fn write(&self, items: &[Pending]) -> Result<Vec<Result<Labels, StoreError>>, Box<redb::Error>> {
         let transaction = self.database.begin_write().map_err(boxed)?;
         let mut acks = Vec::with_capacity(items.len());
         {
@@ -297,10 +296,8 @@ impl Writer {
                     }
                 };
                 bucket::sweep(&mut subject, &item.keys.subject, now).map_err(boxed)?;
-                bucket::write(&mut session, &item.keys.session, &unions.session.changed)
-                    .map_err(boxed)?;
-                bucket::write(&mut subject, &item.keys.subject, &unions.subject.changed)
-                    .map_err(boxed)?;
+                bucket::write(&mut session, &item.keys.session, &unions.session.changed).map_err(boxed)?;
+                bucket::write(&mut subject, &item.keys.subject, &unions.subject.changed).map_err(boxed)?;
                 acks.push(Ok(unions.into_labels()));
             }
         }

@@ -108,10 +108,7 @@ async fn everything_acknowledged_is_there_after_a_kill() {
         let (epoch, held) = labels(process.address).await;
         epochs.push(epoch);
         for label in acknowledged.lock().expect("lock").iter() {
-            assert!(
-                held.contains(label),
-                "`{label}` was acknowledged and is lost"
-            );
+            assert!(held.contains(label), "`{label}` was acknowledged and is lost");
         }
         let callers: Vec<_> = (0..8_usize)
             .map(|caller| {
@@ -131,8 +128,7 @@ async fn everything_acknowledged_is_there_after_a_kill() {
                         let Some(answer) = send(request).await else {
                             return;
                         };
-                        let response: EffectsResponse =
-                            serde_json::from_slice(&answer.body).expect("whole");
+                        let response: EffectsResponse = serde_json::from_slice(&answer.body).expect("whole");
                         assert!(matches!(
                             response.results.as_slice(),
                             [EffectResult::Labels(_), EffectResult::Done]
@@ -155,10 +151,7 @@ async fn everything_acknowledged_is_there_after_a_kill() {
     assert!(!acknowledged.is_empty());
     let log = std::fs::read_to_string(directory.path().join("data/audit.jsonl")).expect("reads");
     for label in &acknowledged {
-        assert!(
-            held.contains(label),
-            "`{label}` was acknowledged and is lost"
-        );
+        assert!(held.contains(label), "`{label}` was acknowledged and is lost");
         let id = format!(r#""decision_id":"d{}""#, &label[1..]);
         assert_eq!(log.matches(&format!("{id},")).count(), 1, "record {label}");
     }

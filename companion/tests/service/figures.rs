@@ -45,12 +45,7 @@ async fn measure(address: SocketAddr, effect: Make) -> (f64, Duration, Duration)
                         .expect("a request");
                     let begun = Instant::now();
                     let response = client.request(request).await.expect("an answer");
-                    let body = response
-                        .into_body()
-                        .collect()
-                        .await
-                        .expect("a body")
-                        .to_bytes();
+                    let body = response.into_body().collect().await.expect("a body").to_bytes();
                     times.push(begun.elapsed());
                     assert!(!body.windows(6).any(|text| text == b"failed"), "{body:?}");
                 }
@@ -70,18 +65,16 @@ async fn measure(address: SocketAddr, effect: Make) -> (f64, Duration, Duration)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, and it wants the machine for itself"]
 async fn figures() {
-    let directory = tempfile::tempdir_in(std::env::var("FIGURES_DIR").unwrap_or(".".to_owned()))
-        .expect("a directory");
+    let directory =
+        tempfile::tempdir_in(std::env::var("FIGURES_DIR").unwrap_or(".".to_owned())).expect("a directory");
     let config = json!({"version": 1, "policy_digest": DIGEST});
     let process = Process::start(directory.path(), &config, &[]);
     let kinds: [(&str, Make); 3] = [
-        ("session.append, new session each", |n| {
-            Effect::SessionAppend {
-                session: key(n),
-                labels: vec!["secret".to_owned()],
-                subject_labels: Vec::new(),
-                ttl_s: None,
-            }
+        ("session.append, new session each", |n| Effect::SessionAppend {
+            session: key(n),
+            labels: vec!["secret".to_owned()],
+            subject_labels: Vec::new(),
+            ttl_s: None,
         }),
         ("session.load", |n| Effect::SessionLoad { session: key(n) }),
         ("audit.append", |n| {

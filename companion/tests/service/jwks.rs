@@ -83,8 +83,7 @@ async fn without_any_keys_it_answers_503_and_recovers_by_itself() {
 
 #[tokio::test]
 async fn a_key_set_over_the_size_limit_is_refused() {
-    let big =
-        json!({"keys": [{"kty": "RSA", "kid": "x".repeat(300 << 10), "n": "AQ", "e": "AQAB"}]});
+    let big = json!({"keys": [{"kty": "RSA", "kid": "x".repeat(300 << 10), "n": "AQ", "e": "AQAB"}]});
     let idp = FaultIdp::scripted(Script::Json(StatusCode::OK, big)).await;
     let companion = companion(&idp).await;
     assert_eq!(

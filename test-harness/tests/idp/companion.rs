@@ -81,10 +81,7 @@ async fn an_honest_provider_grants_and_its_faults_have_their_codes() {
         ),
         (r#"{"lie":"html"}"#, "delegation.bad_response"),
         (r#"{"lie":"huge"}"#, "delegation.bad_response"),
-        (
-            r#"{"lie":"none","delay_ms":5000}"#,
-            "delegation.idp_timeout",
-        ),
+        (r#"{"lie":"none","delay_ms":5000}"#, "delegation.idp_timeout"),
         (r#"{"delay_ms":0,"down":true}"#, "delegation.idp_rejected"),
     ] {
         idp.control(fault).await;
@@ -98,8 +95,6 @@ async fn an_honest_provider_grants_and_its_faults_have_their_codes() {
 async fn its_keys_are_served_by_the_companion() {
     let idp = Provider::start().await;
     let (companion, _directory) = companion(&idp).await;
-    let served = idp
-        .get(&format!("http://{companion}/v1/jwks?issuer=i"))
-        .await;
+    let served = idp.get(&format!("http://{companion}/v1/jwks?issuer=i")).await;
     assert_eq!(served, idp.get(&idp.jwks_url).await);
 }

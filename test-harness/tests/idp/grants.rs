@@ -29,10 +29,7 @@ async fn password_grant_issues_the_users_claims() {
             .expect("a list")
             .contains(&json!("praxis-gateway"))
     );
-    assert_eq!(
-        bob["exp"].as_u64(),
-        bob["iat"].as_u64().map(|iat| iat + 600)
-    );
+    assert_eq!(bob["exp"].as_u64(), bob["iat"].as_u64().map(|iat| iat + 600));
     let alice = claims(&idp.user_token("alice").await);
     assert_eq!(alice["gh_permissions"], json!(["repo:read:internal"]));
     assert_eq!(alice["manager"], Value::Null);
@@ -56,9 +53,7 @@ async fn tokens_verify_with_the_published_key() {
 #[tokio::test]
 async fn client_credentials_issue_the_agents_own_token() {
     let idp = Provider::start().await;
-    let (status, body) = idp
-        .token(AGENT, &[("grant_type", "client_credentials")])
-        .await;
+    let (status, body) = idp.token(AGENT, &[("grant_type", "client_credentials")]).await;
     assert_eq!(status, StatusCode::OK);
     let claims = claims(&access_token(&body));
     assert_eq!(claims["aud"], json!(["praxis-gateway", "account"]));
@@ -71,13 +66,7 @@ async fn client_credentials_issue_the_agents_own_token() {
 #[tokio::test]
 async fn refuses_wrong_secrets_passwords_and_grants() {
     let idp = Provider::start().await;
-    let password = |p| {
-        [
-            ("grant_type", "password"),
-            ("username", "bob"),
-            ("password", p),
-        ]
-    };
+    let password = |p| [("grant_type", "password"), ("username", "bob"), ("password", p)];
     let cases = [
         (
             idp.token(("hr-copilot", "wrong"), &password("bob")).await,
@@ -114,9 +103,7 @@ async fn refuses_wrong_secrets_passwords_and_grants() {
 async fn exchange_changes_audience_and_scope_and_keeps_the_subject() {
     let idp = Provider::start().await;
     let token = idp.user_token("bob").await;
-    let (status, body) = idp
-        .exchange(&token, "workday-api", "read_compensation")
-        .await;
+    let (status, body) = idp.exchange(&token, "workday-api", "read_compensation").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(
         body["issued_token_type"],
@@ -136,9 +123,7 @@ async fn exchange_changes_audience_and_scope_and_keeps_the_subject() {
 async fn github_permissions_come_from_the_provider_and_bound_the_grant() {
     let idp = Provider::start().await;
     let alice = idp.user_token("alice").await;
-    let (_, body) = idp
-        .exchange(&alice, "github-api", "repo:read:internal")
-        .await;
+    let (_, body) = idp.exchange(&alice, "github-api", "repo:read:internal").await;
     assert_eq!(body["scope"], "repo:read:internal");
     assert_eq!(
         claims(&access_token(&body))["permissions"],
@@ -148,9 +133,7 @@ async fn github_permissions_come_from_the_provider_and_bound_the_grant() {
     let (status, body) = idp.exchange(&bob, "github-api", "repo:read:internal").await;
     assert_eq!((status, &body["scope"]), (StatusCode::OK, &json!("")));
     idp.control(r#"{"grant_less":true}"#).await;
-    let (status, body) = idp
-        .exchange(&alice, "github-api", "repo:read:internal")
-        .await;
+    let (status, body) = idp.exchange(&alice, "github-api", "repo:read:internal").await;
     assert_eq!((status, &body["scope"]), (StatusCode::OK, &json!("")));
 }
 
@@ -166,24 +149,9 @@ async fn refuses_exchanges_of_foreign_tokens_audiences_and_scopes_and_logs_them(
             "read_compensation",
             "invalid_request",
         ),
-        (
-            "nonsense",
-            "workday-api",
-            "read_compensation",
-            "invalid_request",
-        ),
-        (
-            bob.as_str(),
-            "elsewhere",
-            "read_compensation",
-            "invalid_client",
-        ),
-        (
-            bob.as_str(),
-            "workday-api",
-            "repo:read:internal",
-            "invalid_scope",
-        ),
+        ("nonsense", "workday-api", "read_compensation", "invalid_request"),
+        (bob.as_str(), "elsewhere", "read_compensation", "invalid_client"),
+        (bob.as_str(), "workday-api", "repo:read:internal", "invalid_scope"),
     ] {
         let (status, body) = idp.exchange(token, audience, scope).await;
         assert_eq!(

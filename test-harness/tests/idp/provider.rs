@@ -39,11 +39,7 @@ impl Provider {
     }
 
     /// A token request with `client_secret_basic`.
-    pub(crate) async fn token(
-        &self,
-        client: (&str, &str),
-        form: &[(&str, &str)],
-    ) -> (StatusCode, Value) {
+    pub(crate) async fn token(&self, client: (&str, &str), form: &[(&str, &str)]) -> (StatusCode, Value) {
         let basic = STANDARD.encode(format!("{}:{}", client.0, client.1));
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
@@ -57,28 +53,16 @@ impl Provider {
     }
 
     pub(crate) async fn user_token(&self, user: &str) -> String {
-        let form = [
-            ("grant_type", "password"),
-            ("username", user),
-            ("password", user),
-        ];
+        let form = [("grant_type", "password"), ("username", user), ("password", user)];
         let (status, body) = self.token(AGENT, &form).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         access_token(&body)
     }
 
     /// The gateway exchanges a user's token.
-    pub(crate) async fn exchange(
-        &self,
-        subject: &str,
-        audience: &str,
-        scope: &str,
-    ) -> (StatusCode, Value) {
+    pub(crate) async fn exchange(&self, subject: &str, audience: &str, scope: &str) -> (StatusCode, Value) {
         let form = [
-            (
-                "grant_type",
-                "urn:ietf:params:oauth:grant-type:token-exchange",
-            ),
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token", subject),
             (
                 "subject_token_type",
@@ -104,8 +88,7 @@ impl Provider {
     }
 
     pub(crate) async fn log(&self) -> Value {
-        self.get(&format!("http://{}/control/log", self.address))
-            .await
+        self.get(&format!("http://{}/control/log", self.address)).await
     }
 }
 
@@ -123,11 +106,6 @@ pub(crate) async fn send(request: Request<Full<Bytes>>) -> (StatusCode, Value) {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request).await.expect("an answer");
     let status = response.status();
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .expect("a body")
-        .to_bytes();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
     (status, serde_json::from_slice(&body).unwrap_or_default())
 }
