@@ -111,13 +111,18 @@ impl KeySets {
         for set in self.issuers.values().cloned() {
             let sets = Arc::clone(&self);
             tasks.spawn(async move {
+                // An issuer that stays away is asked less and less often; a request still asks at once.
+                let mut patience = FLOOR_WITHOUT_KEYS;
                 loop {
                     let held = set.usable().is_some();
-                    let fresh = sets.refresh(&set, Instant::now(), held).await;
-                    let pause = match (fresh, held) {
-                        (true, _) => Duration::from_secs(set.config.refresh_s).max(FLOOR),
-                        (false, true) => FLOOR,
-                        (false, false) => FLOOR_WITHOUT_KEYS,
+                    let pause = if sets.refresh(&set, Instant::now(), held).await {
+                        patience = FLOOR_WITHOUT_KEYS;
+                        Duration::from_secs(set.config.refresh_s).max(FLOOR)
+                    } else if held {
+                        FLOOR
+                    } else {
+                        patience = (patience * 2).min(FLOOR);
+                        patience / 2
                     };
                     tokio::time::sleep(pause).await;
                 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use companion_protocol::JWKS_REFRESH;
 use serde_json::{Value, json};
 
 use crate::client::{DIGEST, Running, get};
@@ -64,7 +65,7 @@ async fn a_refresh_inside_the_floor_makes_no_fetch_and_the_last_good_keys_stay()
         "text/html",
         "<html>".to_owned(),
     ));
-    let answer = get(companion.address, &format!("{QUERY}&refresh=true")).await;
+    let answer = get(companion.address, &format!("{QUERY}{JWKS_REFRESH}")).await;
     assert_eq!(kids(&answer.json()), ["k1"]);
     assert_eq!(idp.asked().len(), 1);
 }
