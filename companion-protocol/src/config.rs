@@ -56,6 +56,7 @@ pub enum DelegatorConfig {
 
 /// An OAuth delegator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OauthDelegator {
     /// The token endpoint.
     pub token_endpoint: String,
