@@ -12,3 +12,5 @@ pub mod mcp;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod scenario;
+pub mod stack;
