@@ -7,6 +7,7 @@
 //! * [`scenario`]: steps as data, who calls what and what must come of it, and the runner that plays them.
 
 pub mod backend;
+pub mod demo;
 pub mod envoy;
 pub mod mcp;
 pub mod ports;
