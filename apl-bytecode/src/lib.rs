@@ -1,1 +1,32 @@
-//! The contract between compiler and proxy: program model, file format, verifier, listing.
+//! The contract between the compiler and the proxy.
+//!
+//! A *program* is one policy after compilation. It lives in three shapes:
+//!
+//! | shape | type | made by |
+//! |---|---|---|
+//! | model | [`Program`] | the compiler, field by field; or [`decode`] |
+//! | bytes | `Vec<u8>`, a `.aplb` file | [`encode`]; the same model gives the same bytes |
+//! | verified | [`VerifiedProgram`] | [`verify`] and [`load`] only |
+//!
+//! Only a [`VerifiedProgram`] can be run. Verification checks, once, everything that running then relies on: every
+//! index is in bounds, jumps go forward inside their block, the value stack never underflows and has a known greatest
+//! depth, expressions leave one value, steps leave none, nesting is bounded. A program that does not verify is not
+//! loaded.
+//!
+//! `docs/bytecode.md` specifies the file so precisely that somebody could write a second reader.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+extern crate alloc;
+
+pub mod model;
+
+pub use model::*;

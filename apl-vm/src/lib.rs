@@ -1,1 +1,20 @@
 //! Runs one verified program against one operation, without I/O, clock or host.
+//!
+//! The host (the enforcer, `aplc test`, a differential test) gives a [`Machine`] the facts of the exchange and the JSON
+//! documents of the operation. The machine runs a block until it ends, denies, or needs an answer from outside; then it
+//! returns [`Outcome::Await`] and is resumed with the answers. A suspended machine holds plain indices and no borrow.
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod facts;
+mod outcome;
+
+pub use facts::{Fact, FactMap, Facts, LabelState};
+pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Outcome, Verdict};

@@ -1,0 +1,23 @@
+//! The program as data.
+//!
+//! Everything refers to everything else by index ([`StrId`], [`AttrId`], ...), so that the model is one flat, cheaply
+//! verified thing. Tables are in the order in which the compiler first needed an entry, which makes output deterministic.
+
+mod attr;
+mod effect;
+mod ids;
+mod identity;
+mod instr;
+mod pipeline;
+mod program;
+mod route;
+
+pub use attr::{Attr, Seg};
+pub use effect::{Actor, Delegate, Effect, OnError, Scopes, Subject};
+pub use ids::{AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId};
+pub use identity::{Algorithm, ClaimMap, Identity, Issuer, TokenRole};
+pub use instr::{Arith, Call, CmpOp, Fold, Instr, Jump};
+pub use pipeline::{PathSeg, Pipeline, Side, Stage, TypeCheck};
+pub use program::{Block, BlockKind, Const, Debug, Denial, Position, Program, Regex, Settings, Span};
+pub use pipeline::{Detector, ScanMode, Scanner};
+pub use route::{Code, Enforcement, EntityKind, Fallback, Matcher, Phase, Response, Route, Unmatched};

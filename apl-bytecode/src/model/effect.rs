@@ -1,0 +1,113 @@
+//! Effects: what a phase asks of the world outside the program.
+
+use alloc::vec::Vec;
+
+use super::{Code, DenialId, StrId};
+
+/// One effect. The order in which a block names them is the order in which they happen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Adds a label.
+    Taint {
+        /// The label.
+        label: StrId,
+        /// Where it holds; at least one.
+        scopes: Scopes,
+        /// Life of a subject-scoped label in seconds; 0: the store's default.
+        ttl_s: u32,
+        /// The denial when it cannot be stored.
+        denial: DenialId,
+    },
+    /// Reads the session's and subject's labels; the compiler puts it before the first step that reads
+    /// `security.labels`.
+    LoadLabels {
+        /// The denial when they cannot be read.
+        denial: DenialId,
+    },
+    /// Mints a narrower credential.
+    Delegate(Delegate),
+    /// `run(audit-log)`: a record of kind `step`.
+    Audit {
+        /// The plugin's name.
+        plugin: StrId,
+        /// Waits for the acknowledgement.
+        durable: bool,
+        /// The step's position.
+        code: Code,
+    },
+}
+
+/// A delegation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Delegate {
+    /// The delegator's name.
+    pub delegator: StrId,
+    /// The logical target.
+    pub target: StrId,
+    /// The audience; the target unless policy says otherwise.
+    pub audience: StrId,
+    /// The scopes asked for, in written order.
+    pub permissions: Vec<StrId>,
+    /// Whose authority.
+    pub subject: Subject,
+    /// The actor, when named.
+    pub actor: Option<Actor>,
+    /// What a failure does.
+    pub on_error: OnError,
+    /// The denial when it fails without a code of its own.
+    pub denial: DenialId,
+}
+
+/// Whose authority a minted token carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the language's own")]
+pub enum Subject {
+    User,
+    Client,
+    CallerWorkload,
+    ThisWorkload,
+}
+
+/// Who acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the language's own")]
+pub enum Actor {
+    User,
+    Client,
+    CallerWorkload,
+}
+
+/// What a failed effect does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnError {
+    /// Denies.
+    Deny,
+    /// Goes on.
+    Continue,
+}
+
+/// Taint scopes, a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Scopes(pub u8);
+
+impl Scopes {
+    /// The session of the subject.
+    pub const SESSION: Self = Self(1);
+    /// The rest of this exchange.
+    pub const MESSAGE: Self = Self(2);
+    /// All sessions of the subject.
+    pub const SUBJECT: Self = Self(4);
+
+    /// Whether every scope of `other` is in this set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+

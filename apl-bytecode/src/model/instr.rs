@@ -1,0 +1,168 @@
+//! Instructions.
+//!
+//! A block of kind [`Expr`](super::BlockKind::Expr) is straight-line code over a value stack and leaves one value. A
+//! block of kind [`Steps`](super::BlockKind::Steps) is a list of steps: the stack is empty at every step boundary, jumps
+//! go forward to step boundaries only, so that each block ends after at most as many instructions as it has.
+//!
+//! Values are booleans, integers, floats, strings, lists, JSON nodes and null, and two more that every operator
+//! understands: *unknown* (a list run with arguments not given) and *error* (a CEL error, or an order comparison that
+//! cannot be made). `And`, `Or` and `Not` are total over {true, false, unknown, error}: false absorbs in `And` and true
+//! in `Or`, whatever the other side; otherwise error wins over unknown.
+
+use super::{AttrId, BlockId, ConstId, DenialId, EffectId, PipelineId, RegexId, ScannerId, StrId};
+
+/// One instruction. The comment says what it takes from the stack and what it leaves there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Instr {
+    // --- APL predicate leaves: [] -> [bool|unknown|error]
+    /// The attribute is present and is boolean `true`.
+    Truth(AttrId),
+    /// The attribute is present, whatever its shape.
+    Exists(AttrId),
+    /// Compares an attribute with a constant, by the rules of APL (`design/language.md` rows 2 and 3): `!=` on a missing
+    /// attribute is true; an order comparison on a present value that is not an exactly comparable number is an error.
+    Compare(CmpOp, AttrId, ConstId),
+    /// The attribute is a set with this string as a member.
+    Contains(AttrId, ConstId),
+    /// The first attribute, a string, is a member of the second, a set.
+    In(AttrId, AttrId),
+
+    // --- logic
+    /// [a, b] -> [a && b]
+    And,
+    /// [a, b] -> [a || b]
+    Or,
+    /// [a] -> [!a]
+    Not,
+
+    // --- CEL: [..] -> [value]; a wrong type or a missing key leaves an error
+    /// [] -> [constant]
+    Const(ConstId),
+    /// [] -> [the attribute's value]; absent: an error.
+    Load(AttrId),
+    /// [] -> [bool]: `has(a.b)`.
+    Has(AttrId),
+    /// [a, b] -> [a op b]: CEL equality and order, heterogeneous numbers compared exactly.
+    Cel(CmpOp),
+    /// [a, list|map] -> [bool]: CEL `in`.
+    CelIn,
+    /// [a, b] -> [a op b]; overflow and division by zero leave an error.
+    Arith(Arith),
+    /// [a] -> [-a]
+    Neg,
+    /// [list|map, key] -> [element]
+    Index,
+    /// [map] -> [field]
+    Select(StrId),
+    /// [map] -> [bool]: `has(expr.field)`.
+    HasField(StrId),
+    /// [condition, a, b] -> [a or b]; a condition that is no boolean leaves an error. Both sides are evaluated.
+    Choose,
+    /// [v1, ..., vn] -> [list]
+    List(u16),
+    /// [arguments...] -> [value]: a function of the standard environment. The receiver is the first argument.
+    Call(Call),
+    /// [string] -> [bool]: `matches` with a literal pattern.
+    Matches(RegexId),
+    /// [] -> [the variable of the comprehension in whose body this stands]; the slot is its nesting depth.
+    Local(u8),
+    /// [list|map] -> [value]: runs the expression block once an element.
+    Fold(Fold, BlockId),
+
+    // --- steps: the stack is empty before and after, but for what they take
+    /// [condition] -> []: true denies. An error denies the phase with the same position and `condition cannot be
+    /// evaluated`. Unknown: the run goes on, and its verdict can no longer be a definite allow.
+    DenyIf(DenialId),
+    /// [condition] -> []: false jumps. An error denies the phase at this denial's position. Unknown jumps, and what the
+    /// skipped body would have written is unknown from here on.
+    SkipUnless(Jump, DenialId),
+    /// [decision] -> []: true jumps (to the `on_allow` steps); false and error go on (with the `on_deny` steps).
+    Decide(Jump),
+    /// Denies.
+    Deny(DenialId),
+    /// Goes on at the target.
+    Jump(Jump),
+    /// Runs a field pipeline.
+    Pipeline(PipelineId),
+    /// `run(pii-scan)`: a scanner over the whole arguments (pre phase) or result (post phase); a find denies.
+    Scan(ScannerId, DenialId),
+    /// Puts an effect at the end of the pending batch.
+    Effect(EffectId),
+    /// Suspends until the pending batch, if there is one, is answered. The compiler puts one before whatever reads an
+    /// answer; the end of the block waits too, and so does a denial with effects pending before it.
+    Await,
+}
+
+/// A forward jump: the index, in the same block, of the instruction to go on with. The block's length means its end.
+pub type Jump = u32;
+
+/// Comparison operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CmpOp {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// Arithmetic operators; `Add` also joins strings and lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Arith {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+}
+
+/// CEL functions. The number of arguments is part of the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are CEL's own")]
+pub enum Call {
+    Size,
+    StartsWith,
+    EndsWith,
+    Contains,
+    Int,
+    Uint,
+    Double,
+    String,
+    Bool,
+    LowerAscii,
+    UpperAscii,
+    Trim,
+}
+
+impl Call {
+    /// How many values it takes from the stack.
+    #[must_use]
+    pub const fn arity(self) -> u16 {
+        match self {
+            Self::StartsWith | Self::EndsWith | Self::Contains => 2,
+            Self::Size
+            | Self::Int
+            | Self::Uint
+            | Self::Double
+            | Self::String
+            | Self::Bool
+            | Self::LowerAscii
+            | Self::UpperAscii
+            | Self::Trim => 1,
+        }
+    }
+}
+
+/// Comprehensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are CEL's own macros")]
+pub enum Fold {
+    All,
+    Exists,
+    ExistsOne,
+    Filter,
+    Map,
+}

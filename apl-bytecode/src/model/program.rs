@@ -1,0 +1,143 @@
+//! The program and its plain tables.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{
+    Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched,
+};
+
+/// One compiled policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Program {
+    /// Every text, once.
+    pub strings: Vec<String>,
+    /// Constants of comparisons and expressions.
+    pub consts: Vec<Const>,
+    /// Attribute paths.
+    pub attrs: Vec<Attr>,
+    /// Compiled patterns.
+    pub regexes: Vec<Regex>,
+    /// Denials that steps refer to.
+    pub denials: Vec<Denial>,
+    /// Code.
+    pub blocks: Vec<Block>,
+    /// Field pipelines.
+    pub pipelines: Vec<Pipeline>,
+    /// Scanners.
+    pub scanners: Vec<Scanner>,
+    /// Effects.
+    pub effects: Vec<Effect>,
+    /// Credentials.
+    pub identities: Vec<Identity>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// What governs operations without a route; at most one an entity kind, and one for housekeeping.
+    pub fallbacks: Vec<Fallback>,
+    /// `engine_settings`.
+    pub settings: Settings,
+    /// Where everything was written. Not part of the digest; `--strip` leaves it out.
+    pub debug: Option<Debug>,
+}
+
+/// A constant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Const {
+    /// `null`, CEL only.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A signed integer.
+    Int(i64),
+    /// An unsigned integer, CEL only.
+    Uint(u64),
+    /// A finite or, in CEL, any double.
+    Float(f64),
+    /// A text.
+    Str(StrId),
+}
+
+/// A compiled pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Regex {
+    /// The pattern as written, for listings.
+    pub pattern: StrId,
+    /// A `regex-automata` 0.4 sparse DFA, little-endian.
+    pub dfa: Vec<u8>,
+}
+
+/// What a denial says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Denial {
+    /// The violation code.
+    pub code: Code,
+    /// The reason; `None`: `access denied`.
+    pub reason: Option<StrId>,
+}
+
+/// A piece of code.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Block {
+    /// What it is.
+    pub kind: BlockKind,
+    /// Its instructions.
+    pub code: Vec<Instr>,
+}
+
+/// What a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockKind {
+    /// Leaves one value.
+    Expr,
+    /// One phase of one operation.
+    Steps,
+}
+
+/// `engine_settings`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What happens to operations that no route matches, after global rules.
+    pub unmatched: Unmatched,
+    /// `forward_inbound_credentials: never`; otherwise unless policy delegated on that route.
+    pub never_forward_credentials: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { unmatched: Unmatched::Deny, never_forward_credentials: false }
+    }
+}
+
+/// Where everything was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Debug {
+    /// Source files, as the compiler was given them.
+    pub files: Vec<String>,
+    /// The compiler's version.
+    pub compiler: String,
+    /// Spans, ordered by position.
+    pub spans: Vec<(Position, Span)>,
+}
+
+/// Something that a span can be given for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Position {
+    /// An instruction: block, index.
+    Instr(u32, u32),
+    /// A pipeline.
+    Pipeline(u32),
+    /// A route.
+    Route(u32),
+}
+
+/// A place in a source file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Into [`Debug::files`].
+    pub file: u16,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// In characters.
+    pub length: u32,
+}
