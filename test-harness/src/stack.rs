@@ -6,6 +6,7 @@ mod artefacts;
 mod backends;
 mod companion;
 mod idp;
+mod tap;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use artefacts::Artefacts;
 pub use backends::Backends;
 pub use companion::Companion;
 pub use idp::{Idp, Tokens};
+pub use tap::Tap;
 
 /// The port on which the demo's Envoy serves, when it is free.
 pub const DEMO_PORT: u16 = 8090;
@@ -38,6 +40,8 @@ pub struct Options {
     pub replies: Replies,
     /// Take the demo's ports if they are free, for a person who tries it by hand.
     pub demo_ports: bool,
+    /// Put a recorder between Envoy and the companion.
+    pub tap: bool,
     /// Envoy's worker threads.
     pub workers: u32,
     /// The folder for everything; it is there and empty.
@@ -53,6 +57,7 @@ impl Options {
             plugins: mode.plugins(),
             replies: Replies::Sse,
             demo_ports: false,
+            tap: false,
             workers: 1,
             dir: dir.to_owned(),
         }
@@ -66,8 +71,12 @@ pub struct Stack {
     pub idp: Idp,
     /// The companion.
     pub companion: Companion,
+    /// What Envoy asked of the companion, if it was recorded.
+    pub tap: Option<Tap>,
     /// The three backends.
     pub backends: Backends,
+    /// How Envoy was set up.
+    pub setup: Setup,
     /// Envoy.
     pub envoy: Envoy,
     /// What `aplc build` made of the policy.
@@ -97,11 +106,13 @@ impl Stack {
         tell("starting the backends");
         let backends = Backends::start(options.replies, dir).await?;
 
+        let tap = match options.tap {
+            true => Some(Tap::start(companion.address).await?),
+            false => None,
+        };
+
         tell("starting Envoy with the filter");
-        let mut setup = Setup::new(port(options.demo_ports, DEMO_PORT)?, backends.upstreams());
-        setup.workers = options.workers;
-        setup.companion = Some(companion.address);
-        setup.governed = Some(Governed {
+        let governed = Governed {
             module,
             configuration: artefacts.filter_configuration(),
             environment: BTreeMap::from([(
@@ -109,12 +120,18 @@ impl Stack {
                 artefacts::HASH_KEY.to_owned(),
             )]),
             plugins: options.plugins.clone(),
-        });
+        };
+        let listen = port(options.demo_ports, DEMO_PORT)?;
+        let mut setup = Setup::new(listen, governed.filters(), backends.upstreams());
+        setup.workers = options.workers;
+        setup.companion = Some(tap.as_ref().map_or(companion.address, |tap| tap.address));
         let envoy = Envoy::start(&setup, dir).await?;
         Ok(Stack {
             idp,
             companion,
+            tap,
             backends,
+            setup,
             envoy,
             artefacts,
         })
