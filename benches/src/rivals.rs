@@ -132,10 +132,14 @@ fn answering(listen: SocketAddr, admin: SocketAddr) -> Value {
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }],
         }] }] },
-        "http_filters": [{
-            "name": "router",
-            "typed_config": { "@type": format!("{TYPES}.filters.http.router.v3.Router") },
-        }],
+        "http_filters": [
+            // Reads the request to its end first: a reply before it would close the connection, each time.
+            { "name": "buffer", "typed_config": {
+                "@type": format!("{TYPES}.filters.http.buffer.v3.Buffer"),
+                "max_request_bytes": 1_048_576,
+            } },
+            { "name": "router", "typed_config": { "@type": format!("{TYPES}.filters.http.router.v3.Router") } },
+        ],
     });
     json!({
         "admin": { "address": socket(admin) },
