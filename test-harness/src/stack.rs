@@ -40,6 +40,8 @@ pub struct Options {
     pub replies: Replies,
     /// Take the demo's ports if they are free, for a person who tries it by hand.
     pub demo_ports: bool,
+    /// Members that replace those of the filter configuration.
+    pub filter_config: serde_json::Map<String, serde_json::Value>,
     /// Put a recorder between Envoy and the companion.
     pub tap: bool,
     /// Envoy's worker threads.
@@ -57,6 +59,7 @@ impl Options {
             plugins: mode.plugins(),
             replies: Replies::Sse,
             demo_ports: false,
+            filter_config: serde_json::Map::new(),
             tap: false,
             workers: 1,
             dir: dir.to_owned(),
@@ -112,9 +115,13 @@ impl Stack {
         };
 
         tell("starting Envoy with the filter");
+        let mut configuration = artefacts.filter_configuration();
+        if let Some(members) = configuration.as_object_mut() {
+            members.extend(options.filter_config.clone());
+        }
         let governed = Governed {
             module,
-            configuration: artefacts.filter_configuration(),
+            configuration,
             environment: BTreeMap::from([(
                 artefacts::HASH_KEY_ENV.to_owned(),
                 artefacts::HASH_KEY.to_owned(),
