@@ -8,9 +8,12 @@
 //! * [`scenario`]: steps as data, who calls what and what must come of it, and the runner that plays them.
 
 pub mod backend;
+pub mod demo;
 pub mod envoy;
 pub mod idp;
 pub mod mcp;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod scenario;
+pub mod stack;
