@@ -73,13 +73,21 @@ impl<'a> Labels<'a> {
 
 impl<'a> Scope<'a> {
     pub(crate) fn text(&self, id: StrId) -> &'a str {
-        self.program.program().strings.get(id.at()).map_or("", String::as_str)
+        self.program
+            .program()
+            .strings
+            .get(id.at())
+            .map_or("", String::as_str)
     }
 
     /// Resolves a path. The verifier bounds how many segments that looks at.
     pub(crate) fn find(&self, id: AttrId) -> Found<'a> {
-        let Some(attr) = self.program.program().attrs.get(id.at()) else { return Found::Absent };
-        let Some((Seg::Name(first), rest)) = attr.segs.split_first() else { return Found::Absent };
+        let Some(attr) = self.program.program().attrs.get(id.at()) else {
+            return Found::Absent;
+        };
+        let Some((Seg::Name(first), rest)) = attr.segs.split_first() else {
+            return Found::Absent;
+        };
         match self.text(*first) {
             "args" => self.walk(self.args, rest),
             "result" => self.walk(self.result, rest),
@@ -142,9 +150,15 @@ impl<'a> Scope<'a> {
     fn fact(&self, key: &str) -> Found<'a> {
         if key == "security.labels" {
             let labels = &self.facts.labels;
-            let open = self.assumed.is_some_and(|assumed| assumed.more_labels || !labels.loaded);
+            let open = self
+                .assumed
+                .is_some_and(|assumed| assumed.more_labels || !labels.loaded);
             return if labels.loaded || open {
-                Found::Labels(Labels { known: &labels.known, assumed: self.assumed, open })
+                Found::Labels(Labels {
+                    known: &labels.known,
+                    assumed: self.assumed,
+                    open,
+                })
             } else {
                 Found::Fault
             };
@@ -183,7 +197,9 @@ fn fact_text(fact: &Fact) -> Segment<'_> {
 pub(crate) fn node_text(node: Node<'_>) -> Option<Cow<'_, str>> {
     match node.kind() {
         Kind::String => node.as_str(),
-        Kind::Bool => node.as_bool().map(|value| Cow::Borrowed(if value { "true" } else { "false" })),
+        Kind::Bool => node
+            .as_bool()
+            .map(|value| Cow::Borrowed(if value { "true" } else { "false" })),
         Kind::Number => {
             let number = node.number()?;
             let signed = number.as_i64().map(|value| value.to_string());

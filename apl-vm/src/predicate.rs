@@ -41,7 +41,9 @@ pub(crate) fn truth(scope: &Scope<'_>, attr: AttrId, fuel: &mut Fuel) -> Result<
         Operand::Bool(value) => value.into(),
         Operand::Unknown => Truth::Unknown,
         Operand::Fault => Truth::Error,
-        Operand::Absent | Operand::Number(_) | Operand::Text(_) | Operand::Set(_) | Operand::Opaque => Truth::False,
+        Operand::Absent | Operand::Number(_) | Operand::Text(_) | Operand::Set(_) | Operand::Opaque => {
+            Truth::False
+        }
     })
 }
 
@@ -56,19 +58,33 @@ pub(crate) fn exists(scope: &Scope<'_>, attr: AttrId) -> Truth {
 }
 
 /// `x contains 'a'`
-pub(crate) fn contains(scope: &Scope<'_>, attr: AttrId, member: &Const, fuel: &mut Fuel) -> Result<Truth, Exhausted> {
+pub(crate) fn contains(
+    scope: &Scope<'_>,
+    attr: AttrId,
+    member: &Const,
+    fuel: &mut Fuel,
+) -> Result<Truth, Exhausted> {
     let set = operand(scope, attr, fuel)?;
     match member {
         Const::Str(text) => member_of(&set, scope.text(*text), fuel),
         // A set has texts only, so nothing else is in it, whatever it is.
         Const::Null | Const::Bool(_) | Const::Int(_) | Const::Uint(_) | Const::Float(_) => {
-            Ok(if matches!(set, Operand::Fault) { Truth::Error } else { Truth::False })
+            Ok(if matches!(set, Operand::Fault) {
+                Truth::Error
+            } else {
+                Truth::False
+            })
         }
     }
 }
 
 /// `a in s`
-pub(crate) fn is_in(scope: &Scope<'_>, member: AttrId, set: AttrId, fuel: &mut Fuel) -> Result<Truth, Exhausted> {
+pub(crate) fn is_in(
+    scope: &Scope<'_>,
+    member: AttrId,
+    set: AttrId,
+    fuel: &mut Fuel,
+) -> Result<Truth, Exhausted> {
     let member = operand(scope, member, fuel)?;
     let set = operand(scope, set, fuel)?;
     match member {
@@ -82,7 +98,11 @@ pub(crate) fn is_in(scope: &Scope<'_>, member: AttrId, set: AttrId, fuel: &mut F
             }
         }),
         Operand::Absent | Operand::Bool(_) | Operand::Number(_) | Operand::Set(_) | Operand::Opaque => {
-            Ok(if matches!(set, Operand::Fault) { Truth::Error } else { Truth::False })
+            Ok(if matches!(set, Operand::Fault) {
+                Truth::Error
+            } else {
+                Truth::False
+            })
         }
     }
 }
@@ -93,7 +113,10 @@ fn member_of(set: &Operand<'_>, text: &str, fuel: &mut Fuel) -> Result<Truth, Ex
         Operand::Set(Set::Texts(texts)) => texts.contains(text).into(),
         Operand::Set(Set::Array(array)) => {
             fuel.elements(array.len())?;
-            array.elements().any(|item| node_text(item).is_some_and(|item| item == text)).into()
+            array
+                .elements()
+                .any(|item| node_text(item).is_some_and(|item| item == text))
+                .into()
         }
         Operand::Set(Set::Labels(labels)) if labels.has(text) => Truth::True,
         Operand::Set(Set::Labels(labels)) if labels.open => Truth::Unknown,
@@ -144,7 +167,12 @@ pub(crate) fn compare(
     Ok(order.map_or(Truth::Error, |order| holds(order).into()))
 }
 
-fn equal(scope: &Scope<'_>, found: &Operand<'_>, literal: &Const, fuel: &mut Fuel) -> Result<Truth, Exhausted> {
+fn equal(
+    scope: &Scope<'_>,
+    found: &Operand<'_>,
+    literal: &Const,
+    fuel: &mut Fuel,
+) -> Result<Truth, Exhausted> {
     let number = |number| match found {
         Operand::Number(value) => value.order(number).is_some_and(Ordering::is_eq),
         _ => false,
@@ -196,7 +224,10 @@ impl Rank {
     }
 
     fn exact(self) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "what lost precision is beyond 2^53 and refused")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "what lost precision is beyond 2^53 and refused"
+        )]
         let value = match self {
             Self::Int(value) => value as f64,
             Self::Float(value) | Self::Text(value) => value,
@@ -230,8 +261,14 @@ fn operand<'a>(scope: &Scope<'a>, attr: AttrId, fuel: &mut Fuel) -> Result<Opera
             Kind::Number => number(node),
             Kind::Array => {
                 fuel.elements(node.len())?;
-                let scalars = node.elements().all(|item| !matches!(item.kind(), Kind::Array | Kind::Object));
-                if scalars { Operand::Set(Set::Array(node)) } else { Operand::Opaque }
+                let scalars = node
+                    .elements()
+                    .all(|item| !matches!(item.kind(), Kind::Array | Kind::Object));
+                if scalars {
+                    Operand::Set(Set::Array(node))
+                } else {
+                    Operand::Opaque
+                }
             }
         },
     })
@@ -239,9 +276,14 @@ fn operand<'a>(scope: &Scope<'a>, attr: AttrId, fuel: &mut Fuel) -> Result<Opera
 
 /// An integer that fits, else the nearest double, else nothing comparable.
 fn number(node: Node<'_>) -> Operand<'_> {
-    let Some(number) = node.number() else { return Operand::Opaque };
+    let Some(number) = node.number() else {
+        return Operand::Opaque;
+    };
     let signed = number.as_i64().map(|value| Number::Int(i128::from(value)));
     let unsigned = || number.as_u64().map(|value| Number::Int(i128::from(value)));
     let float = || number.as_f64().map(Number::Float);
-    signed.or_else(unsigned).or_else(float).map_or(Operand::Opaque, Operand::Number)
+    signed
+        .or_else(unsigned)
+        .or_else(float)
+        .map_or(Operand::Opaque, Operand::Number)
 }

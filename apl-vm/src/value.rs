@@ -44,7 +44,6 @@ impl Truth {
 
     /// An error stays an error, so that no negation turns it into a pass.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "it is a constant function")]
     pub const fn not(self) -> Self {
         match self {
             Self::True => Self::False,
@@ -91,7 +90,11 @@ impl<'a> List<'a> {
             _ => 0,
         });
         let depth = deepest.max().unwrap_or(0).saturating_add(1);
-        if depth > MAX_LIST_DEPTH { Value::Error } else { Value::List(Self::Made(Rc::new(items), depth)) }
+        if depth > MAX_LIST_DEPTH {
+            Value::Error
+        } else {
+            Value::List(Self::Made(Rc::new(items), depth))
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -127,7 +130,9 @@ impl<'a> Value<'a> {
             Kind::Array => Self::List(List::Array(node)),
             Kind::Object => Self::Map(node),
             Kind::Number => {
-                let Some(number) = node.number() else { return Self::Error };
+                let Some(number) = node.number() else {
+                    return Self::Error;
+                };
                 let signed = number.as_i64().map(Self::Int);
                 let unsigned = || number.as_u64().map(Self::Uint);
                 let float = || number.as_f64().map(Self::of_float);
@@ -138,8 +143,15 @@ impl<'a> Value<'a> {
 
     /// A double of a fact or a document: whole ones are integers.
     pub(crate) fn of_float(value: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "within 2^53 a whole double is an i64")]
-        if value.fract() == 0.0 && value.abs() <= EXACT { Self::Int(value as i64) } else { Self::Float(value) }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "within 2^53 a whole double is an i64"
+        )]
+        if value.fract() == 0.0 && value.abs() <= EXACT {
+            Self::Int(value as i64)
+        } else {
+            Self::Float(value)
+        }
     }
 
     pub(crate) fn truth(&self) -> Truth {
@@ -206,7 +218,11 @@ fn int_float(int: i128, float: f64) -> Option<Ordering> {
     }
     // Integers here have at most 64 bits, so a double beyond 2^65 is beyond them all.
     if float.abs() >= 36_893_488_147_419_103_232.0 {
-        return Some(if float > 0.0 { Ordering::Less } else { Ordering::Greater });
+        return Some(if float > 0.0 {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        });
     }
     #[expect(clippy::cast_possible_truncation, reason = "the magnitude is below 2^65")]
     let whole = float.trunc() as i128;
