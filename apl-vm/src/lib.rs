@@ -20,8 +20,10 @@ mod fuel;
 mod json;
 mod machine;
 mod outcome;
+mod pipeline;
 mod predicate;
 mod prepared;
+mod scan;
 mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
@@ -31,5 +33,7 @@ pub use json::{
 };
 pub use machine::{Env, Machine};
 pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
+pub use scan::{Finding, REDACTED, scan};
 pub use value::Truth;

@@ -270,7 +270,9 @@ impl<'a> Iterator for Entries<'a> {
             let value = key.saturating_add(1);
             self.at = self.document.slot(value)?.next;
             if let Some(node) = child(self.document, self.received, value) {
-                return Some((Node::received(self.document, key), node));
+                // A redacted key is a replaced one; it keeps its member.
+                let key = child(self.document, self.received, key).unwrap_or(Node::received(self.document, key));
+                return Some((key, node));
             }
         }
         None
