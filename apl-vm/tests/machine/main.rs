@@ -6,4 +6,5 @@ mod assembler;
 mod effects;
 mod expressions;
 mod limits;
+mod mutation;
 mod probe;
