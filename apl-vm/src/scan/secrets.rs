@@ -82,7 +82,12 @@ pub(super) fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     // Whatever starts behind here has no header in reach, or is the rest of this run: it is walked through twice at most.
-    let run = token.get(..token.iter().take_while(|byte| part(byte) || **byte == b'.').count())?;
+    let run = token.get(
+        ..token
+            .iter()
+            .take_while(|byte| part(byte) || **byte == b'.')
+            .count(),
+    )?;
     let parts = run.iter().filter(|byte| **byte == b'.').count().saturating_add(1);
     (parts >= 3).then(|| at.saturating_add(run.len()))
 }
@@ -95,10 +100,14 @@ pub(super) fn private_key(bytes: &[u8], at: usize) -> Option<usize> {
     let label = rest.get(..LONGEST_LABEL.min(rest.len()))?;
     position(label, b"PRIVATE KEY")?;
     let body_at = at.saturating_add(HEAD.len());
-    let Some(end) = position(rest, b"-----END ") else { return Some(bytes.len()) };
+    let Some(end) = position(rest, b"-----END ") else {
+        return Some(bytes.len());
+    };
     let end = body_at.saturating_add(end).saturating_add(9);
     let tail = bytes.get(end..bytes.len().min(end.saturating_add(LONGEST_LABEL)))?;
-    Some(position(tail, b"-----").map_or(bytes.len().min(end), |dashes| end.saturating_add(dashes).saturating_add(5)))
+    Some(position(tail, b"-----").map_or(bytes.len().min(end), |dashes| {
+        end.saturating_add(dashes).saturating_add(5)
+    }))
 }
 
 fn position(text: &[u8], part: &[u8]) -> Option<usize> {
