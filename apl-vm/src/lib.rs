@@ -15,6 +15,8 @@
 
 mod facts;
 mod outcome;
+mod prepared;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
-pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Outcome, Verdict};
+pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use prepared::{PrepareError, Prepared, find_route};
