@@ -133,9 +133,10 @@ impl Refusal {
                 headers.push(("content-type".to_owned(), "text/plain; charset=utf-8".to_owned()));
                 (401, format!("{}: {}", self.code, self.reason).into_bytes())
             }
-            (RefusalKind::Operation, Shape::Notification) => (403, Vec::new()),
+            // An operation without an id is a notification, whatever its method.
+            (RefusalKind::Operation, Shape::Notification | Shape::RpcUnknown) => (403, Vec::new()),
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
-            (RefusalKind::Operation | RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown) => {
+            (RefusalKind::Operation, Shape::Rpc(_)) | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown) => {
                 let envelope = self.envelope(shape, decision_id, false);
                 let (media, body) = if only_events && self.status == 200 {
                     ("text/event-stream", crate::sse::message(&envelope))

@@ -77,10 +77,16 @@ impl Exchange {
         now_ms: u64,
         out: &mut Out,
     ) {
-        if !from_upstream || matches!(self.stage, Stage::Untouched | Stage::Replied | Stage::Gone) {
-            // The proxy's own reply, or ours.
-            self.after.stage = AfterStage::Untouched;
-            return;
+        match self.stage {
+            // Ours, or none of ours.
+            Stage::Untouched | Stage::Replied | Stage::Gone => return,
+            // The proxy answers itself: a timeout, a limit of its own. A second answer must not follow.
+            Stage::New | Stage::Body | Stage::Keys { .. } | Stage::Asking if !from_upstream => {
+                self.stage = Stage::Replied;
+                return self.let_go(engine);
+            }
+            Stage::Forwarded if !from_upstream => return self.pass(engine, now_ms),
+            Stage::New | Stage::Body | Stage::Keys { .. } | Stage::Asking | Stage::Forwarded => {}
         }
         if self.stage != Stage::Forwarded {
             // Only where headers are not held: the backend answers before it was allowed to be asked.
