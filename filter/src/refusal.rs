@@ -11,6 +11,8 @@ pub(crate) enum Refusal {
     NoDecider,
     /// The two halves were given different policies.
     HalvesDiffer,
+    /// A response is held and its body came without a callback.
+    StopIterationMissing,
     /// The plugin of this stream has no configuration.
     NotConfigured,
     /// The host refused a call without which the verdict cannot be carried out.
@@ -22,6 +24,7 @@ impl Refusal {
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::NoHolder | Self::NoDecider | Self::HalvesDiffer => "config.pair_incomplete",
+            Self::StopIterationMissing => "config.stop_iteration_missing",
             Self::NotConfigured => "config.not_loaded",
             Self::HostCall => "filter.host_call_failed",
         }
@@ -40,6 +43,9 @@ impl Refusal {
             }
             Self::HalvesDiffer => {
                 "the decider and the holder carry different `policy_digest`s: give both plugins the same policy"
+            }
+            Self::StopIterationMissing => {
+                "`install.mode: full` needs `allow_on_headers_stop_iteration: true` in this plugin's Envoy configuration"
             }
             Self::NotConfigured => "the policy filter has no configuration; see the proxy's log for the reason",
             Self::HostCall => "the policy filter could not carry out the verdict; see the proxy's log",
@@ -68,9 +74,14 @@ mod tests {
 
     #[test]
     fn every_message_is_a_json_string() {
-        for refusal in
-            [Refusal::NoHolder, Refusal::NoDecider, Refusal::HalvesDiffer, Refusal::NotConfigured, Refusal::HostCall]
-        {
+        for refusal in [
+            Refusal::NoHolder,
+            Refusal::NoDecider,
+            Refusal::HalvesDiffer,
+            Refusal::StopIterationMissing,
+            Refusal::NotConfigured,
+            Refusal::HostCall,
+        ] {
             assert!(!refusal.message().contains(['"', '\\', '\n']), "{refusal:?}");
             assert!(!refusal.reply().details.contains(' '));
         }

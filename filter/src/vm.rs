@@ -36,6 +36,7 @@ use self::{
 use crate::{
     host::{self, Direction, HeaderMap, Level},
     plugin::Plugin,
+    refusal::Refusal,
 };
 
 pub(crate) use callbacks::Phase;
@@ -66,8 +67,8 @@ pub(crate) struct Vm {
     streams: HashMap<u32, Stream>,
     /// Callouts in flight by the host's number.
     calls: HashMap<u32, Call>,
-    /// Streams whose head is held and whose body has not begun.
-    waiting: HashSet<u32>,
+    /// Streams whose head is held and whose body has not begun, by direction.
+    waiting: HashSet<(u32, Direction)>,
     /// Numbers of the metrics, in the order of [`Counter::ALL`]. Defined once a VM.
     metrics: Vec<u32>,
     wakes: Wakes,
@@ -186,25 +187,27 @@ impl Vm {
         self.wake_all();
     }
 
-    /// Tells exchanges whose body came without a callback (`execution.md` rule 3). The host counts in
-    /// `request.total_size` the headers as they are now and the body bytes that it received.
+    /// Finds exchanges whose body came without a callback: the host lacks `allow_on_headers_stop_iteration`
+    /// (`execution.md` rule 3).
     fn find_stuck(&mut self) {
-        let waiting: Vec<u32> = self.waiting.iter().copied().collect();
-        for context in waiting {
+        let waiting: Vec<(u32, Direction)> = self.waiting.iter().copied().collect();
+        for (context, direction) in waiting {
             if !self.make_effective(context) {
-                self.waiting.remove(&context);
+                self.waiting.remove(&(context, direction));
                 continue;
             }
-            let Ok(pairs) = host::headers(HeaderMap::Request) else { continue };
-            let headers: usize =
-                pairs.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
-            let total = host::property(&["request", "total_size"]).ok().and_then(|value| {
-                value.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
-            });
-            let headers = u64::try_from(headers).unwrap_or(u64::MAX);
-            if !pairs.is_empty() && total.is_some_and(|total| total > headers) {
-                self.waiting.remove(&context);
-                self.tell(context, Event::Stuck);
+            let stuck = match direction {
+                Direction::Request => request_bytes_came(),
+                Direction::Response => response_came(),
+            };
+            if stuck {
+                self.waiting.remove(&(context, direction));
+                match direction {
+                    Direction::Request => {
+                        self.tell(context, Event::Stuck);
+                    }
+                    Direction::Response => self.refuse(context, Refusal::StopIterationMissing),
+                }
             }
         }
     }
@@ -269,7 +272,7 @@ impl Vm {
         }
         stream.over = true;
         let partner = stream.partner();
-        self.waiting.remove(&context);
+        self.stop_waiting(context);
         self.tell(context, Event::Gone);
         if let Some(partner) = partner.and_then(|partner| self.streams.get_mut(&partner)) {
             match &mut partner.part {
@@ -307,6 +310,11 @@ impl Vm {
         }
     }
 
+    fn stop_waiting(&mut self, context: u32) {
+        self.waiting.remove(&(context, Direction::Request));
+        self.waiting.remove(&(context, Direction::Response));
+    }
+
     /// Makes a stream that still exists the one that calls to the host act on.
     fn make_effective(&mut self, context: u32) -> bool {
         if self.running.effective == context {
@@ -321,6 +329,24 @@ impl Vm {
         }
         done
     }
+}
+
+/// Did request body bytes reach the proxy? It counts in `request.total_size` the headers as they are now and the body bytes
+/// that it received.
+fn request_bytes_came() -> bool {
+    let Ok(pairs) = host::headers(HeaderMap::Request) else { return false };
+    let headers: usize = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let headers = u64::try_from(headers).unwrap_or(u64::MAX);
+    let total = host::property(&["request", "total_size"])
+        .ok()
+        .and_then(|value| value.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)));
+    !pairs.is_empty() && total.is_some_and(|total| total > headers)
+}
+
+/// Did the whole response reach the proxy? It knows `response.backend_latency` from the last byte on. Of a response that is
+/// longer than its buffer it does not; the request of that exchange, or the next with a body, tells then.
+fn response_came() -> bool {
+    host::property(&["response", "backend_latency"]).is_ok_and(|value| !value.is_empty())
 }
 
 fn read_answer(body_size: usize) -> Option<(u16, Vec<u8>)> {

@@ -3,7 +3,7 @@
 use super::{HostError, check, imports, pairs, status, taken};
 
 /// A direction of a stream. The numbers are the ABI's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub(crate) enum Direction {
     Request = 0,

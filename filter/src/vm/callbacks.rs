@@ -63,8 +63,8 @@ impl Vm {
         };
         self.running.stream = Some((context, direction));
         self.running.head = head;
-        if direction == Direction::Request && !head {
-            self.waiting.remove(&context);
+        if !head {
+            self.waiting.remove(&(context, direction));
         }
         let hold = match &stream.part {
             Part::Unconfigured => {
@@ -114,6 +114,9 @@ impl Vm {
                 if held && hold == Hold::Single && !end {
                     return self.expect(context, host::remove_header(HeaderMap::Response, "content-length"));
                 }
+                if held && hold == Hold::Full && !end {
+                    self.waiting.insert((context, Direction::Response));
+                }
                 held
             }
             (Hold::Full | Hold::Single, Phase::ResponseBody { size, end }) => {
@@ -148,7 +151,7 @@ impl Vm {
         }
         match hold {
             Hold::Full => {
-                self.waiting.insert(context);
+                self.waiting.insert((context, Direction::Request));
                 true
             }
             Hold::Single => false,

@@ -230,7 +230,7 @@ impl Vm {
                 Direction::Response => state.response_pending = false,
             }
         }
-        self.waiting.remove(&decider);
+        self.waiting.remove(&(decider, direction));
         // The half that collects the body is released here; the half that only holds the head is woken.
         let (collects, holds) = match (direction, partner) {
             (Direction::Request, partner) => (decider, partner),
@@ -259,7 +259,7 @@ impl Vm {
     pub(super) fn reply(&mut self, context: u32, reply: &Reply) {
         let partner = self.streams.get(&context).and_then(Stream::partner);
         for half in [Some(context), partner].into_iter().flatten() {
-            self.waiting.remove(&half);
+            self.stop_waiting(half);
             if let Some(stream) = self.streams.get_mut(&half) {
                 stream.replied = true;
             }
