@@ -6,7 +6,10 @@
 //! Calls about a stream act on the *effective* context: the one whose callback is running, or the one that was last made
 //! effective with [`set_effective`].
 
-#![expect(unsafe_code, reason = "calls through the ABI of the host pass raw addresses; each block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "calls through the ABI of the host pass raw addresses; each block says why it is sound"
+)]
 
 mod exports;
 mod headers;
@@ -19,8 +22,8 @@ mod stream;
 pub(crate) use headers::{HeaderMap, header, headers, remove_header, replace_header};
 pub(crate) use pairs::Pair;
 pub(crate) use runtime::{
-    Level, count, define_counter, dequeue, enqueue, log, now_ms, plugin_configuration, property, random, register_queue,
-    set_property, set_tick_ms,
+    Level, count, define_counter, dequeue, enqueue, log, now_ms, plugin_configuration, property, random,
+    register_queue, set_property, set_tick_ms,
 };
 pub(crate) use stream::{
     Body, Direction, body, http_call, http_call_body, replace_body, resume, send_local_reply, set_effective,
@@ -44,7 +47,11 @@ mod status {
 pub(crate) struct HostError(pub(crate) u32);
 
 fn check(status: u32) -> Result<(), HostError> {
-    if status == status::OK { Ok(()) } else { Err(HostError(status)) }
+    if status == status::OK {
+        Ok(())
+    } else {
+        Err(HostError(status))
+    }
 }
 
 /// Makes a call that hands a block over, and takes the block.

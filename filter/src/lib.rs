@@ -33,7 +33,10 @@
     )
 )]
 // Natively nobody calls the exports; the crate is checked and its pure parts are tested there.
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the host that calls this is a wasm32 host"))]
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "the host that calls this is a wasm32 host")
+)]
 
 mod host;
 mod plugin;

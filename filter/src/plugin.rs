@@ -59,10 +59,15 @@ impl Plugin {
 /// Reads what the configuration names. A variable that is not set stays out: the engine knows whether it needs it.
 fn secrets(config: &Config) -> Secrets {
     let variable = |name: &Option<String>| {
-        name.as_deref().and_then(|name| std::env::var(name).ok()).filter(|value| !value.is_empty())
+        name.as_deref()
+            .and_then(|name| std::env::var(name).ok())
+            .filter(|value| !value.is_empty())
     };
     Secrets {
         hash_key: variable(&config.hash_key_env).map(String::into_bytes),
-        companion_token: config.companion.as_ref().and_then(|companion| variable(&companion.token_env)),
+        companion_token: config
+            .companion
+            .as_ref()
+            .and_then(|companion| variable(&companion.token_env)),
     }
 }

@@ -47,7 +47,9 @@ impl Refusal {
             Self::StopIterationMissing => {
                 "`install.mode: full` needs `allow_on_headers_stop_iteration: true` in this plugin's Envoy configuration"
             }
-            Self::NotConfigured => "the policy filter has no configuration; see the proxy's log for the reason",
+            Self::NotConfigured => {
+                "the policy filter has no configuration; see the proxy's log for the reason"
+            }
             Self::HostCall => "the policy filter could not carry out the verdict; see the proxy's log",
         }
     }
@@ -62,7 +64,11 @@ impl Refusal {
                 ("x-policy-violation".to_owned(), code.to_owned()),
             ],
             // Neither text needs escaping: both are written above.
-            body: format!(r#"{{"error":{{"violation":"{code}","message":"{}"}}}}"#, self.message()).into_bytes(),
+            body: format!(
+                r#"{{"error":{{"violation":"{code}","message":"{}"}}}}"#,
+                self.message()
+            )
+            .into_bytes(),
             details: format!("aplomb.{code}"),
         }
     }

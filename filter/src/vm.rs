@@ -54,7 +54,10 @@ thread_local! {
 /// Runs a callback on the VM; `otherwise` is the answer when it is busy, which only a host that calls in while one of its
 /// callbacks is running can bring about.
 pub(crate) fn with<T>(otherwise: T, callback: impl FnOnce(&mut Vm) -> T) -> T {
-    VM.try_with(|vm| vm.try_borrow_mut().ok().map(|mut vm| callback(&mut vm))).ok().flatten().unwrap_or(otherwise)
+    VM.try_with(|vm| vm.try_borrow_mut().ok().map(|mut vm| callback(&mut vm)))
+        .ok()
+        .flatten()
+        .unwrap_or(otherwise)
 }
 
 /// One VM.
@@ -108,7 +111,10 @@ struct Running {
 
 impl Vm {
     fn enter(&mut self, context: u32) {
-        self.running = Running { effective: context, ..Running::default() };
+        self.running = Running {
+            effective: context,
+            ..Running::default()
+        };
         if let Ok(now_ms) = host::now_ms() {
             self.now_ms = now_ms;
         }
@@ -140,7 +146,10 @@ impl Vm {
             return false;
         }
         let Some(seed) = self.entropy.take() else {
-            host::log(Level::Error, "aplomb: the host gives no randomness: configuration refused");
+            host::log(
+                Level::Error,
+                "aplomb: the host gives no randomness: configuration refused",
+            );
             return false;
         };
         let plugin = match Plugin::configure(&json, seed) {
@@ -152,11 +161,17 @@ impl Vm {
         };
         self.define_metrics();
         if let Err(error) = host::set_tick_ms(TICK_MS) {
-            host::log(Level::Error, &format!("aplomb: no ticks (status {}): configuration refused", error.0));
+            host::log(
+                Level::Error,
+                &format!("aplomb: no ticks (status {}): configuration refused", error.0),
+            );
             return false;
         }
         if plugin.is_paired() && !self.wakes.register(root, &mut self.entropy) {
-            host::log(Level::Error, "aplomb: no shared queue for `install.mode: paired`: configuration refused");
+            host::log(
+                Level::Error,
+                "aplomb: no shared queue for `install.mode: paired`: configuration refused",
+            );
             return false;
         }
         self.roots.insert(root, Some(Rc::new(RefCell::new(plugin))));
@@ -166,7 +181,10 @@ impl Vm {
     fn define_metrics(&mut self) {
         if self.metrics.is_empty() {
             // A number that the host did not give counts nothing.
-            self.metrics = Counter::ALL.iter().map(|c| host::define_counter(c.name()).unwrap_or(u32::MAX)).collect();
+            self.metrics = Counter::ALL
+                .iter()
+                .map(|c| host::define_counter(c.name()).unwrap_or(u32::MAX))
+                .collect();
         }
     }
 
@@ -223,22 +241,34 @@ impl Vm {
     /// The answer to a callout, or its failure: then there are no headers.
     pub(crate) fn on_call_answer(&mut self, root: u32, call: u32, headers: usize, body_size: usize) {
         self.enter(root);
-        let Some(call) = self.calls.remove(&call) else { return };
+        let Some(call) = self.calls.remove(&call) else {
+            return;
+        };
         // Both are read before another context is made effective.
-        let answer = if headers == 0 || body_size > MAX_RESPONSE_BYTES { None } else { read_answer(body_size) };
+        let answer = if headers == 0 || body_size > MAX_RESPONSE_BYTES {
+            None
+        } else {
+            read_answer(body_size)
+        };
         match call.asked_by {
             Asker::Exchange(context) => {
                 if !self.make_effective(context) {
                     return;
                 }
                 let event = match &answer {
-                    Some((status, body)) => Event::CalloutAnswer { token: call.token, status: *status, body },
+                    Some((status, body)) => Event::CalloutAnswer {
+                        token: call.token,
+                        status: *status,
+                        body,
+                    },
                     None => Event::CalloutFailed { token: call.token },
                 };
                 self.tell(context, event);
             }
             Asker::Engine => {
-                let Some(plugin) = self.roots.get(&call.root).cloned().flatten() else { return };
+                let Some(plugin) = self.roots.get(&call.root).cloned().flatten() else {
+                    return;
+                };
                 let answer = answer.as_ref().map(|(status, body)| (*status, body.as_slice()));
                 let commands = match &mut *plugin.borrow_mut() {
                     Plugin::Decider(engine) => engine.on_root_answer(call.token, answer, self.now_ms),
@@ -266,7 +296,9 @@ impl Vm {
     }
 
     fn end_stream(&mut self, context: u32) {
-        let Some(stream) = self.streams.get_mut(&context) else { return };
+        let Some(stream) = self.streams.get_mut(&context) else {
+            return;
+        };
         if stream.over {
             return;
         }
@@ -287,8 +319,12 @@ impl Vm {
     /// word: their exchanges are told that it failed.
     fn end_root(&mut self, root: u32, plugin: Option<SharedPlugin>) {
         self.wakes.forget(root);
-        let lost: Vec<(u32, Call)> =
-            self.calls.iter().filter(|(_, call)| call.root == root).map(|(number, call)| (*number, *call)).collect();
+        let lost: Vec<(u32, Call)> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.root == root)
+            .map(|(number, call)| (*number, *call))
+            .collect();
         for (number, call) in lost {
             self.calls.remove(&number);
             match call.asked_by {
@@ -298,7 +334,9 @@ impl Vm {
                     }
                 }
                 Asker::Engine => {
-                    if let Some(Plugin::Decider(engine)) = plugin.as_ref().map(|p| p.borrow_mut()).as_deref_mut() {
+                    if let Some(Plugin::Decider(engine)) =
+                        plugin.as_ref().map(|p| p.borrow_mut()).as_deref_mut()
+                    {
                         // What the engine would ask next has no root to be asked from.
                         drop(engine.on_root_answer(call.token, None, self.now_ms));
                     }
@@ -334,8 +372,13 @@ impl Vm {
 /// Did request body bytes reach the proxy? It counts in `request.total_size` the headers as they are now and the body bytes
 /// that it received.
 fn request_bytes_came() -> bool {
-    let Ok(pairs) = host::headers(HeaderMap::Request) else { return false };
-    let headers: usize = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let Ok(pairs) = host::headers(HeaderMap::Request) else {
+        return false;
+    };
+    let headers: usize = pairs
+        .iter()
+        .map(|(name, value)| name.len().saturating_add(value.len()))
+        .sum();
     let headers = u64::try_from(headers).unwrap_or(u64::MAX);
     let total = host::property(&["request", "total_size"])
         .ok()
@@ -352,14 +395,23 @@ fn response_came() -> bool {
 fn read_answer(body_size: usize) -> Option<(u16, Vec<u8>)> {
     let status = host::header(HeaderMap::Callout, ":status").ok()?;
     let status = std::str::from_utf8(&status).ok()?.parse().ok()?;
-    let body = if body_size == 0 { Vec::new() } else { host::http_call_body().ok()? };
+    let body = if body_size == 0 {
+        Vec::new()
+    } else {
+        host::http_call_body().ok()?
+    };
     Some((status, body))
 }
 
 fn part(plugin: SharedPlugin, context: u32) -> Part {
     let install = plugin.borrow().install();
     let hold = match install {
-        None => return Part::Holder(Holder { plugin, decider: None }),
+        None => {
+            return Part::Holder(Holder {
+                plugin,
+                decider: None,
+            });
+        }
         Some(Install::Full) => Hold::Full,
         Some(Install::Single) => Hold::Single,
         Some(Install::PairedDecider) => Hold::Paired,

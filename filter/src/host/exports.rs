@@ -58,12 +58,16 @@ extern "C" fn proxy_on_queue_ready(_root: u32, queue: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _count: usize, end: u32) -> u32 {
-    action(vm::with(true, |vm| vm.on_stream(context, Phase::RequestHead { end: end != 0 })))
+    action(vm::with(true, |vm| {
+        vm.on_stream(context, Phase::RequestHead { end: end != 0 })
+    }))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(context: u32, size: usize, end: u32) -> u32 {
-    action(vm::with(true, |vm| vm.on_stream(context, Phase::RequestBody { size, end: end != 0 })))
+    action(vm::with(true, |vm| {
+        vm.on_stream(context, Phase::RequestBody { size, end: end != 0 })
+    }))
 }
 
 #[unsafe(no_mangle)]
@@ -73,17 +77,23 @@ extern "C" fn proxy_on_request_trailers(context: u32, _count: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(context: u32, _count: usize, end: u32) -> u32 {
-    action(vm::with(true, |vm| vm.on_stream(context, Phase::ResponseHead { end: end != 0 })))
+    action(vm::with(true, |vm| {
+        vm.on_stream(context, Phase::ResponseHead { end: end != 0 })
+    }))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_body(context: u32, size: usize, end: u32) -> u32 {
-    action(vm::with(true, |vm| vm.on_stream(context, Phase::ResponseBody { size, end: end != 0 })))
+    action(vm::with(true, |vm| {
+        vm.on_stream(context, Phase::ResponseBody { size, end: end != 0 })
+    }))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_trailers(context: u32, _count: usize) -> u32 {
-    action(vm::with(true, |vm| vm.on_stream(context, Phase::ResponseTrailers)))
+    action(vm::with(true, |vm| {
+        vm.on_stream(context, Phase::ResponseTrailers)
+    }))
 }
 
 #[unsafe(no_mangle)]

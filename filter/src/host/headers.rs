@@ -33,13 +33,25 @@ pub(crate) fn replace_header(map: HeaderMap, name: &str, value: &str) -> Result<
     if name.starts_with(':') {
         // SAFETY: name and value are valid during the call, which does not keep them.
         return super::check(unsafe {
-            imports::proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+            imports::proxy_replace_header_map_value(
+                map as u32,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
         });
     }
     remove_header(map, name)?;
     // SAFETY: as above.
     super::check(unsafe {
-        imports::proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+        imports::proxy_add_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
     })
 }
 

@@ -34,7 +34,10 @@ pub(super) fn decode(block: &[u8]) -> Option<Vec<Pair>> {
 
 /// Writes a block.
 pub(super) fn encode(pairs: &[(String, String)]) -> Vec<u8> {
-    let text: usize = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(10)).sum();
+    let text: usize = pairs
+        .iter()
+        .map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(10))
+        .sum();
     let mut block = Vec::with_capacity(text.saturating_add(4));
     push_number(&mut block, pairs.len());
     for (name, value) in pairs {
@@ -70,14 +73,20 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        encode(&[(":path".to_owned(), "/mcp".to_owned()), ("x-empty".to_owned(), String::new())])
+        encode(&[
+            (":path".to_owned(), "/mcp".to_owned()),
+            ("x-empty".to_owned(), String::new()),
+        ])
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         assert_eq!(
             decode(&sample()),
-            Some(vec![(b":path".to_vec(), b"/mcp".to_vec()), (b"x-empty".to_vec(), Vec::new())])
+            Some(vec![
+                (b":path".to_vec(), b"/mcp".to_vec()),
+                (b"x-empty".to_vec(), Vec::new())
+            ])
         );
     }
 

@@ -26,7 +26,9 @@ impl Phase {
     const fn direction(self) -> Direction {
         match self {
             Self::RequestHead { .. } | Self::RequestBody { .. } | Self::RequestTrailers => Direction::Request,
-            Self::ResponseHead { .. } | Self::ResponseBody { .. } | Self::ResponseTrailers => Direction::Response,
+            Self::ResponseHead { .. } | Self::ResponseBody { .. } | Self::ResponseTrailers => {
+                Direction::Response
+            }
         }
     }
 }
@@ -36,7 +38,9 @@ impl Vm {
     pub(crate) fn on_stream(&mut self, context: u32, phase: Phase) -> bool {
         self.enter(context);
         let direction = phase.direction();
-        let Some(stream) = self.streams.get_mut(&context) else { return true };
+        let Some(stream) = self.streams.get_mut(&context) else {
+            return true;
+        };
         if stream.replied || stream.over {
             // Of the request nothing more goes on; the response is our own reply on its way.
             return direction == Direction::Request;
@@ -81,7 +85,9 @@ impl Vm {
     fn note(&mut self, context: u32, direction: Direction, head: bool, hold: bool) -> bool {
         let Running { stream: running, .. } = std::mem::take(&mut self.running);
         debug_assert!(running.is_some(), "a stream's callback is running");
-        let Some(stream) = self.streams.get_mut(&context) else { return hold };
+        let Some(stream) = self.streams.get_mut(&context) else {
+            return hold;
+        };
         let held = stream.held_mut(direction);
         if head {
             held.head = hold;
@@ -95,13 +101,22 @@ impl Vm {
     }
 
     fn on_decider(&mut self, context: u32, phase: Phase) -> bool {
-        let Some(hold) = self.streams.get(&context).and_then(|s| s.decider()).map(|d| d.hold) else { return true };
+        let Some(hold) = self
+            .streams
+            .get(&context)
+            .and_then(|s| s.decider())
+            .map(|d| d.hold)
+        else {
+            return true;
+        };
         match (hold, phase) {
             (_, Phase::RequestHead { end }) => self.on_request_head(context, hold, end),
             (Hold::Full | Hold::Single, Phase::RequestBody { size, end }) => {
                 self.on_body(context, Direction::Request, size, end)
             }
-            (Hold::Full | Hold::Single, Phase::RequestTrailers) => self.on_trailers(context, context, Direction::Request),
+            (Hold::Full | Hold::Single, Phase::RequestTrailers) => {
+                self.on_trailers(context, context, Direction::Request)
+            }
             (Hold::Paired, Phase::RequestBody { size, end }) => {
                 self.require_holder(context) || self.on_body(context, Direction::Request, size, end)
             }
@@ -112,7 +127,10 @@ impl Vm {
                 let held = self.on_response_head(context, end);
                 // Without the flag a held head holds the body back too, so it goes, without the length that may change.
                 if held && hold == Hold::Single && !end {
-                    return self.expect(context, host::remove_header(HeaderMap::Response, "content-length"));
+                    return self.expect(
+                        context,
+                        host::remove_header(HeaderMap::Response, "content-length"),
+                    );
                 }
                 if held && hold == Hold::Full && !end {
                     self.waiting.insert((context, Direction::Response));
@@ -127,9 +145,10 @@ impl Vm {
             }
             // The holder collects the response; this half holds its head.
             (Hold::Paired, Phase::ResponseHead { .. }) => self.on_paired_response_head(context),
-            (Hold::Paired, Phase::ResponseBody { .. } | Phase::ResponseTrailers) => {
-                self.streams.get(&context).is_some_and(|stream| stream.response.head)
-            }
+            (Hold::Paired, Phase::ResponseBody { .. } | Phase::ResponseTrailers) => self
+                .streams
+                .get(&context)
+                .is_some_and(|stream| stream.response.head),
         }
     }
 
@@ -142,8 +161,11 @@ impl Vm {
             self.refuse(context, Refusal::HostCall);
             return true;
         };
-        let event =
-            Event::RequestHead { headers: &headers, end_of_stream: end, seed: u128::from_le_bytes(seed) };
+        let event = Event::RequestHead {
+            headers: &headers,
+            end_of_stream: end,
+            seed: u128::from_le_bytes(seed),
+        };
         let flow = self.tell(context, event);
         let held = self.holds(context, flow);
         if !held || end {
@@ -157,7 +179,9 @@ impl Vm {
             Hold::Single => false,
             Hold::Paired => {
                 // Unless it was denied, the other half, which comes next, holds the head.
-                let Some(stream) = self.streams.get_mut(&context) else { return true };
+                let Some(stream) = self.streams.get_mut(&context) else {
+                    return true;
+                };
                 let replied = stream.replied;
                 if let Some(decider) = stream.decider_mut() {
                     decider.request_pending = true;
@@ -177,7 +201,14 @@ impl Vm {
         if let Some(decider) = self.streams.get_mut(&decider).and_then(|s| s.decider_mut()) {
             decider.response_seen = true;
         }
-        let flow = self.tell(decider, Event::ResponseHead { headers: &headers, end_of_stream: end, from_upstream });
+        let flow = self.tell(
+            decider,
+            Event::ResponseHead {
+                headers: &headers,
+                end_of_stream: end,
+                from_upstream,
+            },
+        );
         self.holds(decider, flow)
     }
 
@@ -192,7 +223,10 @@ impl Vm {
 
     /// Trailers end the body that is buffered in `context`.
     pub(super) fn on_trailers(&mut self, decider: u32, context: u32, direction: Direction) -> bool {
-        let buffered = self.streams.get(&context).map_or(0, |stream| stream.held(direction).buffered);
+        let buffered = self
+            .streams
+            .get(&context)
+            .map_or(0, |stream| stream.held(direction).buffered);
         self.on_body(decider, direction, buffered, true)
     }
 

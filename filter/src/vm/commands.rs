@@ -2,7 +2,10 @@
 
 use aplomb_enforcer::{Callout, Command, Counter, Event, Flow, LogLevel, Reaction, Reply};
 
-use super::{Asker, Call, MAX_CALLS, Vm, stream::{Hold, Stream}};
+use super::{
+    Asker, Call, MAX_CALLS, Vm,
+    stream::{Hold, Stream},
+};
 use crate::{
     host::{self, Body, Direction, HeaderMap, HostError, Level},
     plugin::Plugin,
@@ -20,11 +23,16 @@ impl Vm {
     }
 
     fn tell_nested(&mut self, decider: u32, event: Event<'_>, nesting: u8) -> Flow {
-        let Some(state) = self.streams.get_mut(&decider).and_then(Stream::decider_mut) else { return Flow::Pause };
+        let Some(state) = self.streams.get_mut(&decider).and_then(Stream::decider_mut) else {
+            return Flow::Pause;
+        };
         let plugin = state.plugin.clone();
         let reaction = match &mut *plugin.borrow_mut() {
             Plugin::Decider(engine) => state.exchange.on_event(engine, event, self.now_ms),
-            Plugin::Holder(_) => Reaction { commands: Vec::new(), flow: Flow::Pause },
+            Plugin::Holder(_) => Reaction {
+                commands: Vec::new(),
+                flow: Flow::Pause,
+            },
         };
         let mut flow = reaction.flow;
         for command in reaction.commands {
@@ -52,22 +60,34 @@ impl Vm {
             // Nothing else can be done for a stream that is over or answered.
             _ if silent => {}
             Command::SetRequestHeader { name, value } => {
-                self.edit(decider, Site::Headers(Request), |map| host::replace_header(map, &name, &value));
+                self.edit(decider, Site::Headers(Request), |map| {
+                    host::replace_header(map, &name, &value)
+                });
             }
             Command::RemoveRequestHeader { name } => {
-                self.edit(decider, Site::Headers(Request), |map| host::remove_header(map, &name));
+                self.edit(decider, Site::Headers(Request), |map| {
+                    host::remove_header(map, &name)
+                });
             }
             Command::SetResponseHeader { name, value } => {
-                self.edit(decider, Site::Headers(Response), |map| host::replace_header(map, &name, &value));
+                self.edit(decider, Site::Headers(Response), |map| {
+                    host::replace_header(map, &name, &value)
+                });
             }
             Command::RemoveResponseHeader { name } => {
-                self.edit(decider, Site::Headers(Response), |map| host::remove_header(map, &name));
+                self.edit(decider, Site::Headers(Response), |map| {
+                    host::remove_header(map, &name)
+                });
             }
             Command::ReplaceRequestBody { bytes } => {
-                self.edit(decider, Site::Body(Request), |_| host::replace_body(Body::Request, &bytes));
+                self.edit(decider, Site::Body(Request), |_| {
+                    host::replace_body(Body::Request, &bytes)
+                });
             }
             Command::ReplaceResponseBody { bytes } => {
-                self.edit(decider, Site::Body(Response), |_| host::replace_body(Body::Response, &bytes));
+                self.edit(decider, Site::Body(Response), |_| {
+                    host::replace_body(Body::Response, &bytes)
+                });
             }
             Command::ReadRequestBody => return self.read_body(decider, Request, nesting),
             Command::ReadResponseBody => return self.read_body(decider, Response, nesting),
@@ -104,7 +124,10 @@ impl Vm {
                 | Command::ResumeRequest
                 | Command::ResumeResponse
                 | Command::FilterState { .. } => {
-                    log(LogLevel::Error, "aplomb: an engine gave a command that needs a stream");
+                    log(
+                        LogLevel::Error,
+                        "aplomb: an engine gave a command that needs a stream",
+                    );
                 }
             }
         }
@@ -116,9 +139,17 @@ impl Vm {
             Site::Headers(direction) => (direction, false),
             Site::Body(direction) => (direction, true),
         };
-        let Some(state) = self.streams.get(&decider).and_then(Stream::decider) else { return decider };
-        let (Hold::Paired, Some(holder)) = (state.hold, state.holder) else { return decider };
-        let holds_head = |context| self.streams.get(&context).is_some_and(|s: &Stream| s.held(direction).head);
+        let Some(state) = self.streams.get(&decider).and_then(Stream::decider) else {
+            return decider;
+        };
+        let (Hold::Paired, Some(holder)) = (state.hold, state.holder) else {
+            return decider;
+        };
+        let holds_head = |context| {
+            self.streams
+                .get(&context)
+                .is_some_and(|s: &Stream| s.held(direction).head)
+        };
         match (direction, body) {
             (Direction::Request, true) => decider,
             (Direction::Response, true) => holder,
@@ -137,7 +168,11 @@ impl Vm {
             Site::Headers(Direction::Request) | Site::Body(Direction::Request) => HeaderMap::Request,
             Site::Headers(Direction::Response) | Site::Body(Direction::Response) => HeaderMap::Response,
         };
-        let done = if self.make_effective(context) { edit(map) } else { Err(HostError(0)) };
+        let done = if self.make_effective(context) {
+            edit(map)
+        } else {
+            Err(HostError(0))
+        };
         self.expect(decider, done);
     }
 
@@ -147,7 +182,10 @@ impl Vm {
             Direction::Request => Body::Request,
             Direction::Response => Body::Response,
         };
-        let buffered = self.streams.get(&context).map_or(0, |stream| stream.held(direction).buffered);
+        let buffered = self
+            .streams
+            .get(&context)
+            .map_or(0, |stream| stream.held(direction).buffered);
         let bytes = match self.make_effective(context).then(|| host::body(body)) {
             Some(Ok(bytes)) => Ok(bytes),
             // A host may refuse to give an empty buffer.
@@ -160,9 +198,10 @@ impl Vm {
             Ok(bytes) if nesting < MAX_NESTING => {
                 let event = match direction {
                     Direction::Request => Event::RequestBytes { bytes },
-                    Direction::Response => {
-                        Event::ResponseBytes { bytes, end: self.response_ended(context) }
-                    }
+                    Direction::Response => Event::ResponseBytes {
+                        bytes,
+                        end: self.response_ended(context),
+                    },
                 };
                 Some(self.tell_nested(decider, event, nesting))
             }
@@ -178,19 +217,34 @@ impl Vm {
     }
 
     fn response_ended(&self, context: u32) -> bool {
-        self.streams.get(&context).is_some_and(|stream| stream.response.ended)
+        self.streams
+            .get(&context)
+            .is_some_and(|stream| stream.response.ended)
     }
 
     fn call(&mut self, decider: u32, callout: Callout, nesting: u8) {
         let number = if self.calls.len() < MAX_CALLS && self.make_effective(decider) {
-            host::http_call(&callout.cluster, &callout.headers, &callout.body, callout.timeout_ms.max(1)).ok()
+            host::http_call(
+                &callout.cluster,
+                &callout.headers,
+                &callout.body,
+                callout.timeout_ms.max(1),
+            )
+            .ok()
         } else {
             None
         };
         let root = self.streams.get(&decider).map_or(0, |stream| stream.root);
         match number {
             Some(number) => {
-                self.calls.insert(number, Call { root, token: callout.token, asked_by: Asker::Exchange(decider) });
+                self.calls.insert(
+                    number,
+                    Call {
+                        root,
+                        token: callout.token,
+                        asked_by: Asker::Exchange(decider),
+                    },
+                );
             }
             None if nesting < MAX_NESTING => {
                 let event = Event::CalloutFailed { token: callout.token };
@@ -202,22 +256,40 @@ impl Vm {
 
     fn call_for_engine(&mut self, root: u32, callout: &Callout) {
         let number = if self.calls.len() < MAX_CALLS && self.make_effective(root) {
-            host::http_call(&callout.cluster, &callout.headers, &callout.body, callout.timeout_ms.max(1)).ok()
+            host::http_call(
+                &callout.cluster,
+                &callout.headers,
+                &callout.body,
+                callout.timeout_ms.max(1),
+            )
+            .ok()
         } else {
             None
         };
         let token = callout.token;
         if let Some(number) = number {
-            self.calls.insert(number, Call { root, token, asked_by: Asker::Engine });
+            self.calls.insert(
+                number,
+                Call {
+                    root,
+                    token,
+                    asked_by: Asker::Engine,
+                },
+            );
             return;
         }
-        let Some(plugin) = self.roots.get(&root).cloned().flatten() else { return };
+        let Some(plugin) = self.roots.get(&root).cloned().flatten() else {
+            return;
+        };
         let commands = match &mut *plugin.borrow_mut() {
             Plugin::Decider(engine) => engine.on_root_answer(token, None, self.now_ms),
             Plugin::Holder(_) => return,
         };
         // A call that the engine makes because one failed waits for the next tick's turn: no loop here.
-        let commands = commands.into_iter().filter(|command| !matches!(command, Command::Callout(_))).collect();
+        let commands = commands
+            .into_iter()
+            .filter(|command| !matches!(command, Command::Callout(_)))
+            .collect();
         self.perform_for_engine(root, commands);
     }
 
@@ -239,7 +311,10 @@ impl Vm {
         };
         if self.running.stream == Some((collects, direction)) {
             self.running.resumed = true;
-        } else if self.streams.get(&collects).is_some_and(|stream| stream.held(direction).any())
+        } else if self
+            .streams
+            .get(&collects)
+            .is_some_and(|stream| stream.held(direction).any())
             && self.make_effective(collects)
         {
             if let Some(stream) = self.streams.get_mut(&collects) {
@@ -271,27 +346,43 @@ impl Vm {
         };
         if let Err(error) = sent {
             // What is held stays held, so nothing passes; the host's own timeouts end the stream.
-            log(LogLevel::Error, &format!("aplomb: the host refused a local reply (status {})", error.0));
+            log(
+                LogLevel::Error,
+                &format!("aplomb: the host refused a local reply (status {})", error.0),
+            );
         }
     }
 
     /// The filter's own refusal.
     pub(super) fn refuse(&mut self, context: u32, refusal: Refusal) {
-        if self.streams.get(&context).is_some_and(|stream| stream.replied || stream.over) {
+        if self
+            .streams
+            .get(&context)
+            .is_some_and(|stream| stream.replied || stream.over)
+        {
             return;
         }
-        log(LogLevel::Warn, &format!("aplomb: refused a request: {}", refusal.code()));
+        log(
+            LogLevel::Warn,
+            &format!("aplomb: refused a request: {}", refusal.code()),
+        );
         self.reply(context, &refusal.reply());
     }
 
     /// The host did not do what the verdict needs: nothing passes.
     pub(super) fn host_failed(&mut self, context: u32, error: HostError) {
-        log(LogLevel::Error, &format!("aplomb: the host refused a call (status {})", error.0));
+        log(
+            LogLevel::Error,
+            &format!("aplomb: the host refused a call (status {})", error.0),
+        );
         self.refuse(context, Refusal::HostCall);
     }
 
     fn count(&self, counter: Counter, by: u64) {
-        let metric = Counter::ALL.iter().position(|other| *other == counter).and_then(|at| self.metrics.get(at));
+        let metric = Counter::ALL
+            .iter()
+            .position(|other| *other == counter)
+            .and_then(|at| self.metrics.get(at));
         if let Some(metric) = metric {
             // Only a number: nothing depends on it.
             let _counted = host::count(*metric, by);

@@ -21,7 +21,11 @@ impl Entropy {
             }
         }
         let start = self.block.len().checked_sub(N)?;
-        let bytes = self.block.get(start..).and_then(|tail| tail.first_chunk::<N>()).copied();
+        let bytes = self
+            .block
+            .get(start..)
+            .and_then(|tail| tail.first_chunk::<N>())
+            .copied();
         self.block.truncate(start);
         bytes
     }

@@ -9,7 +9,12 @@
 
 use aplomb_enforcer::Install;
 
-use super::{Vm, callbacks::{Phase, from_upstream}, entropy::Entropy, stream::{Part, Stream}};
+use super::{
+    Vm,
+    callbacks::{Phase, from_upstream},
+    entropy::Entropy,
+    stream::{Part, Stream},
+};
 use crate::{
     host::{self, Direction},
     refusal::Refusal,
@@ -37,7 +42,9 @@ impl Wakes {
             self.vm = u64::from_le_bytes(bytes).max(1);
         }
         self.forget(root);
-        let Ok(queue) = host::register_queue(&format!("aplomb.wake.{:016x}.{root}", self.vm)) else { return false };
+        let Ok(queue) = host::register_queue(&format!("aplomb.wake.{:016x}.{root}", self.vm)) else {
+            return false;
+        };
         self.queues.push((root, queue));
         true
     }
@@ -94,7 +101,11 @@ impl Vm {
 
     /// Asks for the other half of an exchange to be continued, if it holds anything in this direction.
     pub(super) fn wake(&mut self, context: u32, direction: Direction) {
-        if self.streams.get(&context).is_some_and(|stream| stream.held(direction).any()) {
+        if self
+            .streams
+            .get(&context)
+            .is_some_and(|stream| stream.held(direction).any())
+        {
             self.wakes.ask(context, direction);
         }
     }
@@ -102,7 +113,9 @@ impl Vm {
     /// `true`, and refused, if the request went past the decider without meeting the holder. Whoever stands between the
     /// two must not hold a request back: they are to be neighbours.
     pub(super) fn require_holder(&mut self, context: u32) -> bool {
-        let Some(decider) = self.streams.get(&context).and_then(Stream::decider) else { return true };
+        let Some(decider) = self.streams.get(&context).and_then(Stream::decider) else {
+            return true;
+        };
         if decider.holder.is_some() {
             return false;
         }
@@ -112,7 +125,9 @@ impl Vm {
 
     /// The response's head reaches the decider, after the holder had it.
     pub(super) fn on_paired_response_head(&mut self, context: u32) -> bool {
-        let Some(decider) = self.streams.get(&context).and_then(Stream::decider) else { return true };
+        let Some(decider) = self.streams.get(&context).and_then(Stream::decider) else {
+            return true;
+        };
         if decider.response_seen {
             return decider.response_pending;
         }
@@ -128,7 +143,9 @@ impl Vm {
         if let Phase::RequestHead { .. } = phase {
             return self.on_holder_request_head(context);
         }
-        let Some(stream) = self.streams.get(&context) else { return true };
+        let Some(stream) = self.streams.get(&context) else {
+            return true;
+        };
         let request = stream.request;
         let Some(decider) = stream.holder().and_then(|holder| holder.decider) else {
             // It never met a decider. What passes it then is somebody else's reply, unless it comes from the backend.
@@ -139,7 +156,9 @@ impl Vm {
             Phase::RequestBody { .. } | Phase::RequestTrailers => request.head,
             Phase::ResponseHead { end } => {
                 let hold = self.on_response_head(decider, end);
-                let Some(stream) = self.streams.get_mut(&decider) else { return true };
+                let Some(stream) = self.streams.get_mut(&decider) else {
+                    return true;
+                };
                 if stream.replied || end {
                     return hold;
                 }
@@ -154,9 +173,15 @@ impl Vm {
     }
 
     fn on_holder_request_head(&mut self, context: u32) -> bool {
-        let found = host::property(&[STATE]).ok().and_then(|state| self.wakes.decider(&state));
+        let found = host::property(&[STATE])
+            .ok()
+            .and_then(|state| self.wakes.decider(&state));
         let Some((number, pending)) = found.and_then(|number| {
-            let decider = self.streams.get(&number).filter(|stream| !stream.over)?.decider()?;
+            let decider = self
+                .streams
+                .get(&number)
+                .filter(|stream| !stream.over)?
+                .decider()?;
             Some((number, decider.request_pending))
         }) else {
             self.refuse(context, Refusal::NoDecider);
@@ -212,8 +237,14 @@ mod tests {
 
     #[test]
     fn a_holder_finds_the_decider_of_its_own_vm_only() {
-        let mine = Wakes { vm: 7, ..Wakes::default() };
-        let other = Wakes { vm: 8, ..Wakes::default() };
+        let mine = Wakes {
+            vm: 7,
+            ..Wakes::default()
+        };
+        let other = Wakes {
+            vm: 8,
+            ..Wakes::default()
+        };
         let state = mine.state(42);
         assert_eq!(mine.decider(&state), Some(42));
         assert_eq!(other.decider(&state), None);

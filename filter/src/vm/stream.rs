@@ -101,8 +101,20 @@ impl Held {
 
 impl Stream {
     pub(super) const fn new(root: u32, part: Part) -> Self {
-        const NOTHING: Held = Held { head: false, body: false, ended: false, buffered: 0 };
-        Self { root, part, request: NOTHING, response: NOTHING, replied: false, over: false }
+        const NOTHING: Held = Held {
+            head: false,
+            body: false,
+            ended: false,
+            buffered: 0,
+        };
+        Self {
+            root,
+            part,
+            request: NOTHING,
+            response: NOTHING,
+            replied: false,
+            over: false,
+        }
     }
 
     pub(super) const fn held(&self, direction: Direction) -> Held {
