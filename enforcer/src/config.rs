@@ -231,6 +231,9 @@ pub enum ConfigError {
         /// Where.
         route: String,
     },
+    /// Something that a later build brings.
+    #[error("{0} is not in this build")]
+    NotInBuild(&'static str),
     /// Keys that the policy brings are not a JWKS.
     #[error("the keys of issuer `{0}` in the policy are not a JWKS")]
     InlineKeys(String),
@@ -272,6 +275,7 @@ fn install_of(raw: &RawInstall) -> Result<Option<Install>, ConfigError> {
 }
 
 fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
+    check_build(&raw)?;
     let text = raw.policy.ok_or(ConfigError::MissingPolicy)?;
     let policy = STANDARD.decode(text.trim()).map_err(|_| ConfigError::PolicyBase64)?;
     check_protocols(&raw.protocols)?;
@@ -289,6 +293,23 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
         hash_key_env: raw.hash_key_env,
         resource_metadata: raw.resource_metadata,
     })
+}
+
+/// Keys of the wire contract that this build does not know yet. Ignoring one would change verdicts.
+fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
+    use raw::{RawDenialShape, RawEnforcement};
+    let later = [
+        (raw.shadow_policy.is_some(), "`shadow_policy`"),
+        (raw.policy_public_key.is_some(), "`policy_public_key`"),
+        (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
+        (raw.seal_key_env.is_some(), "`seal_key_env`"),
+        (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
+        (raw.denial_shape == RawDenialShape::ToolResult, "`denial_shape: tool_result`"),
+    ];
+    match later.iter().find(|(used, _)| *used) {
+        Some((_, key)) => Err(ConfigError::NotInBuild(key)),
+        None => Ok(()),
+    }
 }
 
 fn lower(digest: Option<String>) -> Option<String> {

@@ -20,12 +20,23 @@
     clippy::arithmetic_side_effects
 )]
 
+mod audit;
+mod cache;
+mod check;
 mod command;
 pub mod config;
+mod effects;
 mod engine;
 mod event;
 mod exchange;
+mod http;
+mod identity;
+mod json_text;
+mod mcp;
 mod metrics;
+mod refusal;
+mod session;
+mod sse;
 
 pub use command::{Callout, Command, Flow, LogLevel, Reaction, Reply};
 pub use config::{Config, ConfigError, Install, PluginConfig, Secrets};

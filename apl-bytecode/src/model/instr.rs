@@ -66,7 +66,7 @@ pub enum Instr {
     Matches(RegexId),
     /// [] -> [the variable of the comprehension in whose body this stands]; the slot is its nesting depth.
     Local(u8),
-    /// [list|map] -> [value]: runs the expression block once an element.
+    /// [list|map] -> [value]: runs the expression block once an element. The block stands before this one in the table.
     Fold(Fold, BlockId),
 
     // --- steps: the stack is empty before and after, but for what they take

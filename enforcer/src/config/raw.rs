@@ -1,6 +1,6 @@
 //! The document as written, before it is judged.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{Companion, Limits, Protocol};
 
@@ -23,6 +23,34 @@ pub(super) struct RawConfig {
     pub(super) hash_key_env: Option<String>,
     #[serde(default)]
     pub(super) resource_metadata: Option<String>,
+    #[serde(default)]
+    pub(super) enforcement: RawEnforcement,
+    #[serde(default)]
+    pub(super) denial_shape: RawDenialShape,
+    #[serde(default)]
+    pub(super) shadow_policy: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) policy_public_key: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) pdp_clusters: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) seal_key_env: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawEnforcement {
+    #[default]
+    Enforce,
+    Shadow,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawDenialShape {
+    #[default]
+    Error,
+    ToolResult,
 }
 
 #[derive(Debug, Deserialize)]
