@@ -16,6 +16,7 @@ macro_rules! imports {
         // Away from wasm32 there is no host: every call says so. It keeps this crate's pure parts testable natively.
         $(
             #[cfg(not(target_arch = "wasm32"))]
+            #[allow(clippy::too_many_arguments, reason = "the ABI has them")]
             pub(super) unsafe fn $name($(_: $ty),*) -> u32 {
                 super::status::UNIMPLEMENTED
             }

@@ -79,6 +79,12 @@ impl Vm {
                     host::remove_header(map, &name)
                 });
             }
+            // Nothing for nothing. It matters when trailers end a body of which nothing is buffered: then there is no
+            // buffer to write to.
+            Command::ReplaceRequestBody { bytes }
+                if bytes.is_empty() && self.buffered(decider, Request) == 0 => {}
+            Command::ReplaceResponseBody { bytes }
+                if bytes.is_empty() && self.buffered(decider, Response) == 0 => {}
             Command::ReplaceRequestBody { bytes } => {
                 self.edit(decider, Site::Body(Request), |_| {
                     host::replace_body(Body::Request, &bytes)
@@ -182,10 +188,7 @@ impl Vm {
             Direction::Request => Body::Request,
             Direction::Response => Body::Response,
         };
-        let buffered = self
-            .streams
-            .get(&context)
-            .map_or(0, |stream| stream.held(direction).buffered);
+        let buffered = self.buffered(decider, direction);
         let bytes = match self.make_effective(context).then(|| host::body(body)) {
             Some(Ok(bytes)) => Ok(bytes),
             // A host may refuse to give an empty buffer.
@@ -214,6 +217,12 @@ impl Vm {
                 None
             }
         }
+    }
+
+    /// How much of a body the last body callback counted.
+    fn buffered(&self, decider: u32, direction: Direction) -> usize {
+        let context = self.site(decider, Site::Body(direction));
+        self.streams.get(&context).map_or(0, |stream| stream.held(direction).buffered)
     }
 
     fn response_ended(&self, context: u32) -> bool {

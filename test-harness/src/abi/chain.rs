@@ -318,13 +318,19 @@ impl Guest {
         let Some((exchange, _)) = state.places.get(&context).copied() else {
             return Ok(());
         };
-        let Some(x) = state.exchanges.get_mut(exchange) else {
-            return Ok(());
-        };
-        if x.local.is_some() {
+        let second = state.exchanges.get(exchange).is_some_and(|x| x.local.is_some());
+        if second {
             state.misuse.push("a second local reply".to_owned());
             return Ok(());
         }
+        self.local_reply(exchange, reply)
+    }
+
+    /// The same, whoever asks for it.
+    pub(super) fn local_reply(&mut self, exchange: usize, reply: Reply) -> anyhow::Result<()> {
+        let Some(x) = self.store.data_mut().exchanges.get_mut(exchange) else {
+            return Ok(());
+        };
         x.local = Some(reply.clone());
         let mut headers = reply.headers.clone();
         headers.insert(0, (b":status".to_vec(), reply.status.to_string().into_bytes()));

@@ -235,6 +235,17 @@ impl Host {
         self.turn()
     }
 
+    /// The proxy itself answers, as when there is no healthy backend.
+    ///
+    /// # Errors
+    /// A trap.
+    pub fn proxy_reply(&mut self, x: ExchangeId, status: u32, body: &[u8]) -> anyhow::Result<()> {
+        let details = "no_healthy_upstream".to_owned();
+        let reply = Reply { status, headers: Headers::new(), body: body.to_vec(), details };
+        self.guest.local_reply(x.0, reply)?;
+        self.turn()
+    }
+
     /// The stream ends: complete or cut off, the contexts go.
     ///
     /// # Errors
