@@ -222,7 +222,9 @@ impl Vm {
     /// How much of a body the last body callback counted.
     fn buffered(&self, decider: u32, direction: Direction) -> usize {
         let context = self.site(decider, Site::Body(direction));
-        self.streams.get(&context).map_or(0, |stream| stream.held(direction).buffered)
+        self.streams
+            .get(&context)
+            .map_or(0, |stream| stream.held(direction).buffered)
     }
 
     fn response_ended(&self, context: u32) -> bool {

@@ -241,7 +241,12 @@ impl Host {
     /// A trap.
     pub fn proxy_reply(&mut self, x: ExchangeId, status: u32, body: &[u8]) -> anyhow::Result<()> {
         let details = "no_healthy_upstream".to_owned();
-        let reply = Reply { status, headers: Headers::new(), body: body.to_vec(), details };
+        let reply = Reply {
+            status,
+            headers: Headers::new(),
+            body: body.to_vec(),
+            details,
+        };
         self.guest.local_reply(x.0, reply)?;
         self.turn()
     }

@@ -14,7 +14,12 @@ enum Arrival {
     Trailers,
 }
 
-const ARRIVALS: [Arrival; 4] = [Arrival::Whole, Arrival::Bytes, Arrival::EmptyLast, Arrival::Trailers];
+const ARRIVALS: [Arrival; 4] = [
+    Arrival::Whole,
+    Arrival::Bytes,
+    Arrival::EmptyLast,
+    Arrival::Trailers,
+];
 
 fn arrive(body: &[u8], how: Arrival, mut data: impl FnMut(Option<&[u8]>, bool)) {
     match how {
@@ -51,7 +56,11 @@ fn nothing_reaches_the_backend_before_the_verdict_however_the_body_arrives() {
             let upstream = proxy.host.upstream(x);
             assert!(upstream.ended, "{mode:?} {how:?} {:?}", proxy.host.logs());
             let body: Value = serde_json::from_slice(&upstream.body).unwrap();
-            assert_eq!(body["params"]["arguments"], serde_json::json!({"a": 1}), "{mode:?} {how:?}");
+            assert_eq!(
+                body["params"]["arguments"],
+                serde_json::json!({"a": 1}),
+                "{mode:?} {how:?}"
+            );
             let length = upstream.header("content-length");
             assert!(length.is_none_or(|length| length == upstream.body.len().to_string()));
             proxy.host.end(x).unwrap();
@@ -76,8 +85,16 @@ fn a_governed_response_is_edited_however_it_arrives() {
             let client = proxy.host.client(x);
             assert!(client.ended, "{mode:?} {how:?} {:?}", proxy.host.logs());
             let body: Value = serde_json::from_slice(&client.body).unwrap();
-            assert_eq!(body["result"]["structuredContent"], serde_json::json!({"b": 2}), "{mode:?} {how:?}");
-            assert_ne!(client.header("content-length").as_deref(), Some("999"), "the length is not that of the edited body");
+            assert_eq!(
+                body["result"]["structuredContent"],
+                serde_json::json!({"b": 2}),
+                "{mode:?} {how:?}"
+            );
+            assert_ne!(
+                client.header("content-length").as_deref(),
+                Some("999"),
+                "the length is not that of the edited body"
+            );
             proxy.host.end(x).unwrap();
         }
     }
@@ -91,8 +108,14 @@ fn a_denied_call_never_reaches_the_backend() {
         let client = proxy.host.client(x);
         assert!(client.ended && !proxy.host.upstream(x).started, "{mode:?}");
         let body: Value = serde_json::from_slice(&client.body).unwrap();
-        assert_eq!((&body["id"], body["error"]["data"]["violation"].as_str()), (&7.into(), Some("test.denied")));
-        assert_eq!(client.header("x-policy-violation").as_deref(), Some("test.denied"));
+        assert_eq!(
+            (&body["id"], body["error"]["data"]["violation"].as_str()),
+            (&7.into(), Some("test.denied"))
+        );
+        assert_eq!(
+            client.header("x-policy-violation").as_deref(),
+            Some("test.denied")
+        );
         proxy.host.end(x).unwrap();
     }
 }
@@ -102,7 +125,10 @@ fn an_unknown_tool_is_denied() {
     for mode in MODES {
         let mut proxy = Proxy::start(mode);
         let x = proxy.call("unheard-of");
-        assert!(proxy.host.client(x).ended && !proxy.host.upstream(x).started, "{mode:?}");
+        assert!(
+            proxy.host.client(x).ended && !proxy.host.upstream(x).started,
+            "{mode:?}"
+        );
     }
 }
 
@@ -113,10 +139,16 @@ fn other_traffic_is_untouched() {
         let x = proxy.open("/health");
         proxy.host.request_body(x, b"not JSON", true).unwrap();
         assert_eq!(proxy.host.upstream(x).body, b"not JSON", "{mode:?}");
-        proxy.host.response_head(x, &[(":status", "200"), ("content-length", "2")], false).unwrap();
+        proxy
+            .host
+            .response_head(x, &[(":status", "200"), ("content-length", "2")], false)
+            .unwrap();
         proxy.host.response_body(x, b"ok", true).unwrap();
         let client = proxy.host.client(x);
-        assert_eq!((client.body.as_slice(), client.header("content-length").as_deref()), (b"ok".as_slice(), Some("2")));
+        assert_eq!(
+            (client.body.as_slice(), client.header("content-length").as_deref()),
+            (b"ok".as_slice(), Some("2"))
+        );
     }
 }
 
@@ -160,7 +192,10 @@ fn no_answer_of_the_companion_but_a_good_one_lets_a_call_pass() {
         let mut proxy = Proxy::start(mode);
         let x = proxy.call("recorded");
         proxy.host.fail(proxy.callout()).unwrap();
-        assert!(proxy.host.client(x).ended && !proxy.host.upstream(x).started, "{mode:?}: reset");
+        assert!(
+            proxy.host.client(x).ended && !proxy.host.upstream(x).started,
+            "{mode:?}: reset"
+        );
     }
 }
 
@@ -170,7 +205,10 @@ fn a_companion_without_hosts_denies_at_once() {
         let mut proxy = Proxy::start(mode);
         proxy.host.set_dispatch(Dispatch::Refuse);
         let x = proxy.call("recorded");
-        assert!(proxy.host.client(x).ended && !proxy.host.upstream(x).started, "{mode:?}");
+        assert!(
+            proxy.host.client(x).ended && !proxy.host.upstream(x).started,
+            "{mode:?}"
+        );
     }
 }
 
@@ -197,7 +235,11 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is() {
         proxy.host.request_body(x, &[b' '; 4000], false).unwrap();
         assert!(!proxy.host.client(x).started);
         proxy.host.request_body(x, &[b' '; 200], false).unwrap();
-        assert_eq!(proxy.host.client(x).header(":status").as_deref(), Some("413"), "{mode:?}");
+        assert_eq!(
+            proxy.host.client(x).header(":status").as_deref(),
+            Some("413"),
+            "{mode:?}"
+        );
         proxy.host.request_body(x, b"more", true).unwrap();
         assert!(!proxy.host.upstream(x).started, "{mode:?}");
         proxy.host.end(x).unwrap();
@@ -207,11 +249,22 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is() {
 #[test]
 fn a_body_that_is_not_one_message_is_refused() {
     for mode in MODES {
-        for body in ["", "{", "not JSON", "{}", "{}{}", "\u{feff}{}", r#"{"id":1,"id":2}"#] {
+        for body in [
+            "",
+            "{",
+            "not JSON",
+            "{}",
+            "{}{}",
+            "\u{feff}{}",
+            r#"{"id":1,"id":2}"#,
+        ] {
             let mut proxy = Proxy::start(mode);
             let x = proxy.open("/mcp");
             proxy.host.request_body(x, body.as_bytes(), true).unwrap();
-            assert!(proxy.host.client(x).ended && !proxy.host.upstream(x).started, "{mode:?} {body:?}");
+            assert!(
+                proxy.host.client(x).ended && !proxy.host.upstream(x).started,
+                "{mode:?} {body:?}"
+            );
             proxy.host.end(x).unwrap();
         }
     }
@@ -223,7 +276,10 @@ fn a_request_without_a_body_is_decided_at_its_head() {
         let mut proxy = Proxy::start(mode);
         let x = proxy.host.exchange(&proxy.chain.clone(), mode == Mode::Full);
         proxy.host.request_head(x, &head("POST", "/mcp"), true).unwrap();
-        assert!(proxy.host.client(x).ended && !proxy.host.upstream(x).started, "{mode:?}");
+        assert!(
+            proxy.host.client(x).ended && !proxy.host.upstream(x).started,
+            "{mode:?}"
+        );
     }
 }
 
@@ -236,8 +292,14 @@ fn a_missing_flag_is_named_once_bytes_came_and_not_before() {
     for _ in 0..100 {
         proxy.host.tick(100).unwrap();
     }
-    assert!(proxy.host.local_reply(x).is_none(), "a slow client is no missing flag");
-    proxy.host.request_body(x, message("echo").as_bytes(), true).unwrap();
+    assert!(
+        proxy.host.local_reply(x).is_none(),
+        "a slow client is no missing flag"
+    );
+    proxy
+        .host
+        .request_body(x, message("echo").as_bytes(), true)
+        .unwrap();
     proxy.host.tick(100).unwrap();
     let reply = proxy.host.local_reply(x).unwrap();
     assert_eq!(reply.details, "aplomb.config.stop_iteration_missing");
@@ -251,7 +313,10 @@ fn the_proxys_own_replies_pass() {
         let x = proxy.call("edited");
         proxy.host.proxy_reply(x, 503, b"no healthy upstream").unwrap();
         let client = proxy.host.client(x);
-        assert_eq!((client.header(":status").as_deref(), client.body.as_slice()), (Some("503"), b"no healthy upstream".as_slice()));
+        assert_eq!(
+            (client.header(":status").as_deref(), client.body.as_slice()),
+            (Some("503"), b"no healthy upstream".as_slice())
+        );
         proxy.host.end(x).unwrap();
     }
 }
@@ -263,10 +328,17 @@ fn a_thousand_interleaved_exchanges_leave_nothing_behind() {
         let tools = ["echo", "denied", "edited", "recorded"];
         let open: Vec<_> = (0..1000).map(|n| (tools[n % 4], proxy.open("/mcp"))).collect();
         for (tool, x) in &open {
-            proxy.host.request_body(*x, message(tool).as_bytes(), true).unwrap();
+            proxy
+                .host
+                .request_body(*x, message(tool).as_bytes(), true)
+                .unwrap();
         }
         for (tool, x) in &open {
-            assert_eq!(proxy.host.upstream(*x).ended, matches!(*tool, "echo" | "edited"), "{mode:?} {tool}");
+            assert_eq!(
+                proxy.host.upstream(*x).ended,
+                matches!(*tool, "echo" | "edited"),
+                "{mode:?} {tool}"
+            );
             proxy.host.end(*x).unwrap();
         }
         let y = proxy.call("echo");

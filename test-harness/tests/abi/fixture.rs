@@ -1,8 +1,8 @@
 //! A program made by hand, so that these tests need no compiler, and exchanges that call its tools.
 
 use apl_bytecode::{
-    Block, BlockId, BlockKind, Code, Denial, DenialId, Effect, EffectId, Enforcement, EntityKind, Instr, Matcher,
-    PathSeg, Pipeline, PipelineId, Program, Route, Side, Stage, StrId,
+    Block, BlockId, BlockKind, Code, Denial, DenialId, Effect, EffectId, Enforcement, EntityKind, Instr,
+    Matcher, PathSeg, Pipeline, PipelineId, Program, Route, Side, Stage, StrId,
 };
 use aplomb_test_harness::abi::{ExchangeId, Host};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -17,13 +17,29 @@ pub(crate) fn program() -> Program {
         StrId(u32::try_from(program.strings.len() - 1).unwrap())
     };
     let [echo, denied, edited, recorded] = ["echo", "denied", "edited", "recorded"].map(&mut text);
-    let (code, reason, secret, plugin) =
-        (text("test.denied"), text("not today"), text("secret"), text("audit-log"));
-    program.denials.push(Denial { code: Code::Text(code), reason: Some(reason) });
-    program.effects.push(Effect::Audit { plugin, durable: true, code: Code::Text(code) });
+    let (code, reason, secret, plugin) = (
+        text("test.denied"),
+        text("not today"),
+        text("secret"),
+        text("audit-log"),
+    );
+    program.denials.push(Denial {
+        code: Code::Text(code),
+        reason: Some(reason),
+    });
+    program.effects.push(Effect::Audit {
+        plugin,
+        durable: true,
+        code: Code::Text(code),
+    });
     for side in [Side::Args, Side::Result] {
         let (path, stages) = (vec![PathSeg::Key(secret)], vec![Stage::Omit]);
-        program.pipelines.push(Pipeline { side, path, stages, denial: DenialId(0) });
+        program.pipelines.push(Pipeline {
+            side,
+            path,
+            stages,
+            denial: DenialId(0),
+        });
     }
     for code in [
         vec![Instr::Deny(DenialId(0))],
@@ -31,7 +47,10 @@ pub(crate) fn program() -> Program {
         vec![Instr::Pipeline(PipelineId(1))],
         vec![Instr::Effect(EffectId(0)), Instr::Await],
     ] {
-        program.blocks.push(Block { kind: BlockKind::Steps, code });
+        program.blocks.push(Block {
+            kind: BlockKind::Steps,
+            code,
+        });
     }
     let route = |name, pre: Option<u32>, post: Option<u32>| Route {
         entity: EntityKind::Tool,
@@ -94,7 +113,11 @@ impl Proxy {
         };
         let chain = installs
             .into_iter()
-            .map(|install| host.configure(&configuration(install).to_string()).unwrap().root())
+            .map(|install| {
+                host.configure(&configuration(install).to_string())
+                    .unwrap()
+                    .root()
+            })
             .collect();
         Self { host, chain, mode }
     }
@@ -115,7 +138,11 @@ impl Proxy {
 
     /// Ships what the engine wants shipped between exchanges, and returns the first callout that `wanted` picks.
     pub(crate) fn callout(&self) -> u32 {
-        self.host.callouts().last().unwrap_or_else(|| panic!("no callout; log: {:?}", self.host.logs())).token
+        self.host
+            .callouts()
+            .last()
+            .unwrap_or_else(|| panic!("no callout; log: {:?}", self.host.logs()))
+            .token
     }
 }
 
@@ -136,8 +163,11 @@ pub(crate) fn message(tool: &str) -> String {
     .to_string()
 }
 
-pub(crate) const JSON_HEAD: [(&str, &str); 3] =
-    [(":status", "200"), ("content-type", "application/json"), ("content-length", "999")];
+pub(crate) const JSON_HEAD: [(&str, &str); 3] = [
+    (":status", "200"),
+    ("content-type", "application/json"),
+    ("content-length", "999"),
+];
 
 pub(crate) fn result() -> String {
     json!({"jsonrpc": "2.0", "id": 7, "result": {"content": [], "structuredContent": {"b": 2, "secret": "t4"}}})

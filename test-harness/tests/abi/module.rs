@@ -14,7 +14,12 @@ fn imports_only_what_envoy_has() {
             "Envoy would refuse the module for {import}"
         );
     }
-    assert!(imports.iter().any(|import| import == "env.proxy_send_local_response"), "{imports:?}");
+    assert!(
+        imports
+            .iter()
+            .any(|import| import == "env.proxy_send_local_response"),
+        "{imports:?}"
+    );
 }
 
 #[test]
@@ -24,14 +29,34 @@ fn survives_callbacks_that_mean_nothing() {
         let live = proxy.open("/mcp");
         for context in [0, 1, 2, 3, 4, 99, u32::MAX] {
             for size in [0, 1, u32::MAX] {
-                for name in ["request_headers", "request_body", "response_headers", "response_body"] {
-                    proxy.host.raw(&format!("proxy_on_{name}"), &[context, size, 1]).unwrap();
+                for name in [
+                    "request_headers",
+                    "request_body",
+                    "response_headers",
+                    "response_body",
+                ] {
+                    proxy
+                        .host
+                        .raw(&format!("proxy_on_{name}"), &[context, size, 1])
+                        .unwrap();
                 }
-                proxy.host.raw("proxy_on_request_trailers", &[context, size]).unwrap();
-                proxy.host.raw("proxy_on_response_trailers", &[context, size]).unwrap();
+                proxy
+                    .host
+                    .raw("proxy_on_request_trailers", &[context, size])
+                    .unwrap();
+                proxy
+                    .host
+                    .raw("proxy_on_response_trailers", &[context, size])
+                    .unwrap();
                 proxy.host.raw("proxy_on_queue_ready", &[context, size]).unwrap();
-                proxy.host.raw("proxy_on_http_call_response", &[context, size, size, size, size]).unwrap();
-                proxy.host.raw("proxy_on_context_create", &[context.saturating_add(1000), size]).unwrap();
+                proxy
+                    .host
+                    .raw("proxy_on_http_call_response", &[context, size, size, size, size])
+                    .unwrap();
+                proxy
+                    .host
+                    .raw("proxy_on_context_create", &[context.saturating_add(1000), size])
+                    .unwrap();
             }
             proxy.host.raw("proxy_on_tick", &[context]).unwrap();
         }
@@ -62,7 +87,10 @@ fn survives_host_calls_that_fail() {
                 proxy.host.tick(100).unwrap();
                 let body = proxy.host.upstream(x).body;
                 let text = String::from_utf8_lossy(&body);
-                assert!(!text.contains("s3"), "{mode:?}: {call} failed with {status}, and {text} was forwarded");
+                assert!(
+                    !text.contains("s3"),
+                    "{mode:?}: {call} failed with {status}, and {text} was forwarded"
+                );
                 proxy.host.end(x).unwrap();
             }
         }
@@ -77,7 +105,8 @@ fn a_stream_without_configuration_is_refused() {
     host.configure(&wrong.to_string()).unwrap();
     // Root 1 exists, and has no configuration.
     let x = host.exchange(&[1], true);
-    host.request_head(x, &crate::fixture::head("POST", "/mcp"), false).unwrap();
+    host.request_head(x, &crate::fixture::head("POST", "/mcp"), false)
+        .unwrap();
     assert_eq!(host.local_reply(x).unwrap().details, "aplomb.config.not_loaded");
     assert!(!host.upstream(x).started);
 }

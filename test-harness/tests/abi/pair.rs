@@ -7,7 +7,9 @@ use crate::fixture::{JSON_HEAD, Mode, Proxy, configuration, head, message};
 
 fn half(host: &mut Host, role: &str) -> u32 {
     let install = json!({"mode": "paired", "role": role});
-    host.configure(&configuration(install).to_string()).unwrap().root()
+    host.configure(&configuration(install).to_string())
+        .unwrap()
+        .root()
 }
 
 fn request(host: &mut Host, chain: &[u32], path: &str) -> ExchangeId {
@@ -18,7 +20,9 @@ fn request(host: &mut Host, chain: &[u32], path: &str) -> ExchangeId {
 }
 
 fn assert_incomplete(host: &Host, x: ExchangeId, missing: &str) {
-    let reply = host.local_reply(x).unwrap_or_else(|| panic!("no reply; log: {:?}", host.logs()));
+    let reply = host
+        .local_reply(x)
+        .unwrap_or_else(|| panic!("no reply; log: {:?}", host.logs()));
     assert_eq!(reply.details, "aplomb.config.pair_incomplete");
     let text = String::from_utf8_lossy(&reply.body).into_owned();
     assert!(text.contains(missing), "`{missing}` is not named in `{text}`");
@@ -65,13 +69,18 @@ fn the_wrong_order_is_noticed() {
 #[test]
 fn halves_with_different_policies_are_noticed() {
     let mut host = Host::start(&[]).unwrap();
-    let digest = apl_bytecode::load(&apl_bytecode::encode(&crate::fixture::program())).unwrap().digest_hex();
+    let digest = apl_bytecode::load(&apl_bytecode::encode(&crate::fixture::program()))
+        .unwrap()
+        .digest_hex();
     let mut configure = |role: &str, digest: &str| {
         let mut json = configuration(json!({"mode": "paired", "role": role}));
         json["policy_digest"] = json!(digest);
         host.configure(&json.to_string()).unwrap().root()
     };
-    let chain = [configure("decider", &digest), configure("holder", &"0".repeat(64))];
+    let chain = [
+        configure("decider", &digest),
+        configure("holder", &"0".repeat(64)),
+    ];
     let x = request(&mut host, &chain, "/mcp");
     assert_incomplete(&host, x, "policy_digest");
     assert!(!host.upstream(x).started);
@@ -82,7 +91,10 @@ fn a_lost_wake_is_made_up_for_by_a_tick() {
     let mut proxy = Proxy::start(Mode::Paired);
     proxy.host.set_fault("proxy_enqueue_shared_queue", 10);
     let x = proxy.call("echo");
-    assert!(!proxy.host.upstream(x).started, "there was nothing to wake the holder");
+    assert!(
+        !proxy.host.upstream(x).started,
+        "there was nothing to wake the holder"
+    );
     proxy.host.tick(100).unwrap();
     assert!(proxy.host.upstream(x).ended);
 }
@@ -98,7 +110,10 @@ fn streams_go_on_when_their_plugin_is_replaced() {
     for root in old {
         proxy.host.retire(root).unwrap();
     }
-    proxy.host.request_body(x, message("echo").as_bytes(), true).unwrap();
+    proxy
+        .host
+        .request_body(x, message("echo").as_bytes(), true)
+        .unwrap();
     assert!(proxy.host.upstream(x).ended, "the wake goes to the newest queue");
     proxy.host.end(x).unwrap();
 }
