@@ -33,11 +33,7 @@ impl Refused {
         "Invalid client or Invalid client credentials",
     );
 
-    pub(super) const fn new(
-        status: StatusCode,
-        error: &'static str,
-        description: &'static str,
-    ) -> Self {
+    pub(super) const fn new(status: StatusCode, error: &'static str, description: &'static str) -> Self {
         Self {
             status,
             error,
@@ -60,10 +56,7 @@ pub(super) fn token(state: &State, client: &Client, form: &Form) -> Result<Value
             "unauthorized_client",
             "Client not allowed for this grant",
         )),
-        _ => Err(Refused::bad(
-            "unsupported_grant_type",
-            "Unsupported grant_type",
-        )),
+        _ => Err(Refused::bad("unsupported_grant_type", "Unsupported grant_type")),
     }
 }
 
@@ -75,13 +68,7 @@ fn password(state: &State, client: &Client, form: &Form) -> Result<Value, Refuse
             "invalid_grant",
             "Invalid user credentials",
         ))?;
-    let mut claims = claims(
-        state,
-        user.sub,
-        client.id,
-        json!([realm::GATEWAY]),
-        "openid",
-    );
+    let mut claims = claims(state, user.sub, client.id, json!([realm::GATEWAY]), "openid");
     describe(&mut claims, user, user.permissions);
     if !user.gh_permissions.is_empty() {
         claims.insert("gh_permissions".to_owned(), json!(user.gh_permissions));
@@ -118,10 +105,7 @@ fn exchange(state: &State, client: &Client, form: &Form) -> Result<Value, Refuse
         error: None,
     };
     let outcome = exchange_recorded(state, client, form, &mut record);
-    record.error = outcome
-        .as_ref()
-        .err()
-        .map(|refused| refused.error.to_owned());
+    record.error = outcome.as_ref().err().map(|refused| refused.error.to_owned());
     state.control.record(record);
     outcome
 }
@@ -133,19 +117,13 @@ fn exchange_recorded(
     record: &mut Exchange,
 ) -> Result<Value, Refused> {
     if ![ACCESS_TOKEN, JWT].contains(&field(form, "subject_token_type")) {
-        return Err(Refused::bad(
-            "invalid_request",
-            "Unsupported subject_token_type",
-        ));
+        return Err(Refused::bad("invalid_request", "Unsupported subject_token_type"));
     }
     let subject = state
         .key
         .verify(field(form, "subject_token"), &state.issuer, client.id)
         .ok_or(Refused::bad("invalid_request", "Invalid token"))?;
-    let sub = subject
-        .get("sub")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let sub = subject.get("sub").and_then(Value::as_str).unwrap_or_default();
     let name = subject.get("preferred_username").and_then(Value::as_str);
     record.subject = name.map(str::to_owned);
     let audience = known_audience(field(form, "audience"))?;
@@ -189,10 +167,7 @@ fn exchange_recorded(
 }
 
 fn known_audience(name: &str) -> Result<&'static Audience, Refused> {
-    realm::audience(name).ok_or(Refused::bad(
-        "invalid_client",
-        "Requested audience not available",
-    ))
+    realm::audience(name).ok_or(Refused::bad("invalid_client", "Requested audience not available"))
 }
 
 /// The scopes asked for; one that the client does not have for this audience is an error, as in Keycloak.
@@ -209,19 +184,13 @@ fn granted<'a>(requested: &[&'a str], audience: &Audience, user: Option<&User>) 
     requested
         .iter()
         .copied()
-        .filter(|scope| {
-            !audience.github || user.is_some_and(|user| user.gh_permissions.contains(scope))
-        })
+        .filter(|scope| !audience.github || user.is_some_and(|user| user.gh_permissions.contains(scope)))
         .collect()
 }
 
 fn another(user: &User) -> &'static User {
     let [first, second, ..] = &realm::USERS;
-    if first.name == user.name {
-        second
-    } else {
-        first
-    }
+    if first.name == user.name { second } else { first }
 }
 
 fn claims(state: &State, sub: &str, azp: &str, aud: Value, scope: &str) -> Map<String, Value> {
@@ -250,13 +219,10 @@ fn describe(claims: &mut Map<String, Value>, user: &User, permissions: &[&str]) 
 }
 
 fn respond(state: &State, claims: Map<String, Value>, scope: &str) -> Result<Value, Refused> {
-    let token = state.key.sign(&Value::Object(claims)).map_err(|_| {
-        Refused::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server_error",
-            "Cannot sign",
-        )
-    })?;
+    let token = state
+        .key
+        .sign(&Value::Object(claims))
+        .map_err(|_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Cannot sign"))?;
     Ok(json!({
         "access_token": token, "token_type": "Bearer", "expires_in": TOKEN_LIFETIME_S, "scope": scope,
         "not-before-policy": 0,

@@ -121,10 +121,7 @@ fn form(body: &[u8]) -> Result<Form, Refused> {
 fn authenticated(headers: &HeaderMap, form: &Form) -> Option<&'static Client> {
     let (id, secret) = match headers.get(AUTHORIZATION) {
         Some(value) => basic(value.to_str().ok()?)?,
-        None => (
-            form.get("client_id")?.clone(),
-            form.get("client_secret")?.clone(),
-        ),
+        None => (form.get("client_id")?.clone(), form.get("client_secret")?.clone()),
     };
     realm::client(&id).filter(|client| client.secret == secret)
 }
