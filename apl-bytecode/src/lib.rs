@@ -41,4 +41,4 @@ pub use listing::{listing, spell_code};
 pub use lookup::{RouteTable, glob_matches};
 pub use model::*;
 pub use needs::{Needs, PhaseNeeds};
-pub use verify::{LoadError, Place, VerifiedProgram, VerifyError, load, verify};
+pub use verify::{LoadError, Place, VerifiedProgram, VerifyError, load, push_key_segment, verify};

@@ -125,10 +125,21 @@ fn key(program: &Program, attr: &Attr) -> Option<String> {
     let mut key = String::new();
     for seg in &attr.segs {
         let Seg::Name(name) = seg else { return None };
-        if !key.is_empty() {
-            key.push('.');
-        }
-        key.push_str(program.strings.get(name.at())?);
+        push_key_segment(&mut key, program.strings.get(name.at())?);
     }
     Some(key)
+}
+
+/// Appends one segment to the dotted spelling of an attribute, as facts are keyed. A dot or backslash inside the segment
+/// is escaped with a backslash, so that no key spans two segments: `claim["a.b"]` is `claim.a\.b`, not `claim.a.b`.
+pub fn push_key_segment(key: &mut String, segment: &str) {
+    if !key.is_empty() {
+        key.push('.');
+    }
+    for character in segment.chars() {
+        if matches!(character, '.' | '\\') {
+            key.push('\\');
+        }
+        key.push(character);
+    }
 }

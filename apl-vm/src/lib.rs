@@ -14,7 +14,14 @@
 )]
 
 mod facts;
+mod json;
 mod outcome;
+mod prepared;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
-pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Outcome, Verdict};
+pub use json::{
+    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold,
+    quote, same_folded,
+};
+pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use prepared::{PrepareError, Prepared, find_route};
