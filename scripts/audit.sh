@@ -19,7 +19,7 @@ else
 fi
 
 say "Licences, bans, sources"
-"$deny" --log-level warn check licenses bans sources ||
+"$deny" --log-level warn check --hide-inclusion-graph licenses bans sources ||
   die "a dependency breaks deny.toml" "replace the dependency, or change deny.toml with a reason"
 
 say "Advisories"

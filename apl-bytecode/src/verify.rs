@@ -84,9 +84,13 @@ impl VerifiedProgram {
     /// The digest in lower-case hexadecimal.
     #[must_use]
     pub fn digest_hex(&self) -> String {
-        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+        const DIGITS: [char; 16] = [
+            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+        ];
         let nibbles = self.digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        nibbles.filter_map(|nibble| DIGITS.get(usize::from(nibble))).collect()
+        nibbles
+            .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
+            .collect()
     }
 
     /// The phase in which a block of steps runs; `None` for expressions and for blocks that nothing refers to.
@@ -98,14 +102,24 @@ impl VerifiedProgram {
     /// What a route needs of its host. A route that is not there needs nothing.
     #[must_use]
     pub fn needs(&self, route: usize) -> Needs {
-        self.program.routes.get(route).map_or_else(Needs::default, |route| self.needs_of(route.pre, route.post))
+        self.program
+            .routes
+            .get(route)
+            .map_or_else(Needs::default, |route| self.needs_of(route.pre, route.post))
     }
 
     /// What two phases need of their host: the way to ask for a fallback's needs.
     #[must_use]
     pub fn needs_of(&self, pre: Option<BlockId>, post: Option<BlockId>) -> Needs {
-        let of = |block: Option<BlockId>| block.and_then(|block| self.needs.get(block.at()).copied()).unwrap_or_default();
-        Needs { pre: of(pre), post: of(post) }
+        let of = |block: Option<BlockId>| {
+            block
+                .and_then(|block| self.needs.get(block.at()).copied())
+                .unwrap_or_default()
+        };
+        Needs {
+            pre: of(pre),
+            post: of(post),
+        }
     }
 
     /// The dotted spelling of an attribute without interpolated segments, as facts are keyed.

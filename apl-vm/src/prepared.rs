@@ -88,6 +88,11 @@ fn unpack(bytes: &[u8]) -> Option<DFA<Vec<u8>>> {
 /// The index of the route that governs an operation, or `None`: then a fallback does. Scoped routes win over unscoped
 /// ones, exact names over the longest matching glob, and globs over `*`.
 #[must_use]
-pub fn find_route(program: &VerifiedProgram, entity: EntityKind, name: &str, scope: Option<&str>) -> Option<usize> {
+pub fn find_route(
+    program: &VerifiedProgram,
+    entity: EntityKind,
+    name: &str,
+    scope: Option<&str>,
+) -> Option<usize> {
     program.routes().find(entity, name, scope)
 }

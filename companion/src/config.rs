@@ -178,11 +178,9 @@ impl Policies {
     }
 
     fn add_issuer(&mut self, path: &Path, issuer: &IssuerConfig) -> Result<(), ConfigError> {
-        endpoint::parse(&issuer.jwks_url, issuer.allow_http).map_err(|source| {
-            ConfigError::Endpoint {
-                what: format!("issuer `{}`: `jwks_url` cannot be used", issuer.issuer),
-                source,
-            }
+        endpoint::parse(&issuer.jwks_url, issuer.allow_http).map_err(|source| ConfigError::Endpoint {
+            what: format!("issuer `{}`: `jwks_url` cannot be used", issuer.issuer),
+            source,
         })?;
         match self.issuers.get_mut(&issuer.issuer) {
             None => {
@@ -248,31 +246,24 @@ impl Policy {
     }
 }
 
-fn ready(
-    name: &str,
-    oauth: &OauthDelegator,
-    secrets: &SecretSource,
-) -> Result<Delegator, ConfigError> {
-    let endpoint = endpoint::parse(&oauth.token_endpoint, oauth.allow_http).map_err(|source| {
-        ConfigError::Endpoint {
+fn ready(name: &str, oauth: &OauthDelegator, secrets: &SecretSource) -> Result<Delegator, ConfigError> {
+    let endpoint =
+        endpoint::parse(&oauth.token_endpoint, oauth.allow_http).map_err(|source| ConfigError::Endpoint {
             what: format!("delegator `{name}`: `token_endpoint` cannot be used"),
             source,
-        }
-    })?;
+        })?;
     let header = |field| ConfigError::Header {
         delegator: name.to_owned(),
         field,
     };
-    HeaderName::from_lowercase(oauth.outbound_header.as_bytes())
-        .map_err(|_| header("outbound_header"))?;
+    HeaderName::from_lowercase(oauth.outbound_header.as_bytes()).map_err(|_| header("outbound_header"))?;
     HeaderValue::from_str(&oauth.outbound_prefix).map_err(|_| header("outbound_prefix"))?;
-    let client_secret =
-        secrets
-            .read(&oauth.client_secret)
-            .map_err(|source| ConfigError::Secret {
-                delegator: name.to_owned(),
-                source,
-            })?;
+    let client_secret = secrets
+        .read(&oauth.client_secret)
+        .map_err(|source| ConfigError::Secret {
+            delegator: name.to_owned(),
+            source,
+        })?;
     Ok(Delegator {
         oauth: oauth.clone(),
         endpoint,

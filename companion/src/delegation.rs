@@ -142,12 +142,7 @@ fn check(delegator: &Delegator, asked: &TokenExchange) -> Result<(), DelegationE
             }
         }
         SubjectKind::User | SubjectKind::Client | SubjectKind::CallerWorkload => {
-            if asked
-                .subject_token
-                .as_deref()
-                .unwrap_or_default()
-                .is_empty()
-            {
+            if asked.subject_token.as_deref().unwrap_or_default().is_empty() {
                 return Err(BadRequest("the subject token is missing"));
             }
             // Before the call: a token that would be refused afterwards is better not minted.

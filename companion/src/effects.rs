@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, Labels, OnFail,
-    TokenExchange,
+    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, Labels, OnFail, TokenExchange,
 };
 
 use crate::audit::AuditLog;
@@ -33,10 +32,7 @@ impl Effects {
     /// One result an effect. Stops performing at the first that fails with [`OnFail::Stop`].
     pub async fn perform(&self, request: &EffectsRequest) -> EffectsResponse {
         let Some(policy) = self.policies.get(&request.policy_digest) else {
-            tracing::warn!(
-                decision_id = request.decision_id,
-                "effects of an unknown policy"
-            );
+            tracing::warn!(decision_id = request.decision_id, "effects of an unknown policy");
             return self.respond(request.effects.iter().map(|_| unknown_policy()).collect());
         };
         let mut results = Vec::with_capacity(request.effects.len());
@@ -60,12 +56,7 @@ impl Effects {
         }
     }
 
-    async fn timed(
-        &self,
-        policy: &Policy,
-        request: &EffectsRequest,
-        call: &EffectCall,
-    ) -> EffectResult {
+    async fn timed(&self, policy: &Policy, request: &EffectsRequest, call: &EffectCall) -> EffectResult {
         let begun = Instant::now();
         let outcome = self.one(policy, call).await;
         let kind = kind(&call.effect);
@@ -81,11 +72,7 @@ impl Effects {
                     reason = %refusal,
                     "an effect was not performed"
                 );
-                let name = if refusal.is_failure() {
-                    "failed"
-                } else {
-                    "denied"
-                };
+                let name = if refusal.is_failure() { "failed" } else { "denied" };
                 (refusal.into_result(), name)
             }
         };
@@ -129,11 +116,7 @@ impl Effects {
         self.store.append(append).await.map_err(Refusal::Append)
     }
 
-    async fn exchange(
-        &self,
-        policy: &Policy,
-        asked: &TokenExchange,
-    ) -> Result<EffectResult, Refusal> {
+    async fn exchange(&self, policy: &Policy, asked: &TokenExchange) -> Result<EffectResult, Refusal> {
         let delegator = policy
             .delegator(&asked.delegator)
             .ok_or_else(|| DelegationError::UnknownDelegator(asked.delegator.clone()))?;

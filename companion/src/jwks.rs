@@ -43,7 +43,8 @@ pub struct KeySets {
 struct KeySet {
     config: IssuerConfig,
     held: RwLock<Option<Served>>,
-    /// When the last fetch began. Its lock is held during a fetch: who comes meanwhile waits for the same answer.
+    /// When the last fetch ended (began, if it was given up). The lock is held during a fetch: who comes meanwhile waits
+    /// for the same answer, good or bad, and makes no fetch of its own.
     last_attempt: Mutex<Option<Instant>>,
 }
 
@@ -110,13 +111,18 @@ impl KeySets {
         for set in self.issuers.values().cloned() {
             let sets = Arc::clone(&self);
             tasks.spawn(async move {
+                // An issuer that stays away is asked less and less often; a request still asks at once.
+                let mut patience = FLOOR_WITHOUT_KEYS;
                 loop {
                     let held = set.usable().is_some();
-                    let fresh = sets.refresh(&set, Instant::now(), held).await;
-                    let pause = match (fresh, held) {
-                        (true, _) => Duration::from_secs(set.config.refresh_s).max(FLOOR),
-                        (false, true) => FLOOR,
-                        (false, false) => FLOOR_WITHOUT_KEYS,
+                    let pause = if sets.refresh(&set, Instant::now(), held).await {
+                        patience = FLOOR_WITHOUT_KEYS;
+                        Duration::from_secs(set.config.refresh_s).max(FLOOR)
+                    } else if held {
+                        FLOOR
+                    } else {
+                        patience = (patience * 2).min(FLOOR);
+                        patience / 2
                     };
                     tokio::time::sleep(pause).await;
                 }
@@ -129,17 +135,15 @@ impl KeySets {
     async fn refresh(&self, set: &KeySet, asked: Instant, holds_keys: bool) -> bool {
         let mut last_attempt = set.last_attempt.lock().await;
         if let Some(last) = *last_attempt {
-            let floor = if holds_keys {
-                FLOOR
-            } else {
-                FLOOR_WITHOUT_KEYS
-            };
+            let floor = if holds_keys { FLOOR } else { FLOOR_WITHOUT_KEYS };
             if last >= asked || last.elapsed() < floor {
                 return false;
             }
         }
         *last_attempt = Some(Instant::now());
-        match self.fetch(&set.config).await {
+        let fetched = self.fetch(&set.config).await;
+        *last_attempt = Some(Instant::now());
+        match fetched {
             Ok(body) => {
                 self.metrics.jwks_fetch("fetched");
                 set.hold(body);
@@ -181,19 +185,12 @@ impl KeySets {
 
 impl KeySet {
     fn usable(&self) -> Option<Served> {
-        let held = self
-            .held
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        held.clone()
-            .filter(|served| served.fetched.elapsed() < MAX_AGE)
+        let held = self.held.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        held.clone().filter(|served| served.fetched.elapsed() < MAX_AGE)
     }
 
     fn hold(&self, body: Bytes) {
-        let mut held = self
-            .held
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut held = self.held.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         *held = Some(Served {
             body,
             fetched: Instant::now(),

@@ -74,11 +74,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("aplomb_companion");
         let requests = Family::default();
-        registry.register(
-            "requests",
-            "HTTP requests by path and status",
-            requests.clone(),
-        );
+        registry.register("requests", "HTTP requests by path and status", requests.clone());
         let effects = Family::default();
         registry.register("effects", "Effects by kind and result", effects.clone());
         let effect_time = Family::new_with_constructor(Buckets);
@@ -89,11 +85,7 @@ impl Metrics {
             effect_time.clone(),
         );
         let denials = Family::default();
-        registry.register(
-            "refusals",
-            "Denied and failed effects by code",
-            denials.clone(),
-        );
+        registry.register("refusals", "Denied and failed effects by code", denials.clone());
         let jwks_fetches = Family::default();
         registry.register(
             "jwks_fetches",
@@ -134,15 +126,11 @@ impl Metrics {
 
     pub(crate) fn request(&self, path: &'static str, status: u16) {
         let status = u32::from(status);
-        self.requests
-            .get_or_create(&RequestLabels { path, status })
-            .inc();
+        self.requests.get_or_create(&RequestLabels { path, status }).inc();
     }
 
     pub(crate) fn effect(&self, kind: &'static str, result: &'static str, took: Duration) {
-        self.effects
-            .get_or_create(&EffectLabels { kind, result })
-            .inc();
+        self.effects.get_or_create(&EffectLabels { kind, result }).inc();
         self.effect_time
             .get_or_create(&KindLabel { kind })
             .observe(took.as_secs_f64());
@@ -153,14 +141,11 @@ impl Metrics {
     }
 
     pub(crate) fn jwks_fetch(&self, outcome: &'static str) {
-        self.jwks_fetches
-            .get_or_create(&OutcomeLabel { outcome })
-            .inc();
+        self.jwks_fetches.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn audit_written(&self, written: usize, asked: usize) {
         self.audit_records.inc_by(written as u64);
-        self.audit_repeats
-            .inc_by(asked.saturating_sub(written) as u64);
+        self.audit_repeats.inc_by(asked.saturating_sub(written) as u64);
     }
 }

@@ -57,28 +57,30 @@ pub enum OutboundError {
     Broken,
 }
 
+/// TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS cannot be set up")]
+pub struct TlsError(#[source] rustls::Error);
+
 impl Outbound {
     /// A client that trusts the system's roots (`SSL_CERT_FILE` names others).
-    pub fn new() -> Self {
+    pub fn new() -> Result<Self, TlsError> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let provider = rustls::crypto::ring::default_provider();
-        let (builder, has_roots) =
-            match HttpsConnectorBuilder::new().with_provider_and_native_roots(provider) {
-                Ok(builder) => (builder, true),
-                // Development over plain HTTP must not need certificates; `serve` refuses https endpoints in this case.
-                Err(_) => (
-                    HttpsConnectorBuilder::new().with_tls_config(no_roots()),
-                    false,
-                ),
-            };
+        let (builder, has_roots) = match HttpsConnectorBuilder::new().with_provider_and_native_roots(provider)
+        {
+            Ok(builder) => (builder, true),
+            // Development over plain HTTP must not need certificates; `serve` refuses https endpoints in this case.
+            Err(_) => (HttpsConnectorBuilder::new().with_tls_config(no_roots()?), false),
+        };
         let connector = builder.https_or_http().enable_http1().wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Self { client, has_roots }
+        Ok(Self { client, has_roots })
     }
 
     /// Whether any root certificate was found; without one every TLS connection fails.
@@ -130,20 +132,14 @@ impl Outbound {
     }
 }
 
-impl Default for Outbound {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn no_roots() -> rustls::ClientConfig {
+fn no_roots() -> Result<rustls::ClientConfig, TlsError> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(rustls::ALL_VERSIONS)
-        .unwrap_or_else(|_| rustls::ClientConfig::builder());
-    builder
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError)?;
+    Ok(builder
         .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth()
+        .with_no_client_auth())
 }
 
 /// `application/json` or `application/…+json`, not compressed.

@@ -15,7 +15,7 @@ use crate::config::{ConfigError, Policies};
 use crate::effects::Effects;
 use crate::jwks::KeySets;
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, TlsError};
 use crate::service::{AccessToken, Service, router};
 use crate::store::{self, EmbeddedStore};
 
@@ -56,6 +56,9 @@ pub enum ServeError {
         "an endpoint is https and no root certificates were found: install `ca-certificates` or set SSL_CERT_FILE"
     )]
     NoRoots,
+    /// TLS cannot be set up.
+    #[error("no client for identity providers")]
+    Tls(#[from] TlsError),
     /// The data directory cannot be made.
     #[error("cannot create data directory `{path}`")]
     Data {
@@ -96,7 +99,7 @@ impl Companion {
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
         let policies = Arc::new(Policies::read(&options.configs)?);
         let token = access_token(options)?;
-        let outbound = Arc::new(Outbound::new());
+        let outbound = Arc::new(Outbound::new()?);
         if policies.need_tls() && !outbound.has_roots() {
             return Err(ServeError::NoRoots);
         }
@@ -147,17 +150,13 @@ impl Companion {
     }
 
     /// Serves until `stop` completes, then lets running requests finish.
-    pub async fn run(
-        self,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), ServeError> {
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let refresher = tokio::spawn(self.keys.keep_fresh());
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let server =
-            axum::serve(self.listener, router(self.service)).with_graceful_shutdown(async {
-                stop.await;
-                let _ = stopping.send(());
-            });
+        let server = axum::serve(self.listener, router(self.service)).with_graceful_shutdown(async {
+            stop.await;
+            let _ = stopping.send(());
+        });
         let drained = async {
             // A sender that is dropped means that the server ended by itself.
             if stopped.await.is_err() {

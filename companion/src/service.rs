@@ -65,10 +65,7 @@ pub fn router(service: Service) -> Router {
         .route("/metrics", get(prometheus))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            authenticate,
-        ));
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), authenticate));
     // Probes have no token, and these two say nothing that an outsider could use.
     let open = Router::new()
         .route("/healthz", get(async || Json(json!({"status": "ok"}))))
@@ -83,10 +80,7 @@ async fn effects(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Json<EffectsResponse>, ApiError> {
-    let _permit = shared
-        .in_flight
-        .try_acquire()
-        .map_err(|_| ApiError::Overloaded)?;
+    let _permit = shared.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?;
     let bytes = body::json(request).await?;
     // The parser's own message would quote what was sent, tokens included.
     let asked: EffectsRequest =

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod embedded;
+mod keys;
 
 use std::future::Future;
 use std::pin::Pin;

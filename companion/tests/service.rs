@@ -13,6 +13,8 @@ mod delegation;
 mod durability;
 #[path = "service/effects.rs"]
 mod effects;
+#[path = "service/figures.rs"]
+mod figures;
 #[path = "service/jwks.rs"]
 mod jwks;
 #[path = "service/limits.rs"]

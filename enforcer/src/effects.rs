@@ -4,6 +4,6 @@ mod answer;
 mod local;
 mod plan;
 
-pub(crate) use answer::{Answered, acknowledged, answers, read_response, unacknowledged};
+pub(crate) use answer::{acknowledged, answers, read_response, unacknowledged};
 pub(crate) use local::{Caches, Minted};
 pub(crate) use plan::{Asker, Plan, plan};

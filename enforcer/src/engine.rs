@@ -1,6 +1,6 @@
 //! What lives as long as one worker and one configuration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use apl_bytecode::Program;
 use apl_vm::Prepared;
@@ -29,6 +29,10 @@ pub struct Engine {
     pub(crate) hash_key: Option<Vec<u8>>,
     token: Option<String>,
     pub(crate) wanted: Wanted,
+    /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
+    mentioned: Option<HashSet<String>>,
+    /// Some route has rules for the phase after the call.
+    pub(crate) reads_responses: bool,
     pub(crate) keys: Vec<KeySet>,
     pub(crate) principals: Principals,
     pub(crate) caches: Caches,
@@ -73,7 +77,10 @@ impl Engine {
         let limits = config.limits;
         Ok(Self {
             wanted: wanted(&program),
+            mentioned: mentioned(&program),
             digest: digest_hex,
+            reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
+                || program.program().fallbacks.iter().any(|fallback| fallback.post.is_some()),
             program,
             hash_key: secrets.hash_key,
             token: secrets.companion_token,
@@ -154,6 +161,21 @@ impl Engine {
         }
         let _ = now_ms;
         commands
+    }
+
+    /// Whether the program can read this attribute: it spells it out, or a part of it that holds it.
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        let Some(mentioned) = &self.mentioned else { return true };
+        let mut part = key;
+        loop {
+            if mentioned.contains(part) {
+                return true;
+            }
+            match part.rsplit_once('.') {
+                Some((parent, _)) => part = parent,
+                None => return false,
+            }
+        }
     }
 
     /// A token for a callout.
@@ -293,6 +315,11 @@ fn wanted(program: &Prepared) -> Wanted {
     readable.sort();
     readable.dedup();
     Wanted { credentials, readable }
+}
+
+fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
+    let count = u32::try_from(program.program().attrs.len()).ok()?;
+    (0..count).map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned)).collect()
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -68,6 +68,13 @@ impl Splitter {
         self.held.len()
     }
 
+    /// Gives the held bytes back; what comes next begins with them.
+    pub(crate) fn give_back(&mut self) -> Vec<u8> {
+        self.line = 0;
+        self.seen = 0;
+        std::mem::take(&mut self.held)
+    }
+
     fn next_event_end(&mut self, at_end: bool) -> Option<usize> {
         while let Some(byte) = self.held.get(self.seen).copied() {
             let after = self.seen.saturating_add(1);

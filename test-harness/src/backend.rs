@@ -75,6 +75,17 @@ pub enum Replies {
     Json,
 }
 
+impl Replies {
+    /// The name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Replies::Sse => "sse",
+            Replies::Json => "json",
+        }
+    }
+}
+
 impl FromStr for Replies {
     type Err = anyhow::Error;
 

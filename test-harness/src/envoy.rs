@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::process::{Process, answers};
 use crate::{ports, programs};
-pub use config::{Setup, Upstream};
+pub use config::{Listener, Setup, Upstream};
 
 /// How long Envoy may take to its first answer. Two busy cores compile a large module slowly.
 const START: Duration = Duration::from_secs(60);
@@ -37,15 +37,33 @@ impl Envoy {
     /// When it is not installed or refuses its configuration; the message shows the end of its log.
     pub async fn start(setup: &Setup, dir: &Path) -> anyhow::Result<Self> {
         let admin = ports::free()?;
-        let config = dir.join("envoy.json");
         let document = config::bootstrap(setup, admin, &dir.join("access.log"));
-        std::fs::write(&config, serde_json::to_vec_pretty(&document)?)
+        let listen = setup
+            .listeners
+            .first()
+            .map(|listener| listener.address)
+            .context("no listener")?;
+        Self::start_document(&document, (listen, admin), setup.workers, dir).await
+    }
+
+    /// The same with a bootstrap document of one's own and the addresses of its first listener and its admin port.
+    ///
+    /// # Errors
+    /// As [`Envoy::start`].
+    pub async fn start_document(
+        document: &Value,
+        (listen, admin): (SocketAddr, SocketAddr),
+        workers: u32,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let config = dir.join("envoy.json");
+        std::fs::write(&config, serde_json::to_vec_pretty(document)?)
             .with_context(|| format!("cannot write {}", config.display()))?;
         let mut command = Command::new(programs::envoy()?);
         command.arg("-c").arg(&config);
         // No hot restart: it is what would need a base id and shared memory of its own.
         command.args(["--disable-hot-restart", "--file-flush-interval-msec", "100"]);
-        command.args(["--concurrency", &setup.workers.to_string()]);
+        command.args(["--concurrency", &workers.to_string()]);
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
         let mut process = Process::start("Envoy", command, &dir.join("envoy.log"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -53,7 +71,7 @@ impl Envoy {
         process.wait_until(START, || answers(&http, &ready)).await?;
         Ok(Envoy {
             process,
-            listen: setup.listen,
+            listen,
             admin,
             dir: dir.to_owned(),
             http,

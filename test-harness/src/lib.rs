@@ -10,9 +10,12 @@
 
 pub mod abi;
 pub mod backend;
+pub mod demo;
 pub mod envoy;
 pub mod idp;
 pub mod mcp;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod scenario;
+pub mod stack;

@@ -102,6 +102,18 @@ impl McpClient {
         })
     }
 
+    /// The same client, session included, at another URL and with more headers.
+    ///
+    /// # Errors
+    /// When a header is not one.
+    pub fn moved_to(mut self, url: String, headers: &[(&str, String)]) -> anyhow::Result<Self> {
+        self.url = url;
+        for (name, value) in headers {
+            self.headers.insert(name.parse::<HeaderName>()?, value.parse()?);
+        }
+        Ok(self)
+    }
+
     /// Performs the handshake; the session it gives is sent from then on.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ async fn passes_a_call_through(replies: &str) {
         rewrite: "/mcp".into(),
         address,
     };
-    let setup = Setup::new(ports::free().expect("a port"), vec![upstream]);
+    let setup = Setup::new(ports::free().expect("a port"), Vec::new(), vec![upstream]);
     let envoy = Envoy::start(&setup, dir.path()).await.expect("Envoy starts");
 
     let headers = [("authorization", "Bearer the-agent".to_owned())];

@@ -62,9 +62,7 @@ impl LogFile {
     /// Writes lines and syncs them. After an error none of them is in the file, or the log stays broken.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.broken {
-            return Err(io::Error::other(
-                "an earlier sync failed; restart the companion",
-            ));
+            return Err(io::Error::other("an earlier sync failed; restart the companion"));
         }
         if let Err(error) = self.file.write_all(lines) {
             // Disk full, for one: take back the half line, so that the next record starts on a line of its own.
@@ -94,13 +92,23 @@ fn last_line_end(file: &mut File, length: u64) -> io::Result<u64> {
         let start = end.saturating_sub(BLOCK);
         let mut block = Vec::new();
         file.seek(SeekFrom::Start(start))?;
-        Read::by_ref(file)
-            .take(end - start)
-            .read_to_end(&mut block)?;
+        Read::by_ref(file).take(end - start).read_to_end(&mut block)?;
         if let Some(at) = block.iter().rposition(|&b| b == b'\n') {
             return Ok(start + at as u64 + 1);
         }
         end = start;
     }
     Ok(0)
+}
+
+#[cfg(test)]
+impl LogFile {
+    /// Fault injection: a handle that cannot be written to, as on a file system that went read-only.
+    pub(super) fn unwritable(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: File::open(path)?,
+            end: 0,
+            broken: false,
+        })
+    }
 }

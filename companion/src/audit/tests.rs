@@ -105,12 +105,23 @@ async fn concurrent_records_are_all_there_once() {
     assert_eq!(read(&path).len(), 100);
 }
 
-#[tokio::test]
-async fn a_log_that_cannot_be_written_fails_the_append() {
-    // Fault injection: a device that is always full.
-    let (file, _) = LogFile::open(Path::new("/dev/full")).map_or((None, 0), |(f, n)| (Some(f), n));
-    let Some(mut file) = file else {
-        return; // the system has no such device, or it cannot be locked
+#[test]
+fn a_log_that_cannot_be_written_acknowledges_only_what_it_holds() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let held = RecordId::of(&record(1));
+    let mut recent = Recent::new(RECENT);
+    recent.insert(held);
+    let mut writer = Writer {
+        file: LogFile::unwritable(file.path()).expect("opens"),
+        recent,
+        metrics: Arc::new(Metrics::new()),
+        healthy: Arc::new(AtomicBool::new(true)),
     };
-    assert!(file.append(b"{}\n").is_err());
+    let line = |seq| Line {
+        id: RecordId::of(&record(seq)),
+        line: b"{}\n".to_vec(),
+    };
+    assert_eq!(writer.commit(vec![line(1), line(2)]), [Ok(()), Err(AuditError)]);
+    assert!(!writer.healthy.load(Ordering::Relaxed));
+    assert_eq!(writer.commit(vec![line(2)]), [Err(AuditError)]);
 }

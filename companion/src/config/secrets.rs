@@ -30,9 +30,7 @@ impl std::fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Neither `secrets.env` nor the environment has it.
-    #[error(
-        "variable `{0}` is neither in `secrets.env` beside the configuration nor in the environment"
-    )]
+    #[error("variable `{0}` is neither in `secrets.env` beside the configuration nor in the environment")]
     MissingVariable(String),
     /// The variable is empty.
     #[error("variable `{0}` is empty")]

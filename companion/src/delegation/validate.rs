@@ -101,44 +101,31 @@ pub(super) fn oauth_error(body: &[u8]) -> &'static str {
     ];
     json_object::parse::<ErrorResponse>(body)
         .ok()
-        .and_then(|response| {
-            REGISTERED
-                .into_iter()
-                .find(|known| *known == response.error)
-        })
+        .and_then(|response| REGISTERED.into_iter().find(|known| *known == response.error))
         .unwrap_or("none that is registered")
 }
 
 fn is_sendable(token: &str) -> bool {
-    !token.is_empty()
-        && token.len() <= MAX_TOKEN_BYTES
-        && token.bytes().all(|b| b.is_ascii_graphic())
+    !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// A token that is bound to a key (DPoP, mutual TLS) is of no use to a backend that gets it as a bearer token.
 fn check_token_type(token_type: Option<&str>) -> Result<(), DelegationError> {
     match token_type {
         None => Ok(()),
-        Some(kind) if kind.eq_ignore_ascii_case("bearer") || kind.eq_ignore_ascii_case("n_a") => {
-            Ok(())
-        }
-        Some(_) => Err(DelegationError::BadResponse(
-            "the token is not a bearer token",
-        )),
+        Some(kind) if kind.eq_ignore_ascii_case("bearer") || kind.eq_ignore_ascii_case("n_a") => Ok(()),
+        Some(_) => Err(DelegationError::BadResponse("the token is not a bearer token")),
     }
 }
 
-fn expiry(
-    expires_in: Option<&Seconds>,
-    claims: Option<&Claims>,
-    now_s: u64,
-) -> Result<u64, DelegationError> {
+fn expiry(expires_in: Option<&Seconds>, claims: Option<&Claims>, now_s: u64) -> Result<u64, DelegationError> {
     let stated = match expires_in {
         None => None,
         Some(Seconds::Number(seconds)) => Some(*seconds),
-        Some(Seconds::Text(text)) => Some(text.parse().map_err(|_| {
-            DelegationError::BadResponse("`expires_in` is not a number of seconds")
-        })?),
+        Some(Seconds::Text(text)) => Some(
+            text.parse()
+                .map_err(|_| DelegationError::BadResponse("`expires_in` is not a number of seconds"))?,
+        ),
     };
     let stated = stated.map(|seconds| now_s.saturating_add(seconds));
     let expires_at = match (stated, claims.and_then(Claims::ends_at)) {
@@ -162,11 +149,7 @@ fn granted(scope: Option<&str>, asked: &TokenExchange) -> Result<Vec<String>, De
         .split_ascii_whitespace()
         .map(str::to_owned)
         .collect();
-    match asked
-        .permissions
-        .iter()
-        .find(|asked| !scopes.contains(asked))
-    {
+    match asked.permissions.iter().find(|asked| !scopes.contains(asked)) {
         Some(missing) => Err(DelegationError::ScopeTooBroad(missing.clone())),
         None => Ok(scopes),
     }
@@ -197,12 +180,7 @@ fn check_not_wider(
             || oauth.allowed_extra_scopes.iter().any(|one| one == scope)
     };
     let carried = claims.into_iter().flat_map(Claims::scopes);
-    if scopes
-        .iter()
-        .map(String::as_str)
-        .chain(carried)
-        .all(expected)
-    {
+    if scopes.iter().map(String::as_str).chain(carried).all(expected) {
         Ok(())
     } else {
         Err(DelegationError::ScopeOvergrant)

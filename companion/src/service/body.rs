@@ -22,9 +22,7 @@ pub(super) async fn json(request: Request) -> Result<Bytes, ApiError> {
         .and_then(|value| value.split(';').next())
         .unwrap_or_default()
         .trim();
-    if !media_type.eq_ignore_ascii_case("application/json")
-        || headers.contains_key(CONTENT_ENCODING)
-    {
+    if !media_type.eq_ignore_ascii_case("application/json") || headers.contains_key(CONTENT_ENCODING) {
         return Err(ApiError::MediaType);
     }
     let body = Limited::new(request.into_body(), MAX_REQUEST_BYTES);

@@ -66,10 +66,7 @@ impl ApiError {
     fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "companion.not_found"),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "companion.method_not_allowed",
-            ),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "companion.method_not_allowed"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "companion.media_type"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "companion.too_large"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "companion.slow_body"),

@@ -110,11 +110,7 @@ fn is_live(ends: u64, now_ms: u64) -> bool {
 }
 
 fn later(a: u64, b: u64) -> u64 {
-    if a == NEVER || b == NEVER {
-        NEVER
-    } else {
-        a.max(b)
-    }
+    if a == NEVER || b == NEVER { NEVER } else { a.max(b) }
 }
 
 #[cfg(test)]

@@ -3,14 +3,18 @@
 //! Writers queue up behind one thread that commits everything that waits in one durable transaction
 //! ([`crate::group_commit`]). Readers take a snapshot of the last commit and block nobody.
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use companion_protocol::{Labels, SessionKey};
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::bucket::{self, Definition, Entry, NEVER};
+use super::keys::BucketKeys;
 use super::{Append, MAX_LABEL_BYTES, SessionStore, StoreError, StoreFuture};
 use crate::clock::now_ms;
 use crate::group_commit::{Commit, GroupCommitter};
@@ -71,9 +75,17 @@ impl EmbeddedStore {
     /// Opens the store in `directory`, creating it if it is not there. The directory must exist.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(&path)
+        let file = create(directory, &path).map_err(|source| OpenError::Database {
+            path: path.clone(),
+            source: Box::new(redb::Error::Io(source)),
+        })?;
+        // The backend's lock is what keeps a second process out.
+        let database = FileBackend::new(file)
+            .and_then(|backend| {
+                Database::builder()
+                    .set_cache_size(CACHE_BYTES)
+                    .create_with_backend(backend)
+            })
             .map_err(|error| match error {
                 redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.clone()),
                 error => OpenError::Database {
@@ -89,10 +101,7 @@ impl EmbeddedStore {
             InitialiseError::Random(source) => OpenError::Random(source),
         })?;
         if format != FORMAT {
-            return Err(OpenError::Format {
-                path,
-                found: format,
-            });
+            return Err(OpenError::Format { path, found: format });
         }
         let (database, healthy) = (Arc::new(database), Arc::new(AtomicBool::new(true)));
         let writer = Writer {
@@ -156,9 +165,9 @@ impl SessionStore for EmbeddedStore {
                 keys,
                 labels: append.labels,
                 subject_labels: append.subject_labels,
-                subject_ends: append.ttl_s.map_or(NEVER, |ttl_s| {
-                    now_ms().saturating_add(ttl_s.saturating_mul(1000))
-                }),
+                subject_ends: append
+                    .ttl_s
+                    .map_or(NEVER, |ttl_s| now_ms().saturating_add(ttl_s.saturating_mul(1000))),
             };
             let union = pending.union(held)?;
             if union.is_unchanged() {
@@ -174,42 +183,6 @@ impl SessionStore for EmbeddedStore {
     fn healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
     }
-}
-
-/// The rows' first parts. The session's holds the subject too: whatever the proxy computes, two subjects cannot meet.
-struct BucketKeys {
-    session: [u8; 64],
-    subject: [u8; 32],
-}
-
-impl BucketKeys {
-    fn of(key: &SessionKey) -> Result<Self, StoreError> {
-        let subject = digest(&key.subject)?;
-        let mut session = [0; 64];
-        let (of_subject, of_session) = session.split_at_mut(32);
-        of_subject.copy_from_slice(&subject);
-        of_session.copy_from_slice(&digest(&key.session)?);
-        Ok(Self { session, subject })
-    }
-}
-
-fn digest(hex: &str) -> Result<[u8; 32], StoreError> {
-    let nibble = |b: u8| match b {
-        b'0'..=b'9' => Ok(b - b'0'),
-        b'a'..=b'f' => Ok(b - b'a' + 10),
-        _ => Err(StoreError::InvalidKey),
-    };
-    if hex.len() != 64 {
-        return Err(StoreError::InvalidKey);
-    }
-    let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        let &[high, low] = pair else {
-            return Err(StoreError::InvalidKey);
-        };
-        *byte = nibble(high)? << 4 | nibble(low)?;
-    }
-    Ok(out)
 }
 
 /// What two buckets hold.
@@ -303,10 +276,7 @@ impl Commit for Writer {
 impl Writer {
     /// One durable transaction. A refusal of one append (a full bucket) leaves the others alone; a fault of the
     /// database fails them all.
-    fn write(
-        &self,
-        items: &[Pending],
-    ) -> Result<Vec<Result<Labels, StoreError>>, Box<redb::Error>> {
+    fn write(&self, items: &[Pending]) -> Result<Vec<Result<Labels, StoreError>>, Box<redb::Error>> {
         let transaction = self.database.begin_write().map_err(boxed)?;
         let mut acks = Vec::with_capacity(items.len());
         {
@@ -326,16 +296,28 @@ impl Writer {
                     }
                 };
                 bucket::sweep(&mut subject, &item.keys.subject, now).map_err(boxed)?;
-                bucket::write(&mut session, &item.keys.session, &unions.session.changed)
-                    .map_err(boxed)?;
-                bucket::write(&mut subject, &item.keys.subject, &unions.subject.changed)
-                    .map_err(boxed)?;
+                bucket::write(&mut session, &item.keys.session, &unions.session.changed).map_err(boxed)?;
+                bucket::write(&mut subject, &item.keys.subject, &unions.subject.changed).map_err(boxed)?;
                 acks.push(Ok(unions.into_labels()));
             }
         }
         transaction.commit().map_err(boxed)?;
         Ok(acks)
     }
+}
+
+/// Opens the file, for nobody else to read. A new name is synced too, or a crash of the machine could take it with the
+/// labels in it.
+fn create(directory: &Path, path: &Path) -> std::io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    File::open(directory)?.sync_all()?;
+    Ok(file)
 }
 
 enum InitialiseError {

@@ -36,10 +36,7 @@ impl Answer {
     }
 
     pub(crate) fn error_code(&self) -> String {
-        self.json()["error"]["code"]
-            .as_str()
-            .expect("a code")
-            .to_owned()
+        self.json()["error"]["code"].as_str().expect("a code").to_owned()
     }
 }
 
@@ -80,9 +77,7 @@ impl Running {
 
     /// Performs one effect.
     pub(crate) async fn one(&self, effect: Effect) -> EffectResult {
-        self.effects(vec![call(effect, OnFail::Stop)])
-            .await
-            .remove(0)
+        self.effects(vec![call(effect, OnFail::Stop)]).await.remove(0)
     }
 }
 
@@ -148,11 +143,7 @@ pub(crate) fn request(digest: &str, effects: Vec<EffectCall>) -> Vec<u8> {
     serde_json::to_vec(&request).expect("serialises")
 }
 
-pub(crate) async fn perform(
-    address: SocketAddr,
-    digest: &str,
-    effects: Vec<EffectCall>,
-) -> EffectsResponse {
+pub(crate) async fn perform(address: SocketAddr, digest: &str, effects: Vec<EffectCall>) -> EffectsResponse {
     let answer = post(address, request(digest, effects)).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
     serde_json::from_slice(&answer.body).expect("an effects response")

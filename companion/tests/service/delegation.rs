@@ -37,9 +37,7 @@ async fn granted(script: Script, asked: TokenExchange) -> (Grant, FaultIdp) {
 
 fn refusal(result: EffectResult) -> (String, String) {
     match result {
-        EffectResult::Denied { code, reason } | EffectResult::Failed { code, reason } => {
-            (code, reason)
-        }
+        EffectResult::Denied { code, reason } | EffectResult::Failed { code, reason } => (code, reason),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -79,19 +77,12 @@ async fn asks_as_rfc_8693_says_and_grants_what_the_provider_granted() {
     let basic = asked.headers["authorization"].to_str().expect("text");
     // `gate way:pass:word`, each part form-encoded first.
     assert_eq!(basic, "Basic Z2F0ZSt3YXk6cGFzcyUzQXdvcmQ=");
-    let form: Vec<(&str, &str)> = asked
-        .form
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect();
+    let form: Vec<(&str, &str)> = asked.form.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(
         form,
         [
             ("audience", "api"),
-            (
-                "grant_type",
-                "urn:ietf:params:oauth:grant-type:token-exchange"
-            ),
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("scope", "read"),
             ("subject_token", "callers-token"),
             (
@@ -111,9 +102,7 @@ async fn this_workload_uses_client_credentials_without_a_subject() {
         ..exchange()
     };
     let script = with(|body| {
-        body.as_object_mut()
-            .expect("object")
-            .remove("issued_token_type");
+        body.as_object_mut().expect("object").remove("issued_token_type");
     });
     let (_, idp) = granted(script, asked).await;
     let form = idp.asked().remove(0).form;
@@ -123,11 +112,7 @@ async fn this_workload_uses_client_credentials_without_a_subject() {
 
 #[tokio::test]
 async fn scopes_allowed_beside_those_asked_for_are_no_overgrant() {
-    let (grant, _) = granted(
-        with(|body| body["scope"] = json!("read profile")),
-        exchange(),
-    )
-    .await;
+    let (grant, _) = granted(with(|body| body["scope"] = json!("read profile")), exchange()).await;
     assert_eq!(grant.permissions, ["read", "profile"]);
 }
 
@@ -191,9 +176,7 @@ async fn refuses_what_a_lying_provider_sends() {
         ),
         (
             "a refresh token",
-            with(|b| {
-                b["issued_token_type"] = json!("urn:ietf:params:oauth:token-type:refresh_token")
-            }),
+            with(|b| b["issued_token_type"] = json!("urn:ietf:params:oauth:token-type:refresh_token")),
             "delegation.issued_token_type_mismatch",
         ),
         (
@@ -233,12 +216,7 @@ async fn refuses_what_a_lying_provider_sends() {
         ),
         (
             "HTML",
-            Script::Raw(
-                StatusCode::OK,
-                "content-type",
-                "text/html",
-                "<html>".to_owned(),
-            ),
+            Script::Raw(StatusCode::OK, "content-type", "text/html", "<html>".to_owned()),
             "delegation.bad_response",
         ),
         (

@@ -27,7 +27,7 @@ impl Process {
     pub(crate) fn start(directory: &Path, config: &Value, environment: &[(&str, &str)]) -> Self {
         let path = directory.join("companion.json");
         std::fs::write(&path, config.to_string()).expect("writes");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aplomb-companion"))
+        let child = Command::new(env!("CARGO_BIN_EXE_aplomb-companion"))
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&path)
             .arg("--data")
@@ -37,20 +37,29 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut announced = Vec::new();
+        let mut process = Self {
+            child,
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            announced: Vec::new(),
+        };
+        let stdout = process.child.stdout.take().expect("piped");
+        let mut lines = BufReader::new(stdout).lines();
         loop {
             let line = lines.next().expect("an address line").expect("text");
             if let Some((_, address)) = line.split_once("http://") {
-                let address = address.parse().expect("an address");
-                return Self {
-                    child,
-                    address,
-                    announced,
-                };
+                process.address = address.parse().expect("an address");
+                return process;
             }
-            announced.push(line);
+            process.announced.push(line);
         }
+    }
+
+    /// Resident memory as the kernel prints it.
+    pub(crate) fn memory(&self) -> String {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        line.unwrap_or("unknown").to_owned()
     }
 
     pub(crate) fn kill(mut self) {
@@ -99,10 +108,7 @@ async fn everything_acknowledged_is_there_after_a_kill() {
         let (epoch, held) = labels(process.address).await;
         epochs.push(epoch);
         for label in acknowledged.lock().expect("lock").iter() {
-            assert!(
-                held.contains(label),
-                "`{label}` was acknowledged and is lost"
-            );
+            assert!(held.contains(label), "`{label}` was acknowledged and is lost");
         }
         let callers: Vec<_> = (0..8_usize)
             .map(|caller| {
@@ -122,8 +128,7 @@ async fn everything_acknowledged_is_there_after_a_kill() {
                         let Some(answer) = send(request).await else {
                             return;
                         };
-                        let response: EffectsResponse =
-                            serde_json::from_slice(&answer.body).expect("whole");
+                        let response: EffectsResponse = serde_json::from_slice(&answer.body).expect("whole");
                         assert!(matches!(
                             response.results.as_slice(),
                             [EffectResult::Labels(_), EffectResult::Done]
@@ -146,10 +151,7 @@ async fn everything_acknowledged_is_there_after_a_kill() {
     assert!(!acknowledged.is_empty());
     let log = std::fs::read_to_string(directory.path().join("data/audit.jsonl")).expect("reads");
     for label in &acknowledged {
-        assert!(
-            held.contains(label),
-            "`{label}` was acknowledged and is lost"
-        );
+        assert!(held.contains(label), "`{label}` was acknowledged and is lost");
         let id = format!(r#""decision_id":"d{}""#, &label[1..]);
         assert_eq!(log.matches(&format!("{id},")).count(), 1, "record {label}");
     }

@@ -64,10 +64,7 @@ async fn stops_behind_the_first_failure_and_keeps_what_went_before() {
         ]
     ));
     assert_eq!(session_labels(&companion.one(load('a')).await), ["before"]);
-    assert_eq!(
-        std::fs::read_to_string(companion.audit_log()).expect("reads"),
-        ""
-    );
+    assert_eq!(std::fs::read_to_string(companion.audit_log()).expect("reads"), "");
 }
 
 #[tokio::test]
@@ -128,9 +125,7 @@ async fn an_unknown_policy_is_denied_every_effect_and_performs_none() {
     )
     .await;
     for result in response.results {
-        assert!(
-            matches!(result, EffectResult::Denied { code, .. } if code == "companion.unknown_policy")
-        );
+        assert!(matches!(result, EffectResult::Denied { code, .. } if code == "companion.unknown_policy"));
     }
     assert!(session_labels(&companion.one(load('a')).await).is_empty());
 }
@@ -141,9 +136,7 @@ async fn a_session_key_out_of_contract_fails_its_effect() {
     let result = companion.one(load('Z')).await;
     assert!(matches!(result, EffectResult::Failed { code, .. } if code == "session.load_failed"));
     let result = companion.one(append('Z', "x")).await;
-    assert!(
-        matches!(result, EffectResult::Failed { code, .. } if code == "session.persist_failed")
-    );
+    assert!(matches!(result, EffectResult::Failed { code, .. } if code == "session.persist_failed"));
 }
 
 #[tokio::test]
@@ -151,8 +144,7 @@ async fn metrics_count_effects_and_refusals() {
     let companion = companion().await;
     companion.one(load('a')).await;
     companion.one(failing()).await;
-    let text =
-        String::from_utf8(get(companion.address, "/metrics").await.body.to_vec()).expect("text");
+    let text = String::from_utf8(get(companion.address, "/metrics").await.body.to_vec()).expect("text");
     for line in [
         r#"aplomb_companion_effects_total{kind="session.load",result="success"} 1"#,
         r#"aplomb_companion_refusals_total{code="delegation.bad_request"} 1"#,

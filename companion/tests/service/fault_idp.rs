@@ -38,9 +38,7 @@ pub(crate) struct FaultIdp {
 
 impl FaultIdp {
     pub(crate) async fn scripted(script: Script) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("binds");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(script));
@@ -75,9 +73,7 @@ impl FaultIdp {
 async fn answer(script: Script) -> Response {
     match script {
         Script::Json(status, body) => (status, axum::Json(body)).into_response(),
-        Script::Raw(status, header, value, body) => {
-            (status, [(header, value)], body).into_response()
-        }
+        Script::Raw(status, header, value, body) => (status, [(header, value)], body).into_response(),
         Script::Slow(pause, body) => {
             tokio::time::sleep(pause).await;
             axum::Json(body).into_response()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use companion_protocol::JWKS_REFRESH;
 use serde_json::{Value, json};
 
 use crate::client::{DIGEST, Running, get};
@@ -64,7 +65,7 @@ async fn a_refresh_inside_the_floor_makes_no_fetch_and_the_last_good_keys_stay()
         "text/html",
         "<html>".to_owned(),
     ));
-    let answer = get(companion.address, &format!("{QUERY}&refresh=true")).await;
+    let answer = get(companion.address, &format!("{QUERY}{JWKS_REFRESH}")).await;
     assert_eq!(kids(&answer.json()), ["k1"]);
     assert_eq!(idp.asked().len(), 1);
 }
@@ -83,8 +84,7 @@ async fn without_any_keys_it_answers_503_and_recovers_by_itself() {
 
 #[tokio::test]
 async fn a_key_set_over_the_size_limit_is_refused() {
-    let big =
-        json!({"keys": [{"kty": "RSA", "kid": "x".repeat(300 << 10), "n": "AQ", "e": "AQAB"}]});
+    let big = json!({"keys": [{"kty": "RSA", "kid": "x".repeat(300 << 10), "n": "AQ", "e": "AQAB"}]});
     let idp = FaultIdp::scripted(Script::Json(StatusCode::OK, big)).await;
     let companion = companion(&idp).await;
     assert_eq!(

@@ -51,10 +51,7 @@ async fn refuses_more_effects_than_the_limit_and_performs_none() {
     let answer = post(companion.address, request(DIGEST, calls(MAX_EFFECTS + 1))).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(answer.error_code(), "companion.too_many_effects");
-    assert_eq!(
-        companion.effects(calls(MAX_EFFECTS)).await.len(),
-        MAX_EFFECTS
-    );
+    assert_eq!(companion.effects(calls(MAX_EFFECTS)).await.len(), MAX_EFFECTS);
 }
 
 #[tokio::test]
@@ -97,19 +94,13 @@ async fn refuses_other_content_types_encodings_methods_and_paths() {
     ];
     for (request, status, code) in cases {
         let answer = send(request.expect("a request")).await.expect("an answer");
-        assert_eq!(
-            (answer.status, answer.error_code().as_str()),
-            (status, code)
-        );
+        assert_eq!((answer.status, answer.error_code().as_str()), (status, code));
     }
     let charset = Request::post(&effects)
         .header("content-type", "application/json; charset=utf-8")
         .body(body())
         .expect("a request");
-    assert_eq!(
-        send(charset).await.expect("an answer").status,
-        StatusCode::OK
-    );
+    assert_eq!(send(charset).await.expect("an answer").status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -55,11 +55,7 @@ async fn secrets_env_beside_the_configuration_is_read() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("mode");
     assert!(Companion::start(&options).await.is_ok());
     std::fs::write(&path, "APLOMB_NO_SUCH=\n").expect("writes");
-    assert!(
-        refusal(&options)
-            .await
-            .contains("`APLOMB_NO_SUCH` is empty")
-    );
+    assert!(refusal(&options).await.contains("`APLOMB_NO_SUCH` is empty"));
 }
 
 #[tokio::test]
@@ -80,10 +76,7 @@ async fn plain_http_needs_permission() {
 #[tokio::test]
 async fn unknown_keys_versions_and_digests_are_refused() {
     let cases = [
-        (
-            with(|c| c["delgators"] = json!({})),
-            "unknown field `delgators`",
-        ),
+        (with(|c| c["delgators"] = json!({})), "unknown field `delgators`"),
         (with(|c| c["version"] = json!(2)), "has version 2"),
         (
             with(|c| c["policy_digest"] = json!("abc")),
@@ -149,9 +142,5 @@ async fn a_store_that_another_companion_holds_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let options = options(&directory, &config("http://127.0.0.1:1/token"));
     let _first = Companion::start(&options).await.expect("starts");
-    assert!(
-        refusal(&options)
-            .await
-            .contains("in use by another companion")
-    );
+    assert!(refusal(&options).await.contains("in use by another companion"));
 }

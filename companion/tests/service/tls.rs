@@ -27,9 +27,7 @@ async fn tls_idp() -> (SocketAddr, String) {
         .with_single_cert(vec![cert.der().clone()], key)
         .expect("a server configuration");
     let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("binds");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -83,7 +81,5 @@ async fn exchanges_over_tls_only_with_a_trusted_certificate() {
     std::fs::write(&roots, other).expect("writes");
     let process = Process::start(directory.path(), &config, &environment);
     let result = exchange(process.address).await;
-    assert!(
-        matches!(result, EffectResult::Failed { code, .. } if code == "delegation.idp_unreachable")
-    );
+    assert!(matches!(result, EffectResult::Failed { code, .. } if code == "delegation.idp_unreachable"));
 }

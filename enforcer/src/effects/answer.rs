@@ -20,8 +20,10 @@ pub(crate) struct Answered {
     pub(crate) minted: Vec<Minted>,
     /// Labels that were added to the session or the subject.
     pub(crate) labels: Vec<String>,
-    /// Tokens and labels that caches answered.
+    /// Tokens that the cache answered.
     pub(crate) token_hits: u64,
+    /// Appends that the cache saved.
+    pub(crate) label_hits: u64,
     /// Audit records that did not fit.
     pub(crate) audit_lost: u64,
 }
@@ -46,7 +48,7 @@ pub(crate) fn answers(
         // The companion's list holds only what was asked; it advances even when the answer counts no more.
         let result = match &way {
             Way::Ask(_) => results.as_mut().and_then(Iterator::next),
-            Way::Here(_) | Way::Minted(_) | Way::Queue(_) => None,
+            Way::Here(_) | Way::Known | Way::Minted(_) | Way::Queue(_) => None,
         };
         if stopped {
             out.answers.push(Answer::Skipped);
@@ -54,6 +56,10 @@ pub(crate) fn answers(
         }
         let answer = match way {
             Way::Here(answer) => answer,
+            Way::Known => {
+                out.label_hits = out.label_hits.saturating_add(1);
+                Answer::Done
+            }
             Way::Minted(minted) => {
                 out.token_hits = out.token_hits.saturating_add(1);
                 let answer = minted.answer();

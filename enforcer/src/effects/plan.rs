@@ -36,6 +36,8 @@ pub(crate) struct Planned {
 pub(crate) enum Way {
     /// Known already.
     Here(Answer),
+    /// A label that is known to be set.
+    Known,
     /// A minted token from the cache.
     Minted(Minted),
     /// A step record, queued when its turn comes.
@@ -116,7 +118,7 @@ fn taint(label: String, scopes: Scopes, ttl_s: u32, rule: String, asker: &Asker<
         return (here(true, name, failed("session.persist_failed", "nobody is identified")), None);
     };
     if caches.has_label(session, &label, scopes, asker.now_ms) {
-        return (here(true, name, Answer::Done), None);
+        return (Planned { stops: true, label: name, way: Way::Known }, None);
     }
     let only = |scope: Scopes| if scopes.has(scope) { vec![label.clone()] } else { Vec::new() };
     let effect = Effect::SessionAppend {

@@ -1,9 +1,9 @@
 //! The principal of an exchange: everything that its verified credentials say, cached by what they are.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use apl_bytecode::{IdentityId, Issuer, Program, TokenRole};
-use apl_vm::FactMap;
+use apl_vm::{Fact, FactMap};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -55,11 +55,14 @@ pub(crate) enum Unverified {
 /// Verified principals of one worker.
 pub(crate) struct Principals {
     cache: Cache<Rc<Principal>>,
+    /// Nobody in particular.
+    anonymous: Rc<Principal>,
 }
 
 impl Principals {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { cache: Cache::new(capacity) }
+        let anonymous = Principal { facts: Rc::new(empty_sets()), credentials: Vec::new() };
+        Self { cache: Cache::new(capacity), anonymous: Rc::new(anonymous) }
     }
 
     /// Forgets everything: keys have changed.
@@ -76,6 +79,9 @@ impl Principals {
         keys: &[KeySet],
         now_ms: u64,
     ) -> Result<(Rc<Principal>, bool), Unverified> {
+        if identities.is_empty() {
+            return Ok((Rc::clone(&self.anonymous), false));
+        }
         let mut tokens = Vec::with_capacity(identities.len());
         let mut hash = Sha256::new();
         for id in identities {
@@ -95,7 +101,7 @@ impl Principals {
         if let Some(known) = self.cache.get(&key, now_ms) {
             return Ok((Rc::clone(known), true));
         }
-        let mut facts = FactMap::new();
+        let mut facts = empty_sets();
         let mut credentials = Vec::with_capacity(tokens.len());
         let mut until = u64::MAX;
         for (identity, header, token, digest) in tokens {
@@ -114,11 +120,26 @@ impl Principals {
             });
         }
         let principal = Rc::new(Principal { facts: Rc::new(facts), credentials });
-        if !identities.is_empty() {
-            self.cache.put(key, Rc::clone(&principal), until.saturating_mul(1000), now_ms);
-        }
+        self.cache.put(key, Rc::clone(&principal), until.saturating_mul(1000), now_ms);
         Ok((principal, false))
     }
+}
+
+/// Sets that are always there, whoever asks.
+fn empty_sets() -> FactMap {
+    [
+        "subject.roles",
+        "subject.permissions",
+        "subject.teams",
+        "client.roles",
+        "client.permissions",
+        "client.teams",
+        "client.authorized_scopes",
+        "client.authorized_audiences",
+        "caller_workload.selectors",
+    ]
+    .map(|key| (key.to_owned(), Fact::Set(BTreeSet::new())))
+    .into()
 }
 
 fn verify_one(

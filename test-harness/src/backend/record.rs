@@ -56,7 +56,6 @@ impl Received {
 }
 
 /// Puts the recorder before `mcp` and the control endpoint beside it.
-#[must_use]
 pub fn wrap(mcp: Router, received: Received) -> Router {
     let control = Router::new()
         .route("/control/log", get(show).delete(clear))

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::wasm::Governed;
-
 /// The name of the companion's cluster in the filter configuration.
 pub const COMPANION_CLUSTER: &str = "aplomb-companion";
 
@@ -15,33 +13,46 @@ const TYPES: &str = "type.googleapis.com/envoy.extensions";
 /// What Envoy is to do.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Where it serves.
-    pub listen: SocketAddr,
-    /// What is behind it.
+    /// Where it serves; the first one is what [`Envoy::url`](super::Envoy::url) names.
+    pub listeners: Vec<Listener>,
+    /// What is behind it, the same for every listener.
     pub upstreams: Vec<Upstream>,
     /// Where the companion is; without one there is no cluster for it.
     pub companion: Option<SocketAddr>,
-    /// The filter in the chain; without one, Envoy only routes.
-    pub governed: Option<Governed>,
-    /// Other HTTP filters in front of it, as Envoy's JSON.
-    pub other_filters: Vec<Value>,
     /// Worker threads.
     pub workers: u32,
+    /// Write an access log.
+    pub access_log: bool,
 }
 
 impl Setup {
-    /// Plain routing on a listener of this address with one worker.
+    /// One listener with these HTTP filters in front of the router, and one worker.
     #[must_use]
-    pub fn new(listen: SocketAddr, upstreams: Vec<Upstream>) -> Self {
+    pub fn new(address: SocketAddr, filters: Vec<Value>, upstreams: Vec<Upstream>) -> Self {
+        let listeners = vec![Listener {
+            name: "in".to_owned(),
+            address,
+            filters,
+        }];
         Setup {
-            listen,
+            listeners,
             upstreams,
             companion: None,
-            governed: None,
-            other_filters: Vec::new(),
             workers: 1,
+            access_log: true,
         }
     }
+}
+
+/// A port of Envoy with its chain.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Its name, and the prefix of its statistics.
+    pub name: String,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// The HTTP filters in front of the router, as Envoy's JSON.
+    pub filters: Vec<Value>,
 }
 
 /// One backend behind Envoy.
@@ -66,59 +77,68 @@ pub fn bootstrap(setup: &Setup, admin: SocketAddr, access_log: &Path) -> Value {
         .map(|upstream| cluster(&upstream.name, upstream.address))
         .collect();
     clusters.extend(setup.companion.map(|address| cluster(COMPANION_CLUSTER, address)));
+    let log = if setup.access_log {
+        access_log_to(access_log)
+    } else {
+        json!([])
+    };
+    let listeners = |each: &Listener| listener(each, &setup.upstreams, &log);
     json!({
         "admin": { "address": socket(admin) },
         "static_resources": {
-            "listeners": [listener(setup, access_log)],
+            "listeners": setup.listeners.iter().map(listeners).collect::<Vec<_>>(),
             "clusters": clusters,
         },
     })
 }
 
-fn listener(setup: &Setup, access_log: &Path) -> Value {
-    let mut filters = setup.other_filters.clone();
-    filters.extend(setup.governed.iter().flat_map(Governed::filters));
+fn listener(listener: &Listener, upstreams: &[Upstream], log: &Value) -> Value {
+    let mut filters = listener.filters.clone();
     filters.push(json!({
         "name": "router",
         "typed_config": { "@type": format!("{TYPES}.filters.http.router.v3.Router") },
     }));
     let manager = json!({
         "@type": format!("{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
-        "stat_prefix": "in",
+        "stat_prefix": listener.name,
         // Server-sent events may be silent for long.
         "stream_idle_timeout": "0s",
-        "access_log": [{
-            "name": "file",
-            "typed_config": {
-                "@type": format!("{TYPES}.access_loggers.file.v3.FileAccessLog"),
-                "path": access_log,
-                "log_format": { "json_format": {
-                    "method": "%REQ(:METHOD)%",
-                    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-                    "status": "%RESPONSE_CODE%",
-                    "details": "%RESPONSE_CODE_DETAILS%",
-                    "flags": "%RESPONSE_FLAGS%",
-                    "upstream": "%UPSTREAM_HOST%",
-                    "ms": "%DURATION%",
-                    "violation": "%RESP(X-POLICY-VIOLATION)%",
-                } },
-            },
-        }],
+        "access_log": log,
         "route_config": {
             "name": "local",
             "virtual_hosts": [{
                 "name": "all",
                 "domains": ["*"],
-                "routes": setup.upstreams.iter().map(route).collect::<Vec<_>>(),
+                "routes": upstreams.iter().map(route).collect::<Vec<_>>(),
             }],
         },
         "http_filters": filters,
     });
     json!({
-        "name": "in",
-        "address": socket(setup.listen),
+        "name": listener.name,
+        "address": socket(listener.address),
         "filter_chains": [{ "filters": [{ "name": "http", "typed_config": manager }] }],
     })
+}
+
+fn access_log_to(path: &Path) -> Value {
+    json!([{
+        "name": "file",
+        "typed_config": {
+            "@type": format!("{TYPES}.access_loggers.file.v3.FileAccessLog"),
+            "path": path,
+            "log_format": { "json_format": {
+                "method": "%REQ(:METHOD)%",
+                "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+                "status": "%RESPONSE_CODE%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "flags": "%RESPONSE_FLAGS%",
+                "upstream": "%UPSTREAM_HOST%",
+                "ms": "%DURATION%",
+                "violation": "%RESP(X-POLICY-VIOLATION)%",
+            } },
+        },
+    }])
 }
 
 fn route(upstream: &Upstream) -> Value {

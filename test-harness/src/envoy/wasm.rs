@@ -106,7 +106,8 @@ pub struct Governed {
 
 impl Governed {
     /// The HTTP filters of Envoy's chain.
-    pub(super) fn filters(&self) -> Vec<Value> {
+    #[must_use]
+    pub fn filters(&self) -> Vec<Value> {
         self.plugins.iter().map(|plugin| self.filter(*plugin)).collect()
     }
 

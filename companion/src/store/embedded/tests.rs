@@ -30,12 +30,7 @@ async fn append_is_a_union_that_the_next_load_sees() {
         .await
         .expect("appends");
     let union = store
-        .append(append(
-            key('a', '1'),
-            &["pii", "secret"],
-            &["watched"],
-            None,
-        ))
+        .append(append(key('a', '1'), &["pii", "secret"], &["watched"], None))
         .await
         .expect("appends");
     assert_eq!(union.session, ["pii", "secret"]);
@@ -52,10 +47,7 @@ async fn session_labels_stay_in_their_session_and_subject_labels_in_their_subjec
         .await
         .expect("appends");
     let other_session = store.load(&key('a', '2')).await.expect("loads");
-    assert_eq!(
-        (other_session.session.len(), other_session.subject.len()),
-        (0, 1)
-    );
+    assert_eq!((other_session.session.len(), other_session.subject.len()), (0, 1));
     assert_eq!(
         store.load(&key('b', '1')).await.expect("loads"),
         Labels::default()
@@ -99,22 +91,15 @@ async fn refuses_keys_and_labels_out_of_contract_without_failing_others() {
         subject: "a".to_owned(),
         session: "b".to_owned(),
     };
-    assert!(matches!(
-        store.load(&short).await,
-        Err(StoreError::InvalidKey)
-    ));
+    assert!(matches!(store.load(&short).await, Err(StoreError::InvalidKey)));
     let long = "x".repeat(MAX_LABEL_BYTES + 1);
     for label in ["", long.as_str()] {
         assert!(matches!(
-            store
-                .append(append(key('a', '1'), &[label], &[], None))
-                .await,
+            store.append(append(key('a', '1'), &[label], &[], None)).await,
             Err(StoreError::InvalidLabel)
         ));
     }
-    let many: Vec<String> = (0..=super::super::MAX_LABELS)
-        .map(|n| n.to_string())
-        .collect();
+    let many: Vec<String> = (0..=super::super::MAX_LABELS).map(|n| n.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!(matches!(
         store.append(append(key('a', '1'), &many, &[], None)).await,
@@ -148,10 +133,7 @@ async fn epoch_and_labels_survive_reopening_and_a_new_store_has_another_epoch() 
         ["secret"]
     );
     let other = tempfile::tempdir().expect("directory");
-    assert_ne!(
-        EmbeddedStore::open(other.path()).expect("opens").epoch(),
-        epoch
-    );
+    assert_ne!(EmbeddedStore::open(other.path()).expect("opens").epoch(), epoch);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,13 +153,5 @@ async fn concurrent_appends_are_all_kept() {
     for task in tasks {
         task.await.expect("joins").expect("appends");
     }
-    assert_eq!(
-        store
-            .load(&key('a', '1'))
-            .await
-            .expect("loads")
-            .session
-            .len(),
-        64
-    );
+    assert_eq!(store.load(&key('a', '1')).await.expect("loads").session.len(), 64);
 }
