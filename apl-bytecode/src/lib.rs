@@ -27,6 +27,18 @@
 
 extern crate alloc;
 
+mod file;
+pub mod limits;
+mod listing;
+mod lookup;
 pub mod model;
+mod needs;
+mod verify;
+mod wire;
 
+pub use file::{DecodeError, FIRST_ANCILLARY, FORMAT, MAGIC, decode, encode};
+pub use listing::{listing, spell_code};
+pub use lookup::{RouteTable, glob_matches};
 pub use model::*;
+pub use needs::{Needs, PhaseNeeds};
+pub use verify::{LoadError, Place, VerifiedProgram, VerifyError, load, push_key_segment, verify};

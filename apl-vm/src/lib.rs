@@ -13,8 +13,22 @@
     clippy::arithmetic_side_effects
 )]
 
+mod attribute;
 mod facts;
+mod fuel;
+mod json;
 mod outcome;
+mod predicate;
+mod prepared;
+mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
-pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Outcome, Verdict};
+pub use json::{
+    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold,
+    quote, same_folded,
+};
+pub use outcome::{
+    Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict,
+};
+pub use prepared::{PrepareError, Prepared, find_route};
+pub use value::Truth;

@@ -87,6 +87,27 @@ pub enum Stage {
     Required,
 }
 
+impl Stage {
+    /// Whether it may change the document.
+    #[must_use]
+    pub const fn edits(&self) -> bool {
+        match self {
+            Self::Mask(_) | Self::Redact(_) | Self::Omit | Self::Hash => true,
+            Self::Scan { mode, .. } => matches!(mode, ScanMode::Redact),
+            Self::Type(_)
+            | Self::Email
+            | Self::Url
+            | Self::Uuid
+            | Self::Range(..)
+            | Self::Len(..)
+            | Self::Enum(_)
+            | Self::Regex(_)
+            | Self::Taint(..)
+            | Self::Required => false,
+        }
+    }
+}
+
 /// What a scanner's find does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ScanMode {

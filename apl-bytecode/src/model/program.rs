@@ -103,7 +103,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { unmatched: Unmatched::Deny, never_forward_credentials: false }
+        Self {
+            unmatched: Unmatched::Deny,
+            never_forward_credentials: false,
+        }
     }
 }
 

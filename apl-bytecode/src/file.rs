@@ -1,0 +1,307 @@
+//! The `.aplb` file: a header with a digest, then sections.
+
+use alloc::vec::Vec;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    limits,
+    model::{Debug, Program, Settings},
+    wire::{Reader, Wire, Writer},
+};
+
+/// The first bytes of every program.
+pub const MAGIC: [u8; 4] = *b"APLB";
+/// The format that this build reads and writes.
+pub const FORMAT: u8 = 1;
+/// Sections from this number on are not part of the digest and, if unknown, skipped; unknown ones below are refused.
+pub const FIRST_ANCILLARY: u8 = 64;
+
+const HEADER_BYTES: usize = 37;
+
+const STRINGS: u8 = 1;
+const CONSTS: u8 = 2;
+const ATTRS: u8 = 3;
+const REGEXES: u8 = 4;
+const DENIALS: u8 = 5;
+const BLOCKS: u8 = 6;
+const PIPELINES: u8 = 7;
+const SCANNERS: u8 = 8;
+const EFFECTS: u8 = 9;
+const IDENTITIES: u8 = 10;
+const ROUTES: u8 = 11;
+const FALLBACKS: u8 = 12;
+const SETTINGS: u8 = 13;
+const DEBUG: u8 = 64;
+const SIGNATURE: u8 = 65;
+
+/// The version of every section that this build writes; it reads no other.
+const SECTION_VERSION: u8 = 1;
+
+/// Why bytes are not a program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The first four bytes.
+    #[error("not a compiled policy: it does not begin with `APLB`")]
+    Magic,
+    /// Another format.
+    #[error("format version {found} is not known to this build, which reads version {FORMAT}")]
+    Format {
+        /// What the header says.
+        found: u8,
+    },
+    /// Longer than [`limits::MAX_FILE_BYTES`].
+    #[error(
+        "{bytes} bytes are more than a program may have ({})",
+        limits::MAX_FILE_BYTES
+    )]
+    TooLarge {
+        /// How many there are.
+        bytes: usize,
+    },
+    /// The digest in the header is not that of the sections.
+    #[error("the digest does not match: the file was damaged or changed after it was compiled")]
+    Digest,
+    /// A section that this build does not know and may not skip.
+    #[error("section {id} at byte {at} is not known to this build")]
+    UnknownSection {
+        /// Its number.
+        id: u8,
+        /// Where.
+        at: usize,
+    },
+    /// A section in a version that this build does not know.
+    #[error("section {id} at byte {at} has version {version}, which is not known to this build")]
+    SectionVersion {
+        /// Its number.
+        id: u8,
+        /// Its version.
+        version: u8,
+        /// Where.
+        at: usize,
+    },
+    /// A section that stands twice or behind one with a higher number.
+    #[error("section {id} at byte {at} is out of order")]
+    SectionOrder {
+        /// Its number.
+        id: u8,
+        /// Where.
+        at: usize,
+    },
+    /// A table section without entries; it has to be left out.
+    #[error("section {id} at byte {at} is empty")]
+    EmptySection {
+        /// Its number.
+        id: u8,
+        /// Where.
+        at: usize,
+    },
+    /// No settings.
+    #[error("the settings section is missing")]
+    NoSettings,
+    /// Bytes behind the content of a section.
+    #[error("unexpected bytes at the end of a section, from byte {at} on")]
+    Trailing {
+        /// Where.
+        at: usize,
+    },
+    /// The end came too early.
+    #[error("cut off at byte {at}")]
+    Truncated {
+        /// Where.
+        at: usize,
+    },
+    /// A number that is too large for its place or not in its shortest form.
+    #[error("badly written number at byte {at}")]
+    Varint {
+        /// Where.
+        at: usize,
+    },
+    /// A count of more things than bytes are left.
+    #[error("{count} entries announced at byte {at} do not fit in the file")]
+    Count {
+        /// The count.
+        count: usize,
+        /// Where.
+        at: usize,
+    },
+    /// A text that is not UTF-8.
+    #[error("a text at byte {at} is not UTF-8")]
+    Utf8 {
+        /// Where.
+        at: usize,
+    },
+    /// A number that stands for nothing.
+    #[error("{tag} at byte {at} is no {what}")]
+    Tag {
+        /// What was expected.
+        what: &'static str,
+        /// The number.
+        tag: u8,
+        /// Where.
+        at: usize,
+    },
+}
+
+/// The program as bytes. The same program gives the same bytes.
+#[must_use]
+pub fn encode(program: &Program) -> Vec<u8> {
+    let sections = semantic_sections(program);
+    let mut out = Writer::default();
+    out.raw(&MAGIC);
+    out.byte(FORMAT);
+    out.raw(&digest_of(&sections));
+    out.raw(&sections);
+    if let Some(debug) = &program.debug {
+        section(&mut out, DEBUG, debug);
+    }
+    out.into_bytes()
+}
+
+/// The program in the bytes. Structure only: [`verify`](crate::verify) it before it is run.
+///
+/// Whatever this accepts, [`encode`] gives back byte for byte, but for ancillary sections.
+///
+/// # Errors
+///
+/// If the bytes are not exactly one program of a known format, or the digest does not match.
+pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
+    if bytes.len() > limits::MAX_FILE_BYTES {
+        return Err(DecodeError::TooLarge { bytes: bytes.len() });
+    }
+    let mut input = Reader::new(bytes, 0);
+    if !bytes.starts_with(&MAGIC) {
+        return Err(DecodeError::Magic);
+    }
+    input.take(MAGIC.len())?;
+    let found = input.byte()?;
+    if found != FORMAT {
+        return Err(DecodeError::Format { found });
+    }
+    let claimed = input.take(32)?;
+
+    let mut program = Program::default();
+    let mut settings = None;
+    let mut last = 0_u8;
+    let mut semantic_end = HEADER_BYTES;
+    while !input.is_empty() {
+        let at = input.at();
+        let id = input.byte()?;
+        let version = input.byte()?;
+        let length = input.count()?;
+        let start = input.at();
+        let mut body = Reader::new(input.take(length)?, start);
+        if id <= last {
+            return Err(DecodeError::SectionOrder { id, at });
+        }
+        last = id;
+        if id < FIRST_ANCILLARY {
+            semantic_end = input.at();
+        }
+        let known = matches!(id, STRINGS..=SETTINGS | DEBUG);
+        if known && version != SECTION_VERSION {
+            return Err(DecodeError::SectionVersion { id, version, at });
+        }
+        match id {
+            STRINGS => program.strings = table(&mut body, id)?,
+            CONSTS => program.consts = table(&mut body, id)?,
+            ATTRS => program.attrs = table(&mut body, id)?,
+            REGEXES => program.regexes = table(&mut body, id)?,
+            DENIALS => program.denials = table(&mut body, id)?,
+            BLOCKS => program.blocks = table(&mut body, id)?,
+            PIPELINES => program.pipelines = table(&mut body, id)?,
+            SCANNERS => program.scanners = table(&mut body, id)?,
+            EFFECTS => program.effects = table(&mut body, id)?,
+            IDENTITIES => program.identities = table(&mut body, id)?,
+            ROUTES => program.routes = table(&mut body, id)?,
+            FALLBACKS => program.fallbacks = table(&mut body, id)?,
+            SETTINGS => settings = Some(Settings::get(&mut body)?),
+            DEBUG => program.debug = Some(Debug::get(&mut body)?),
+            // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
+            SIGNATURE.. => continue,
+            _ => return Err(DecodeError::UnknownSection { id, at }),
+        }
+        if !body.is_empty() {
+            return Err(DecodeError::Trailing { at: body.at() });
+        }
+    }
+    let sections = bytes.get(HEADER_BYTES..semantic_end).unwrap_or_default();
+    if digest_of(sections) != *claimed {
+        return Err(DecodeError::Digest);
+    }
+    program.settings = settings.ok_or(DecodeError::NoSettings)?;
+    Ok(program)
+}
+
+/// SHA-256 over the magic, the format version and every section but the ancillary ones.
+pub(crate) fn digest(program: &Program) -> [u8; 32] {
+    digest_of(&semantic_sections(program))
+}
+
+fn digest_of(sections: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(MAGIC);
+    hash.update([FORMAT]);
+    hash.update(sections);
+    hash.finalize().into()
+}
+
+fn semantic_sections(program: &Program) -> Vec<u8> {
+    let Program {
+        strings,
+        consts,
+        attrs,
+        regexes,
+        denials,
+        blocks,
+        pipelines,
+        scanners,
+        effects,
+        identities,
+        routes,
+        fallbacks,
+        settings,
+        debug: _,
+    } = program;
+    let mut out = Writer::default();
+    put_table(&mut out, STRINGS, strings);
+    put_table(&mut out, CONSTS, consts);
+    put_table(&mut out, ATTRS, attrs);
+    put_table(&mut out, REGEXES, regexes);
+    put_table(&mut out, DENIALS, denials);
+    put_table(&mut out, BLOCKS, blocks);
+    put_table(&mut out, PIPELINES, pipelines);
+    put_table(&mut out, SCANNERS, scanners);
+    put_table(&mut out, EFFECTS, effects);
+    put_table(&mut out, IDENTITIES, identities);
+    put_table(&mut out, ROUTES, routes);
+    put_table(&mut out, FALLBACKS, fallbacks);
+    section(&mut out, SETTINGS, settings);
+    out.into_bytes()
+}
+
+fn put_table<T: Wire>(out: &mut Writer, id: u8, entries: &Vec<T>) {
+    if !entries.is_empty() {
+        section(out, id, entries);
+    }
+}
+
+fn section<T: Wire>(out: &mut Writer, id: u8, content: &T) {
+    let mut body = Writer::default();
+    content.put(&mut body);
+    let body = body.into_bytes();
+    out.byte(id);
+    out.byte(SECTION_VERSION);
+    out.count(body.len());
+    out.raw(&body);
+}
+
+fn table<T: Wire>(body: &mut Reader<'_>, id: u8) -> Result<Vec<T>, DecodeError> {
+    let at = body.at();
+    let entries = T::get_list(body)?;
+    if entries.is_empty() {
+        Err(DecodeError::EmptySection { id, at })
+    } else {
+        Ok(entries)
+    }
+}

@@ -1,0 +1,163 @@
+//! The verifier: everything that running relies on, checked once.
+//!
+//! It makes one pass over every table. What it accepts can be run without a check that fails: indices are in bounds, a
+//! block ends after at most as many instructions as it has, the stack neither underflows nor grows beyond a known size,
+//! comprehensions nest to a known depth.
+
+mod code;
+mod entries;
+mod error;
+
+pub use error::{Place, VerifyError};
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{
+    DecodeError, decode, file,
+    lookup::RouteTable,
+    model::{Attr, AttrId, BlockId, Phase, Program, Seg},
+    needs::{self, Needs, PhaseNeeds},
+};
+
+/// A program that can be run. Made by [`verify`] and [`load`] only.
+#[derive(Debug, Clone)]
+pub struct VerifiedProgram {
+    program: Program,
+    digest: [u8; 32],
+    phases: Vec<Option<Phase>>,
+    needs: Vec<PhaseNeeds>,
+    keys: Vec<Option<String>>,
+    routes: RouteTable,
+}
+
+/// Why bytes do not load.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// They are no program.
+    #[error("the program cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    /// They are a program that must not be run.
+    #[error("the program does not verify: {0}")]
+    Verify(#[from] VerifyError),
+}
+
+/// Decodes and verifies.
+///
+/// # Errors
+///
+/// If the bytes are not exactly one program of a known format with the right digest, or it does not verify.
+pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
+    Ok(verify(decode(bytes)?)?)
+}
+
+/// Verifies.
+///
+/// # Errors
+///
+/// The first thing that is wrong, table by table.
+pub fn verify(program: Program) -> Result<VerifiedProgram, VerifyError> {
+    entries::check(&program)?;
+    let phases = code::check(&program)?;
+    Ok(VerifiedProgram {
+        digest: file::digest(&program),
+        needs: needs::of_blocks(&program),
+        keys: program
+            .attrs
+            .iter()
+            .map(|attr| key(&program, attr))
+            .collect(),
+        routes: RouteTable::new(&program),
+        phases,
+        program,
+    })
+}
+
+impl VerifiedProgram {
+    /// The model.
+    #[must_use]
+    pub const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// SHA-256 over the magic, the format version and every section but debug and signature.
+    #[must_use]
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The digest in lower-case hexadecimal.
+    #[must_use]
+    pub fn digest_hex(&self) -> String {
+        const DIGITS: [char; 16] = [
+            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+        ];
+        let nibbles = self.digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        nibbles
+            .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
+            .collect()
+    }
+
+    /// The phase in which a block of steps runs; `None` for expressions and for blocks that nothing refers to.
+    #[must_use]
+    pub fn phase(&self, block: BlockId) -> Option<Phase> {
+        self.phases.get(block.at()).copied().flatten()
+    }
+
+    /// What a route needs of its host. A route that is not there needs nothing.
+    #[must_use]
+    pub fn needs(&self, route: usize) -> Needs {
+        self.program
+            .routes
+            .get(route)
+            .map_or_else(Needs::default, |route| self.needs_of(route.pre, route.post))
+    }
+
+    /// What two phases need of their host: the way to ask for a fallback's needs.
+    #[must_use]
+    pub fn needs_of(&self, pre: Option<BlockId>, post: Option<BlockId>) -> Needs {
+        let of = |block: Option<BlockId>| {
+            block
+                .and_then(|block| self.needs.get(block.at()).copied())
+                .unwrap_or_default()
+        };
+        Needs {
+            pre: of(pre),
+            post: of(post),
+        }
+    }
+
+    /// The dotted spelling of an attribute without interpolated segments, as facts are keyed.
+    #[must_use]
+    pub fn key(&self, attr: AttrId) -> Option<&str> {
+        self.keys.get(attr.at())?.as_deref()
+    }
+
+    /// The routing table.
+    #[must_use]
+    pub const fn routes(&self) -> &RouteTable {
+        &self.routes
+    }
+}
+
+fn key(program: &Program, attr: &Attr) -> Option<String> {
+    let mut key = String::new();
+    for seg in &attr.segs {
+        let Seg::Name(name) = seg else { return None };
+        push_key_segment(&mut key, program.strings.get(name.at())?);
+    }
+    Some(key)
+}
+
+/// Appends one segment to the dotted spelling of an attribute, as facts are keyed. A dot or backslash inside the segment
+/// is escaped with a backslash, so that no key spans two segments: `claim["a.b"]` is `claim.a\.b`, not `claim.a.b`.
+pub fn push_key_segment(key: &mut String, segment: &str) {
+    if !key.is_empty() {
+        key.push('.');
+    }
+    for character in segment.chars() {
+        if matches!(character, '.' | '\\') {
+            key.push('\\');
+        }
+        key.push(character);
+    }
+}

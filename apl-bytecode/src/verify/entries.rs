@@ -1,0 +1,471 @@
+//! All tables but code.
+
+use alloc::{collections::BTreeSet, vec::Vec};
+
+use super::{Place, VerifyError};
+use crate::{
+    limits,
+    model::{
+        Attr, AttrId, BlockId, BlockKind, Code, Const, Debug, DenialId, Detector, Effect, Fallback,
+        Identity, IdentityId, Matcher, PathSeg, Pipeline, Position, Program, Regex, RegexId,
+        Response, Route, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
+    },
+};
+
+type Checked = Result<(), VerifyError>;
+
+/// Checks every table but the blocks' code.
+pub(super) fn check(program: &Program) -> Checked {
+    let cx = Entries { program };
+    cx.sizes()?;
+    for (at, text) in program.strings.iter().enumerate() {
+        at_most(
+            text.len(),
+            limits::MAX_STRING_BYTES,
+            "bytes",
+            Place::Text(at),
+        )?;
+    }
+    for (at, constant) in program.consts.iter().enumerate() {
+        cx.constant(*constant, Place::Const(at))?;
+    }
+    cx.attrs()?;
+    for (at, Regex { pattern, dfa }) in program.regexes.iter().enumerate() {
+        cx.text(*pattern, Place::Regex(at))?;
+        at_most(dfa.len(), limits::MAX_DFA_BYTES, "bytes", Place::Regex(at))?;
+    }
+    for (at, denial) in program.denials.iter().enumerate() {
+        cx.code(&denial.code, Place::Denial(at))?;
+        cx.option(denial.reason, Place::Denial(at))?;
+    }
+    for (at, pipeline) in program.pipelines.iter().enumerate() {
+        cx.pipeline(pipeline, Place::Pipeline(at))?;
+    }
+    for (at, scanner) in program.scanners.iter().enumerate() {
+        cx.scanner(scanner, Place::Scanner(at))?;
+    }
+    for (at, effect) in program.effects.iter().enumerate() {
+        cx.effect(effect, Place::Effect(at))?;
+    }
+    for (at, identity) in program.identities.iter().enumerate() {
+        cx.identity(identity, Place::Identity(at))?;
+    }
+    for (at, route) in program.routes.iter().enumerate() {
+        cx.route(route, Place::Route(at))?;
+    }
+    cx.fallbacks()?;
+    program
+        .debug
+        .as_ref()
+        .map_or(Ok(()), |debug| cx.debug(debug))
+}
+
+pub(super) fn at_most(count: usize, limit: usize, what: &'static str, place: Place) -> Checked {
+    if count > limit {
+        Err(VerifyError::TooMany { place, what, limit })
+    } else {
+        Ok(())
+    }
+}
+
+fn at_least_one(count: usize, what: &'static str, place: Place) -> Checked {
+    if count == 0 {
+        Err(VerifyError::Empty { place, what })
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn present(index: u32, table: usize, what: &'static str, place: Place) -> Checked {
+    if (index as usize) < table {
+        Ok(())
+    } else {
+        Err(VerifyError::Index { place, what, index })
+    }
+}
+
+struct Entries<'a> {
+    program: &'a Program,
+}
+
+impl Entries<'_> {
+    fn sizes(&self) -> Checked {
+        let p = self.program;
+        for (count, what) in [
+            (p.strings.len(), "texts"),
+            (p.consts.len(), "constants"),
+            (p.attrs.len(), "attributes"),
+            (p.regexes.len(), "patterns"),
+            (p.denials.len(), "denials"),
+            (p.blocks.len(), "blocks"),
+            (p.pipelines.len(), "pipelines"),
+            (p.scanners.len(), "scanners"),
+            (p.effects.len(), "effects"),
+            (p.identities.len(), "identities"),
+            (p.routes.len(), "routes"),
+            (p.fallbacks.len(), "fallbacks"),
+        ] {
+            at_most(count, limits::MAX_TABLE, what, Place::Tables)?;
+        }
+        Ok(())
+    }
+
+    fn text(&self, id: StrId, place: Place) -> Checked {
+        present(id.0, self.program.strings.len(), "text", place)
+    }
+
+    fn option(&self, id: Option<StrId>, place: Place) -> Checked {
+        id.map_or(Ok(()), |id| self.text(id, place))
+    }
+
+    fn texts(&self, ids: &[StrId], what: &'static str, place: Place) -> Checked {
+        at_most(ids.len(), limits::MAX_LIST, what, place)?;
+        ids.iter().try_for_each(|id| self.text(*id, place))
+    }
+
+    fn denial(&self, id: DenialId, place: Place) -> Checked {
+        present(id.0, self.program.denials.len(), "denial", place)
+    }
+
+    fn regex(&self, id: RegexId, place: Place) -> Checked {
+        present(id.0, self.program.regexes.len(), "pattern", place)
+    }
+
+    fn scanner_id(&self, id: ScannerId, place: Place) -> Checked {
+        present(id.0, self.program.scanners.len(), "scanner", place)
+    }
+
+    fn block(&self, id: BlockId, kind: BlockKind, place: Place) -> Checked {
+        match self.program.blocks.get(id.at()) {
+            None => Err(VerifyError::Index {
+                place,
+                what: "block",
+                index: id.0,
+            }),
+            Some(block) if block.kind != kind => Err(VerifyError::BlockKind { place, block: id.0 }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn constant(&self, constant: Const, place: Place) -> Checked {
+        match constant {
+            Const::Str(text) => self.text(text, place),
+            Const::Null | Const::Bool(_) | Const::Int(_) | Const::Uint(_) | Const::Float(_) => {
+                Ok(())
+            }
+        }
+    }
+
+    /// In bounds, acyclic, and cheap to resolve: a path that interpolates paths that interpolate paths doubles its cost
+    /// with each.
+    fn attrs(&self) -> Checked {
+        let mut costs: Vec<u32> = Vec::new();
+        for (at, Attr { segs }) in self.program.attrs.iter().enumerate() {
+            let place = Place::Attr(at);
+            at_most(segs.len(), limits::MAX_SEGMENTS, "segments", place)?;
+            if !matches!(segs.first(), Some(Seg::Name(_))) {
+                return Err(VerifyError::NoNamespace { place });
+            }
+            let mut cost = 0_u32;
+            for seg in segs {
+                let more = match seg {
+                    Seg::Name(name) => {
+                        self.text(*name, place)?;
+                        1
+                    }
+                    Seg::Value(AttrId(index)) => {
+                        let inner = costs.get(*index as usize).ok_or(VerifyError::AttrOrder {
+                            place,
+                            index: *index,
+                        })?;
+                        inner.saturating_add(1)
+                    }
+                };
+                cost = cost.saturating_add(more);
+            }
+            if cost > limits::MAX_RESOLUTION {
+                return Err(VerifyError::Resolution { place });
+            }
+            costs.push(cost);
+        }
+        Ok(())
+    }
+
+    fn code(&self, code: &Code, place: Place) -> Checked {
+        match code {
+            Code::Text(text) => self.text(*text, place),
+            Code::Step {
+                source,
+                phase: _,
+                index: _,
+                reactions,
+            } => {
+                at_most(reactions.len(), limits::MAX_LIST, "reactions", place)?;
+                self.text(*source, place)
+            }
+            Code::Field {
+                source,
+                result: _,
+                field,
+            } => {
+                self.text(*source, place)?;
+                self.text(*field, place)
+            }
+        }
+    }
+
+    fn pipeline(&self, pipeline: &Pipeline, place: Place) -> Checked {
+        let Pipeline {
+            side: _,
+            path,
+            stages,
+            denial,
+        } = pipeline;
+        at_least_one(path.len(), "field", place)?;
+        at_most(path.len(), limits::MAX_SEGMENTS, "segments", place)?;
+        at_least_one(stages.len(), "stage", place)?;
+        at_most(stages.len(), limits::MAX_STAGES, "stages", place)?;
+        self.denial(*denial, place)?;
+        let redacts = stages.iter().any(|stage| matches!(stage, Stage::Redact(_)));
+        for seg in path {
+            match seg {
+                PathSeg::Key(name) => self.text(*name, place)?,
+                PathSeg::AnyDepth if redacts => {}
+                PathSeg::AnyDepth => {
+                    return Err(VerifyError::Meaningless {
+                        place,
+                        what: "a `**` without a redaction",
+                    });
+                }
+            }
+        }
+        stages.iter().try_for_each(|stage| self.stage(stage, place))
+    }
+
+    fn stage(&self, stage: &Stage, place: Place) -> Checked {
+        match stage {
+            Stage::Type(_)
+            | Stage::Email
+            | Stage::Url
+            | Stage::Uuid
+            | Stage::Range(..)
+            | Stage::Len(..)
+            | Stage::Mask(_)
+            | Stage::Omit
+            | Stage::Hash
+            | Stage::Required
+            | Stage::Redact(None) => Ok(()),
+            Stage::Enum(values) => self.texts(values, "values", place),
+            Stage::Regex(regex) => self.regex(*regex, place),
+            Stage::Redact(Some(condition)) => self.block(*condition, BlockKind::Expr, place),
+            Stage::Taint(label, scopes) => {
+                self.text(*label, place)?;
+                Self::scopes(*scopes, place)
+            }
+            Stage::Scan {
+                scanner,
+                mode: _,
+                label,
+            } => {
+                self.scanner_id(*scanner, place)?;
+                self.option(*label, place)
+            }
+        }
+    }
+
+    fn scopes(scopes: Scopes, place: Place) -> Checked {
+        let all = Scopes::SESSION.with(Scopes::MESSAGE).with(Scopes::SUBJECT);
+        if scopes.0 == 0 {
+            return Err(VerifyError::Empty {
+                place,
+                what: "scope",
+            });
+        }
+        if all.has(scopes) {
+            Ok(())
+        } else {
+            Err(VerifyError::Meaningless {
+                place,
+                what: "a scope",
+            })
+        }
+    }
+
+    fn scanner(&self, scanner: &Scanner, place: Place) -> Checked {
+        let Scanner {
+            name,
+            detectors,
+            code,
+        } = scanner;
+        self.text(*name, place)?;
+        self.text(*code, place)?;
+        at_least_one(detectors.len(), "detector", place)?;
+        at_most(detectors.len(), limits::MAX_LIST, "detectors", place)?;
+        for detector in detectors {
+            if let Detector::Custom(name, regex) = detector {
+                self.text(*name, place)?;
+                self.regex(*regex, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn effect(&self, effect: &Effect, place: Place) -> Checked {
+        match effect {
+            Effect::Taint {
+                label,
+                scopes,
+                ttl_s: _,
+                denial,
+            } => {
+                self.text(*label, place)?;
+                Self::scopes(*scopes, place)?;
+                self.denial(*denial, place)
+            }
+            Effect::LoadLabels { denial } => self.denial(*denial, place),
+            Effect::Delegate(delegate) => {
+                self.text(delegate.delegator, place)?;
+                self.text(delegate.target, place)?;
+                self.text(delegate.audience, place)?;
+                self.texts(&delegate.permissions, "permissions", place)?;
+                self.denial(delegate.denial, place)
+            }
+            Effect::Audit {
+                plugin,
+                durable: _,
+                code,
+            } => {
+                self.text(*plugin, place)?;
+                self.code(code, place)
+            }
+        }
+    }
+
+    fn identity(&self, identity: &Identity, place: Place) -> Checked {
+        let Identity {
+            name,
+            role: _,
+            header,
+            issuers,
+            claim_map: _,
+        } = identity;
+        self.text(*name, place)?;
+        self.text(*header, place)?;
+        at_least_one(issuers.len(), "issuer", place)?;
+        at_most(issuers.len(), limits::MAX_LIST, "issuers", place)?;
+        for issuer in issuers {
+            self.text(issuer.issuer, place)?;
+            self.texts(&issuer.audiences, "audiences", place)?;
+            at_least_one(issuer.algorithms.len(), "algorithm", place)?;
+            at_most(
+                issuer.algorithms.len(),
+                limits::MAX_LIST,
+                "algorithms",
+                place,
+            )?;
+            self.option(issuer.jwks, place)?;
+        }
+        Ok(())
+    }
+
+    fn route(&self, route: &Route, place: Place) -> Checked {
+        match route.matcher {
+            Matcher::Exact(name) | Matcher::Glob(name) => self.text(name, place)?,
+            Matcher::Any => {}
+        }
+        self.option(route.scope, place)?;
+        self.option(route.owner, place)?;
+        self.phases(route.pre, route.post, &route.identities, place)?;
+        if let Some(Response {
+            status,
+            body,
+            headers,
+        }) = &route.response
+        {
+            if *status != 0 && !(100..=599).contains(status) {
+                return Err(VerifyError::Meaningless {
+                    place,
+                    what: "a status",
+                });
+            }
+            self.option(*body, place)?;
+            at_most(headers.len(), limits::MAX_LIST, "headers", place)?;
+            for (name, value) in headers {
+                self.text(*name, place)?;
+                self.text(*value, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn phases(
+        &self,
+        pre: Option<BlockId>,
+        post: Option<BlockId>,
+        identities: &[IdentityId],
+        place: Place,
+    ) -> Checked {
+        for block in [pre, post].into_iter().flatten() {
+            self.block(block, BlockKind::Steps, place)?;
+        }
+        at_most(identities.len(), limits::MAX_LIST, "identities", place)?;
+        let table = self.program.identities.len();
+        identities
+            .iter()
+            .try_for_each(|id| present(id.0, table, "identity", place))
+    }
+
+    fn fallbacks(&self) -> Checked {
+        let mut seen = BTreeSet::new();
+        for (
+            at,
+            Fallback {
+                entity,
+                pre,
+                post,
+                identities,
+            },
+        ) in self.program.fallbacks.iter().enumerate()
+        {
+            let place = Place::Fallback(at);
+            self.phases(*pre, *post, identities, place)?;
+            if !seen.insert(*entity) {
+                return Err(VerifyError::DuplicateFallback { place });
+            }
+        }
+        Ok(())
+    }
+
+    /// Spans are in order, so that a reader may search them, and point into the program.
+    fn debug(&self, debug: &Debug) -> Checked {
+        let place = Place::Debug;
+        let mut last = None;
+        for (position, span) in &debug.spans {
+            if last.is_some_and(|last| last >= *position) {
+                return Err(VerifyError::Meaningless {
+                    place,
+                    what: "an order of spans",
+                });
+            }
+            last = Some(*position);
+            present(u32::from(span.file), debug.files.len(), "file", place)?;
+            match *position {
+                Position::Instr(block, index) => {
+                    let code = self
+                        .program
+                        .blocks
+                        .get(block as usize)
+                        .map_or(0, |block| block.code.len());
+                    present(index, code, "instruction", place)?;
+                }
+                Position::Pipeline(pipeline) => {
+                    present(pipeline, self.program.pipelines.len(), "pipeline", place)?
+                }
+                Position::Route(route) => {
+                    present(route, self.program.routes.len(), "route", place)?
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Numbers, texts, lists, options, indices.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{Reader, Wire, Writer};
+use crate::{
+    DecodeError,
+    model::{
+        AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId,
+        StrId,
+    },
+};
+
+impl Wire for u8 {
+    fn put(&self, out: &mut Writer) {
+        out.byte(*self);
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        input.byte()
+    }
+
+    fn put_list(list: &[Self], out: &mut Writer) {
+        out.count(list.len());
+        out.raw(list);
+    }
+
+    fn get_list(input: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
+        let count = input.count()?;
+        Ok(input.take(count)?.to_vec())
+    }
+}
+
+impl Wire for u16 {
+    fn put(&self, out: &mut Writer) {
+        out.varint(u64::from(*self));
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = input.at();
+        Self::try_from(input.varint()?).map_err(|_| DecodeError::Varint { at })
+    }
+}
+
+impl Wire for u32 {
+    fn put(&self, out: &mut Writer) {
+        out.varint(u64::from(*self));
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        input.varint32()
+    }
+}
+
+impl Wire for u64 {
+    fn put(&self, out: &mut Writer) {
+        out.varint(*self);
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        input.varint()
+    }
+}
+
+/// Zigzag: 0, -1, 1, -2, ... become 0, 1, 2, 3, ...
+impl Wire for i64 {
+    fn put(&self, out: &mut Writer) {
+        out.varint(((*self << 1) ^ (*self >> 63)).cast_unsigned());
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let coded = input.varint()?;
+        let sign = if coded & 1 == 1 { u64::MAX } else { 0 };
+        Ok(((coded >> 1) ^ sign).cast_signed())
+    }
+}
+
+/// IEEE 754 binary64, little-endian.
+impl Wire for f64 {
+    fn put(&self, out: &mut Writer) {
+        out.raw(&self.to_bits().to_le_bytes());
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = input.at();
+        let bytes =
+            <[u8; 8]>::try_from(input.take(8)?).map_err(|_| DecodeError::Truncated { at })?;
+        Ok(Self::from_bits(u64::from_le_bytes(bytes)))
+    }
+}
+
+impl Wire for bool {
+    fn put(&self, out: &mut Writer) {
+        out.byte(u8::from(*self));
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = input.at();
+        match input.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            tag => Err(DecodeError::Tag {
+                what: "boolean",
+                tag,
+                at,
+            }),
+        }
+    }
+}
+
+impl Wire for String {
+    fn put(&self, out: &mut Writer) {
+        out.count(self.len());
+        out.raw(self.as_bytes());
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let count = input.count()?;
+        let at = input.at();
+        let bytes = input.take(count)?;
+        core::str::from_utf8(bytes)
+            .map(Self::from)
+            .map_err(|_| DecodeError::Utf8 { at })
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    fn put(&self, out: &mut Writer) {
+        T::put_list(self, out);
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::get_list(input)
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn put(&self, out: &mut Writer) {
+        T::put_option(self.as_ref(), out);
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::get_option(input)
+    }
+}
+
+impl<A: Wire, B: Wire> Wire for (A, B) {
+    fn put(&self, out: &mut Writer) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((A::get(input)?, B::get(input)?))
+    }
+}
+
+/// An index is a varint; an optional index is 0 for none, else the index plus one.
+macro_rules! index {
+    ($($id:ident)*) => {$(
+        impl Wire for $id {
+            fn put(&self, out: &mut Writer) {
+                self.0.put(out);
+            }
+
+            fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                u32::get(input).map(Self)
+            }
+
+            fn put_option(option: Option<&Self>, out: &mut Writer) {
+                out.varint(option.map_or(0, |id| u64::from(id.0).saturating_add(1)));
+            }
+
+            fn get_option(input: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+                let at = input.at();
+                match input.varint()?.checked_sub(1) {
+                    None => Ok(None),
+                    Some(index) => {
+                        u32::try_from(index).map(|index| Some(Self(index))).map_err(|_| DecodeError::Varint { at })
+                    }
+                }
+            }
+        }
+    )*};
+}
+
+index! { StrId ConstId AttrId BlockId PipelineId EffectId DenialId RegexId ScannerId IdentityId }
