@@ -6,9 +6,9 @@ mod plugins;
 mod route;
 mod section;
 
-pub(crate) use plugin::{Plugin, PluginKind, Secret};
-pub(crate) use route::{RouteDecl, Selector};
-pub(crate) use section::{Authentication, SectionDecl};
+pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
+pub(crate) use route::RouteDecl;
+pub(crate) use section::SectionDecl;
 
 use apl_bytecode::{EntityKind, Settings, Unmatched};
 
