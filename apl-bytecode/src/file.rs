@@ -51,10 +51,7 @@ pub enum DecodeError {
         found: u8,
     },
     /// Longer than [`limits::MAX_FILE_BYTES`].
-    #[error(
-        "{bytes} bytes are more than a program may have ({})",
-        limits::MAX_FILE_BYTES
-    )]
+    #[error("{bytes} bytes are more than a program may have ({})", limits::MAX_FILE_BYTES)]
     TooLarge {
         /// How many there are.
         bytes: usize,

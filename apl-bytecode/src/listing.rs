@@ -5,14 +5,14 @@
 
 mod names;
 
-pub use names::spell_code;
+pub use names::{spell_code, spell_position};
 
 use alloc::{format, string::String};
 use core::fmt::Write as _;
 
 use crate::model::{
-    Block, BlockId, BlockKind, Detector, Effect, Enforcement, Identity, Instr, Matcher, PathSeg,
-    Pipeline, Position, Program, Route, Scopes, Side, Stage, Unmatched,
+    Block, BlockId, BlockKind, Detector, Effect, Enforcement, Identity, Instr, Matcher, PathSeg, Pipeline,
+    Position, Program, Route, Scopes, Side, Stage, Unmatched,
 };
 
 /// The program as text. Indices that lead nowhere are shown as `?`, so that a program that does not verify can be looked
@@ -31,9 +31,7 @@ pub fn listing(program: &Program) -> String {
         out.route(at, route);
     }
     for fallback in &program.fallbacks {
-        let kind = fallback
-            .entity
-            .map_or("housekeeping", |entity| entity.name());
+        let kind = fallback.entity.map_or("housekeeping", |entity| entity.name());
         let phases = out.phases(fallback.pre, fallback.post);
         out.line(&format!("fallback {kind}{phases}"));
     }
@@ -190,11 +188,7 @@ impl Listing<'_> {
                 None => "pipeline   ?".into(),
             },
             Instr::Scan(scanner, denial) => {
-                format!(
-                    "scan       {}  {}",
-                    self.scanner(*scanner),
-                    self.denial(*denial)
-                )
+                format!("scan       {}  {}", self.scanner(*scanner), self.denial(*denial))
             }
             Instr::Effect(effect) => match self.program.effects.get(effect.at()) {
                 Some(found) => format!("effect     {}", self.effect(found)),
@@ -242,13 +236,8 @@ impl Listing<'_> {
             Stage::Taint(label, scopes) => {
                 format!("taint({}, {})", self.str(*label), scope_names(*scopes))
             }
-            Stage::Scan {
-                scanner,
-                mode,
-                label,
-            } => {
-                let label =
-                    label.map_or_else(String::new, |label| format!(", label {}", self.str(label)));
+            Stage::Scan { scanner, mode, label } => {
+                let label = label.map_or_else(String::new, |label| format!(", label {}", self.str(label)));
                 format!("scan({}, {mode:?}{label})", self.scanner(*scanner))
             }
             Stage::Required => "required".into(),
@@ -317,10 +306,7 @@ impl Listing<'_> {
         let Some(debug) = &self.program.debug else {
             return String::new();
         };
-        let found = debug
-            .spans
-            .binary_search_by_key(&position, |(at, _)| *at)
-            .ok();
+        let found = debug.spans.binary_search_by_key(&position, |(at, _)| *at).ok();
         let span = found
             .and_then(|found| debug.spans.get(found))
             .map(|(_, span)| span);

@@ -26,9 +26,7 @@ impl RouteTable {
         let text = |id: StrId| program.strings.get(id.at()).cloned().unwrap_or_default();
         let mut groups: BTreeMap<_, Group> = BTreeMap::new();
         for (index, route) in program.routes.iter().enumerate() {
-            let group = groups
-                .entry((route.entity, route.scope.map(text)))
-                .or_default();
+            let group = groups.entry((route.entity, route.scope.map(text))).or_default();
             match route.matcher {
                 Matcher::Exact(name) => {
                     group.exact.entry(text(name)).or_insert(index);
@@ -41,9 +39,7 @@ impl RouteTable {
         }
         for group in groups.values_mut() {
             // Stable: of two patterns of one length the first in the table stays first.
-            group
-                .globs
-                .sort_by_key(|(pattern, _)| Reverse(pattern.len()));
+            group.globs.sort_by_key(|(pattern, _)| Reverse(pattern.len()));
         }
         Self { groups }
     }

@@ -21,9 +21,5 @@ pub use ids::{
 pub use instr::{Arith, Call, CmpOp, Fold, Instr, Jump};
 pub use pipeline::{Detector, ScanMode, Scanner};
 pub use pipeline::{PathSeg, Pipeline, Side, Stage, TypeCheck};
-pub use program::{
-    Block, BlockKind, Const, Debug, Denial, Position, Program, Regex, Settings, Span,
-};
-pub use route::{
-    Code, Enforcement, EntityKind, Fallback, Matcher, Phase, Response, Route, Unmatched,
-};
+pub use program::{Block, BlockKind, Const, Debug, Denial, Position, Program, Regex, Settings, Span};
+pub use route::{Code, Enforcement, EntityKind, Fallback, Matcher, Phase, Response, Route, Unmatched};

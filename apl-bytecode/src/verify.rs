@@ -61,11 +61,7 @@ pub fn verify(program: Program) -> Result<VerifiedProgram, VerifyError> {
     Ok(VerifiedProgram {
         digest: file::digest(&program),
         needs: needs::of_blocks(&program),
-        keys: program
-            .attrs
-            .iter()
-            .map(|attr| key(&program, attr))
-            .collect(),
+        keys: program.attrs.iter().map(|attr| key(&program, attr)).collect(),
         routes: RouteTable::new(&program),
         phases,
         program,

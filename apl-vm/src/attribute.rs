@@ -62,19 +62,12 @@ pub(crate) struct Labels<'a> {
 
 impl<'a> Labels<'a> {
     pub(crate) fn has(self, label: &str) -> bool {
-        self.known.contains(label)
-            || self
-                .assumed
-                .is_some_and(|assumed| assumed.labels.contains(label))
+        self.known.contains(label) || self.assumed.is_some_and(|assumed| assumed.labels.contains(label))
     }
 
     pub(crate) fn all(self) -> BTreeSet<&'a str> {
         let assumed = self.assumed.into_iter().flat_map(|assumed| &assumed.labels);
-        self.known
-            .iter()
-            .chain(assumed)
-            .map(String::as_str)
-            .collect()
+        self.known.iter().chain(assumed).map(String::as_str).collect()
     }
 }
 
@@ -138,11 +131,7 @@ impl<'a> Scope<'a> {
                 Segment::Fault => return Found::Fault,
             }
         }
-        if unknown {
-            Found::Unknown
-        } else {
-            self.fact(&key)
-        }
+        if unknown { Found::Unknown } else { self.fact(&key) }
     }
 
     fn segment(&self, seg: Seg) -> Segment<'a> {

@@ -24,6 +24,7 @@ mod view;
 
 pub use document::{Document, Limits, NodeId};
 pub use error::JsonError;
+pub(crate) use node::Entries;
 pub use node::{Elements, Kind, Members, Node, Number};
 pub use text::{fold, quote, same_folded};
 pub use view::{Part, View};

@@ -41,11 +41,9 @@ pub(crate) fn truth(scope: &Scope<'_>, attr: AttrId, fuel: &mut Fuel) -> Result<
         Operand::Bool(value) => value.into(),
         Operand::Unknown => Truth::Unknown,
         Operand::Fault => Truth::Error,
-        Operand::Absent
-        | Operand::Number(_)
-        | Operand::Text(_)
-        | Operand::Set(_)
-        | Operand::Opaque => Truth::False,
+        Operand::Absent | Operand::Number(_) | Operand::Text(_) | Operand::Set(_) | Operand::Opaque => {
+            Truth::False
+        }
     })
 }
 
@@ -95,21 +93,17 @@ pub(crate) fn is_in(
         Operand::Unknown => Ok(match set {
             Operand::Unknown | Operand::Set(_) => Truth::Unknown,
             Operand::Fault => Truth::Error,
-            Operand::Absent
-            | Operand::Bool(_)
-            | Operand::Number(_)
-            | Operand::Text(_)
-            | Operand::Opaque => Truth::False,
+            Operand::Absent | Operand::Bool(_) | Operand::Number(_) | Operand::Text(_) | Operand::Opaque => {
+                Truth::False
+            }
         }),
-        Operand::Absent
-        | Operand::Bool(_)
-        | Operand::Number(_)
-        | Operand::Set(_)
-        | Operand::Opaque => Ok(if matches!(set, Operand::Fault) {
-            Truth::Error
-        } else {
-            Truth::False
-        }),
+        Operand::Absent | Operand::Bool(_) | Operand::Number(_) | Operand::Set(_) | Operand::Opaque => {
+            Ok(if matches!(set, Operand::Fault) {
+                Truth::Error
+            } else {
+                Truth::False
+            })
+        }
     }
 }
 

@@ -59,9 +59,7 @@ impl Prepared {
     #[must_use]
     pub fn is_match(&self, regex: RegexId, text: &str) -> Option<bool> {
         let pattern = self.patterns.get(regex.at())?;
-        let found = pattern
-            .try_search_fwd(&Input::new(text).earliest(true))
-            .ok()?;
+        let found = pattern.try_search_fwd(&Input::new(text).earliest(true)).ok()?;
         Some(found.is_some())
     }
 

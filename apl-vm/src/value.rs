@@ -44,7 +44,6 @@ impl Truth {
 
     /// An error stays an error, so that no negation turns it into a pass.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "it is a constant function")]
     pub const fn not(self) -> Self {
         match self {
             Self::True => Self::False,
@@ -137,10 +136,7 @@ impl<'a> Value<'a> {
                 let signed = number.as_i64().map(Self::Int);
                 let unsigned = || number.as_u64().map(Self::Uint);
                 let float = || number.as_f64().map(Self::of_float);
-                signed
-                    .or_else(unsigned)
-                    .or_else(float)
-                    .unwrap_or(Self::Error)
+                signed.or_else(unsigned).or_else(float).unwrap_or(Self::Error)
             }
         }
     }
@@ -228,10 +224,7 @@ fn int_float(int: i128, float: f64) -> Option<Ordering> {
             Ordering::Greater
         });
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the magnitude is below 2^65"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the magnitude is below 2^65")]
     let whole = float.trunc() as i128;
     let rest = float.fract();
     Some(int.cmp(&whole).then(if rest > 0.0 {

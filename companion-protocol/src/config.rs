@@ -56,6 +56,7 @@ pub enum DelegatorConfig {
 
 /// An OAuth delegator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OauthDelegator {
     /// The token endpoint.
     pub token_endpoint: String,
@@ -108,7 +109,7 @@ const fn default_true() -> bool {
 pub enum SecretRef {
     /// The name of an environment variable. `secrets.env` beside `companion.json` is read first, when it is there.
     Env(String),
-    /// A file whose whole text, trimmed, is the secret.
+    /// A file whose whole text, trimmed, is the secret. A relative path starts at the directory of `companion.json`.
     File(String),
 }
 

@@ -26,8 +26,12 @@ use serde::{Deserialize, Serialize};
 /// The path of the endpoint, below the configured base.
 pub const EFFECTS_PATH: &str = "/v1/effects";
 
-/// The path that serves an issuer's keys: `GET /v1/jwks?issuer=<percent-encoded issuer>`.
+/// The path that serves an issuer's keys: `GET /v1/jwks?issuer=<percent-encoded issuer>`. With [`JWKS_REFRESH`], for a
+/// key id that the keys held do not have, they are fetched again first, at most once in 30 s.
 pub const JWKS_PATH: &str = "/v1/jwks";
+
+/// Behind the issuer in [`JWKS_PATH`]'s query: the keys held do not do.
+pub const JWKS_REFRESH: &str = "&refresh=true";
 
 /// The largest number of effects in one request; more is refused with 400.
 pub const MAX_EFFECTS: usize = 64;

@@ -1,1 +1,32 @@
 //! Token and state service beside the filter.
+//!
+//! The filter runs in the proxy and keeps nothing that matters. What needs a network, a secret or a memory that outlives
+//! a request is asked of this service in one round trip: `POST /v1/effects` with an ordered list of effects
+//! (`companion_protocol` is the contract).
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`config`] | reads `companion.json` files and the secrets that they name |
+//! | [`effects`] | performs a list of effects in order |
+//! | [`delegation`] | RFC 8693 token exchange, with strict checks of what comes back |
+//! | [`store`] | labels of sessions and subjects, durable when acknowledged |
+//! | [`audit`] | append-only record log, durable when acknowledged |
+//! | [`jwks`] | fetches, cleans, keeps and serves issuers' keys |
+//! | [`service`] | HTTP: routes, limits, authentication |
+//! | [`serve`] | puts the parts together and runs them until a signal comes |
+
+#![forbid(unsafe_code)]
+
+pub mod audit;
+mod clock;
+pub mod config;
+pub mod delegation;
+pub mod effects;
+mod group_commit;
+mod json_object;
+pub mod jwks;
+pub mod metrics;
+pub mod outbound;
+pub mod serve;
+pub mod service;
+pub mod store;

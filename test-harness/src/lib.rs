@@ -1,1 +1,19 @@
-//! Hosts, identity provider, backends and scenarios for the tests.
+//! What the tests and the demo run on.
+//!
+//! * [`backend`]: three MCP servers on the official SDK that record what they received;
+//! * [`envoy`]: a real Envoy with the filter in it, in each way of installing it;
+//! * [`idp`]: the development identity provider, a Keycloak realm's worth of tokens;
+//! * [`mcp`]: a client that speaks MCP Streamable HTTP by hand, so that every byte can be looked at;
+//! * [`stack`]: all of it together for one policy, identity provider and companion included;
+//! * [`scenario`]: steps as data, who calls what and what must come of it, and the runner that plays them.
+
+pub mod backend;
+pub mod demo;
+pub mod envoy;
+pub mod idp;
+pub mod mcp;
+pub mod ports;
+pub mod process;
+pub mod programs;
+pub mod scenario;
+pub mod stack;

@@ -5,8 +5,8 @@ use core::fmt::Write as _;
 
 use super::Listing;
 use crate::model::{
-    Arith, AttrId, Call, CmpOp, Code, Const, ConstId, DenialId, Fold, Phase, Program, RegexId, Seg,
-    StrId, TypeCheck,
+    Arith, AttrId, Call, CmpOp, Code, Const, ConstId, DenialId, Fold, Phase, Program, RegexId, Seg, StrId,
+    TypeCheck,
 };
 
 impl Listing<'_> {
@@ -24,10 +24,10 @@ impl Listing<'_> {
     }
 
     pub(super) fn regex(&self, id: RegexId) -> String {
-        self.program.regexes.get(id.at()).map_or_else(
-            || "?".into(),
-            |regex| format!("/{}/", self.str(regex.pattern)),
-        )
+        self.program
+            .regexes
+            .get(id.at())
+            .map_or_else(|| "?".into(), |regex| format!("/{}/", self.str(regex.pattern)))
     }
 
     pub(super) fn attr(&self, id: AttrId) -> String {
@@ -93,8 +93,24 @@ fn text(program: &Program, id: StrId) -> String {
 #[must_use]
 pub fn spell_code(program: &Program, code: &Code) -> String {
     match code {
+        Code::Text(own) | Code::Named { code: own, .. } => text(program, *own),
+        Code::Step { .. } | Code::Field { .. } => spell_position(program, code),
+    }
+}
+
+/// The position that a code stands for; of an author's own code without one, the code itself.
+#[must_use]
+pub fn spell_position(program: &Program, code: &Code) -> String {
+    match code {
         Code::Text(own) => text(program, *own),
         Code::Step {
+            source,
+            phase,
+            index,
+            reactions,
+        }
+        | Code::Named {
+            code: _,
             source,
             phase,
             index,
@@ -120,11 +136,7 @@ pub fn spell_code(program: &Program, code: &Code) -> String {
             field,
         } => {
             let side = if *result { "result" } else { "args" };
-            format!(
-                "{}.{side}.{}",
-                text(program, *source),
-                text(program, *field)
-            )
+            format!("{}.{side}.{}", text(program, *source), text(program, *field))
         }
     }
 }
@@ -186,10 +198,7 @@ pub(super) const fn type_check(check: TypeCheck) -> &'static str {
     }
 }
 
-pub(super) fn range(
-    low: Option<impl core::fmt::Display>,
-    high: Option<impl core::fmt::Display>,
-) -> String {
+pub(super) fn range(low: Option<impl core::fmt::Display>, high: Option<impl core::fmt::Display>) -> String {
     let mut text = String::new();
     if let Some(low) = low {
         let _ = write!(text, "{low}");

@@ -2,9 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{
-    Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched,
-};
+use super::{Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched};
 
 /// One compiled policy.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -65,10 +65,7 @@ pub(super) fn check(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError
 
 /// Bodies stand before the blocks that fold over them, which rules out cycles and makes one pass enough.
 fn nesting(exprs: &[Option<Expr>], at: usize, block: &Block) -> Result<Expr, VerifyError> {
-    let mut all = Expr {
-        needs: 0,
-        height: 0,
-    };
+    let mut all = Expr { needs: 0, height: 0 };
     for (index, instr) in block.code.iter().enumerate() {
         let place = Place::Instr(at, index);
         match instr {
@@ -76,16 +73,10 @@ fn nesting(exprs: &[Option<Expr>], at: usize, block: &Block) -> Result<Expr, Ver
             Instr::Fold(_, body) => {
                 let expr = match exprs.get(body.at()) {
                     None => {
-                        return Err(VerifyError::BlockOrder {
-                            place,
-                            block: body.0,
-                        });
+                        return Err(VerifyError::BlockOrder { place, block: body.0 });
                     }
                     Some(None) => {
-                        return Err(VerifyError::BlockKind {
-                            place,
-                            block: body.0,
-                        });
+                        return Err(VerifyError::BlockKind { place, block: body.0 });
                     }
                     Some(Some(expr)) => expr,
                 };
@@ -154,9 +145,7 @@ impl Walk<'_> {
                 self.depth = left.saturating_add(1);
                 at_most(self.depth, limits::MAX_STACK, "values on the stack", place)
             }
-            Shape::Step { .. } if kind == BlockKind::Expr => {
-                Err(VerifyError::StepInExpression { place })
-            }
+            Shape::Step { .. } if kind == BlockKind::Expr => Err(VerifyError::StepInExpression { place }),
             Shape::Step { takes } if takes == self.depth => {
                 self.depth = 0;
                 Ok(())
@@ -199,12 +188,9 @@ impl Walk<'_> {
             }
             // Whether a comprehension has this variable is checked by `nesting`.
             Instr::Local(_) => value(0),
-            Instr::And
-            | Instr::Or
-            | Instr::Cel(_)
-            | Instr::CelIn
-            | Instr::Arith(_)
-            | Instr::Index => value(2),
+            Instr::And | Instr::Or | Instr::Cel(_) | Instr::CelIn | Instr::Arith(_) | Instr::Index => {
+                value(2)
+            }
             // So is the body.
             Instr::Not | Instr::Neg | Instr::Fold(..) => value(1),
             Instr::Select(name) | Instr::HasField(name) => {
@@ -246,9 +232,7 @@ impl Walk<'_> {
 
     fn jumps(&self, block: &Block) -> Result<(), VerifyError> {
         for (index, instr) in block.code.iter().enumerate() {
-            if let Instr::SkipUnless(target, _) | Instr::Decide(target) | Instr::Jump(target) =
-                instr
-            {
+            if let Instr::SkipUnless(target, _) | Instr::Decide(target) | Instr::Jump(target) = instr {
                 let to = *target as usize;
                 let boundary = to == block.code.len() || self.boundaries.binary_search(&to).is_ok();
                 if to <= index || !boundary {

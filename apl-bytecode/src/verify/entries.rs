@@ -6,9 +6,9 @@ use super::{Place, VerifyError};
 use crate::{
     limits,
     model::{
-        Attr, AttrId, BlockId, BlockKind, Code, Const, Debug, DenialId, Detector, Effect, Fallback,
-        Identity, IdentityId, Matcher, PathSeg, Pipeline, Position, Program, Regex, RegexId,
-        Response, Route, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
+        Attr, AttrId, BlockId, BlockKind, Code, Const, Debug, DenialId, Detector, Effect, Fallback, Identity,
+        IdentityId, Matcher, PathSeg, Pipeline, Position, Program, Regex, RegexId, Response, Route, Scanner,
+        ScannerId, Scopes, Seg, Stage, StrId,
     },
 };
 
@@ -19,12 +19,7 @@ pub(super) fn check(program: &Program) -> Checked {
     let cx = Entries { program };
     cx.sizes()?;
     for (at, text) in program.strings.iter().enumerate() {
-        at_most(
-            text.len(),
-            limits::MAX_STRING_BYTES,
-            "bytes",
-            Place::Text(at),
-        )?;
+        at_most(text.len(), limits::MAX_STRING_BYTES, "bytes", Place::Text(at))?;
     }
     for (at, constant) in program.consts.iter().enumerate() {
         cx.constant(*constant, Place::Const(at))?;
@@ -54,10 +49,7 @@ pub(super) fn check(program: &Program) -> Checked {
         cx.route(route, Place::Route(at))?;
     }
     cx.fallbacks()?;
-    program
-        .debug
-        .as_ref()
-        .map_or(Ok(()), |debug| cx.debug(debug))
+    program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
 }
 
 pub(super) fn at_most(count: usize, limit: usize, what: &'static str, place: Place) -> Checked {
@@ -150,9 +142,7 @@ impl Entries<'_> {
     fn constant(&self, constant: Const, place: Place) -> Checked {
         match constant {
             Const::Str(text) => self.text(text, place),
-            Const::Null | Const::Bool(_) | Const::Int(_) | Const::Uint(_) | Const::Float(_) => {
-                Ok(())
-            }
+            Const::Null | Const::Bool(_) | Const::Int(_) | Const::Uint(_) | Const::Float(_) => Ok(()),
         }
     }
 
@@ -174,10 +164,9 @@ impl Entries<'_> {
                         1
                     }
                     Seg::Value(AttrId(index)) => {
-                        let inner = costs.get(*index as usize).ok_or(VerifyError::AttrOrder {
-                            place,
-                            index: *index,
-                        })?;
+                        let inner = costs
+                            .get(*index as usize)
+                            .ok_or(VerifyError::AttrOrder { place, index: *index })?;
                         inner.saturating_add(1)
                     }
                 };
@@ -201,6 +190,17 @@ impl Entries<'_> {
                 reactions,
             } => {
                 at_most(reactions.len(), limits::MAX_LIST, "reactions", place)?;
+                self.text(*source, place)
+            }
+            Code::Named {
+                code,
+                source,
+                phase: _,
+                index: _,
+                reactions,
+            } => {
+                at_most(reactions.len(), limits::MAX_LIST, "reactions", place)?;
+                self.text(*code, place)?;
                 self.text(*source, place)
             }
             Code::Field {
@@ -276,10 +276,7 @@ impl Entries<'_> {
     fn scopes(scopes: Scopes, place: Place) -> Checked {
         let all = Scopes::SESSION.with(Scopes::MESSAGE).with(Scopes::SUBJECT);
         if scopes.0 == 0 {
-            return Err(VerifyError::Empty {
-                place,
-                what: "scope",
-            });
+            return Err(VerifyError::Empty { place, what: "scope" });
         }
         if all.has(scopes) {
             Ok(())
@@ -357,12 +354,7 @@ impl Entries<'_> {
             self.text(issuer.issuer, place)?;
             self.texts(&issuer.audiences, "audiences", place)?;
             at_least_one(issuer.algorithms.len(), "algorithm", place)?;
-            at_most(
-                issuer.algorithms.len(),
-                limits::MAX_LIST,
-                "algorithms",
-                place,
-            )?;
+            at_most(issuer.algorithms.len(), limits::MAX_LIST, "algorithms", place)?;
             self.option(issuer.jwks, place)?;
         }
         Ok(())
@@ -461,9 +453,7 @@ impl Entries<'_> {
                 Position::Pipeline(pipeline) => {
                     present(pipeline, self.program.pipelines.len(), "pipeline", place)?
                 }
-                Position::Route(route) => {
-                    present(route, self.program.routes.len(), "route", place)?
-                }
+                Position::Route(route) => present(route, self.program.routes.len(), "route", place)?,
             }
         }
         Ok(())

@@ -58,10 +58,7 @@ pub enum VerifyError {
         index: u32,
     },
     /// Resolving an attribute would look at too many segments.
-    #[error(
-        "{place} needs more than {} segments to resolve",
-        limits::MAX_RESOLUTION
-    )]
+    #[error("{place} needs more than {} segments to resolve", limits::MAX_RESOLUTION)]
     Resolution {
         /// Which.
         place: Place,

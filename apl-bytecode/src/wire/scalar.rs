@@ -6,8 +6,7 @@ use super::{Reader, Wire, Writer};
 use crate::{
     DecodeError,
     model::{
-        AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId,
-        StrId,
+        AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
     },
 };
 
@@ -83,8 +82,7 @@ impl Wire for f64 {
 
     fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = input.at();
-        let bytes =
-            <[u8; 8]>::try_from(input.take(8)?).map_err(|_| DecodeError::Truncated { at })?;
+        let bytes = <[u8; 8]>::try_from(input.take(8)?).map_err(|_| DecodeError::Truncated { at })?;
         Ok(Self::from_bits(u64::from_le_bytes(bytes)))
     }
 }

@@ -5,9 +5,9 @@ use crate::{
     DecodeError,
     model::{
         Actor, Algorithm, Attr, ClaimMap, Code, Const, Debug, Delegate, Denial, Detector, Effect,
-        Enforcement, EntityKind, Fallback, Identity, Issuer, Matcher, OnError, PathSeg, Phase,
-        Pipeline, Position, Regex, Response, Route, ScanMode, Scanner, Scopes, Seg, Settings, Side,
-        Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        Enforcement, EntityKind, Fallback, Identity, Issuer, Matcher, OnError, PathSeg, Phase, Pipeline,
+        Position, Regex, Response, Route, ScanMode, Scanner, Scopes, Seg, Settings, Side, Span, Stage,
+        Subject, TokenRole, TypeCheck, Unmatched,
     },
 };
 
@@ -23,6 +23,7 @@ choice!(Code, "violation code" {
     0 => Text(text),
     1 => Step { source, phase, index, reactions },
     2 => Field { source, result, field },
+    3 => Named { code, source, phase, index, reactions },
 });
 choice!(Phase, "phase" { 0 => Pre, 1 => Post });
 

@@ -31,6 +31,13 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(super) u32);
 
+impl NodeId {
+    /// A number that no other value of the document has.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// One entry of the index, in document order: a container is followed by what is in it, a key by its value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {

@@ -105,10 +105,7 @@ impl JsonError {
     /// Whether it is a limit of ours, not a fault of the text.
     #[must_use]
     pub const fn is_limit(&self) -> bool {
-        matches!(
-            self,
-            Self::TooLarge | Self::Depth { .. } | Self::Nodes { .. }
-        )
+        matches!(self, Self::TooLarge | Self::Depth { .. } | Self::Nodes { .. })
     }
 
     /// The byte offset.

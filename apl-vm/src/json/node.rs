@@ -109,8 +109,7 @@ impl<'a> Node<'a> {
     /// The text of a string, unescaped; borrowed when it has no escapes.
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
-        self.inner()
-            .map(|(raw, escaped)| text::unescape(raw, escaped))
+        self.inner().map(|(raw, escaped)| text::unescape(raw, escaped))
     }
 
     /// Whether it is this string. Allocates nothing.
@@ -129,9 +128,7 @@ impl<'a> Node<'a> {
     /// The number.
     #[must_use]
     pub fn number(self) -> Option<Number<'a>> {
-        (self.kind() == Kind::Number).then(|| Number {
-            lexeme: self.text(),
-        })
+        (self.kind() == Kind::Number).then(|| Number { lexeme: self.text() })
     }
 
     /// An object's member of this key. A scan over the members; keys are compared unescaped.
@@ -197,9 +194,7 @@ impl<'a> Node<'a> {
     /// How many members or elements; 0 for anything else. Counts them.
     #[must_use]
     pub fn len(self) -> usize {
-        self.entries()
-            .count()
-            .saturating_add(self.elements().count())
+        self.entries().count().saturating_add(self.elements().count())
     }
 
     /// Whether there are no members or elements.
@@ -239,10 +234,7 @@ impl Number<'_> {
     /// The nearest double; `None` when it is too large for one.
     #[must_use]
     pub fn as_f64(self) -> Option<f64> {
-        self.lexeme
-            .parse()
-            .ok()
-            .filter(|value: &f64| value.is_finite())
+        self.lexeme.parse().ok().filter(|value: &f64| value.is_finite())
     }
 }
 
@@ -278,7 +270,9 @@ impl<'a> Iterator for Entries<'a> {
             let value = key.saturating_add(1);
             self.at = self.document.slot(value)?.next;
             if let Some(node) = child(self.document, self.received, value) {
-                return Some((Node::received(self.document, key), node));
+                // A redacted key is a replaced one; it keeps its member.
+                let key = child(self.document, self.received, key).unwrap_or(Node::received(self.document, key));
+                return Some((key, node));
             }
         }
         None

@@ -162,8 +162,7 @@ impl Parser<'_> {
             .get(start.wrapping_add(1)..self.pos.wrapping_sub(1))
             .unwrap_or_default();
         let local = slot.wrapping_sub(self.first) as u64;
-        self.keys
-            .push((u64::from(hash(raw, escaped)) << 32) | local);
+        self.keys.push((u64::from(hash(raw, escaped)) << 32) | local);
         self.space();
         match self.peek() {
             Some(b':') => self.skip(),
@@ -191,9 +190,7 @@ impl Parser<'_> {
         if keys.len() <= FEW {
             for (i, a) in keys.iter().enumerate() {
                 for b in keys.get(i.wrapping_add(1)..).unwrap_or_default() {
-                    if a >> 32 == b >> 32
-                        && compare(self.key_text(*a).1, self.key_text(*b).1).is_eq()
-                    {
+                    if a >> 32 == b >> 32 && compare(self.key_text(*a).1, self.key_text(*b).1).is_eq() {
                         return Some(self.key_text(*b).0);
                     }
                 }
@@ -422,11 +419,7 @@ impl Parser<'_> {
     fn close(&mut self) {
         self.skip();
         let (end, next) = (self.at(), self.slots.len() as u32);
-        if let Some(slot) = self
-            .open
-            .pop()
-            .and_then(|open| self.slots.get_mut(open.slot))
-        {
+        if let Some(slot) = self.open.pop().and_then(|open| self.slots.get_mut(open.slot)) {
             slot.end = end;
             slot.next = next;
         }

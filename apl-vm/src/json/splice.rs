@@ -75,11 +75,7 @@ fn copy(document: &Document, cuts: &[Cut], mut stack: Vec<Copying>) -> Vec<u8> {
                 }
             }
             None => {
-                out.extend_from_slice(
-                    source
-                        .get(top.at as usize..top.end as usize)
-                        .unwrap_or_default(),
-                );
+                out.extend_from_slice(source.get(top.at as usize..top.end as usize).unwrap_or_default());
                 stack.pop();
             }
         }
@@ -153,9 +149,10 @@ fn with_comma(document: &Document, mut cut: Cut, done: &mut Vec<Cut>) -> Cut {
         return cut;
     }
     // A removed sibling's cut reaches to the start of the next sibling.
-    while let Some(before) = done.last().filter(|before| {
-        before.by.is_none() && before.added == cut.added && before.end == cut.start
-    }) {
+    while let Some(before) = done
+        .last()
+        .filter(|before| before.by.is_none() && before.added == cut.added && before.end == cut.start)
+    {
         cut.start = before.start;
         done.pop();
     }

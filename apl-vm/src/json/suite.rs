@@ -70,8 +70,8 @@ fn implementation_defined(name: &str) -> Option<&'static str> {
 #[test]
 fn json_test_suite_gives_the_documented_answers() {
     // At run time, so that a build in one checkout can be tried beside another.
-    let manifest = std::env::var("CARGO_MANIFEST_DIR")
-        .unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let manifest =
+        std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let root = Path::new(&manifest).join("../../shared/external/json-test-suite/test_parsing");
     if !root.is_dir() {
         assert!(
@@ -152,10 +152,7 @@ fn limits_are_exact() {
     assert_eq!(parse("[[1]]"), Ok(()));
     assert_eq!(parse("[[[]]]"), Err(JsonError::Depth { at: 2, limit: 2 }));
     assert_eq!(parse(r#"{"a":1,"b":2}"#), Ok(()));
-    assert!(matches!(
-        parse("[1,2,3]"),
-        Err(JsonError::Nodes { limit: 3, .. })
-    ));
+    assert!(matches!(parse("[1,2,3]"), Err(JsonError::Nodes { limit: 3, .. })));
 }
 
 #[test]
@@ -170,9 +167,7 @@ fn duplicates_are_found_among_many_keys() {
 fn colliding_hashes_are_not_duplicates() {
     // Equal under 32-bit FNV-1a.
     assert!(parse(r#"{"costarring":1,"liquid":2}"#).is_ok());
-    assert!(
-        parse(r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"costarring":1,"liquid":2}"#).is_ok()
-    );
+    assert!(parse(r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"costarring":1,"liquid":2}"#).is_ok());
 }
 
 #[test]
@@ -193,9 +188,7 @@ fn folded_twins_are_found() {
     assert_eq!(root.folded_twin("params").unwrap(), "Params");
     assert_eq!(root.folded_twin("nak").unwrap(), "naK");
     assert!(root.folded_twin("method").is_none());
-    assert!(
-        same_folded("Straſſe", "straSSE") && same_folded("ΣΑΣ", "σας") && !same_folded("a", "b")
-    );
+    assert!(same_folded("Straſſe", "straSSE") && same_folded("ΣΑΣ", "σας") && !same_folded("a", "b"));
 }
 
 #[test]
@@ -207,10 +200,7 @@ fn numbers_keep_their_lexeme() {
         .map(|n| n.number().unwrap())
         .collect();
     assert_eq!(numbers[0].lexeme, "1.50");
-    assert_eq!(
-        (numbers[1].as_i64(), numbers[2].as_i64()),
-        (Some(i64::MIN), None)
-    );
+    assert_eq!((numbers[1].as_i64(), numbers[2].as_i64()), (Some(i64::MIN), None));
     assert_eq!(numbers[2].as_u64(), Some(u64::MAX));
     assert_eq!((numbers[3].as_f64(), numbers[4].as_i64()), (None, None));
 }
@@ -222,11 +212,7 @@ fn edits_leave_every_other_byte_alone() {
         ("[1, 2 , 3]", &["1"], "[1, 3]"),
         ("[1, 2 , 3]", &["2"], "[1, 2 ]"),
         ("[ 1 ]", &["0"], "[  ]"),
-        (
-            r#"{ "a" : 1 , "b":{"c" :[2]} }"#,
-            &["a"],
-            r#"{ "b":{"c" :[2]} }"#,
-        ),
+        (r#"{ "a" : 1 , "b":{"c" :[2]} }"#, &["a"], r#"{ "b":{"c" :[2]} }"#),
         (r#"{ "a" : 1 , "b":{"c" :[2]} }"#, &["b"], r#"{ "a" : 1  }"#),
         (
             r#"{ "a" : 1 , "b":{"c" :[2]} }"#,
@@ -279,14 +265,7 @@ fn outer_and_last_edits_win() {
     document.replace(b, b"8".to_vec()).unwrap();
     assert_eq!(rendered(&document), r#"{"a":{"d":[1,2]},"c":2}"#);
     // An edit inside what was put in, and a second replacement through the replacement's own id.
-    let inner = document
-        .node(a)
-        .get("d")
-        .unwrap()
-        .elements()
-        .next()
-        .unwrap()
-        .id();
+    let inner = document.node(a).get("d").unwrap().elements().next().unwrap().id();
     document.remove(inner);
     assert_eq!(rendered(&document), r#"{"a":{"d":[2]},"c":2}"#);
     assert_eq!(document.render_node(a), br#"{"d":[2]}"#);
@@ -297,10 +276,7 @@ fn outer_and_last_edits_win() {
     assert_eq!(rendered(&document), r#"{"c":2}"#);
     assert!(document.node(document.root()).get("a").is_none());
     assert!(document.received(document.root()).get("a").is_some());
-    assert_eq!(
-        document.replace(b, b"{".to_vec()).unwrap_err().kind(),
-        "end"
-    );
+    assert_eq!(document.replace(b, b"{".to_vec()).unwrap_err().kind(), "end");
     let root = document.root();
     document.replace(root, b"[1]".to_vec()).unwrap();
     assert_eq!(rendered(&document), "[1]");
@@ -388,10 +364,7 @@ fn same(node: Node<'_>, value: &Value) -> bool {
             node.len() == items.len() && node.elements().zip(items).all(|(n, v)| same(n, v))
         }
         Value::Object(map) => {
-            node.len() == map.len()
-                && map
-                    .iter()
-                    .all(|(k, v)| node.get(k).is_some_and(|n| same(n, v)))
+            node.len() == map.len() && map.iter().all(|(k, v)| node.get(k).is_some_and(|n| same(n, v)))
         }
     }
 }
@@ -462,9 +435,7 @@ fn any_edits_give_what_they_give_on_a_tree() {
                 };
             }
             let id = node.id();
-            document
-                .replace(id, br#"{"new": [1, "x"]}"#.to_vec())
-                .unwrap();
+            document.replace(id, br#"{"new": [1, "x"]}"#.to_vec()).unwrap();
         }
         let mut removals = Vec::new();
         paths(&value, &[], &mut removals);
@@ -492,11 +463,7 @@ fn any_edits_give_what_they_give_on_a_tree() {
             }
         }
         let output = document.render();
-        assert_eq!(
-            serde_json::from_slice::<Value>(&output).unwrap(),
-            value,
-            "{text}"
-        );
+        assert_eq!(serde_json::from_slice::<Value>(&output).unwrap(), value, "{text}");
         assert!(same(document.node(document.root()), &value), "{text}");
         Document::parse(output, &Limits::default()).unwrap();
     }
@@ -515,11 +482,7 @@ fn no_bytes_make_the_parser_panic() {
         match ours {
             Ok(document) => assert_eq!(document.render(), bytes),
             Err(JsonError::DuplicateKey { .. }) => {}
-            Err(error) => assert!(
-                theirs.is_err(),
-                "{error}: {:?}",
-                String::from_utf8_lossy(&bytes)
-            ),
+            Err(error) => assert!(theirs.is_err(), "{error}: {:?}", String::from_utf8_lossy(&bytes)),
         }
     }
 }

@@ -118,11 +118,7 @@ pub fn quote(text: &str, out: &mut Vec<u8>) {
             0..0x20 => {
                 out.extend_from_slice(b"\\u00");
                 out.push(if byte >= 0x10 { b'1' } else { b'0' });
-                out.push(
-                    *b"0123456789abcdef"
-                        .get(usize::from(byte & 15))
-                        .unwrap_or(&b'0'),
-                );
+                out.push(*b"0123456789abcdef".get(usize::from(byte & 15)).unwrap_or(&b'0'));
             }
             _ => out.push(byte),
         }

@@ -32,9 +32,7 @@ impl<'a> View<'a> {
     /// The value as received, edits not seen: what predicates read. `None` without parts.
     #[must_use]
     pub fn received(&self) -> Option<Node<'_>> {
-        self.parts
-            .first()
-            .map(|part| part.document.received(part.node))
+        self.parts.first().map(|part| part.document.received(part.node))
     }
 
     /// The value with the edits so far: what the next reader behind us will get. `None` without parts.

@@ -6,7 +6,7 @@ use apl_bytecode::VerifiedProgram;
 use apl_compiler::{Deployment, SecretSource, Store};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use companion_protocol::{CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig};
+use companion_protocol::config::{CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig};
 use serde_json::{Value, json};
 
 use super::command::{Build, Mode};

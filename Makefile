@@ -1,0 +1,58 @@
+# Aplomb: the commands. `make demo` shows it, `make test` proves it; `make` lists the rest.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+# `filter` is linked for wasm only; natively it is checked, not built.
+HOST := --workspace --exclude aplomb-filter
+MODE ?= full
+
+.DEFAULT_GOAL := help
+.PHONY: help setup filter size build demo demo-up demo-down test check fmt audit bench figures clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what is missing (Envoy, the wasm compiler, wasm-opt)
+	@scripts/setup.sh
+
+filter: ## build dist/aplomb.wasm
+	@scripts/filter.sh
+
+size: ## fail if dist/aplomb.wasm exceeds its budget
+	@scripts/size.sh
+
+build: ## build the host programs: aplc, companion, harness
+	@$(CARGO) build $(HOST) --bins
+
+demo: setup filter build ## the whole scenario in a real Envoy; MODE=paired for two plugins
+	@$(TARGET)/debug/aplomb-demo run --mode $(MODE)
+
+demo-up: setup filter build ## the same, left running, with the curl lines to try
+	@$(TARGET)/debug/aplomb-demo up --mode $(MODE)
+
+demo-down: ## end what demo-up started
+	@test -x $(TARGET)/debug/aplomb-demo || $(CARGO) build -p aplomb-test-harness --bin aplomb-demo
+	@$(TARGET)/debug/aplomb-demo down
+
+test: setup filter build ## everything that proves the project, real Envoy included
+	@$(CARGO) test
+
+check: ## formatting and lints
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format the source
+	@$(CARGO) fmt --all
+
+audit: ## licences, bans, sources, advisories of the dependencies
+	@scripts/audit.sh
+
+bench: setup filter ## requests per second beside no filter, a no-op module and Envoy's own filters
+	@scripts/bench.sh
+
+figures: setup filter build ## the project's five figures against their bounds
+	@$(TARGET)/debug/aplomb-figures
+
+clean: ## remove what was built (not what was installed)
+	@$(CARGO) clean
+	@rm -rf dist .demo

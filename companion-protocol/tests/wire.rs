@@ -1,0 +1,104 @@
+//! The shapes as they stand on the wire. A change here is a change of the contract between neighbouring versions.
+
+use companion_protocol::config::{CompanionConfig, DelegatorConfig, SecretRef, StoreConfig};
+use companion_protocol::{Effect, EffectResult, EffectsRequest, EffectsResponse, OnFail, SubjectKind};
+use serde_json::{Value, json};
+
+#[test]
+fn a_request_is_read_and_written_in_the_documented_shape() {
+    let session = json!({"subject": "s", "session": "t"});
+    let wire = json!({
+        "policy_digest": "aa", "decision_id": "d",
+        "effects": [
+            {"idempotency_key": "d.0", "on_fail": "stop", "source": "r[0]",
+             "effect": {"kind": "session.load", "session": session}},
+            {"idempotency_key": "d.1", "on_fail": "continue", "source": "r[1]",
+             "effect": {"kind": "session.append", "session": session, "labels": ["secret"]}},
+            {"idempotency_key": "d.2", "on_fail": "stop", "source": "r[2]",
+             "effect": {"kind": "token.exchange", "delegator": "o", "subject": "caller_workload",
+                        "subject_token": "x", "target": "t", "audience": "a", "permissions": ["p"]}},
+            {"idempotency_key": "d.3", "on_fail": "stop", "source": "",
+             "effect": {"kind": "audit.append", "record": {
+                "seq": 1, "stream": "w", "at_ms": 2, "decision_id": "d", "policy_digest": "aa",
+                "verdict": "deny_after", "entity_type": "tool", "entity_name": "n"}}},
+        ],
+    });
+    let request: EffectsRequest = serde_json::from_value(wire.clone()).expect("reads");
+    assert_eq!(request.effects[1].on_fail, OnFail::Continue);
+    let Effect::TokenExchange(exchange) = &request.effects[2].effect else {
+        panic!("not an exchange")
+    };
+    assert_eq!(exchange.subject, SubjectKind::CallerWorkload);
+    assert_eq!(serde_json::to_value(&request).expect("writes"), wire);
+}
+
+#[test]
+fn a_response_is_read_and_written_in_the_documented_shape() {
+    let wire = json!({"epoch": "e", "results": [
+        {"status": "labels", "session": ["secret"], "subject": []},
+        {"status": "granted", "token": "x", "outbound_header": "authorization", "outbound_prefix": "Bearer ",
+         "audience": "a", "permissions": ["p"], "expires_at": 7},
+        {"status": "done"},
+        {"status": "denied", "code": "c", "reason": "r"},
+        {"status": "failed", "code": "c", "reason": "r"},
+        {"status": "skipped"},
+    ]});
+    let response: EffectsResponse = serde_json::from_value(wire.clone()).expect("reads");
+    assert!(matches!(response.results[5], EffectResult::Skipped));
+    assert_eq!(serde_json::to_value(&response).expect("writes"), wire);
+}
+
+#[test]
+fn what_a_newer_neighbour_adds_is_ignored() {
+    let wire = json!({"epoch": "e", "new": 1, "results": [{"status": "labels", "session": [], "new": {}}]});
+    assert!(serde_json::from_value::<EffectsResponse>(wire).is_ok());
+    let wire = json!({"policy_digest": "aa", "decision_id": "d", "effects": [], "new": 1});
+    assert!(serde_json::from_value::<EffectsRequest>(wire).is_ok());
+}
+
+#[test]
+fn tokens_do_not_print_themselves() {
+    let wire = json!({"kind": "token.exchange", "delegator": "o", "subject": "user", "subject_token": "hunter2",
+        "actor_token": "hunter2", "target": "t", "audience": "a"});
+    let effect: Effect = serde_json::from_value(wire).expect("reads");
+    let wire = json!({"status": "granted", "token": "hunter2", "outbound_header": "h", "outbound_prefix": "",
+        "audience": "a", "expires_at": 7});
+    let result: EffectResult = serde_json::from_value(wire).expect("reads");
+    assert!(!format!("{effect:?} {result:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_configuration_has_defaults_and_refuses_unknown_keys() {
+    let minimal = |extra: Value| {
+        let mut config = json!({"version": 1, "policy_digest": "aa", "delegators": {"o": {
+            "kind": "oauth", "token_endpoint": "https://idp.example/token", "client_id": "c",
+            "client_secret": {"env": "SECRET"},
+        }}});
+        config
+            .as_object_mut()
+            .expect("an object")
+            .extend(extra.as_object().cloned().unwrap_or_default());
+        serde_json::from_value::<CompanionConfig>(config)
+    };
+    let config = minimal(json!({})).expect("reads");
+    let DelegatorConfig::Oauth(oauth) = &config.delegators["o"];
+    assert_eq!(oauth.client_secret, SecretRef::Env("SECRET".to_owned()));
+    assert_eq!(
+        (oauth.timeout_ms, oauth.outbound_prefix.as_str()),
+        (5000, "Bearer ")
+    );
+    assert!(oauth.strict_response_validation && !oauth.allow_http);
+    assert_eq!(config.session_store, StoreConfig::Embedded);
+    let valkey = json!({"session_store": {"kind": "valkey", "endpoint": "localhost:6379"}});
+    assert!(matches!(
+        minimal(valkey).expect("reads").session_store,
+        StoreConfig::Valkey { .. }
+    ));
+    assert!(minimal(json!({"delegator": {}})).is_err());
+    let typo = json!({"delegators": {"o": {
+        "kind": "oauth", "token_endpoint": "https://idp.example/token", "client_id": "c",
+        "client_secret": {"env": "SECRET"}, "strict_validation": false,
+    }}});
+    assert!(minimal(typo).is_err());
+    assert!(minimal(json!({"session_store": {"kind": "valkey"}})).is_err());
+}

@@ -1,0 +1,279 @@
+//! What the operator gives: `companion.json` files (one a policy) and the secrets that they name.
+//!
+//! Everything that can be wrong with them is found out here, at start: a service that starts has an endpoint that
+//! parses, a header that can be sent and a secret for every delegator.
+
+mod endpoint;
+mod secrets;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use axum::http::{HeaderName, HeaderValue, Uri};
+use companion_protocol::config::{
+    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, StoreConfig,
+};
+
+pub use endpoint::EndpointError;
+pub use secrets::{Secret, SecretError};
+
+use secrets::SecretSource;
+
+/// Every policy that this process answers for.
+#[derive(Debug, Default)]
+pub struct Policies {
+    by_digest: HashMap<String, Policy>,
+    issuers: BTreeMap<String, IssuerConfig>,
+}
+
+/// What one policy may ask for.
+#[derive(Debug)]
+pub struct Policy {
+    config: CompanionConfig,
+    delegators: BTreeMap<String, Delegator>,
+}
+
+/// A delegator, ready to use.
+#[derive(Debug)]
+pub struct Delegator {
+    /// As configured.
+    pub oauth: OauthDelegator,
+    /// The token endpoint, parsed.
+    pub endpoint: Uri,
+    /// The client secret.
+    pub client_secret: Secret,
+}
+
+/// Why a configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a companion configuration.
+    #[error("`{path}` is not a companion configuration")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The file was written by another generation of `aplc`.
+    #[error(
+        "`{path}` has version {found}, this build reads version {CONFIG_VERSION}: build the policy again"
+    )]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The digest is not a SHA-256 in lower-case hex.
+    #[error("`{path}`: `policy_digest` is not 64 lower-case hex digits")]
+    Digest {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Two files claim one policy with different content.
+    #[error("two configurations for policy {digest} differ; the second is `{path}`")]
+    Conflict {
+        /// The policy.
+        digest: String,
+        /// The second file.
+        path: PathBuf,
+    },
+    /// Two files name different key sets for one issuer.
+    #[error("issuer `{issuer}` has two key sets; the second is in `{path}`")]
+    IssuerConflict {
+        /// The issuer.
+        issuer: String,
+        /// The second file.
+        path: PathBuf,
+    },
+    /// An endpoint cannot be used.
+    #[error("{what}")]
+    Endpoint {
+        /// Whose endpoint: delegator or issuer.
+        what: String,
+        /// Why.
+        source: EndpointError,
+    },
+    /// A delegator's header cannot be sent.
+    #[error("delegator `{delegator}`: `{field}` cannot stand in an HTTP header")]
+    Header {
+        /// Whose.
+        delegator: String,
+        /// `outbound_header` or `outbound_prefix`.
+        field: &'static str,
+    },
+    /// A secret is missing or unreadable.
+    #[error("delegator `{delegator}` has no client secret")]
+    Secret {
+        /// Whose.
+        delegator: String,
+        /// Which reference, and why.
+        source: SecretError,
+    },
+}
+
+impl Policies {
+    /// Reads every file; the first fault ends it.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, ConfigError> {
+        let mut policies = Self::default();
+        for path in paths {
+            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            let config = serde_json::from_str(&text).map_err(|source| ConfigError::Parse {
+                path: path.clone(),
+                source,
+            })?;
+            policies.add(path, config)?;
+        }
+        Ok(policies)
+    }
+
+    fn add(&mut self, path: &Path, config: CompanionConfig) -> Result<(), ConfigError> {
+        if config.version != CONFIG_VERSION {
+            return Err(ConfigError::Version {
+                path: path.to_owned(),
+                found: config.version,
+            });
+        }
+        if !is_sha256_hex(&config.policy_digest) {
+            return Err(ConfigError::Digest {
+                path: path.to_owned(),
+            });
+        }
+        if let Some(known) = self.by_digest.get(&config.policy_digest) {
+            if known.config == config {
+                return Ok(());
+            }
+            return Err(ConfigError::Conflict {
+                digest: config.policy_digest,
+                path: path.to_owned(),
+            });
+        }
+        for issuer in &config.issuers {
+            self.add_issuer(path, issuer)?;
+        }
+        let secrets = SecretSource::beside(path).map_err(|source| ConfigError::Read {
+            path: path.with_file_name(secrets::SECRETS_FILE),
+            source,
+        })?;
+        let mut delegators = BTreeMap::new();
+        for (name, delegator) in &config.delegators {
+            let DelegatorConfig::Oauth(oauth) = delegator;
+            delegators.insert(name.clone(), ready(name, oauth, &secrets)?);
+        }
+        self.by_digest
+            .insert(config.policy_digest.clone(), Policy { config, delegators });
+        Ok(())
+    }
+
+    fn add_issuer(&mut self, path: &Path, issuer: &IssuerConfig) -> Result<(), ConfigError> {
+        endpoint::parse(&issuer.jwks_url, issuer.allow_http).map_err(|source| ConfigError::Endpoint {
+            what: format!("issuer `{}`: `jwks_url` cannot be used", issuer.issuer),
+            source,
+        })?;
+        match self.issuers.get_mut(&issuer.issuer) {
+            None => {
+                self.issuers.insert(issuer.issuer.clone(), issuer.clone());
+            }
+            // Serving one policy with the other's keys would let either file widen what both trust.
+            Some(known) if known.jwks_url != issuer.jwks_url => {
+                return Err(ConfigError::IssuerConflict {
+                    issuer: issuer.issuer.clone(),
+                    path: path.to_owned(),
+                });
+            }
+            Some(known) => known.refresh_s = known.refresh_s.min(issuer.refresh_s),
+        }
+        Ok(())
+    }
+
+    /// The policy with this digest.
+    pub fn get(&self, digest: &str) -> Option<&Policy> {
+        self.by_digest.get(digest)
+    }
+
+    /// The digests, sorted.
+    pub fn digests(&self) -> Vec<&str> {
+        let mut digests: Vec<&str> = self.by_digest.keys().map(String::as_str).collect();
+        digests.sort_unstable();
+        digests
+    }
+
+    /// Issuers of all policies, each once.
+    pub fn issuers(&self) -> impl Iterator<Item = &IssuerConfig> {
+        self.issuers.values()
+    }
+
+    /// Policies that ask for a store which this build does not have: digest and endpoint.
+    pub fn wanting_valkey(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_digest
+            .values()
+            .filter_map(|policy| match &policy.config.session_store {
+                StoreConfig::Embedded => None,
+                StoreConfig::Valkey { endpoint } => {
+                    Some((policy.config.policy_digest.as_str(), endpoint.as_str()))
+                }
+            })
+    }
+
+    /// Whether anything is to be reached over TLS.
+    pub fn need_tls(&self) -> bool {
+        let https = |url: &str| url.to_ascii_lowercase().starts_with("https:");
+        self.issuers.values().any(|issuer| https(&issuer.jwks_url))
+            || self
+                .by_digest
+                .values()
+                .flat_map(|policy| policy.delegators.values())
+                .any(|delegator| https(&delegator.oauth.token_endpoint))
+    }
+}
+
+impl Policy {
+    /// The delegator of this name.
+    pub fn delegator(&self, name: &str) -> Option<&Delegator> {
+        self.delegators.get(name)
+    }
+}
+
+fn ready(name: &str, oauth: &OauthDelegator, secrets: &SecretSource) -> Result<Delegator, ConfigError> {
+    let endpoint =
+        endpoint::parse(&oauth.token_endpoint, oauth.allow_http).map_err(|source| ConfigError::Endpoint {
+            what: format!("delegator `{name}`: `token_endpoint` cannot be used"),
+            source,
+        })?;
+    let header = |field| ConfigError::Header {
+        delegator: name.to_owned(),
+        field,
+    };
+    HeaderName::from_lowercase(oauth.outbound_header.as_bytes()).map_err(|_| header("outbound_header"))?;
+    HeaderValue::from_str(&oauth.outbound_prefix).map_err(|_| header("outbound_prefix"))?;
+    let client_secret = secrets
+        .read(&oauth.client_secret)
+        .map_err(|source| ConfigError::Secret {
+            delegator: name.to_owned(),
+            source,
+        })?;
+    Ok(Delegator {
+        oauth: oauth.clone(),
+        endpoint,
+        client_secret,
+    })
+}
+
+fn is_sha256_hex(text: &str) -> bool {
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}

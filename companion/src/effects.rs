@@ -1,0 +1,189 @@
+//! Performs the effects of one exchange, in the order in which policy wrote them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use companion_protocol::{
+    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, Labels, OnFail, TokenExchange,
+};
+
+use crate::audit::AuditLog;
+use crate::config::{Policies, Policy};
+use crate::delegation::{self, DelegationError};
+use crate::metrics::Metrics;
+use crate::outbound::Outbound;
+use crate::store::{Append, SessionStore, StoreError};
+
+/// What effects are performed with.
+pub struct Effects {
+    /// Which policies are known.
+    pub policies: Arc<Policies>,
+    /// Labels.
+    pub store: Arc<dyn SessionStore>,
+    /// Records.
+    pub audit: AuditLog,
+    /// Identity providers.
+    pub outbound: Arc<Outbound>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Effects {
+    /// One result an effect. Stops performing at the first that fails with [`OnFail::Stop`].
+    pub async fn perform(&self, request: &EffectsRequest) -> EffectsResponse {
+        let Some(policy) = self.policies.get(&request.policy_digest) else {
+            tracing::warn!(decision_id = request.decision_id, "effects of an unknown policy");
+            return self.respond(request.effects.iter().map(|_| unknown_policy()).collect());
+        };
+        let mut results = Vec::with_capacity(request.effects.len());
+        let mut stopped = false;
+        for call in &request.effects {
+            if stopped {
+                results.push(EffectResult::Skipped);
+                continue;
+            }
+            let result = self.timed(policy, request, call).await;
+            stopped = call.on_fail == OnFail::Stop && !is_success(&result);
+            results.push(result);
+        }
+        self.respond(results)
+    }
+
+    fn respond(&self, results: Vec<EffectResult>) -> EffectsResponse {
+        EffectsResponse {
+            epoch: self.store.epoch().to_owned(),
+            results,
+        }
+    }
+
+    async fn timed(&self, policy: &Policy, request: &EffectsRequest, call: &EffectCall) -> EffectResult {
+        let begun = Instant::now();
+        let outcome = self.one(policy, call).await;
+        let kind = kind(&call.effect);
+        let (result, name) = match outcome {
+            Ok(result) => (result, "success"),
+            Err(refusal) => {
+                self.metrics.refusal(refusal.code());
+                tracing::warn!(
+                    decision_id = request.decision_id,
+                    effect = kind,
+                    source = call.source,
+                    code = refusal.code(),
+                    reason = %refusal,
+                    "an effect was not performed"
+                );
+                let name = if refusal.is_failure() { "failed" } else { "denied" };
+                (refusal.into_result(), name)
+            }
+        };
+        self.metrics.effect(kind, name, begun.elapsed());
+        result
+    }
+
+    async fn one(&self, policy: &Policy, call: &EffectCall) -> Result<EffectResult, Refusal> {
+        match &call.effect {
+            Effect::SessionLoad { session } => self
+                .store
+                .load(session)
+                .await
+                .map(EffectResult::Labels)
+                .map_err(Refusal::Load),
+            Effect::SessionAppend {
+                session,
+                labels,
+                subject_labels,
+                ttl_s,
+            } => {
+                let append = Append {
+                    key: session.clone(),
+                    labels: labels.clone(),
+                    subject_labels: subject_labels.clone(),
+                    ttl_s: *ttl_s,
+                };
+                self.append(append).await.map(EffectResult::Labels)
+            }
+            Effect::TokenExchange(asked) => self.exchange(policy, asked).await,
+            Effect::AuditAppend { record } => self
+                .audit
+                .append(record)
+                .await
+                .map(|()| EffectResult::Done)
+                .map_err(|_| Refusal::Audit),
+        }
+    }
+
+    async fn append(&self, append: Append) -> Result<Labels, Refusal> {
+        self.store.append(append).await.map_err(Refusal::Append)
+    }
+
+    async fn exchange(&self, policy: &Policy, asked: &TokenExchange) -> Result<EffectResult, Refusal> {
+        let delegator = policy
+            .delegator(&asked.delegator)
+            .ok_or_else(|| DelegationError::UnknownDelegator(asked.delegator.clone()))?;
+        let grant = delegation::exchange(&self.outbound, delegator, asked).await?;
+        Ok(EffectResult::Granted(grant))
+    }
+}
+
+/// Why one effect was not performed.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("labels cannot be read: {0}")]
+    Load(#[source] StoreError),
+    #[error("labels cannot be written: {0}")]
+    Append(#[source] StoreError),
+    #[error(transparent)]
+    Delegation(#[from] DelegationError),
+    #[error("the audit log cannot be written")]
+    Audit,
+}
+
+impl Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Load(_) => "session.load_failed",
+            Self::Append(_) => "session.persist_failed",
+            Self::Delegation(error) => error.code(),
+            Self::Audit => "audit.unavailable",
+        }
+    }
+
+    fn is_failure(&self) -> bool {
+        match self {
+            Self::Load(_) | Self::Append(_) | Self::Audit => true,
+            Self::Delegation(error) => error.is_failure(),
+        }
+    }
+
+    fn into_result(self) -> EffectResult {
+        let (code, reason) = (self.code().to_owned(), self.to_string());
+        if self.is_failure() {
+            EffectResult::Failed { code, reason }
+        } else {
+            EffectResult::Denied { code, reason }
+        }
+    }
+}
+
+fn unknown_policy() -> EffectResult {
+    EffectResult::Denied {
+        code: "companion.unknown_policy".to_owned(),
+        reason: "the companion does not hold this policy".to_owned(),
+    }
+}
+
+fn is_success(result: &EffectResult) -> bool {
+    match result {
+        EffectResult::Done | EffectResult::Labels(_) | EffectResult::Granted(_) => true,
+        EffectResult::Denied { .. } | EffectResult::Failed { .. } | EffectResult::Skipped => false,
+    }
+}
+
+fn kind(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::SessionLoad { .. } => "session.load",
+        Effect::SessionAppend { .. } => "session.append",
+        Effect::TokenExchange(_) => "token.exchange",
+        Effect::AuditAppend { .. } => "audit.append",
+    }
+}

@@ -1,0 +1,98 @@
+//! `aplomb-companion`: the command line.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use aplomb_companion::serve::{Companion, Options, ServeError};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Token and state service beside the Aplomb filter.
+#[derive(Parser)]
+#[command(name = "aplomb-companion", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answers the filter until SIGTERM or SIGINT.
+    Serve(Serve),
+}
+
+#[derive(clap::Args)]
+struct Serve {
+    /// A companion.json that `aplc build` wrote; repeat it to hold several policies at once.
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Vec<PathBuf>,
+    /// Address and port; port 0 picks a free one. Anything but loopback needs --token-env.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9470")]
+    listen: SocketAddr,
+    /// Where session labels are kept.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The audit log, one JSON record a line [default: audit.jsonl in the data directory].
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+    /// The environment variable that holds the bearer token which callers must send.
+    #[arg(long, value_name = "NAME")]
+    token_env: Option<String>,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .json()
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::try_from_env("APLOMB_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
+        .init();
+    let Command::Serve(serve) = Cli::parse().command;
+    let options = Options {
+        configs: serve.config,
+        listen: serve.listen,
+        data: serve.data,
+        audit: serve.audit,
+        token_env: serve.token_env,
+    };
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = format!("error: {error}");
+            let mut source = std::error::Error::source(&*error);
+            while let Some(cause) = source {
+                text.push_str(&format!("\n  because {cause}"));
+                source = cause.source();
+            }
+            let _ = writeln!(std::io::stderr(), "{text}");
+            // The invocation is at fault, not a policy.
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let companion = Companion::start(&options).await?;
+        // Whoever starts it with port 0 reads the address here.
+        writeln!(
+            std::io::stdout(),
+            "aplomb-companion listens on http://{}",
+            companion.address()
+        )?;
+        companion
+            .run(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            })
+            .await
+            .map_err(|error: ServeError| error.into())
+    })
+}

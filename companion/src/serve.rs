@@ -1,0 +1,214 @@
+//! Puts the parts together and runs them until a signal comes.
+
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::audit::{self, AuditLog};
+use crate::config::{ConfigError, Policies};
+use crate::effects::Effects;
+use crate::jwks::KeySets;
+use crate::metrics::Metrics;
+use crate::outbound::{Outbound, TlsError};
+use crate::service::{AccessToken, Service, router};
+use crate::store::{self, EmbeddedStore};
+
+/// Requests that are still running at shutdown get this long.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What the operator asks for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `companion.json` files, one a policy.
+    pub configs: Vec<PathBuf>,
+    /// Where to listen. Port 0 picks one.
+    pub listen: SocketAddr,
+    /// Where the store is. Created with mode 0700 if it is not there.
+    pub data: PathBuf,
+    /// The audit log; default `audit.jsonl` in `data`.
+    pub audit: Option<PathBuf>,
+    /// The environment variable that holds the bearer token.
+    pub token_env: Option<String>,
+}
+
+/// Why the companion does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A configuration cannot be served.
+    #[error("bad configuration")]
+    Config(#[from] ConfigError),
+    /// Not loopback, and nobody would have to prove anything.
+    #[error(
+        "`{0}` is not a loopback address: set a bearer token and name its variable with `--token-env NAME`"
+    )]
+    Open(SocketAddr),
+    /// The variable is not set, or empty.
+    #[error("`--token-env` names `{0}`, which is not set or empty")]
+    NoToken(String),
+    /// https endpoints and no roots.
+    #[error(
+        "an endpoint is https and no root certificates were found: install `ca-certificates` or set SSL_CERT_FILE"
+    )]
+    NoRoots,
+    /// TLS cannot be set up.
+    #[error("no client for identity providers")]
+    Tls(#[from] TlsError),
+    /// The data directory cannot be made.
+    #[error("cannot create data directory `{path}`")]
+    Data {
+        /// Which directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("no session store")]
+    Store(#[from] store::OpenError),
+    /// The audit log cannot be opened.
+    #[error("no audit log")]
+    Audit(#[from] audit::OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The server failed.
+    #[error("the server failed")]
+    Server(#[source] std::io::Error),
+}
+
+/// A companion that listens.
+pub struct Companion {
+    listener: TcpListener,
+    address: SocketAddr,
+    service: Service,
+    keys: Arc<KeySets>,
+}
+
+impl Companion {
+    /// Reads, opens and binds everything; what is wrong is found here.
+    pub async fn start(options: &Options) -> Result<Self, ServeError> {
+        let policies = Arc::new(Policies::read(&options.configs)?);
+        let token = access_token(options)?;
+        let outbound = Arc::new(Outbound::new()?);
+        if policies.need_tls() && !outbound.has_roots() {
+            return Err(ServeError::NoRoots);
+        }
+        announce_missing_stores(&policies);
+        create(&options.data)?;
+        let metrics = Arc::new(Metrics::new());
+        let audit_path = match &options.audit {
+            Some(path) => path.clone(),
+            None => options.data.join("audit.jsonl"),
+        };
+        let keys = KeySets::new(&policies, Arc::clone(&outbound), Arc::clone(&metrics));
+        let keys = Arc::new(keys);
+        let service = Service {
+            effects: Effects {
+                policies,
+                store: Arc::new(EmbeddedStore::open(&options.data)?),
+                audit: AuditLog::open(&audit_path, Arc::clone(&metrics))?,
+                outbound,
+                metrics,
+            },
+            keys: Arc::clone(&keys),
+            token,
+        };
+        let failed = |source| ServeError::Listen {
+            address: options.listen,
+            source,
+        };
+        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tracing::info!(
+            %address,
+            policies = ?service.effects.policies.digests(),
+            audit = %audit_path.display(),
+            epoch = service.effects.store.epoch(),
+            "ready"
+        );
+        Ok(Self {
+            listener,
+            address,
+            service,
+            keys,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` completes, then lets running requests finish.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        let refresher = tokio::spawn(self.keys.keep_fresh());
+        let (stopping, stopped) = tokio::sync::oneshot::channel();
+        let server = axum::serve(self.listener, router(self.service)).with_graceful_shutdown(async {
+            stop.await;
+            let _ = stopping.send(());
+        });
+        let drained = async {
+            // A sender that is dropped means that the server ended by itself.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(DRAIN).await;
+        };
+        let outcome = tokio::select! {
+            outcome = server => outcome.map_err(ServeError::Server),
+            () = drained => {
+                tracing::warn!("requests were still running at the end of the drain time");
+                Ok(())
+            }
+        };
+        refresher.abort();
+        outcome
+    }
+}
+
+fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {
+    match &options.token_env {
+        None if options.listen.ip().is_loopback() => Ok(None),
+        None => Err(ServeError::Open(options.listen)),
+        Some(name) => match std::env::var(name) {
+            Ok(text) if !text.is_empty() => Ok(Some(AccessToken::new(&text))),
+            Ok(_) | Err(_) => Err(ServeError::NoToken(name.clone())),
+        },
+    }
+}
+
+/// On standard output too: whoever starts it by hand sees no log.
+fn announce_missing_stores(policies: &Policies) {
+    for (digest, endpoint) in policies.wanting_valkey() {
+        tracing::warn!(
+            policy = digest,
+            endpoint,
+            "this build has no Valkey store; labels go to the embedded store"
+        );
+        let _ = writeln!(
+            std::io::stdout(),
+            "policy {digest:.12} asks for Valkey at {endpoint}: this build keeps labels in the embedded store instead"
+        );
+    }
+}
+
+fn create(data: &Path) -> Result<(), ServeError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(|source| ServeError::Data {
+            path: data.to_owned(),
+            source,
+        })
+}

@@ -1,0 +1,172 @@
+//! HTTP: routes, limits and authentication.
+//!
+//! | path | |
+//! |---|---|
+//! | `POST /v1/effects` | performs an ordered list of effects |
+//! | `GET /v1/jwks?issuer=…` | an issuer's public keys; `&refresh=true` after an unknown key id |
+//! | `GET /healthz` | the process answers |
+//! | `GET /readyz` | store and audit log work |
+//! | `GET /metrics` | OpenMetrics text |
+
+mod body;
+mod error;
+mod token;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Query, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use companion_protocol::{EFFECTS_PATH, EffectsRequest, EffectsResponse, JWKS_PATH, MAX_EFFECTS};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+pub use error::ApiError;
+pub use token::AccessToken;
+
+use crate::effects::Effects;
+use crate::json_object;
+use crate::jwks::{JwksError, KeySets};
+use crate::metrics;
+
+/// Requests that are worked on at a time; it bounds the memory that bodies take. One more is refused with 503.
+const MAX_IN_FLIGHT: usize = 1024;
+
+/// What the handlers work with.
+pub struct Service {
+    /// Performs effects.
+    pub effects: Effects,
+    /// Issuers' keys.
+    pub keys: Arc<KeySets>,
+    /// Who may ask; `None`: everybody who reaches the socket (loopback only).
+    pub token: Option<AccessToken>,
+}
+
+struct Shared {
+    service: Service,
+    in_flight: Semaphore,
+}
+
+/// The routes.
+pub fn router(service: Service) -> Router {
+    let shared = Arc::new(Shared {
+        service,
+        in_flight: Semaphore::new(MAX_IN_FLIGHT),
+    });
+    let guarded = Router::new()
+        .route(EFFECTS_PATH, post(effects))
+        .route(JWKS_PATH, get(jwks))
+        .route("/metrics", get(prometheus))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), authenticate));
+    // Probes have no token, and these two say nothing that an outsider could use.
+    let open = Router::new()
+        .route("/healthz", get(async || Json(json!({"status": "ok"}))))
+        .route("/readyz", get(ready));
+    guarded
+        .merge(open)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
+        .with_state(shared)
+}
+
+async fn effects(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Json<EffectsResponse>, ApiError> {
+    let _permit = shared.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?;
+    let bytes = body::json(request).await?;
+    // The parser's own message would quote what was sent, tokens included.
+    let asked: EffectsRequest =
+        json_object::parse(&bytes).map_err(|error| ApiError::NotAnEffectsRequest {
+            line: error.line(),
+            column: error.column(),
+        })?;
+    if asked.effects.len() > MAX_EFFECTS {
+        return Err(ApiError::TooManyEffects {
+            found: asked.effects.len(),
+        });
+    }
+    Ok(Json(shared.service.effects.perform(&asked).await))
+}
+
+#[derive(Deserialize)]
+struct JwksQuery {
+    issuer: Option<String>,
+    #[serde(default)]
+    refresh: bool,
+}
+
+async fn jwks(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<JwksQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(|_| ApiError::NoIssuer)?;
+    let issuer = query.issuer.ok_or(ApiError::NoIssuer)?;
+    let served = shared
+        .service
+        .keys
+        .get(&issuer, query.refresh)
+        .await
+        .map_err(|error| match error {
+            JwksError::UnknownIssuer => ApiError::UnknownIssuer,
+            JwksError::Unavailable => ApiError::KeysUnavailable,
+        })?;
+    let left = served.refresh.saturating_sub(served.fetched.elapsed());
+    let headers = [
+        (CONTENT_TYPE, "application/jwk-set+json".to_owned()),
+        (CACHE_CONTROL, format!("max-age={}", left.as_secs())),
+    ];
+    Ok((headers, served.body).into_response())
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    let effects = &shared.service.effects;
+    let (store, audit) = (effects.store.healthy(), effects.audit.healthy());
+    let status = match store && audit {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(json!({"store": store, "audit": audit}))).into_response()
+}
+
+async fn prometheus(State(shared): State<Arc<Shared>>) -> Response {
+    let text = shared.service.effects.metrics.text();
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}
+
+async fn authenticate(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    match &shared.service.token {
+        Some(token) if !token.admits(&headers) => ApiError::Unauthorized.into_response(),
+        Some(_) | None => next.run(request).await,
+    }
+}
+
+async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let path = match request.uri().path() {
+        EFFECTS_PATH => EFFECTS_PATH,
+        JWKS_PATH => JWKS_PATH,
+        "/metrics" => "/metrics",
+        "/healthz" => "/healthz",
+        "/readyz" => "/readyz",
+        _ => "other",
+    };
+    let response = next.run(request).await;
+    shared
+        .service
+        .effects
+        .metrics
+        .request(path, response.status().as_u16());
+    response
+}

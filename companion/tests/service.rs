@@ -1,0 +1,25 @@
+//! The companion over real HTTP on loopback, against identity providers that are told to misbehave.
+//!
+//! One binary, so that it links once.
+
+#[path = "service/client.rs"]
+mod client;
+#[path = "service/fault_idp.rs"]
+mod fault_idp;
+
+#[path = "service/delegation.rs"]
+mod delegation;
+#[path = "service/durability.rs"]
+mod durability;
+#[path = "service/effects.rs"]
+mod effects;
+#[path = "service/figures.rs"]
+mod figures;
+#[path = "service/jwks.rs"]
+mod jwks;
+#[path = "service/limits.rs"]
+mod limits;
+#[path = "service/start.rs"]
+mod start;
+#[path = "service/tls.rs"]
+mod tls;

@@ -1,0 +1,63 @@
+# What the other scripts share: where things are, how they speak, how they install. Sourced, not run.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
+TOOLS="$ROOT/.tools"
+VENV="$ROOT/.venv"
+DIST="$ROOT/dist"
+
+ENVOY_VERSION=1.40.0
+BINARYEN_VERSION=132
+# The largest `dist/aplomb.wasm` in bytes: each megabyte is about a second of Envoy's start.
+SIZE_BUDGET=700000
+
+export PIP_DISABLE_PIP_VERSION_CHECK=1 CARGO_TERM_PROGRESS_WHEN="${CARGO_TERM_PROGRESS_WHEN:-auto}"
+
+# say TEXT: what happens now.
+say() { printf '==> %s\n' "$*"; }
+
+# note TEXT: something worth knowing that is no failure.
+note() { printf '    %s\n' "$*"; }
+
+# die TEXT FIX: what failed and, as the last line, what to do about it.
+die() {
+  printf 'error: %s\n' "$1" >&2
+  printf 'fix: %s\n' "$2" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# as_root COMMAND...: runs it as root, with sudo if need be.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif have sudo; then
+    sudo "$@"
+  else
+    die "\`$*\` needs root and sudo is not here" "run that command as root, then \`make setup\` again"
+  fi
+}
+
+apt_lists_fresh=
+# apt_install PACKAGE...: installs those that are missing; returns 1 if that cannot be done.
+apt_install() {
+  have apt-get && have dpkg-query || return 1
+  local missing=() package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)" = "ii " ] || missing+=("$package")
+  done
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  note "installing Debian packages: ${missing[*]}"
+  if [ -z "$apt_lists_fresh" ]; then
+    as_root apt-get update -qq || return 1
+    apt_lists_fresh=yes
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# file_size FILE: its bytes.
+file_size() { wc -c <"$1" | tr -d ' '; }

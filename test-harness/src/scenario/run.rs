@@ -1,0 +1,315 @@
+//! Plays a scenario over a running stack and reports each step.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use companion_protocol::AuditRecord;
+use serde_json::{Value, json};
+
+use super::expectations::{Observed, bearer_claims, disagreements};
+use super::{Event, Expect, Scenario, Step};
+use crate::backend::Role;
+use crate::backend::record::Request;
+use crate::mcp::{McpClient, Reply};
+use crate::stack::{Stack, Tokens};
+
+/// How long a verdict record may take to the audit log: the filter ships its queue on a tick.
+const AUDIT: Duration = Duration::from_secs(10);
+
+/// How a scenario went.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its name.
+    pub name: &'static str,
+    /// Its steps.
+    pub steps: Vec<StepReport>,
+}
+
+/// How a step went.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    /// Its number, from 1.
+    pub number: usize,
+    /// What happened before it and what it shows.
+    pub title: String,
+    /// The call in one line.
+    pub call: String,
+    /// What was expected, in one line.
+    pub expected: String,
+    /// What came back, in one line.
+    pub came_back: String,
+    /// Each disagreement; none if all agrees.
+    pub disagreements: Vec<String>,
+}
+
+impl Report {
+    /// Whether every step agrees.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.steps.iter().all(|step| step.disagreements.is_empty())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agree = self
+            .steps
+            .iter()
+            .filter(|step| step.disagreements.is_empty())
+            .count();
+        write!(
+            f,
+            "scenario {}: {agree} of {} steps agree",
+            self.name,
+            self.steps.len()
+        )
+    }
+}
+
+impl fmt::Display for StepReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.disagreements.is_empty() {
+            "ok  "
+        } else {
+            "FAIL"
+        };
+        writeln!(f, "{:>2} {mark} {}", self.number, self.title)?;
+        writeln!(f, "        call       {}", self.call)?;
+        writeln!(f, "        expected   {}", self.expected)?;
+        write!(f, "        came back  {}", self.came_back)?;
+        for disagreement in &self.disagreements {
+            write!(
+                f,
+                "\n        DISAGREES  {}",
+                disagreement.replace('\n', "\n                   ")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Plays the scenario; `tell` gets each step as it ends. A disagreement does not stop it.
+///
+/// # Errors
+/// When the ground gives way: a program does not answer, a login fails. A disagreement is no error.
+pub async fn run(
+    stack: &mut Stack,
+    scenario: &Scenario,
+    tell: impl Fn(&StepReport),
+) -> anyhow::Result<Report> {
+    let mut player = Player {
+        stack,
+        tokens: HashMap::new(),
+        clients: HashMap::new(),
+    };
+    let mut steps = Vec::new();
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let number = index + 1;
+        let report = player
+            .play(number, step)
+            .await
+            .with_context(|| format!("step {number}, {}", step.title))?;
+        tell(&report);
+        steps.push(report);
+    }
+    let mut report = Report {
+        name: scenario.name,
+        steps,
+    };
+    player.count_verdicts(&mut report).await?;
+    Ok(report)
+}
+
+struct Player<'a> {
+    stack: &'a mut Stack,
+    tokens: HashMap<&'static str, Tokens>,
+    clients: HashMap<(&'static str, &'static str, Role), McpClient>,
+}
+
+impl Player<'_> {
+    async fn play(&mut self, number: usize, step: &Step) -> anyhow::Result<StepReport> {
+        for event in &step.before {
+            self.happen(*event).await?;
+        }
+        // Ids of both kinds: a reply must carry the very one.
+        let id = if number.is_multiple_of(2) {
+            json!(format!("call-{number}"))
+        } else {
+            json!(number)
+        };
+        let tokens = self.tokens_of(step.user).await?;
+        let client = self.client(step, &tokens).await?;
+        let direct = self.direct(step, &id).await?;
+        let verdicts_before = self.verdicts(step.tool)?.len();
+        self.stack.backends.forget().await?;
+
+        let reply = client.call(&id, step.tool, &step.arguments).await?;
+
+        let calls = self.stack.backends.calls(step.backend).await?;
+        let verdicts = self.new_verdicts(step.tool, verdicts_before).await?;
+        let seen = Observed {
+            id: &id,
+            tokens: &tokens,
+            reply: &reply,
+            direct: direct.as_ref(),
+            calls: &calls,
+            verdicts: &verdicts,
+        };
+        Ok(StepReport {
+            number,
+            title: title(step),
+            call: format!(
+                "{} in session {}: {} {}",
+                step.user, step.session, step.tool, step.arguments
+            ),
+            expected: expected(&step.expect),
+            came_back: came_back(&reply, &calls, &verdicts),
+            disagreements: disagreements(step, &seen),
+        })
+    }
+
+    async fn happen(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::KillAndRestartCompanion => self.stack.companion.kill_and_restart().await,
+            Event::IdpGrantsLess(less) => self.stack.idp.grant_less(less).await,
+            Event::LogInAgain => {
+                // `iat` and `exp` count seconds: the new tokens must not equal the old ones.
+                tokio::time::sleep(Duration::from_millis(1_100)).await;
+                self.tokens.clear();
+                self.clients.clear();
+                Ok(())
+            }
+        }
+    }
+
+    async fn tokens_of(&mut self, user: &'static str) -> anyhow::Result<Tokens> {
+        if let Some(known) = self.tokens.get(user) {
+            return Ok(known.clone());
+        }
+        let tokens = self.stack.idp.log_in(user).await?;
+        self.tokens.insert(user, tokens.clone());
+        Ok(tokens)
+    }
+
+    /// The user's client of the backend in that session, after its handshake through Envoy.
+    async fn client(&mut self, step: &Step, tokens: &Tokens) -> anyhow::Result<McpClient> {
+        let key = (step.user, step.session, step.backend);
+        if let Some(known) = self.clients.get(&key) {
+            return Ok(known.clone());
+        }
+        let mut client = self.stack.client(step.backend, tokens, step.session)?;
+        client.connect().await?;
+        self.clients.insert(key, client.clone());
+        Ok(client)
+    }
+
+    /// What the backend itself answers, where the step expects that to come through.
+    async fn direct(&self, step: &Step, id: &Value) -> anyhow::Result<Option<Reply>> {
+        match step.expect {
+            Expect::Allowed(_) => {
+                let mut client = self.stack.backends.direct(step.backend)?;
+                client.connect().await?;
+                Ok(Some(client.call(id, step.tool, &step.arguments).await?))
+            }
+            Expect::Denied(_) => Ok(None),
+        }
+    }
+
+    fn verdicts(&self, tool: &str) -> anyhow::Result<Vec<AuditRecord>> {
+        let mut records = self.stack.companion.audit()?;
+        records.retain(|record| {
+            record.verdict.is_some() && record.entity_type == "tool" && record.entity_name == tool
+        });
+        Ok(records)
+    }
+
+    /// The tool's verdict records behind the first `known`, as soon as there is one.
+    async fn new_verdicts(&self, tool: &str, known: usize) -> anyhow::Result<Vec<AuditRecord>> {
+        let started = Instant::now();
+        loop {
+            let mut records = self.verdicts(tool)?;
+            if records.len() > known || started.elapsed() > AUDIT {
+                return Ok(records.split_off(known.min(records.len())));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A verdict recorded twice may come late: at the end, there are as many records as steps.
+    async fn count_verdicts(&self, report: &mut Report) -> anyhow::Result<()> {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let records = self.stack.companion.audit()?;
+        let verdicts = records
+            .iter()
+            .filter(|record| record.verdict.is_some() && record.entity_type == "tool")
+            .count();
+        let steps = report.steps.len();
+        if let Some(last) = report.steps.last_mut().filter(|_| verdicts != steps) {
+            last.disagreements.push(format!(
+                "in all, {verdicts} audit records of verdicts for {steps} calls"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn title(step: &Step) -> String {
+    let event = |event: &Event| match event {
+        Event::KillAndRestartCompanion => "[companion killed and restarted] ",
+        Event::IdpGrantsLess(true) => "[identity provider grants less] ",
+        Event::IdpGrantsLess(false) => "[identity provider grants what is asked] ",
+        Event::LogInAgain => "[users log in again] ",
+    };
+    step.before.iter().map(event).chain([step.title]).collect()
+}
+
+fn expected(expect: &Expect) -> String {
+    match expect {
+        Expect::Denied(denied) => format!(
+            "denied `{}`; nothing reaches the backend; one audit record",
+            denied.code
+        ),
+        Expect::Allowed(allowed) => {
+            let mut text = "the backend's own reply".to_owned();
+            if let Some((from, to)) = allowed.edited {
+                text.push_str(&format!(" but for {from} → {to}"));
+            }
+            if let Some((audience, scope)) = allowed.token {
+                text.push_str(&format!(
+                    "; it saw a token for {audience} with scope {scope} only"
+                ));
+            }
+            if let Some(arguments) = &allowed.arguments {
+                text.push_str(&format!("; it saw {arguments}"));
+            }
+            text.push_str("; one audit record");
+            text
+        }
+    }
+}
+
+fn came_back(reply: &Reply, calls: &[Request], verdicts: &[AuditRecord]) -> String {
+    let backend = match calls {
+        [] => "nothing".to_owned(),
+        [call] => match bearer_claims(call) {
+            Some(claims) => format!("aud {} scope {}", claims["aud"], claims["scope"]),
+            None => "one call without a bearer token".to_owned(),
+        },
+        more => format!("{} calls", more.len()),
+    };
+    let audit: Vec<String> = verdicts
+        .iter()
+        .map(|record| match (&record.verdict, &record.code) {
+            (Some(kind), Some(code)) => format!("{kind:?} {code}"),
+            (Some(kind), None) => format!("{kind:?}"),
+            (None, _) => "step".to_owned(),
+        })
+        .collect();
+    format!(
+        "{} | backend saw {backend} | audit: {}",
+        reply.summary(),
+        audit.join(", ")
+    )
+}

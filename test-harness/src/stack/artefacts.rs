@@ -1,0 +1,112 @@
+//! What `aplc build` makes of a policy, fitted to the ports of this run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::{DEMO_IDP_PORT, read, write};
+use crate::backend::Role;
+use crate::envoy::config::COMPANION_CLUSTER;
+use crate::programs;
+
+/// The variable in the VM's environment that holds the key of `hash`.
+pub(super) const HASH_KEY_ENV: &str = "APLOMB_HASH_KEY";
+/// A key for development.
+pub(super) const HASH_KEY: &str = "6465762d6b65792d666f722d7468652d6861726e6573732d6f6e6c792d2d2d2d";
+
+/// The artefacts of one policy.
+#[derive(Debug, Clone)]
+pub struct Artefacts {
+    /// The folder with `policy.aplb`, `companion.json`, `filter-config.json`.
+    pub dir: PathBuf,
+    /// What `aplc build` printed: warnings and notes.
+    pub printed: String,
+    filter_config: Value,
+}
+
+impl Artefacts {
+    /// Builds the policy with `aplc` into `dir/policy`, with the identity provider at `idp_port`.
+    ///
+    /// # Errors
+    /// When the policy does not build; the message is what `aplc` printed.
+    pub(super) async fn build(policy: &Path, idp_port: u16, dir: &Path) -> anyhow::Result<Self> {
+        let out = dir.join("policy");
+        std::fs::create_dir_all(&out)?;
+        let text = read(policy)?;
+        let here = text.replace(
+            &format!("localhost:{DEMO_IDP_PORT}"),
+            &format!("localhost:{idp_port}"),
+        );
+        // The demo's own ports need no copy: then the file is built unchanged.
+        let source = if here == text {
+            policy.to_owned()
+        } else {
+            let copy = dir.join("policy.yaml");
+            write(&copy, &here)?;
+            copy
+        };
+        let output = Command::new(programs::ours("aplc")?)
+            .arg("build")
+            .arg(&source)
+            .arg("-o")
+            .arg(&out)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("cannot run aplc")?;
+        let printed = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        ensure!(
+            output.status.success(),
+            "aplc build {} ({}):\n{printed}",
+            policy.display(),
+            output.status
+        );
+        let filter_config = serde_json::from_str(&read(&out.join("filter-config.json"))?)?;
+        use_embedded_store(&out.join("companion.json"))?;
+        Ok(Artefacts {
+            dir: out,
+            printed,
+            filter_config,
+        })
+    }
+
+    /// The filter configuration for the harness's Envoy: as `aplc` wrote it, with the paths of the three backends, the
+    /// companion's cluster and the hash key's variable; `install` is added by each plugin.
+    #[must_use]
+    pub fn filter_configuration(&self) -> Value {
+        let mut config = self.filter_config.clone();
+        let protocols = Role::ALL
+            .iter()
+            .map(|role| json!({ "path_prefix": role.path(), "speaks": "mcp" }));
+        config["protocols"] = protocols.collect();
+        if !config["companion"].is_object() {
+            config["companion"] = json!({});
+        }
+        config["companion"]["cluster"] = COMPANION_CLUSTER.into();
+        config["companion"]["authority"] = COMPANION_CLUSTER.into();
+        config["hash_key_env"] = HASH_KEY_ENV.into();
+        if let Some(fields) = config.as_object_mut() {
+            fields.remove("install");
+        }
+        config
+    }
+}
+
+/// The harness has no Valkey: a policy that asks for one gets the embedded store, which passes the same tests.
+fn use_embedded_store(companion_json: &Path) -> anyhow::Result<()> {
+    let mut config: Value = serde_json::from_str(&read(companion_json)?)?;
+    if config
+        .pointer("/session_store/kind")
+        .is_some_and(|kind| kind != "embedded")
+    {
+        config["session_store"] = json!({ "kind": "embedded" });
+        write(companion_json, &serde_json::to_string_pretty(&config)?)?;
+    }
+    Ok(())
+}
