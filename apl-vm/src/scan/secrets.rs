@@ -59,8 +59,7 @@ pub(super) fn api_key(bytes: &[u8], at: usize) -> Option<usize> {
     let length = length.min(usize::from(*most).max(usize::from(*least)));
     let varied = body.iter().any(u8::is_ascii_digit) && body.iter().any(u8::is_ascii_alphabetic);
     let exact = *most == MANY || body.len() == usize::from(*most);
-    (length >= usize::from(*least) && varied && exact)
-        .then(|| at.saturating_add(prefix.len()).saturating_add(body.len()))
+    (length >= usize::from(*least) && varied && exact).then(|| at.saturating_add(prefix.len()).saturating_add(body.len()))
 }
 
 /// A JSON web token: three (signed) or five (encrypted) base64url parts, the first a JSON object.
@@ -70,10 +69,7 @@ pub(super) fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let length = token
-        .iter()
-        .take_while(|byte| part(byte) || **byte == b'.')
-        .count();
+    let length = token.iter().take_while(|byte| part(byte) || **byte == b'.').count();
     let token = token.get(..length)?;
     let mut parts = token.split(|byte| *byte == b'.');
     let enough = parts.next()?.len() >= 10 && parts.next()?.len() >= 6 && parts.next().is_some();
@@ -88,14 +84,10 @@ pub(super) fn private_key(bytes: &[u8], at: usize) -> Option<usize> {
     let label = rest.get(..LONGEST_LABEL.min(rest.len()))?;
     position(label, b"PRIVATE KEY")?;
     let body_at = at.saturating_add(HEAD.len());
-    let Some(end) = position(rest, b"-----END ") else {
-        return Some(bytes.len());
-    };
+    let Some(end) = position(rest, b"-----END ") else { return Some(bytes.len()) };
     let end = body_at.saturating_add(end).saturating_add(9);
     let tail = bytes.get(end..bytes.len().min(end.saturating_add(LONGEST_LABEL)))?;
-    Some(position(tail, b"-----").map_or(bytes.len().min(end), |dashes| {
-        end.saturating_add(dashes).saturating_add(5)
-    }))
+    Some(position(tail, b"-----").map_or(bytes.len().min(end), |dashes| end.saturating_add(dashes).saturating_add(5)))
 }
 
 fn position(text: &[u8], part: &[u8]) -> Option<usize> {
