@@ -17,7 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) rule: Option<String>,
     /// What it counts as.
     pub(crate) kind: RefusalKind,
-    headers: Vec<(&'static str, &'static str)>,
+    /// Methods that would be allowed, for a 405.
+    allow: Option<&'static str>,
 }
 
 /// What a refusal counts as.
@@ -51,7 +52,7 @@ impl Refusal {
             reason: reason.to_owned(),
             rule: None,
             kind,
-            headers: Vec::new(),
+            allow: None,
         }
     }
 
@@ -90,9 +91,9 @@ impl Refusal {
         Self::new(200, -32001, code, reason, RefusalKind::Operation)
     }
 
-    /// With a header of its own.
-    pub(crate) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    /// With the methods that would be allowed (RFC 9110 section 15.5.6).
+    pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
         self
     }
 
@@ -122,7 +123,7 @@ impl Refusal {
         resource_metadata: Option<&str>,
     ) -> Reply {
         let mut headers = self.policy_headers(decision_id);
-        headers.extend(self.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        headers.extend(self.allow.map(|methods| ("allow".to_owned(), methods.to_owned())));
         let (status, body) = match (self.kind, shape) {
             (RefusalKind::Identity, _) => {
                 let challenge = match resource_metadata {

@@ -183,7 +183,7 @@ impl Head {
             "DELETE" if end_of_stream => Ok(()),
             "DELETE" => Err(Refusal::bad_request("protocol.body", "this method takes no body")),
             _ => Err(Refusal::http(405, "protocol.method", "this method is not supported here")
-                .with_header("allow", "POST, DELETE")),
+                .allowing("POST, DELETE")),
         }
     }
 

@@ -26,7 +26,7 @@ fn names_what_is_wrong() {
     let cases: Vec<(String, &str)> = vec![
         (String::new(), "empty"),
         ("{".to_owned(), "not valid"),
-        ("[]".to_owned(), "not valid"),
+        ("[1]".to_owned(), "not valid"),
         (changed(|json| json["surprise"] = json!(1)), "surprise"),
         (changed(|json| json["install"] = Value::Null), "install.mode"),
         (
