@@ -13,7 +13,7 @@ mod text;
 mod value;
 
 pub(crate) use ast::{
-    DelegateCall, Effect, EffectKind, Field, Literal, PathSeg as AttrSeg, Path, Pdp, Predicate, Stage, StageKind, Step,
+    DelegateCall, Effect, EffectKind, Field, Literal, PathSeg as AttrSeg, Path, Pdp, Predicate, StageKind, Step,
     StepKind, TaintCall, Test,
 };
 pub(crate) use pipeline::parse_field;

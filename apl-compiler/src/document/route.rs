@@ -1,5 +1,7 @@
 //! Routes.
 
+use std::collections::HashSet;
+
 use apl_bytecode::EntityKind;
 
 use super::keys::{Reader, check};
@@ -119,8 +121,9 @@ fn names(entry: &Entry, reader: &mut Reader<'_>) -> Vec<(Selector, Span)> {
         reader.reports.error(Code::Selector, entry.node.span, format!("the list of `{}` names is empty", entry.key));
     }
     let mut names: Vec<(Selector, Span)> = Vec::new();
+    let mut seen = HashSet::new();
     for (name, span) in texts {
-        if names.iter().any(|(known, _)| known.name == name) {
+        if !seen.insert(name.clone()) {
             reader.reports.error(Code::Duplicate, span, format!("`{name}` stands twice in this list"));
             continue;
         }
