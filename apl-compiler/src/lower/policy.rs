@@ -26,18 +26,9 @@ pub(crate) struct Lowering<'a> {
     pub tables: Tables,
     /// The phase that is being lowered.
     pub phase: Phase,
-    /// What was seen on the way.
-    pub uses: Uses,
+    /// Some section has an `authentication` block.
+    pub authenticates: bool,
     named: HashSet<String>,
-}
-
-/// What a policy was seen to use.
-#[derive(Debug, Default)]
-pub(crate) struct Uses {
-    /// A label is stored.
-    pub labels_written: bool,
-    /// The client's credential is exchanged.
-    pub client: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -76,7 +67,7 @@ pub(crate) fn lower(document: &Document, source: &Source, reports: &mut Reports)
         reports,
         tables: Tables::default(),
         phase: Phase::Pre,
-        uses: Uses::default(),
+        authenticates: routes::authenticates(document),
         named: HashSet::new(),
     };
     lowering.tables.program.settings = document.settings.clone();

@@ -8,7 +8,7 @@ use apl_bytecode::{
 
 use super::policy::Lowering;
 use crate::diagnostics::{Code, error, note, warning};
-use crate::document::{Jwt, Keys, PluginKind, RouteDecl, SectionDecl};
+use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl};
 use crate::glob;
 use crate::source::to_u32;
 
@@ -92,7 +92,7 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
         }
         names.extend(block.steps.iter().cloned());
     }
-    if !authenticates(lowering) {
+    if !lowering.authenticates {
         let declared = document.plugins.iter().filter(|plugin| matches!(plugin.kind, PluginKind::Jwt(_)));
         for plugin in declared {
             lowering.reports.push(
@@ -122,8 +122,8 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
     ids
 }
 
-fn authenticates(lowering: &Lowering<'_>) -> bool {
-    let document = lowering.document;
+/// Whether any section says whose credentials count.
+pub(crate) fn authenticates(document: &Document) -> bool {
     let sections = std::iter::once(&document.global)
         .chain(document.defaults.iter().map(|(_, section)| section))
         .chain(document.groups.iter().map(|(_, _, section)| section))

@@ -1,6 +1,6 @@
 //! Steps and effects.
 
-use apl_bytecode::{Actor, Delegate, Effect as Outside, Instr, OnError, Scopes, Subject};
+use apl_bytecode::{Delegate, Effect as Outside, Instr, OnError};
 
 use super::labels;
 use super::phase::{Emitter, Place};
@@ -125,7 +125,6 @@ fn taint(call: &TaintCall, span: Span, place: &Place, out: &mut Emitter<'_, '_>)
     let label = out.lowering.tables.str(&call.label);
     let effect = out.lowering.tables.effect(Outside::Taint { label, scopes: call.scopes, ttl_s: call.ttl_s, denial });
     out.push(Instr::Effect(effect), span);
-    out.lowering.uses.labels_written |= call.scopes.has(Scopes::SESSION) || call.scopes.has(Scopes::SUBJECT);
 }
 
 fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
@@ -151,7 +150,6 @@ fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_
         on_error: if call.goes_on { OnError::Continue } else { OnError::Deny },
         denial,
     };
-    out.lowering.uses.client |= call.subject == Subject::Client || call.actor == Some(Actor::Client);
     let effect = out.lowering.tables.effect(Outside::Delegate(delegate));
     out.push(Instr::Effect(effect), span);
     out.delegates = true;

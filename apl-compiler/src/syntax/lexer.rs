@@ -140,6 +140,11 @@ fn number(text: Slice<'_>, at: usize) -> Parsed<(TokenKind, usize)> {
             .help("an optional `-`, digits, then optionally `.` and more digits; no exponent, no suffix")
             .into())
     };
+    if sign == 1 && whole == 0 {
+        return Err(error(Code::BadToken, text.sub(at, at + 1).span(), "`-` cannot stand here")
+            .help("keys that are no names go into a quoted subscript: `perm[\"repo-read\"]`")
+            .into());
+    }
     if whole == 0 || tail || (dot && fraction == 0) {
         return bad("this is not a number".to_owned());
     }
