@@ -47,8 +47,6 @@ pub(crate) enum Found<'a> {
     Fact(&'a Fact),
     Node(Node<'a>),
     Labels(Labels<'a>),
-    /// The labels were read before they were loaded: the compiler's fault.
-    Fault,
 }
 
 /// `security.labels`.
@@ -56,8 +54,19 @@ pub(crate) enum Found<'a> {
 pub(crate) struct Labels<'a> {
     known: &'a BTreeSet<String>,
     assumed: Option<&'a Assumed>,
-    /// There may be more than these.
-    pub(crate) open: bool,
+    pub(crate) rest: Rest,
+}
+
+/// What is known of labels besides those that are known to be set. Labels only grow, so a known one counts whether they
+/// were loaded or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// There are none.
+    None,
+    /// In a probe: there may be some.
+    Unknown,
+    /// They were not loaded before they were read, which is the compiler's fault: asking for one is an error.
+    Unloaded,
 }
 
 impl<'a> Labels<'a> {
@@ -108,7 +117,6 @@ impl<'a> Scope<'a> {
             let child = match self.segment(*seg) {
                 Segment::Absent => return Found::Absent,
                 Segment::Unknown => return Found::Unknown,
-                Segment::Fault => return Found::Fault,
                 Segment::Text(name) => node.get(&name),
             };
             match child {
@@ -128,7 +136,6 @@ impl<'a> Scope<'a> {
                 // An absent one further on settles it.
                 Segment::Unknown => unknown = true,
                 Segment::Absent => return Found::Absent,
-                Segment::Fault => return Found::Fault,
             }
         }
         if unknown { Found::Unknown } else { self.fact(&key) }
@@ -140,7 +147,6 @@ impl<'a> Scope<'a> {
             Seg::Value(attr) => match self.find(attr) {
                 Found::Absent | Found::Labels(_) => Segment::Absent,
                 Found::Unknown => Segment::Unknown,
-                Found::Fault => Segment::Fault,
                 Found::Fact(fact) => fact_text(fact),
                 Found::Node(node) => node_text(node).map_or(Segment::Absent, Segment::Text),
             },
@@ -150,18 +156,22 @@ impl<'a> Scope<'a> {
     fn fact(&self, key: &str) -> Found<'a> {
         if key == "security.labels" {
             let labels = &self.facts.labels;
-            let open = self
-                .assumed
-                .is_some_and(|assumed| assumed.more_labels || !labels.loaded);
-            return if labels.loaded || open {
-                Found::Labels(Labels {
-                    known: &labels.known,
-                    assumed: self.assumed,
-                    open,
-                })
-            } else {
-                Found::Fault
+            let rest = match (self.assumed, labels.loaded) {
+                (
+                    Some(Assumed {
+                        more_labels: false, ..
+                    })
+                    | None,
+                    true,
+                ) => Rest::None,
+                (Some(_), _) => Rest::Unknown,
+                (None, false) => Rest::Unloaded,
             };
+            return Found::Labels(Labels {
+                known: &labels.known,
+                assumed: self.assumed,
+                rest,
+            });
         }
         if self.assumed.is_some_and(|assumed| assumed.delegated) && key.starts_with("delegation.") {
             return Found::Unknown;
@@ -179,7 +189,6 @@ enum Segment<'a> {
     Text(Cow<'a, str>),
     Absent,
     Unknown,
-    Fault,
 }
 
 fn fact_text(fact: &Fact) -> Segment<'_> {

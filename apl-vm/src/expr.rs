@@ -10,7 +10,7 @@ mod fold;
 use apl_bytecode::{AttrId, BlockId, Const, ConstId, Instr};
 
 use crate::{
-    attribute::{Found, Scope},
+    attribute::{Found, Rest, Scope},
     facts::Fact,
     fuel::{Exhausted, Fuel},
     predicate,
@@ -197,11 +197,14 @@ impl<'a, 'f> Eval<'a, 'f> {
 
     fn load(&mut self, attr: AttrId) -> Result<Value<'a>, Exhausted> {
         Ok(match self.scope.find(attr) {
-            Found::Absent | Found::Fault => Value::Error,
+            Found::Absent => Value::Error,
             Found::Unknown => Value::Unknown,
-            // Labels only grow, but CEL may ask for what is not among them.
-            Found::Labels(labels) if labels.open => Value::Unknown,
-            Found::Labels(labels) => texts(labels.all().into_iter()),
+            // CEL may ask for what is not among those that are known.
+            Found::Labels(labels) => match labels.rest {
+                Rest::None => texts(labels.all().into_iter()),
+                Rest::Unknown => Value::Unknown,
+                Rest::Unloaded => Value::Error,
+            },
             Found::Fact(fact) => match fact {
                 Fact::Bool(value) => Value::Bool(*value),
                 Fact::Int(value) => Value::Int(*value),

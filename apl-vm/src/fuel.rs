@@ -1,7 +1,7 @@
 //! How much a run may do.
 
 /// What is left. An instruction costs 1, and so does each element that a comprehension visits; work on texts and arrays
-/// costs 1 for each 32 bytes or 8 elements besides.
+/// costs 1 for each 32 bytes or 8 elements besides, and a pipeline or scan 1 for each 256 bytes of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fuel(u64);
 

@@ -185,17 +185,15 @@ impl Machine {
             },
             Instr::Deny(id) => Next::Deny(denial::of(model, *id)),
             Instr::Jump(target) => Next::At(*target as usize),
-            Instr::Pipeline(id) => match document::pipeline(program, *id, env, &mut self.fuel)? {
-                Ok(taints) => {
-                    self.pending.extend(taints);
-                    next
-                }
-                Err(denied) => Next::Deny(denied),
-            },
-            Instr::Scan(scanner, id) => match document::scan(program, self.block, *scanner, *id, env) {
-                Ok(()) => next,
-                Err(denied) => Next::Deny(denied),
-            },
+            Instr::Pipeline(id) => {
+                let piped = document::pipeline(program, *id, env, &mut self.fuel)?;
+                self.pending.extend(piped.taints);
+                piped.denied.map_or(next, Next::Deny)
+            }
+            Instr::Scan(scanner, id) => {
+                let denied = document::scan(program, self.block, *scanner, *id, env, &mut self.fuel)?;
+                denied.map_or(next, Next::Deny)
+            }
             Instr::Effect(id) => {
                 self.pending.extend(bind::effect(model, *id, env.facts));
                 next

@@ -9,7 +9,7 @@ use std::{borrow::Cow, cmp::Ordering, collections::BTreeSet};
 use apl_bytecode::{AttrId, CmpOp, Const};
 
 use crate::{
-    attribute::{Found, Labels, Scope, node_text},
+    attribute::{Found, Labels, Rest, Scope, node_text},
     facts::Fact,
     fuel::{Exhausted, Fuel},
     json::{Kind, Node},
@@ -20,7 +20,6 @@ use crate::{
 enum Operand<'a> {
     Absent,
     Unknown,
-    Fault,
     Bool(bool),
     Number(Number),
     Text(Cow<'a, str>),
@@ -40,7 +39,6 @@ pub(crate) fn truth(scope: &Scope<'_>, attr: AttrId, fuel: &mut Fuel) -> Result<
     Ok(match operand(scope, attr, fuel)? {
         Operand::Bool(value) => value.into(),
         Operand::Unknown => Truth::Unknown,
-        Operand::Fault => Truth::Error,
         Operand::Absent | Operand::Number(_) | Operand::Text(_) | Operand::Set(_) | Operand::Opaque => {
             Truth::False
         }
@@ -52,8 +50,8 @@ pub(crate) fn exists(scope: &Scope<'_>, attr: AttrId) -> Truth {
     match scope.find(attr) {
         Found::Absent => Truth::False,
         Found::Unknown => Truth::Unknown,
+        // The set of labels is always there, though it may be empty.
         Found::Fact(_) | Found::Node(_) | Found::Labels(_) => Truth::True,
-        Found::Fault => Truth::Error,
     }
 }
 
@@ -64,17 +62,10 @@ pub(crate) fn contains(
     member: &Const,
     fuel: &mut Fuel,
 ) -> Result<Truth, Exhausted> {
-    let set = operand(scope, attr, fuel)?;
     match member {
-        Const::Str(text) => member_of(&set, scope.text(*text), fuel),
+        Const::Str(text) => member_of(&operand(scope, attr, fuel)?, scope.text(*text), fuel),
         // A set has texts only, so nothing else is in it, whatever it is.
-        Const::Null | Const::Bool(_) | Const::Int(_) | Const::Uint(_) | Const::Float(_) => {
-            Ok(if matches!(set, Operand::Fault) {
-                Truth::Error
-            } else {
-                Truth::False
-            })
-        }
+        Const::Null | Const::Bool(_) | Const::Int(_) | Const::Uint(_) | Const::Float(_) => Ok(Truth::False),
     }
 }
 
@@ -89,20 +80,14 @@ pub(crate) fn is_in(
     let set = operand(scope, set, fuel)?;
     match member {
         Operand::Text(text) => member_of(&set, &text, fuel),
-        Operand::Fault => Ok(Truth::Error),
         Operand::Unknown => Ok(match set {
             Operand::Unknown | Operand::Set(_) => Truth::Unknown,
-            Operand::Fault => Truth::Error,
             Operand::Absent | Operand::Bool(_) | Operand::Number(_) | Operand::Text(_) | Operand::Opaque => {
                 Truth::False
             }
         }),
         Operand::Absent | Operand::Bool(_) | Operand::Number(_) | Operand::Set(_) | Operand::Opaque => {
-            Ok(if matches!(set, Operand::Fault) {
-                Truth::Error
-            } else {
-                Truth::False
-            })
+            Ok(Truth::False)
         }
     }
 }
@@ -119,15 +104,15 @@ fn member_of(set: &Operand<'_>, text: &str, fuel: &mut Fuel) -> Result<Truth, Ex
                 .into()
         }
         Operand::Set(Set::Labels(labels)) if labels.has(text) => Truth::True,
-        Operand::Set(Set::Labels(labels)) if labels.open => Truth::Unknown,
+        Operand::Set(Set::Labels(labels)) => match labels.rest {
+            Rest::None => Truth::False,
+            Rest::Unknown => Truth::Unknown,
+            Rest::Unloaded => Truth::Error,
+        },
         Operand::Unknown => Truth::Unknown,
-        Operand::Fault => Truth::Error,
-        Operand::Set(Set::Labels(_))
-        | Operand::Absent
-        | Operand::Bool(_)
-        | Operand::Number(_)
-        | Operand::Text(_)
-        | Operand::Opaque => Truth::False,
+        Operand::Absent | Operand::Bool(_) | Operand::Number(_) | Operand::Text(_) | Operand::Opaque => {
+            Truth::False
+        }
     })
 }
 
@@ -161,7 +146,7 @@ pub(crate) fn compare(
         Operand::Number(Number::Int(value)) => Some(Rank::Int(*value)),
         Operand::Number(Number::Float(value)) => Rank::float(*value),
         Operand::Text(text) => Rank::text(text),
-        Operand::Fault | Operand::Bool(_) | Operand::Set(_) | Operand::Opaque => None,
+        Operand::Bool(_) | Operand::Set(_) | Operand::Opaque => None,
     };
     let order = left.zip(right).and_then(|(left, right)| left.order(right));
     Ok(order.map_or(Truth::Error, |order| holds(order).into()))
@@ -179,7 +164,6 @@ fn equal(
     };
     let same = match (found, literal) {
         (Operand::Unknown, _) => return Ok(Truth::Unknown),
-        (Operand::Fault, _) => return Ok(Truth::Error),
         (Operand::Bool(a), Const::Bool(b)) => a == b,
         (Operand::Text(a), Const::Str(b)) => {
             fuel.text(a.len())?;
@@ -223,16 +207,13 @@ impl Rank {
         }
     }
 
+    /// As a double, if that is exact. A double of 2^53 may have been 2^53 + 1 when it was written, so it is not.
     fn exact(self) -> Option<f64> {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "what lost precision is beyond 2^53 and refused"
-        )]
-        let value = match self {
-            Self::Int(value) => value as f64,
-            Self::Float(value) | Self::Text(value) => value,
-        };
-        (value.abs() <= EXACT).then_some(value)
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "within 2^53 there is none")]
+            Self::Int(value) => (value.unsigned_abs() <= 1 << 53).then_some(value as f64),
+            Self::Float(value) | Self::Text(value) => (value.abs() < EXACT).then_some(value),
+        }
     }
 }
 
@@ -240,7 +221,6 @@ fn operand<'a>(scope: &Scope<'a>, attr: AttrId, fuel: &mut Fuel) -> Result<Opera
     Ok(match scope.find(attr) {
         Found::Absent => Operand::Absent,
         Found::Unknown => Operand::Unknown,
-        Found::Fault => Operand::Fault,
         Found::Labels(labels) => Operand::Set(Set::Labels(labels)),
         Found::Fact(fact) => match fact {
             Fact::Bool(value) => Operand::Bool(*value),

@@ -1,9 +1,9 @@
 //! Making denials.
 
-use apl_bytecode::{Code, DenialId, Program, spell_code, spell_position};
+use apl_bytecode::{Code, DenialId, Program, ScannerId, StrId, spell_code, spell_position};
 
 use super::text;
-use crate::outcome::DenialInfo;
+use crate::{outcome::DenialInfo, scan::Finding};
 
 /// A denial as the program has it.
 pub(super) fn of(program: &Program, id: DenialId) -> DenialInfo {
@@ -65,6 +65,47 @@ pub(super) fn unaudited(program: &Program, position: &Code, code: &str, reason: 
         reason: pick(reason, "the audit record could not be written"),
         rule: spell_position(program, position),
     }
+}
+
+/// A field pipeline denied. `made` names stage and field; the author's reason wins over it.
+pub(super) fn of_pipeline(program: &Program, id: DenialId, code: Option<StrId>, made: String) -> DenialInfo {
+    let own = of(program, id);
+    DenialInfo {
+        code: code.map_or(own.code, |code| text(program, code).to_owned()),
+        reason: if has_reason(program, id) { own.reason } else { made },
+        rule: own.rule,
+    }
+}
+
+/// A scanner found something: its own code, and a reason that names detector and place.
+pub(super) fn of_scan(
+    program: &Program,
+    id: DenialId,
+    scanner: ScannerId,
+    side: &str,
+    finding: &Finding,
+) -> DenialInfo {
+    let own = of(program, id);
+    let (name, code) = program
+        .scanners
+        .get(scanner.at())
+        .map_or(("scan", own.code.as_str()), |scanner| {
+            (text(program, scanner.name), text(program, scanner.code))
+        });
+    let dot = if finding.field.is_empty() { "" } else { "." };
+    let made = format!("{name}: {} in {side}{dot}{}", finding.detector, finding.field);
+    DenialInfo {
+        code: code.to_owned(),
+        reason: if has_reason(program, id) { own.reason } else { made },
+        rule: own.rule,
+    }
+}
+
+fn has_reason(program: &Program, id: DenialId) -> bool {
+    program
+        .denials
+        .get(id.at())
+        .is_some_and(|denial| denial.reason.is_some())
 }
 
 pub(super) fn fuel() -> DenialInfo {
