@@ -106,13 +106,22 @@ impl Reports {
 
     /// All of them, by place.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by_key(|d| (d.span, std::cmp::Reverse(d.severity), d.code));
+        self.list
+            .sort_by_key(|d| (d.span, std::cmp::Reverse(d.severity), d.code));
         self.list
     }
 }
 
 fn diagnostic(severity: Severity, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { code, severity, span, message: message.into(), label: String::new(), help: None, related: None }
+    Diagnostic {
+        code,
+        severity,
+        span,
+        message: message.into(),
+        label: String::new(),
+        help: None,
+        related: None,
+    }
 }
 
 /// An error.

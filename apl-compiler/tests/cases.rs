@@ -26,7 +26,12 @@ fn transcript(compilation: &Compilation) -> String {
     for diagnostic in &compilation.diagnostics {
         let at = compilation.sources[0].position(diagnostic.span.start);
         let (severity, code) = (diagnostic.severity.name(), diagnostic.code.id());
-        writeln!(out, "{}:{} {severity} {code} {}", at.line, at.column, diagnostic.message).expect("to a string");
+        writeln!(
+            out,
+            "{}:{} {severity} {code} {}",
+            at.line, at.column, diagnostic.message
+        )
+        .expect("to a string");
         if let Some(help) = &diagnostic.help {
             writeln!(out, "  help: {}", help.replace('\n', "\n        ")).expect("to a string");
         }
@@ -41,8 +46,16 @@ fn every_case_says_what_stands_beside_it() {
     for path in cases() {
         let text = fs::read_to_string(&path).expect("cases are text");
         let compilation = compile("policy.yaml", &text);
-        let failed = compilation.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-        assert_eq!(failed, compilation.output.is_none(), "{}: errors and output exclude each other", path.display());
+        let failed = compilation
+            .diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error);
+        assert_eq!(
+            failed,
+            compilation.output.is_none(),
+            "{}: errors and output exclude each other",
+            path.display()
+        );
         let found = transcript(&compilation);
         let beside = path.with_extension("expected");
         if bless {
@@ -51,7 +64,11 @@ fn every_case_says_what_stands_beside_it() {
             wrong.push(format!("{}:\n{found}", path.display()));
         }
     }
-    assert!(wrong.is_empty(), "these say something else now:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "these say something else now:\n{}",
+        wrong.join("\n")
+    );
 }
 
 /// Codes that a file of a reasonable size cannot produce; tests below produce them.
@@ -62,29 +79,51 @@ fn every_code_has_a_case_and_a_page() {
     let mut seen = BTreeSet::new();
     for path in cases() {
         let expected = fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
-        let words = expected.split_whitespace().filter(|word| word.starts_with("APL")).map(str::to_owned);
+        let words = expected
+            .split_whitespace()
+            .filter(|word| word.starts_with("APL"))
+            .map(str::to_owned);
         seen.extend(words);
     }
-    let missing: Vec<&str> =
-        Code::ALL.iter().filter(|code| !GENERATED.contains(code)).map(|code| code.id()).filter(|id| !seen.contains(*id)).collect();
+    let missing: Vec<&str> = Code::ALL
+        .iter()
+        .filter(|code| !GENERATED.contains(code))
+        .map(|code| code.id())
+        .filter(|id| !seen.contains(*id))
+        .collect();
     assert!(missing.is_empty(), "no case produces {missing:?}");
     for (page, code) in PAGES.iter().zip(Code::ALL) {
         assert_eq!(page.id, code.id());
-        assert!(page.text.len() > 20 && page.title.len() > 5, "{} has a page", page.id);
+        assert!(
+            page.text.len() > 20 && page.title.len() > 5,
+            "{} has a page",
+            page.id
+        );
     }
     let ids: BTreeSet<&str> = Code::ALL.iter().map(|code| code.id()).collect();
     assert_eq!(ids.len(), Code::ALL.len(), "codes are unique");
 }
 
 fn codes(text: &str) -> Vec<Code> {
-    compile("policy.yaml", text).diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
+    compile("policy.yaml", text)
+        .diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.code)
+        .collect()
 }
 
 #[test]
 fn refuses_files_that_are_too_large_or_too_deep() {
     assert_eq!(codes(&"#".repeat(10 * 1024 * 1024 + 1)), [Code::FileTooLarge]);
-    assert_eq!(codes(&format!("routes: {}{}", "[".repeat(200), "]".repeat(200))), [Code::TooDeep]);
-    let nested = format!("routes: [{{tool: x, policy: [\"{}a{}: deny\"]}}]", "(".repeat(2000), ")".repeat(2000));
+    assert_eq!(
+        codes(&format!("routes: {}{}", "[".repeat(200), "]".repeat(200))),
+        [Code::TooDeep]
+    );
+    let nested = format!(
+        "routes: [{{tool: x, policy: [\"{}a{}: deny\"]}}]",
+        "(".repeat(2000),
+        ")".repeat(2000)
+    );
     assert!(codes(&nested).contains(&Code::PredicateSyntax));
 }
 
@@ -110,7 +149,11 @@ fn line_ends_and_a_byte_order_mark_change_nothing() {
     let plain = "routes:\n  - tool: x\n    policy:\n      - \"x = 1\"\n";
     let place = |text: &str| {
         let compilation = compile("policy.yaml", text);
-        let fault = compilation.diagnostics.iter().find(|diagnostic| diagnostic.code == Code::BadToken).expect("the fault");
+        let fault = compilation
+            .diagnostics
+            .iter()
+            .find(|diagnostic| diagnostic.code == Code::BadToken)
+            .expect("the fault");
         let at = compilation.sources[0].position(fault.span.start);
         (at.line, at.column)
     };

@@ -15,7 +15,11 @@ fn output(compilation: &Compilation) -> &Output {
 
 /// The code of the phase before the call of a tool.
 fn pre<'p>(program: &'p Program, output: &Output, tool: &str) -> &'p [Instr] {
-    let route = output.program.routes().find(EntityKind::Tool, tool, None).expect("the route is there");
+    let route = output
+        .program
+        .routes()
+        .find(EntityKind::Tool, tool, None)
+        .expect("the route is there");
     let block = program.routes[route].pre.expect("it has steps");
     &program.blocks[block.at()].code
 }
@@ -24,7 +28,11 @@ fn pre<'p>(program: &'p Program, output: &Output, tool: &str) -> &'p [Instr] {
 fn the_seed_policy_is_small() {
     let compilation = compile("policy.yaml", HR);
     let program = output(&compilation).program.program();
-    let without_debug = encode(&Program { debug: None, ..program.clone() }).len();
+    let without_debug = encode(&Program {
+        debug: None,
+        ..program.clone()
+    })
+    .len();
     let patterns: usize = program.regexes.iter().map(|regex| regex.dfa.len()).sum();
     let size = without_debug - patterns;
     println!("seed policy without debug section and patterns: {size} bytes");
@@ -39,7 +47,10 @@ fn the_same_policy_gives_the_same_bytes_and_they_load() {
     assert!(load(&first).is_ok());
     // Where the file lay is debug information, and not part of the digest.
     let elsewhere = compile("other/name.yaml", HR);
-    assert_eq!(output(&elsewhere).program.digest(), output(&compile("policy.yaml", HR)).program.digest());
+    assert_eq!(
+        output(&elsewhere).program.digest(),
+        output(&compile("policy.yaml", HR)).program.digest()
+    );
 }
 
 #[test]
@@ -50,11 +61,20 @@ fn labels_are_loaded_before_the_rule_that_reads_them_and_only_there() {
     let loads = |tool: &str| {
         let code = pre(program, output, tool);
         let at = |wanted: fn(&Instr, &Program) -> bool| code.iter().position(|instr| wanted(instr, program));
-        let load = at(|instr, program| matches!(instr, Instr::Effect(id) if matches!(program.effects[id.at()], Effect::LoadLabels { .. })));
-        (load, at(|instr, _| matches!(instr, Instr::Await)), at(|instr, _| matches!(instr, Instr::Contains(..))))
+        let load = at(
+            |instr, program| matches!(instr, Instr::Effect(id) if matches!(program.effects[id.at()], Effect::LoadLabels { .. })),
+        );
+        (
+            load,
+            at(|instr, _| matches!(instr, Instr::Await)),
+            at(|instr, _| matches!(instr, Instr::Contains(..))),
+        )
     };
     let (load, wait, read) = loads("send_email");
-    assert!(load < wait && wait < read && load.is_some(), "{load:?} {wait:?} {read:?}");
+    assert!(
+        load < wait && wait < read && load.is_some(),
+        "{load:?} {wait:?} {read:?}"
+    );
     assert_eq!(loads("get_compensation").0, None);
 }
 
@@ -86,7 +106,10 @@ routes:
 "#;
     let compilation = compile("policy.yaml", text);
     let output = output(&compilation);
-    let waits = pre(output.program.program(), output, "t").iter().filter(|instr| matches!(instr, Instr::Await)).count();
+    let waits = pre(output.program.program(), output, "t")
+        .iter()
+        .filter(|instr| matches!(instr, Instr::Await))
+        .count();
     assert_eq!(waits, 2, "the way around the condition has not waited yet");
 }
 
@@ -94,15 +117,35 @@ routes:
 fn a_foreign_policy_compiles_unchanged() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/external/cpex-demo/policy.yaml");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is missing", path.display());
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "{} is missing",
+            path.display()
+        );
         println!("skipped: {} is not there", path.display());
         return;
     };
     let compilation = compile("policy.yaml", &text);
     let output = output(&compilation);
-    let notes = compilation.diagnostics.iter().filter(|d| d.code == Code::NotInBuild && d.severity == Severity::Note).count();
-    assert_eq!(notes, 3, "the Cedar resolver, its step and the approval are named");
-    assert!(output.deployment.delegators.values().all(|delegator| matches!(delegator.secret, SecretSource::Literal(_))));
+    let notes = compilation
+        .diagnostics
+        .iter()
+        .filter(|d| d.code == Code::NotInBuild && d.severity == Severity::Note)
+        .count();
+    assert_eq!(
+        notes, 3,
+        "the Cedar resolver, its step and the approval are named"
+    );
+    assert!(
+        output
+            .deployment
+            .delegators
+            .values()
+            .all(|delegator| matches!(delegator.secret, SecretSource::Literal(_)))
+    );
     let bytes = encode(output.program.program());
-    assert!(!bytes.windows(21).any(|part| part == b"praxis-gateway-secret"), "no secret stands in the program");
+    assert!(
+        !bytes.windows(21).any(|part| part == b"praxis-gateway-secret"),
+        "no secret stands in the program"
+    );
 }
