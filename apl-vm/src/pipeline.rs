@@ -23,11 +23,7 @@ mod stage;
 
 use apl_bytecode::{BlockId, PathSeg, PipelineId, Scopes, Side, Stage, StrId};
 
-use crate::{
-    json::View,
-    outcome::Edit,
-    prepared::Prepared,
-};
+use crate::{json::View, outcome::Edit, prepared::Prepared};
 
 /// What a pipeline needs besides the program and the view.
 pub struct PipelineCx<'a> {
@@ -68,7 +64,10 @@ struct Denied {
 
 impl Denied {
     fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), code: None }
+        Self {
+            what: what.into(),
+            code: None,
+        }
     }
 }
 
@@ -83,15 +82,31 @@ pub fn run_pipeline(
     cx: &mut PipelineCx<'_>,
 ) -> PipelineOutcome {
     let Some(pipeline) = program.program().pipelines.get(pipeline.at()) else {
-        return PipelineOutcome::Deny { reason: "unknown pipeline".into(), code: None, taints: Vec::new() };
+        return PipelineOutcome::Deny {
+            reason: "unknown pipeline".into(),
+            code: None,
+            taints: Vec::new(),
+        };
     };
     let field = spelled(program, pipeline.side, &pipeline.path);
-    let mut run = Run { program, stages: &pipeline.stages, field, fires: Vec::new(), hash_key: cx.hash_key, taints: Vec::new(), edits: cx.edits };
+    let mut run = Run {
+        program,
+        stages: &pipeline.stages,
+        field,
+        fires: Vec::new(),
+        hash_key: cx.hash_key,
+        taints: Vec::new(),
+        edits: cx.edits,
+    };
     let outcome = run.all(&pipeline.path, view, cx.condition);
     let Run { field, taints, .. } = run;
     match outcome {
         Ok(()) => PipelineOutcome::Pass { taints },
-        Err(Denied { what, code }) => PipelineOutcome::Deny { reason: format!("{field}: {what}"), code, taints },
+        Err(Denied { what, code }) => PipelineOutcome::Deny {
+            reason: format!("{field}: {what}"),
+            code,
+            taints,
+        },
     }
 }
 
@@ -120,7 +135,8 @@ impl Run<'_> {
         let required = self.stages.contains(&Stage::Required);
         let mut targets = Vec::with_capacity(view.parts.len());
         for part in &view.parts {
-            let found = path::resolve(part.document.node(part.node), &keys, folded).ok_or_else(|| Denied::new("too many values to check"))?;
+            let found = path::resolve(part.document.node(part.node), &keys, folded)
+                .ok_or_else(|| Denied::new("too many values to check"))?;
             if required && targets.is_empty() && (found.absent || found.nodes.is_empty()) {
                 return Err(Denied::new("required, but absent"));
             }
@@ -150,7 +166,10 @@ impl Run<'_> {
     }
 
     fn edited(&mut self, kind: &'static str) {
-        let edit = Edit { field: self.field.clone(), kind };
+        let edit = Edit {
+            field: self.field.clone(),
+            kind,
+        };
         if !self.edits.contains(&edit) {
             self.edits.push(edit);
         }
@@ -163,7 +182,11 @@ impl Run<'_> {
     }
 
     fn text(&self, id: StrId) -> &str {
-        self.program.program().strings.get(id.at()).map_or("", String::as_str)
+        self.program
+            .program()
+            .strings
+            .get(id.at())
+            .map_or("", String::as_str)
     }
 }
 
@@ -175,7 +198,11 @@ fn spelled(program: &Prepared, side: Side, path: &[PathSeg]) -> String {
     for seg in path {
         field.push('.');
         field.push_str(match seg {
-            PathSeg::Key(name) => program.program().strings.get(name.at()).map_or("", String::as_str),
+            PathSeg::Key(name) => program
+                .program()
+                .strings
+                .get(name.at())
+                .map_or("", String::as_str),
             PathSeg::AnyDepth => "**",
         });
     }

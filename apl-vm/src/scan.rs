@@ -61,7 +61,9 @@ pub struct Finding {
 #[must_use]
 pub fn scan(program: &Prepared, scanner: ScannerId, view: &View<'_>) -> Option<Finding> {
     let search = Search::new(program, scanner);
-    view.parts.iter().find_map(|part| search.first(part.document, part.node))
+    view.parts
+        .iter()
+        .find_map(|part| search.first(part.document, part.node))
 }
 
 /// A scanner, ready to run.
@@ -81,8 +83,16 @@ pub(crate) enum Unredactable {
 
 impl<'p> Search<'p> {
     pub(crate) fn new(program: &'p Prepared, scanner: ScannerId) -> Self {
-        let mut search = Self { program, set: Set::default(), custom: Vec::new() };
-        let detectors = program.program().scanners.get(scanner.at()).map_or(&[][..], |scanner| &scanner.detectors);
+        let mut search = Self {
+            program,
+            set: Set::default(),
+            custom: Vec::new(),
+        };
+        let detectors = program
+            .program()
+            .scanners
+            .get(scanner.at())
+            .map_or(&[][..], |scanner| &scanner.detectors);
         for detector in detectors {
             match Set::of(*detector) {
                 Some(one) => search.set = search.set.with(one),
@@ -102,7 +112,10 @@ impl<'p> Search<'p> {
         walk(document.node(id), &mut |spot| {
             let Some(text) = spot.text() else { return true };
             self.each(&text, &spot.context(), &mut |find| {
-                finding = Some(Finding { detector: self.name(find).to_owned(), field: spot.path() });
+                finding = Some(Finding {
+                    detector: self.name(find).to_owned(),
+                    field: spot.path(),
+                });
                 false
             });
             finding.is_none()
@@ -142,7 +155,10 @@ impl<'p> Search<'p> {
     fn redacted(&self, text: &str, context: &str) -> Option<String> {
         let mut spans = Vec::new();
         self.each(text, context, &mut |find| {
-            spans.push((text.floor_char_boundary(find.start), text.ceil_char_boundary(find.end)));
+            spans.push((
+                text.floor_char_boundary(find.start),
+                text.ceil_char_boundary(find.end),
+            ));
             true
         });
         if spans.is_empty() {
@@ -175,7 +191,9 @@ impl<'p> Search<'p> {
             let built_in = detect::built_in(&reading.bytes, context, self.set, &mut report);
             let mut custom = self.custom.iter().enumerate();
             let go_on = built_in
-                && custom.all(|(which, (_, regex))| detect::custom(self.program, *regex, which, &reading.bytes, &mut report));
+                && custom.all(|(which, (_, regex))| {
+                    detect::custom(self.program, *regex, which, &reading.bytes, &mut report)
+                });
             if !go_on {
                 return;
             }
@@ -186,7 +204,10 @@ impl<'p> Search<'p> {
         match find.what {
             detect::What::BuiltIn(name) => name,
             detect::What::Custom(which) => {
-                let name = self.custom.get(which).and_then(|(name, _)| self.program.program().strings.get(name.at()));
+                let name = self
+                    .custom
+                    .get(which)
+                    .and_then(|(name, _)| self.program.program().strings.get(name.at()));
                 name.map_or("custom", String::as_str)
             }
         }
@@ -197,8 +218,14 @@ impl<'p> Search<'p> {
 fn shown(key: Cow<'_, str>) -> Cow<'_, str> {
     let bytes = key.as_bytes();
     let name = bytes.len() <= 64
-        && bytes.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-        && !bytes.windows(5).any(|window| window.iter().all(u8::is_ascii_digit));
+        && bytes
+            .first()
+            .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && !bytes
+            .windows(5)
+            .any(|window| window.iter().all(u8::is_ascii_digit));
     if name { key } else { Cow::Borrowed("*") }
 }

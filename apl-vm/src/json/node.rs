@@ -271,7 +271,8 @@ impl<'a> Iterator for Entries<'a> {
             self.at = self.document.slot(value)?.next;
             if let Some(node) = child(self.document, self.received, value) {
                 // A redacted key is a replaced one; it keeps its member.
-                let key = child(self.document, self.received, key).unwrap_or(Node::received(self.document, key));
+                let key =
+                    child(self.document, self.received, key).unwrap_or(Node::received(self.document, key));
                 return Some((key, node));
             }
         }

@@ -18,7 +18,9 @@ pub(super) fn pseudonym(key: Option<&[u8]>, node: Node<'_>) -> Option<String> {
     let tag = mac.finalize().into_bytes();
     let mut text = String::from("hash:");
     for byte in tag.iter().take(16) {
-        text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+        text.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')),
+        );
     }
     Some(text)
 }

@@ -33,9 +33,20 @@ pub(super) fn keys<'p>(program: &'p Prepared, path: &[PathSeg]) -> Vec<Step<'p>>
     path.iter()
         .map(|seg| match seg {
             PathSeg::Key(name) => {
-                let name = program.program().strings.get(name.at()).map_or("", String::as_str);
+                let name = program
+                    .program()
+                    .strings
+                    .get(name.at())
+                    .map_or("", String::as_str);
                 let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-                Step::Key(name, if digits { Some(name.parse().unwrap_or(usize::MAX)) } else { None })
+                Step::Key(
+                    name,
+                    if digits {
+                        Some(name.parse().unwrap_or(usize::MAX))
+                    } else {
+                        None
+                    },
+                )
             }
             PathSeg::AnyDepth => Step::AnyDepth,
         })
@@ -45,7 +56,10 @@ pub(super) fn keys<'p>(program: &'p Prepared, path: &[PathSeg]) -> Vec<Step<'p>>
 /// Follows a path; `None` when that exceeds a limit. `folded`: keys are compared without case.
 pub(super) fn resolve(root: Node<'_>, path: &[Step<'_>], folded: bool) -> Option<Found> {
     let any_depth = path.iter().any(|step| matches!(step, Step::AnyDepth));
-    let mut found = Found { nodes: Vec::new(), absent: false };
+    let mut found = Found {
+        nodes: Vec::new(),
+        absent: false,
+    };
     let mut states = 0_u32;
     // A value, the number of segments behind us, and how deep it is.
     let mut stack = vec![(root, 0_usize, 0_u16)];
@@ -67,7 +81,8 @@ pub(super) fn resolve(root: Node<'_>, path: &[Step<'_>], folded: bool) -> Option
                 stack.extend(node.entries().map(|(_, child)| (child, done, below)));
                 // An array would only fan out to the elements that were just put there.
                 let next = done.saturating_add(1);
-                let fans_out = node.kind() == Kind::Array && matches!(path.get(next), Some(Step::Key(_, None)));
+                let fans_out =
+                    node.kind() == Kind::Array && matches!(path.get(next), Some(Step::Key(_, None)));
                 if !fans_out {
                     stack.push((node, next, depth));
                 }

@@ -56,7 +56,11 @@ static TRIGGERS: [Set; 256] = {
     while byte < 256 {
         let set = match byte as u8 {
             b'0'..=b'9' => Set::SSN.with(Set::CARD).with(Set::PHONE).with(Set::IP),
-            b'e' => Set::IP.with(Set::IBAN).with(Set::API_KEY).with(Set::INJECTION).with(Set::JWT),
+            b'e' => Set::IP
+                .with(Set::IBAN)
+                .with(Set::API_KEY)
+                .with(Set::INJECTION)
+                .with(Set::JWT),
             b'a'..=b'f' | b'A'..=b'F' => Set::IP.with(Set::IBAN).with(Set::API_KEY).with(Set::INJECTION),
             b'g'..=b'z' | b'G'..=b'Z' => Set::IBAN.with(Set::API_KEY).with(Set::INJECTION),
             b':' => Set::IP,
@@ -102,9 +106,16 @@ pub(super) fn built_in(bytes: &[u8], context: &str, set: Set, sink: &mut dyn FnM
     let mut before = 0_u8;
     while let Some(here) = bytes.get(at) {
         let triggered = Set(TRIGGERS.get(usize::from(*here)).map_or(0, |set| set.0) & set.0);
-        let inside_token =
-            if here.is_ascii_digit() { before.is_ascii_digit() } else { here.is_ascii_alphabetic() && before.is_ascii_alphanumeric() };
-        let find = if triggered.0 == 0 || inside_token { None } else { verify(bytes, at, context, triggered) };
+        let inside_token = if here.is_ascii_digit() {
+            before.is_ascii_digit()
+        } else {
+            here.is_ascii_alphabetic() && before.is_ascii_alphanumeric()
+        };
+        let find = if triggered.0 == 0 || inside_token {
+            None
+        } else {
+            verify(bytes, at, context, triggered)
+        };
         let next = at.saturating_add(1);
         let end = find.map_or(next, |find| find.end.max(next));
         if let Some(find) = find
@@ -122,19 +133,37 @@ pub(super) fn built_in(bytes: &[u8], context: &str, set: Set, sink: &mut dyn FnM
 fn verify(bytes: &[u8], at: usize, context: &str, set: Set) -> Option<Find> {
     let run = |on: Set, name: &'static str, verifier: &dyn Fn() -> Option<(usize, usize)>| {
         let (start, end) = if set.has(on) { verifier()? } else { return None };
-        Some(Find { start, end, what: What::BuiltIn(name) })
+        Some(Find {
+            start,
+            end,
+            what: What::BuiltIn(name),
+        })
     };
     let from_here = |end: Option<usize>| end.map(|end| (at, end));
-    run(Set::PRIVATE_KEY, "private_key", &|| from_here(secrets::private_key(bytes, at)))
-        .or_else(|| run(Set::JWT, "jwt", &|| from_here(secrets::jwt(bytes, at))))
-        .or_else(|| run(Set::API_KEY, "api_key", &|| from_here(secrets::api_key(bytes, at))))
-        .or_else(|| run(Set::CARD, "credit_card", &|| from_here(pii::credit_card(bytes, at))))
-        .or_else(|| run(Set::SSN, "ssn", &|| from_here(pii::ssn(bytes, at, context))))
-        .or_else(|| run(Set::IBAN, "iban", &|| from_here(pii::iban(bytes, at))))
-        .or_else(|| run(Set::EMAIL, "email", &|| pii::email(bytes, at)))
-        .or_else(|| run(Set::IP, "ip_address", &|| from_here(pii::ip_address(bytes, at))))
-        .or_else(|| run(Set::PHONE, "phone", &|| from_here(pii::phone(bytes, at))))
-        .or_else(|| run(Set::INJECTION, "prompt_injection", &|| from_here(injection::phrase(bytes, at))))
+    run(Set::PRIVATE_KEY, "private_key", &|| {
+        from_here(secrets::private_key(bytes, at))
+    })
+    .or_else(|| run(Set::JWT, "jwt", &|| from_here(secrets::jwt(bytes, at))))
+    .or_else(|| {
+        run(Set::API_KEY, "api_key", &|| {
+            from_here(secrets::api_key(bytes, at))
+        })
+    })
+    .or_else(|| {
+        run(Set::CARD, "credit_card", &|| {
+            from_here(pii::credit_card(bytes, at))
+        })
+    })
+    .or_else(|| run(Set::SSN, "ssn", &|| from_here(pii::ssn(bytes, at, context))))
+    .or_else(|| run(Set::IBAN, "iban", &|| from_here(pii::iban(bytes, at))))
+    .or_else(|| run(Set::EMAIL, "email", &|| pii::email(bytes, at)))
+    .or_else(|| run(Set::IP, "ip_address", &|| from_here(pii::ip_address(bytes, at))))
+    .or_else(|| run(Set::PHONE, "phone", &|| from_here(pii::phone(bytes, at))))
+    .or_else(|| {
+        run(Set::INJECTION, "prompt_injection", &|| {
+            from_here(injection::phrase(bytes, at))
+        })
+    })
 }
 
 /// Runs a custom detector; `false` when the sink has enough. An automaton that gives up counts as a match of everything.
@@ -150,8 +179,14 @@ pub(super) fn custom(
 ) -> bool {
     const LONGEST: usize = 512;
     let what = What::Custom(which);
-    let everything = Find { start: 0, end: bytes.len(), what };
-    let Some(pattern) = program.pattern(regex) else { return sink(everything) };
+    let everything = Find {
+        start: 0,
+        end: bytes.len(),
+        what,
+    };
+    let Some(pattern) = program.pattern(regex) else {
+        return sink(everything);
+    };
     let mut from = 0;
     while from <= bytes.len() {
         let end = match pattern.try_search_fwd(&Input::new(bytes).range(from..)) {
@@ -163,7 +198,9 @@ pub(super) fn custom(
             let first = from.max(end.saturating_sub(LONGEST));
             let starts_at = |start: &usize| {
                 let input = Input::new(bytes).range(*start..end).anchored(Anchored::Yes);
-                pattern.try_search_fwd(&input).is_ok_and(|half| half.is_some_and(|half| half.offset() > *start))
+                pattern
+                    .try_search_fwd(&input)
+                    .is_ok_and(|half| half.is_some_and(|half| half.offset() > *start))
             };
             let start = (first..end).find(starts_at).unwrap_or(from);
             if !sink(Find { start, end, what }) {

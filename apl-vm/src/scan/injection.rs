@@ -14,12 +14,47 @@ const REACH: usize = 6;
 const ORDERS: &[(&[&str], &[&str], &[&str])] = &[
     (
         &["ignore", "disregard", "forget", "override", "bypass", "neglect"],
-        &["previous", "prior", "above", "earlier", "preceding", "all", "any", "your", "system", "original", "initial", "these", "those"],
-        &["instructions", "instruction", "rules", "guidelines", "directives", "prompt", "prompts", "commands", "constraints", "policies"],
+        &[
+            "previous",
+            "prior",
+            "above",
+            "earlier",
+            "preceding",
+            "all",
+            "any",
+            "your",
+            "system",
+            "original",
+            "initial",
+            "these",
+            "those",
+        ],
+        &[
+            "instructions",
+            "instruction",
+            "rules",
+            "guidelines",
+            "directives",
+            "prompt",
+            "prompts",
+            "commands",
+            "constraints",
+            "policies",
+        ],
     ),
     (
-        &["reveal", "print", "show", "repeat", "output", "leak", "expose", "display", "disclose"],
-        &["system", "hidden", "initial", "original", "developer", "secret", "internal"],
+        &[
+            "reveal", "print", "show", "repeat", "output", "leak", "expose", "display", "disclose",
+        ],
+        &[
+            "system",
+            "hidden",
+            "initial",
+            "original",
+            "developer",
+            "secret",
+            "internal",
+        ],
         &["prompt", "prompts", "instructions", "instruction", "message"],
     ),
 ];
@@ -43,13 +78,25 @@ const PHRASES: &[&[&str]] = &[
     &["end", "of", "system", "prompt"],
 ];
 
-const MARKERS: &[&str] = &["<|im_start|>", "<|im_end|>", "<|system|>", "<|endoftext|>", "<<SYS>>", "[INST]", "[/INST]", "[system]("];
+const MARKERS: &[&str] = &[
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|system|>",
+    "<|endoftext|>",
+    "<<SYS>>",
+    "[INST]",
+    "[/INST]",
+    "[system](",
+];
 
 /// A phrase or marker that starts here.
 pub(super) fn phrase(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
     if matches!(byte(bytes, at), b'<' | b'[') {
-        let marker = MARKERS.iter().find(|marker| rest.get(..marker.len()).is_some_and(|text| text.eq_ignore_ascii_case(marker.as_bytes())))?;
+        let marker = MARKERS.iter().find(|marker| {
+            rest.get(..marker.len())
+                .is_some_and(|text| text.eq_ignore_ascii_case(marker.as_bytes()))
+        })?;
         return at.checked_add(marker.len());
     }
     let words = Words { bytes, at };
@@ -80,7 +127,8 @@ fn fixed(words: Words<'_>) -> Option<usize> {
 }
 
 fn among(list: &[&str], word: &[u8]) -> bool {
-    list.iter().any(|entry| word.eq_ignore_ascii_case(entry.as_bytes()))
+    list.iter()
+        .any(|entry| word.eq_ignore_ascii_case(entry.as_bytes()))
 }
 
 /// Words and where they end. Ends at a word or a gap that is too long to be prose.
@@ -97,9 +145,17 @@ impl<'a> Iterator for Words<'a> {
         const LONGEST_GAP: usize = 8;
         let rest = self.bytes.get(self.at..)?;
         let letter = |byte: &&u8| byte.is_ascii_alphabetic();
-        let gap = rest.iter().take(LONGEST_GAP).take_while(|byte| !letter(byte)).count();
+        let gap = rest
+            .iter()
+            .take(LONGEST_GAP)
+            .take_while(|byte| !letter(byte))
+            .count();
         let rest = rest.get(gap..)?;
-        let length = rest.iter().take(LONGEST_WORD.saturating_add(1)).take_while(letter).count();
+        let length = rest
+            .iter()
+            .take(LONGEST_WORD.saturating_add(1))
+            .take_while(letter)
+            .count();
         if length == 0 || length > LONGEST_WORD {
             return None;
         }

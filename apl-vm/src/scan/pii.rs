@@ -12,7 +12,9 @@ fn digit_at(bytes: &[u8], at: usize) -> bool {
 fn number(bytes: &[u8], at: usize, count: usize) -> Option<u32> {
     let digits = bytes.get(at..at.checked_add(count)?)?;
     digits.iter().try_fold(0_u32, |value, digit| {
-        digit.is_ascii_digit().then(|| value.wrapping_mul(10).wrapping_add(u32::from(digit & 15)))
+        digit
+            .is_ascii_digit()
+            .then(|| value.wrapping_mul(10).wrapping_add(u32::from(digit & 15)))
     })
 }
 
@@ -21,7 +23,9 @@ pub(super) fn ssn(bytes: &[u8], at: usize, context: &str) -> Option<usize> {
     let area = number(bytes, at, 3)?;
     let i = at.saturating_add(3);
     let (group_at, serial_at) = match byte(bytes, i) {
-        separator @ (b'-' | b' ') if byte(bytes, i.saturating_add(3)) == separator => (i.saturating_add(1), i.saturating_add(4)),
+        separator @ (b'-' | b' ') if byte(bytes, i.saturating_add(3)) == separator => {
+            (i.saturating_add(1), i.saturating_add(4))
+        }
         b'0'..=b'9' if says_ssn(bytes, at, context) => (i, i.saturating_add(2)),
         _ => return None,
     };
@@ -35,9 +39,12 @@ pub(super) fn ssn(bytes: &[u8], at: usize, context: &str) -> Option<usize> {
 fn says_ssn(bytes: &[u8], at: usize, context: &str) -> bool {
     const WORDS: [&[u8]; 4] = [b"ssn", b"social security", b"social_security", b"socialsecurity"];
     let before = bytes.get(at.saturating_sub(32)..at).unwrap_or_default();
-    [before, context.as_bytes()]
-        .iter()
-        .any(|text| WORDS.iter().any(|word| text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))))
+    [before, context.as_bytes()].iter().any(|text| {
+        WORDS.iter().any(|word| {
+            text.windows(word.len())
+                .any(|window| window.eq_ignore_ascii_case(word))
+        })
+    })
 }
 
 /// A payment card number.
@@ -57,7 +64,11 @@ pub(super) fn credit_card(bytes: &[u8], at: usize) -> Option<usize> {
         }
         let digit = u32::from(digit & 15);
         let doubled = digit.wrapping_mul(2);
-        let doubled = if doubled > 9 { doubled.wrapping_sub(9) } else { doubled };
+        let doubled = if doubled > 9 {
+            doubled.wrapping_sub(9)
+        } else {
+            doubled
+        };
         // After this digit, `even` is the sum if it is the last digit; `odd` if one more follows.
         (even, odd) = (odd.wrapping_add(digit), even.wrapping_add(doubled));
         if count < 6 {
@@ -81,9 +92,13 @@ fn issued(prefix: u32, length: usize) -> bool {
         601_100..=601_199 | 622_126..=622_925 | 644_000..=659_999 => (16..=19).contains(&length),
         620_000..=629_999 | 810_000..=817_199 => (16..=19).contains(&length),
         352_800..=358_999 => (16..=19).contains(&length),
-        300_000..=305_999 | 309_500..=309_599 | 360_000..=369_999 | 380_000..=399_999 => (14..=19).contains(&length),
+        300_000..=305_999 | 309_500..=309_599 | 360_000..=369_999 | 380_000..=399_999 => {
+            (14..=19).contains(&length)
+        }
         // Maestro, without the ranges that collide with everything.
-        501_800..=501_899 | 502_000..=502_099 | 503_800..=503_899 | 589_300..=589_399 => (13..=19).contains(&length),
+        501_800..=501_899 | 502_000..=502_099 | 503_800..=503_899 | 589_300..=589_399 => {
+            (13..=19).contains(&length)
+        }
         630_400..=630_499 | 675_900..=676_399 => (13..=19).contains(&length),
         _ => false,
     }
@@ -94,7 +109,10 @@ const IBAN_LENGTHS: &[u8] = b"AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH
 
 /// An international bank account number (ISO 13616).
 pub(super) fn iban(bytes: &[u8], at: usize) -> Option<usize> {
-    let country = [byte(bytes, at).to_ascii_uppercase(), byte(bytes, at.saturating_add(1)).to_ascii_uppercase()];
+    let country = [
+        byte(bytes, at).to_ascii_uppercase(),
+        byte(bytes, at.saturating_add(1)).to_ascii_uppercase(),
+    ];
     number(bytes, at.saturating_add(2), 2)?;
     let (entries, _) = IBAN_LENGTHS.as_chunks::<4>();
     let entry = entries.iter().find(|entry| entry.starts_with(&country))?;
@@ -103,7 +121,9 @@ pub(super) fn iban(bytes: &[u8], at: usize) -> Option<usize> {
     let step = |remainder: u32, byte: u8| match byte {
         b'0'..=b'9' => Some(remainder.wrapping_mul(10).wrapping_add(u32::from(byte & 15)) % 97),
         b'a'..=b'z' | b'A'..=b'Z' => {
-            let value = u32::from(byte.to_ascii_uppercase()).wrapping_sub(u32::from(b'A')).wrapping_add(10);
+            let value = u32::from(byte.to_ascii_uppercase())
+                .wrapping_sub(u32::from(b'A'))
+                .wrapping_add(10);
             Some(remainder.wrapping_mul(100).wrapping_add(value) % 97)
         }
         _ => None,
@@ -124,7 +144,8 @@ pub(super) fn iban(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// An e-mail address around an `@`: start and end.
 pub(super) fn email(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
-    let local = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte >= 0x80 || b".!#$%&'*+/=?^_`{|}~-".contains(byte);
+    let local =
+        |byte: &&u8| byte.is_ascii_alphanumeric() || **byte >= 0x80 || b".!#$%&'*+/=?^_`{|}~-".contains(byte);
     let before = bytes.get(at.saturating_sub(64)..at)?;
     let length = before.iter().rev().take_while(local).count();
     let behind = bytes.get(at.saturating_add(1)..)?;
@@ -139,13 +160,21 @@ pub(super) fn email(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
         }
         labels = labels.saturating_add(1);
         start = start.saturating_add(label.len());
-        let letters = label.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte >= 0x80).count();
+        let letters = label
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphabetic() || **byte >= 0x80)
+            .count();
         if labels > 1 && (letters == label.len() && letters >= 2 || label.starts_with(b"xn--")) {
             end = start;
         }
         start = start.saturating_add(1);
     }
-    (length > 0 && end > 0).then(|| (at.saturating_sub(length), at.saturating_add(1).saturating_add(end)))
+    (length > 0 && end > 0).then(|| {
+        (
+            at.saturating_sub(length),
+            at.saturating_add(1).saturating_add(end),
+        )
+    })
 }
 
 /// A telephone number, international or North American.
@@ -155,8 +184,14 @@ pub(super) fn phone(bytes: &[u8], at: usize) -> Option<usize> {
         b'+' => international(bytes, next),
         b'(' if byte(bytes, at.saturating_add(4)) == b')' => {
             let i = at.saturating_add(5);
-            let i = if matches!(byte(bytes, i), b' ' | b'-') { i.saturating_add(1) } else { i };
-            north_american(bytes, next, i, |separator| matches!(separator, b'-' | b' ' | b'.'))
+            let i = if matches!(byte(bytes, i), b' ' | b'-') {
+                i.saturating_add(1)
+            } else {
+                i
+            };
+            north_american(bytes, next, i, |separator| {
+                matches!(separator, b'-' | b' ' | b'.')
+            })
         }
         b'0'..=b'9' => {
             let separator = byte(bytes, at.saturating_add(3));
@@ -170,7 +205,12 @@ pub(super) fn phone(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Area code and `ddd-dddd` from `exchange`, as the numbering plan assigns them.
-fn north_american(bytes: &[u8], area: usize, exchange: usize, separates: impl Fn(u8) -> bool) -> Option<usize> {
+fn north_american(
+    bytes: &[u8],
+    area: usize,
+    exchange: usize,
+    separates: impl Fn(u8) -> bool,
+) -> Option<usize> {
     let line = exchange.saturating_add(4);
     let end = line.saturating_add(4);
     let assigned = number(bytes, area, 3)? >= 200 && number(bytes, exchange, 3)? >= 200;
@@ -204,16 +244,27 @@ fn international(bytes: &[u8], from: usize) -> Option<usize> {
 pub(super) fn ip_address(bytes: &[u8], at: usize) -> Option<usize> {
     const LONGEST: usize = 45;
     // The middle of `1.2.3.4.5`, or of a longer run with colons, is no start.
-    let before = if at == 0 { 0 } else { byte(bytes, at.saturating_sub(1)) };
+    let before = if at == 0 {
+        0
+    } else {
+        byte(bytes, at.saturating_sub(1))
+    };
     if before == b'.' {
         return None;
     }
     let rest = bytes.get(at..)?;
     let run = |part: fn(&u8) -> bool| {
-        let length = rest.iter().take(LONGEST.saturating_add(1)).take_while(|byte| part(byte)).count();
+        let length = rest
+            .iter()
+            .take(LONGEST.saturating_add(1))
+            .take_while(|byte| part(byte))
+            .count();
         let text = rest.get(..length)?;
         // The end of a sentence is no part of it.
-        let text = text.strip_suffix(b".").or(text.strip_suffix(b":")).unwrap_or(text);
+        let text = text
+            .strip_suffix(b".")
+            .or(text.strip_suffix(b":"))
+            .unwrap_or(text);
         std::str::from_utf8(text).ok()
     };
     let four = run(|byte| byte.is_ascii_digit() || *byte == b'.')?;

@@ -17,7 +17,12 @@ pub(super) struct Reading<'a> {
 impl Reading<'_> {
     /// The place in the text of a place in this reading.
     pub(super) fn origin(&self, at: usize) -> usize {
-        self.origins.as_ref().map_or(at, |origins| origins.get(at).or(origins.last()).map_or(at, |origin| *origin as usize))
+        self.origins.as_ref().map_or(at, |origins| {
+            origins
+                .get(at)
+                .or(origins.last())
+                .map_or(at, |origin| *origin as usize)
+        })
     }
 }
 
@@ -26,7 +31,11 @@ pub(super) fn readings(text: &str) -> impl Iterator<Item = Reading<'_>> {
     const LAYERS: u8 = 2;
     let first = folded(text);
     // Only a text with backslashes has more readings, so for most nothing is built.
-    let mut unescaped = if first.bytes.contains(&b'\\') { unescape(&first) } else { None };
+    let mut unescaped = if first.bytes.contains(&b'\\') {
+        unescape(&first)
+    } else {
+        None
+    };
     let mut left = LAYERS;
     let more = std::iter::from_fn(move || {
         let reading = unescaped.take()?;
@@ -41,7 +50,10 @@ pub(super) fn readings(text: &str) -> impl Iterator<Item = Reading<'_>> {
 
 fn folded(text: &str) -> Reading<'_> {
     if text.is_ascii() || text.chars().all(|c| plain(c) == Some(c)) {
-        return Reading { bytes: Cow::Borrowed(text.as_bytes()), origins: None };
+        return Reading {
+            bytes: Cow::Borrowed(text.as_bytes()),
+            origins: None,
+        };
     }
     let mut bytes = Vec::with_capacity(text.len());
     let mut origins = Vec::with_capacity(text.len());
@@ -52,13 +64,20 @@ fn folded(text: &str) -> Reading<'_> {
         }
     }
     origins.push(text.len() as u32);
-    Reading { bytes: Cow::Owned(bytes), origins: Some(origins) }
+    Reading {
+        bytes: Cow::Owned(bytes),
+        origins: Some(origins),
+    }
 }
 
 /// The ASCII character that one looks like, itself if there is none, `None` if it is invisible.
 fn plain(c: char) -> Option<char> {
     match c {
-        '\u{00AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' => None,
+        '\u{00AD}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}' => None,
         '\u{00A0}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}' => Some(' '),
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FE58}' | '\u{FE63}' => Some('-'),
         '\u{2024}' | '\u{3002}' => Some('.'),
@@ -93,7 +112,10 @@ fn unescape<'a>(from: &Reading<'_>) -> Option<Reading<'a>> {
         origins.resize(bytes.len(), at);
     }
     origins.push(from.origin(from.bytes.len()) as u32);
-    changed.then_some(Reading { bytes: Cow::Owned(bytes), origins: Some(origins) })
+    changed.then_some(Reading {
+        bytes: Cow::Owned(bytes),
+        origins: Some(origins),
+    })
 }
 
 /// The character of the escape behind a backslash, and its length without the backslash.
@@ -104,7 +126,9 @@ fn escape(behind: &[u8]) -> Option<(char, usize)> {
         [b'r', ..] => ('\r', 1),
         [c @ (b'"' | b'\\' | b'/'), ..] => (char::from(*c), 1),
         [b'u', digits @ ..] => {
-            let digits = digits.get(..4).and_then(|digits| std::str::from_utf8(digits).ok())?;
+            let digits = digits
+                .get(..4)
+                .and_then(|digits| std::str::from_utf8(digits).ok())?;
             (char::from_u32(u32::from_str_radix(digits, 16).ok()?)?, 5)
         }
         _ => return None,

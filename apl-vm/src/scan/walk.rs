@@ -39,14 +39,22 @@ impl<'s> Spot<'s> {
 
     /// The nearest key above a value; nothing for a key.
     pub(super) fn context(&self) -> Cow<'s, str> {
-        let key = if self.is_key { None } else { self.path.iter().rev().find_map(|level| level.key) };
+        let key = if self.is_key {
+            None
+        } else {
+            self.path.iter().rev().find_map(|level| level.key)
+        };
         key.and_then(Node::as_str).unwrap_or_default()
     }
 
     /// Where it stands, fit to be shown.
     pub(super) fn path(&self) -> String {
         let mut path = String::new();
-        let above = if self.is_key { self.path.len().saturating_sub(1) } else { self.path.len() };
+        let above = if self.is_key {
+            self.path.len().saturating_sub(1)
+        } else {
+            self.path.len()
+        };
         for level in self.path.iter().take(above) {
             if !path.is_empty() {
                 path.push('.');
@@ -73,10 +81,22 @@ pub(super) fn walk(root: Node<'_>, visit: &mut dyn FnMut(&Spot<'_>) -> bool) {
     loop {
         if let Some(node) = next.take() {
             match node.kind() {
-                Kind::Object => levels.push(Level { rest: Rest::Object(node.entries()), key: None, count: 0 }),
-                Kind::Array => levels.push(Level { rest: Rest::Array(node.elements()), key: None, count: 0 }),
+                Kind::Object => levels.push(Level {
+                    rest: Rest::Object(node.entries()),
+                    key: None,
+                    count: 0,
+                }),
+                Kind::Array => levels.push(Level {
+                    rest: Rest::Array(node.elements()),
+                    key: None,
+                    count: 0,
+                }),
                 Kind::String | Kind::Number => {
-                    if !visit(&Spot { node, is_key: false, path: &levels }) {
+                    if !visit(&Spot {
+                        node,
+                        is_key: false,
+                        path: &levels,
+                    }) {
                         return;
                     }
                 }
@@ -100,7 +120,11 @@ pub(super) fn walk(root: Node<'_>, visit: &mut dyn FnMut(&Spot<'_>) -> bool) {
             }
         };
         if let Some(node) = key
-            && !visit(&Spot { node, is_key: true, path: &levels })
+            && !visit(&Spot {
+                node,
+                is_key: true,
+                path: &levels,
+            })
         {
             return;
         }
