@@ -46,11 +46,14 @@ fn run(stages: impl FnOnce(&mut Assembler) -> Vec<Stage>, facts: &[(&str, Fact)]
 
     let mut document = Document::parse(args.as_bytes().to_vec(), &Limits::default()).unwrap();
     let root = document.root();
-    let mut known = Facts::default();
-    known.own = facts
+    let own = facts
         .iter()
         .map(|(key, fact)| ((*key).to_owned(), fact.clone()))
         .collect();
+    let mut known = Facts {
+        own,
+        ..Facts::default()
+    };
     let mut edits = vec![];
     let mut env = Env {
         facts: &mut known,
