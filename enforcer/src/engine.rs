@@ -56,8 +56,8 @@ impl std::fmt::Debug for Engine {
 enum Flight {
     /// Keys of the issuer at this place in [`Engine::keys`].
     Keys(usize),
-    /// Queued records.
-    Audit(Vec<companion_protocol::AuditRecord>),
+    /// Queued records, and when they were sent.
+    Audit(Vec<companion_protocol::AuditRecord>, u64),
 }
 
 impl Engine {
@@ -120,7 +120,7 @@ impl Engine {
     pub fn on_tick(&mut self, now_ms: u64) -> Vec<Command> {
         let mut commands = Vec::new();
         self.ask_for_keys(now_ms, &mut commands);
-        self.ship_audit(&mut commands);
+        self.ship_audit(now_ms, &mut commands);
         self.wake_the_late(now_ms, &mut commands);
         commands
     }
@@ -143,7 +143,7 @@ impl Engine {
                 // Whatever came: those that wait look again, and decide for themselves whether to go on waiting.
                 commands.extend(self.waiting.iter().map(|(id, _)| Command::Wake(*id)));
             }
-            Some(Flight::Audit(records)) => {
+            Some(Flight::Audit(records, _)) => {
                 let sent = records.len();
                 let lost = acknowledged(records, body, sent, &mut self.caches);
                 let shipped = sent.saturating_sub(lost.len());
@@ -155,11 +155,10 @@ impl Engine {
                 self.audit.settle(sent, lost);
                 // What piled up meanwhile goes at once, but a companion that fails is asked on the next tick only.
                 if shipped > 0 {
-                    self.ship_audit(&mut commands);
+                    self.ship_audit(now_ms, &mut commands);
                 }
             }
         }
-        let _ = now_ms;
         commands
     }
 
@@ -246,7 +245,7 @@ impl Engine {
         }
     }
 
-    fn ship_audit(&mut self, commands: &mut Vec<Command>) {
+    fn ship_audit(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
         if self.config.companion.is_none() {
             // Without a companion the proxy's log is the only place for them.
             for record in self.audit.take(usize::MAX) {
@@ -256,7 +255,8 @@ impl Engine {
             }
             return;
         }
-        let flying = self.flights.values().any(|flight| matches!(flight, Flight::Audit(_)));
+        self.recall_lost_audit(now_ms);
+        let flying = self.flights.values().any(|flight| matches!(flight, Flight::Audit(..)));
         if flying || self.audit.is_empty() {
             return;
         }
@@ -268,8 +268,20 @@ impl Engine {
             effects: records.iter().map(audit::append).collect(),
         };
         if let Some(callout) = self.effects_callout(token, &request) {
-            self.flights.insert(token, Flight::Audit(records));
+            self.flights.insert(token, Flight::Audit(records, now_ms));
             commands.push(Command::Callout(callout));
+        }
+    }
+
+    /// Records whose call was never answered, not even with a failure, wait again.
+    fn recall_lost_audit(&mut self, now_ms: u64) {
+        let patience = u64::from(self.timeout_ms()).saturating_mul(2);
+        let lost = self.flights.iter().find_map(|(token, flight)| match flight {
+            Flight::Audit(_, sent) if now_ms.saturating_sub(*sent) > patience => Some(*token),
+            Flight::Audit(..) | Flight::Keys(_) => None,
+        });
+        if let Some(Flight::Audit(records, _)) = lost.and_then(|token| self.flights.remove(&token)) {
+            self.audit.settle(records.len(), records);
         }
     }
 

@@ -49,7 +49,8 @@ impl Exchange {
         }
     }
 
-    fn credentials(&self, engine: &Engine, delegates: bool, out: &mut Out) {
+    /// Takes the caller's credentials away where they must not go on, and puts minted ones in.
+    pub(super) fn credentials(&self, engine: &Engine, delegates: bool, out: &mut Out) {
         let minted = self.work.as_ref().map(|work| work.minted.as_slice()).unwrap_or_default();
         if delegates || engine.program.program().settings.never_forward_credentials {
             for (name, _) in &self.head.credentials {

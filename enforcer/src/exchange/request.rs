@@ -67,7 +67,10 @@ impl Exchange {
         match engine.config.install {
             Install::Full | Install::PairedDecider => out.pause(),
             // Headers leave now, so what is to be removed from them leaves them now.
-            Install::Single => self.strip(engine, true, out),
+            Install::Single => {
+                self.strip(engine, true, out);
+                self.credentials(engine, false, out);
+            }
         }
     }
 

@@ -99,6 +99,9 @@ impl Exchange {
                 Fate::Wait => return self.hold(ready, event, events, out),
             }
         }
+        if fine.is_err() && self.stream_mut().is_some_and(|stream| stream.answered) {
+            return self.emit(ready, resumed, true, engine, out);
+        }
         if fine.is_err() {
             let refusal = Refusal::operation("result.unparseable", "an event of the result is larger than allowed");
             let (_, envelope) = self.denial(engine, &refusal, now_ms, out);
@@ -173,6 +176,11 @@ impl Exchange {
                 }
             }
             (Ok(_), _) => {
+                self.work = Some(work);
+                return Fate::Drop;
+            }
+            // The request is answered already: an error for it would be a second answer.
+            (Err(_), _) if answered && !work.law.pass_unparseable => {
                 self.work = Some(work);
                 return Fate::Drop;
             }

@@ -1,6 +1,6 @@
 //! Effects: caches, order, and a companion that fails.
 
-use apl_bytecode::{Algorithm, Code, EntityKind, Fallback, Matcher, TokenRole};
+use apl_bytecode::{Algorithm, EntityKind, Fallback, TokenRole};
 use companion_protocol::EffectResult;
 
 use crate::{
@@ -235,7 +235,6 @@ fn global_rules_run_before_an_unmatched_operation_is_denied_or_allowed() {
         let pre = Some(b.block(apl_bytecode::BlockKind::Steps, steps));
         b.program.fallbacks.push(Fallback { entity: Some(EntityKind::Tool), pre, post: None, identities: vec![id] });
         b.program.settings.unmatched = unmatched;
-        let _ = (Code::Text(apl_bytecode::StrId(0)), Matcher::Any);
         let mut worker = Worker::cold(&b.bytes(), |_| {});
         let seen = worker.call(user, "anything", "{}", Some(&Backend::json("{}")));
         assert_eq!(seen.forwarded(), code.is_empty());

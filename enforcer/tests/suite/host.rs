@@ -332,6 +332,11 @@ impl Stream {
         }
     }
 
+    /// Whether the request has this header now.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.request.iter().any(|(known, _)| known == name)
+    }
+
     pub fn run(&mut self, worker: &mut Worker, body: &[u8], backend: Option<&Backend>) {
         self.head(worker, body.is_empty());
         let chunk = if worker.chunk == 0 { body.len().max(1) } else { worker.chunk };

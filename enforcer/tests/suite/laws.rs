@@ -75,9 +75,9 @@ fn no_order_of_events_gives_two_ends_or_a_release_without_a_verdict() {
     let events: Vec<Header> = [(":status", "200"), ("content-type", "text/event-stream")]
         .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
         .into();
+    let mut worker = Worker::new();
     for seed in 1..3000_u64 {
         let mut rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut worker = Worker::new();
         let mut stream = worker.open(&[]);
         let mut whole_body_read = false;
         for _ in 0..rng.next(24) {

@@ -4,7 +4,7 @@ use apl_bytecode::{Algorithm, Side, TokenRole};
 use serde_json::{Value, json};
 
 use crate::{
-    host::{Backend, NOW_MS, Seen, Worker},
+    host::{Backend, Seen, Worker},
     jwt::{es256, jwks},
     program::Builder,
 };
@@ -228,5 +228,36 @@ fn the_proxys_own_answers_pass_and_end_the_exchange() {
     assert_eq!(flow, Flow::Continue);
     stream.settle(&mut worker);
     assert!(stream.seen.reply.is_none() && !stream.seen.forwarded());
-    let _ = NOW_MS;
+}
+
+#[test]
+fn without_held_headers_a_denial_takes_the_bodys_place_under_the_sent_status() {
+    let keys = jwks(&[&es256()]);
+    let mut b = Builder::default();
+    let user = b.identity("authorization", TokenRole::User, &[Algorithm::Es256], Some(&keys));
+    let post = vec![b.redact(Side::Result, "ssn", "perm.view_ssn")];
+    b.route("open", Vec::new(), Some(post), &[user]);
+    let mut worker = Worker::cold(&b.bytes(), |config| config["install"] = json!({"mode": "single"}));
+    let bearer = format!("Bearer {}", crate::jwt::token("eve"));
+    let head = [
+        (":method", "POST"),
+        (":path", "/mcp"),
+        ("content-type", "application/json"),
+        ("authorization", bearer.as_str()),
+        ("x-policy-mine", "1"),
+        ("accept-encoding", "gzip"),
+    ];
+    let record = result(&text(&[&json!({"ssn": SSN}).to_string()]));
+    for (body, expected) in [(record.as_str(), "[REDACTED]"), ("nonsense", "result.unparseable")] {
+        let mut stream = worker.open(&head);
+        assert_eq!(stream.head(&mut worker, false), aplomb_enforcer::Flow::Continue, "headers go on");
+        assert!(!stream.has_header("x-policy-mine") && !stream.has_header("accept-encoding"));
+        stream.body(&mut worker, crate::host::call("open", "{}").as_bytes(), true);
+        assert!(stream.seen.forwarded());
+        stream.respond(&mut worker, &Backend::json(body));
+        let (status, headers, _) = stream.seen.client.as_ref().unwrap();
+        assert_eq!(*status, 200);
+        assert!(!headers.iter().any(|(name, _)| name == "content-length"), "it goes when headers go");
+        assert!(stream.seen.client_body().contains(expected) && !stream.seen.client_body().contains(SSN));
+    }
 }
