@@ -208,6 +208,3 @@ fn spelled(program: &Prepared, side: Side, path: &[PathSeg]) -> String {
     }
     field
 }
-
-#[cfg(test)]
-mod suite;

@@ -24,12 +24,10 @@ fn label(text: &str) -> bool {
 /// ASCII, complete percent escapes, a port up to 65535, and a host that is a name, an IPv4 address or a bracketed IPv6
 /// address.
 pub(super) fn url(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else {
+    // In lower case only, as upstream has it.
+    let Some(rest) = text.strip_prefix("https://").or(text.strip_prefix("http://")) else {
         return false;
     };
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return false;
-    }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (Some(authority), Some(tail)) = (rest.get(..end), rest.get(end..)) else {
         return false;

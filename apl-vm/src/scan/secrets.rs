@@ -2,9 +2,10 @@
 
 use super::detect::byte;
 
-/// Prefix, least and greatest number of bytes behind it (`MANY`: any more), whether they must be upper case or digits.
+/// Prefix, least and greatest number of bytes behind it, and whether those must be upper case or digits.
 struct Key(&'static str, u16, u16, bool);
 
+/// No greatest number.
 const MANY: u16 = u16::MAX;
 
 /// Keys of well-known providers. The prefix alone is common enough in prose for some, so each has a least length, and a
@@ -42,6 +43,9 @@ const KEYS: &[Key] = &[
     Key("AccountKey=", 64, MANY, false),
 ];
 
+/// How far a verifier looks before it decides. What passes is then followed to its end, once.
+const LONGEST: usize = 512;
+
 /// A key of a well-known provider.
 pub(super) fn api_key(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
@@ -54,30 +58,38 @@ pub(super) fn api_key(bytes: &[u8], at: usize) -> Option<usize> {
             byte.is_ascii_alphanumeric() || b"_-.+/=".contains(byte)
         }
     };
+    let head = body.get(..body.iter().take(LONGEST).take_while(part).count())?;
+    let varied = head.iter().any(u8::is_ascii_digit) && head.iter().any(u8::is_ascii_alphabetic);
+    let fits = head.len() >= usize::from(*least) && (*most == MANY || head.len() <= usize::from(*most));
+    if !varied || !fits {
+        return None;
+    }
     let length = body.iter().take_while(part).count();
-    let body = body.get(..length)?;
-    let length = length.min(usize::from(*most).max(usize::from(*least)));
-    let varied = body.iter().any(u8::is_ascii_digit) && body.iter().any(u8::is_ascii_alphabetic);
-    let exact = *most == MANY || body.len() == usize::from(*most);
-    (length >= usize::from(*least) && varied && exact)
-        .then(|| at.saturating_add(prefix.len()).saturating_add(body.len()))
+    Some(at.saturating_add(prefix.len()).saturating_add(length))
 }
 
 /// A JSON web token: three (signed) or five (encrypted) base64url parts, the first a JSON object.
 pub(super) fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
     let token = bytes.get(at..)?;
-    if !token.starts_with(b"eyJ") || matches!(byte(bytes, at.wrapping_sub(1)), b'_' | b'-') {
+    if !token.starts_with(b"eyJ") || (at > 0 && matches!(byte(bytes, at.saturating_sub(1)), b'_' | b'-')) {
         return None;
     }
-    let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let length = token
-        .iter()
-        .take_while(|byte| part(byte) || **byte == b'.')
-        .count();
-    let token = token.get(..length)?;
-    let mut parts = token.split(|byte| *byte == b'.');
-    let enough = parts.next()?.len() >= 10 && parts.next()?.len() >= 6 && parts.next().is_some();
-    enough.then(|| at.saturating_add(token.len()))
+    let part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let header = token.iter().take(LONGEST).take_while(part).count();
+    let behind = token.get(header.saturating_add(1)..)?;
+    let payload = behind.iter().take(LONGEST).take_while(part).count();
+    if header < 10 || byte(token, header) != b'.' || payload < 6 {
+        return None;
+    }
+    // Whatever starts behind here has no header in reach, or is the rest of this run: it is walked through twice at most.
+    let run = token.get(
+        ..token
+            .iter()
+            .take_while(|byte| part(byte) || **byte == b'.')
+            .count(),
+    )?;
+    let parts = run.iter().filter(|byte| **byte == b'.').count().saturating_add(1);
+    (parts >= 3).then(|| at.saturating_add(run.len()))
 }
 
 /// A PEM private key, to its end line or, cut off, to the end of the text.
