@@ -1,8 +1,9 @@
 //! What lives as long as one worker and one configuration.
 
+mod reads;
+
 use std::collections::{HashMap, HashSet};
 
-use apl_bytecode::Program;
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
 
@@ -13,7 +14,7 @@ use crate::{
     config::DEFAULT_CALLOUT_MS,
     effects::{Caches, acknowledged},
     http::head::Wanted,
-    identity::{keys::KeySet, principal::Principals, token::text_of},
+    identity::{keys::KeySet, principal::Principals},
     json_text::hex,
     session::digest,
 };
@@ -76,12 +77,12 @@ impl Engine {
             Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
         let digest_hex = program.digest_hex();
         check::check(&program, &digest_hex, &config, &secrets)?;
-        let keys = key_sets(program.program())?;
+        let keys = reads::key_sets(program.program())?;
         let stream = hex(digest(&[b"audit stream", &seed]).get(..16).unwrap_or_default());
         let limits = config.limits;
         Ok(Self {
-            wanted: wanted(&program),
-            mentioned: mentioned(&program),
+            wanted: reads::wanted(&program),
+            mentioned: reads::mentioned(&program),
             digest: digest_hex,
             reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
                 || program
@@ -277,7 +278,7 @@ impl Engine {
             let mut path = format!(
                 "{}{JWKS_PATH}?issuer={}",
                 companion.path,
-                percent_encoded(set.issuer())
+                reads::percent_encoded(set.issuer())
             );
             if forced {
                 path.push_str("&refresh=true");
@@ -349,79 +350,6 @@ impl Engine {
             .filter(|(_, deadline_ms)| now_ms >= *deadline_ms);
         commands.extend(late.map(|(id, _)| Command::Wake(*id)));
     }
-}
-
-/// One key set for every issuer, and one more for an issuer whose keys the policy brings.
-fn key_sets(program: &Program) -> Result<Vec<KeySet>, ConfigError> {
-    let mut sets: Vec<KeySet> = Vec::new();
-    for issuer in program.identities.iter().flat_map(|identity| &identity.issuers) {
-        let name = text_of(program, issuer.issuer);
-        if sets
-            .iter()
-            .any(|set| set.issuer() == name && set.is_inline() == issuer.jwks.is_some())
-        {
-            continue;
-        }
-        sets.push(match issuer.jwks {
-            None => KeySet::remote(name),
-            Some(jwks) => KeySet::inline(name, text_of(program, jwks))
-                .ok_or_else(|| ConfigError::InlineKeys(name.to_owned()))?,
-        });
-    }
-    Ok(sets)
-}
-
-/// Headers that hold a credential whoever names them; policy cannot read them.
-const CREDENTIALS: &[&str] = &[
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "x-api-key",
-    "x-user-token",
-];
-
-fn wanted(program: &Prepared) -> Wanted {
-    let model = program.program();
-    let mut credentials: Vec<String> = model
-        .identities
-        .iter()
-        .map(|identity| text_of(model, identity.header).to_ascii_lowercase())
-        .collect();
-    credentials.push("authorization".to_owned());
-    credentials.sort();
-    credentials.dedup();
-    let mut readable: Vec<String> = (0..model.attrs.len())
-        .filter_map(|at| program.key(apl_bytecode::AttrId(u32::try_from(at).ok()?)))
-        .filter_map(|key| key.strip_prefix("http.request_headers."))
-        .map(str::to_owned)
-        .filter(|name| !credentials.contains(name) && !CREDENTIALS.contains(&name.as_str()))
-        .collect();
-    readable.sort();
-    readable.dedup();
-    Wanted {
-        credentials,
-        readable,
-    }
-}
-
-fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
-    let count = u32::try_from(program.program().attrs.len()).ok()?;
-    (0..count)
-        .map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned))
-        .collect()
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex(&[byte]).to_ascii_uppercase());
-        }
-    }
-    out
 }
 
 pub(crate) const fn count(counter: Counter, by: u64) -> Command {
