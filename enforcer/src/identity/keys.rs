@@ -67,7 +67,11 @@ impl PublicKey {
             Algorithm::Es384 => (KeyKind::P384, "ES384"),
             Algorithm::EdDsa => (KeyKind::Ed25519, "EdDSA"),
         };
-        self.kind == kind && self.algorithm.as_deref().is_none_or(|wanted| wanted == name || (name == "EdDSA" && wanted == "Ed25519"))
+        self.kind == kind
+            && self
+                .algorithm
+                .as_deref()
+                .is_none_or(|wanted| wanted == name || (name == "EdDSA" && wanted == "Ed25519"))
     }
 }
 
@@ -89,7 +93,11 @@ impl KeySet {
     /// Keys that the policy brings; `None` if none of them can be used.
     pub(crate) fn inline(issuer: &str, jwks: &str) -> Option<Self> {
         let keys = read(jwks.as_bytes())?;
-        (!keys.is_empty()).then(|| Self { inline: true, keys, ..Self::remote(issuer) })
+        (!keys.is_empty()).then(|| Self {
+            inline: true,
+            keys,
+            ..Self::remote(issuer)
+        })
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -116,7 +124,9 @@ impl KeySet {
         if self.in_flight || !self.has_keys() {
             return true;
         }
-        let allowed = self.forced_ms.is_none_or(|last| now_ms.saturating_sub(last) >= FORCED_FLOOR_MS);
+        let allowed = self
+            .forced_ms
+            .is_none_or(|last| now_ms.saturating_sub(last) >= FORCED_FLOOR_MS);
         self.wants_refresh |= allowed;
         self.wants_refresh
     }
@@ -188,8 +198,16 @@ struct RawKey {
 /// is no JWK set.
 fn read(body: &[u8]) -> Option<HashMap<String, PublicKey>> {
     let set: RawSet = serde_json::from_slice(body).ok()?;
-    let usable = set.keys.iter().filter(|raw| raw.usage.as_deref().is_none_or(|usage| usage == "sig"));
-    Some(usable.filter_map(|raw| Some((raw.kid.clone()?, public_key(raw)?))).take(MAX_KEYS).collect())
+    let usable = set
+        .keys
+        .iter()
+        .filter(|raw| raw.usage.as_deref().is_none_or(|usage| usage == "sig"));
+    Some(
+        usable
+            .filter_map(|raw| Some((raw.kid.clone()?, public_key(raw)?)))
+            .take(MAX_KEYS)
+            .collect(),
+    )
 }
 
 fn public_key(raw: &RawKey) -> Option<PublicKey> {
@@ -214,12 +232,20 @@ fn public_key(raw: &RawKey) -> Option<PublicKey> {
         }
         _ => return None,
     };
-    Some(PublicKey { kind, algorithm: raw.alg.clone(), key })
+    Some(PublicKey {
+        kind,
+        algorithm: raw.alg.clone(),
+        key,
+    })
 }
 
 fn ec(raw: &RawKey, length: usize) -> Option<DecodingKey> {
     let (x, y) = (raw.x.as_deref()?, raw.y.as_deref()?);
-    let fits = |text: &str| URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == length);
+    let fits = |text: &str| {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .is_ok_and(|bytes| bytes.len() == length)
+    };
     if !fits(x) || !fits(y) {
         return None;
     }
