@@ -115,14 +115,15 @@ routes:
 
 #[test]
 fn a_foreign_policy_compiles_unchanged() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/external/cpex-demo/policy.yaml");
-    let Ok(text) = std::fs::read_to_string(&path) else {
+    // Beside the checkout, or further up when the checkout is a worktree.
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut paths = above.map(|folder| folder.join("shared/external/cpex-demo/policy.yaml"));
+    let Some(text) = paths.find_map(|path| std::fs::read_to_string(path).ok()) else {
         assert!(
             std::env::var("CI").as_deref() != Ok("true"),
-            "{} is missing",
-            path.display()
+            "the foreign policy is missing"
         );
-        println!("skipped: {} is not there", path.display());
+        println!("skipped: the foreign policy is not beside this checkout");
         return;
     };
     let compilation = compile("policy.yaml", &text);

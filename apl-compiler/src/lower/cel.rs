@@ -297,7 +297,10 @@ impl Compiler<'_, '_, '_> {
         let Expr::Select(select) = &expr.expr else {
             return Ok(());
         };
-        if let Some(mut names) = self.path(&select.operand) {
+        // Below the first level of a document the parent must be there, or asking is an error, as in CEL. Facts have no
+        // parents: `has(role.x)` is false for somebody without any role.
+        let document = |names: &[String]| names.len() > 1 && matches!(names[0].as_str(), "args" | "result");
+        if let Some(mut names) = self.path(&select.operand).filter(|names| !document(names)) {
             names.push(select.field.clone());
             let attr = self.attribute(expr, &names)?;
             out.push(Instr::Has(attr));
@@ -310,12 +313,12 @@ impl Compiler<'_, '_, '_> {
     }
 
     fn call(&mut self, expr: &IdedExpr, call: &CallExpr, out: &mut Vec<Instr>) -> Compiled {
-        if call.func_name == operators::INDEX {
-            if let Some(names) = self.path(expr) {
-                let attr = self.attribute(expr, &names)?;
-                out.push(Instr::Load(attr));
-                return Ok(());
-            }
+        if call.func_name == operators::INDEX
+            && let Some(names) = self.path(expr)
+        {
+            let attr = self.attribute(expr, &names)?;
+            out.push(Instr::Load(attr));
+            return Ok(());
         }
         if call.func_name == "matches" {
             return self.matches(expr, call, out);

@@ -5,8 +5,8 @@ use super::ast::{Path, PathSeg};
 use super::scan::{Parsed, literal};
 use crate::diagnostics::{Code, error};
 
-/// Deepest nesting of subscripts.
-const MAX_SUBSCRIPTS: u32 = 8;
+/// Deepest nesting of subscripts: what stands in one has none itself, as in both engines before us.
+const MAX_SUBSCRIPTS: u32 = 1;
 
 /// Whether a character can begin a name.
 pub(crate) const fn starts_name(ch: char) -> bool {
@@ -40,7 +40,7 @@ fn nested(text: Slice<'_>, start: usize, depth: u32) -> Parsed<(Path, usize)> {
                     return Err(error(
                         Code::BadPath,
                         text.sub(start, at + 1).span(),
-                        "subscripts are nested too deep",
+                        "a subscript cannot hold another one",
                     )
                     .into());
                 }

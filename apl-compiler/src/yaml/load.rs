@@ -371,10 +371,11 @@ fn plain(text: &str) -> Value {
             return Value::Int(value);
         }
         let exotic = |ch: char| !(ch.is_ascii_digit() || matches!(ch, '.' | 'e' | 'E' | '+' | '-'));
-        if !digits.contains(exotic) && digits.contains(|ch: char| ch.is_ascii_digit()) {
-            if let Ok(value) = text.parse::<f64>() {
-                return Value::Float(value);
-            }
+        if !digits.contains(exotic)
+            && digits.contains(|ch: char| ch.is_ascii_digit())
+            && let Ok(value) = text.parse::<f64>()
+        {
+            return Value::Float(value);
         }
     }
     Value::Str(text.to_owned(), Style::Plain)
