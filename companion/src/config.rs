@@ -17,6 +17,7 @@ use companion_protocol::config::{
 pub use endpoint::EndpointError;
 pub use secrets::{Secret, SecretError};
 
+use crate::store::Lifetimes;
 use secrets::SecretSource;
 
 /// Every policy that this process answers for.
@@ -30,6 +31,7 @@ pub struct Policies {
 #[derive(Debug)]
 pub struct Policy {
     config: CompanionConfig,
+    lifetimes: Lifetimes,
     delegators: BTreeMap<String, Delegator>,
 }
 
@@ -172,8 +174,12 @@ impl Policies {
             let DelegatorConfig::Oauth(oauth) = delegator;
             delegators.insert(name.clone(), ready(name, oauth, &secrets)?);
         }
-        self.by_digest
-            .insert(config.policy_digest.clone(), Policy { config, delegators });
+        let policy = Policy {
+            lifetimes: Lifetimes::from(config.session_store.lifetimes()),
+            delegators,
+            config,
+        };
+        self.by_digest.insert(policy.config.policy_digest.clone(), policy);
         Ok(())
     }
 
@@ -198,6 +204,13 @@ impl Policies {
         Ok(())
     }
 
+    /// Gives the labels of every policy the lifetimes that the operator names.
+    pub fn override_lifetimes(&mut self, change: impl Fn(&mut Lifetimes)) {
+        for policy in self.by_digest.values_mut() {
+            change(&mut policy.lifetimes);
+        }
+    }
+
     /// The policy with this digest.
     pub fn get(&self, digest: &str) -> Option<&Policy> {
         self.by_digest.get(digest)
@@ -220,9 +233,9 @@ impl Policies {
         self.by_digest
             .values()
             .filter_map(|policy| match &policy.config.session_store {
-                StoreConfig::Embedded => None,
-                StoreConfig::Valkey { endpoint } => {
-                    Some((policy.config.policy_digest.as_str(), endpoint.as_str()))
+                StoreConfig::Embedded(_) => None,
+                StoreConfig::Valkey(valkey) => {
+                    Some((policy.config.policy_digest.as_str(), valkey.endpoint.as_str()))
                 }
             })
     }
@@ -240,6 +253,11 @@ impl Policies {
 }
 
 impl Policy {
+    /// How long its labels live.
+    pub fn lifetimes(&self) -> Lifetimes {
+        self.lifetimes
+    }
+
     /// The delegator of this name.
     pub fn delegator(&self, name: &str) -> Option<&Delegator> {
         self.delegators.get(name)

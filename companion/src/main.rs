@@ -1,11 +1,14 @@
 //! `aplomb-companion`: the command line.
 
+#[path = "main/sessions.rs"]
+mod sessions;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aplomb_companion::serve::{Companion, Options, ServeError};
+use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, ServeError};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -21,7 +24,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Answers the filter until SIGTERM or SIGINT.
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Shows or removes the labels of sessions, in a running companion or in its data directory.
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
 }
 
 #[derive(clap::Args)]
@@ -41,6 +47,32 @@ struct Serve {
     /// The environment variable that holds the bearer token which callers must send.
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
+    /// Seconds without use after which a session's labels end, 0: never [default: as each policy says, or 24 hours].
+    #[arg(long, value_name = "SECONDS")]
+    session_idle: Option<u64>,
+    /// Seconds after which a session's label ends, used or not, 0: never [default: as each policy says, or 7 days].
+    #[arg(long, value_name = "SECONDS")]
+    session_max: Option<u64>,
+    /// Seconds after which a subject's label ends whose rule gives no ttl, 0: never [default: as each policy says, or never].
+    #[arg(long, value_name = "SECONDS")]
+    subject_ttl: Option<u64>,
+}
+
+impl Serve {
+    fn options(self) -> Options {
+        Options {
+            configs: self.config,
+            listen: self.listen,
+            data: self.data,
+            audit: self.audit,
+            token_env: self.token_env,
+            lifetimes: LifetimeOverrides {
+                session_idle_s: self.session_idle,
+                session_max_s: self.session_max,
+                subject_s: self.subject_ttl,
+            },
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -49,15 +81,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_env_filter(EnvFilter::try_from_env("APLOMB_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
-    let Command::Serve(serve) = Cli::parse().command;
-    let options = Options {
-        configs: serve.config,
-        listen: serve.listen,
-        data: serve.data,
-        audit: serve.audit,
-        token_env: serve.token_env,
-    };
-    match run(options) {
+    match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut text = format!("error: {error}");
@@ -73,26 +97,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let companion = Companion::start(&options).await?;
-        // Whoever starts it with port 0 reads the address here.
-        writeln!(
-            std::io::stdout(),
-            "aplomb-companion listens on http://{}",
-            companion.address()
-        )?;
-        companion
-            .run(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            })
-            .await
-            .map_err(|error: ServeError| error.into())
+        match command {
+            Command::Serve(asked) => serve(&asked.options()).await,
+            Command::Sessions(asked) => sessions::run(asked).await,
+        }
     })
+}
+
+async fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let companion = Companion::start(options).await?;
+    // Whoever starts it with port 0 reads the address here.
+    writeln!(
+        std::io::stdout(),
+        "aplomb-companion listens on http://{}",
+        companion.address()
+    )?;
+    companion
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await
+        .map_err(|error: ServeError| error.into())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::admin::{Admin, Door};
 use crate::audit::{self, AuditLog};
 use crate::config::{ConfigError, Policies};
 use crate::effects::Effects;
@@ -17,10 +18,13 @@ use crate::jwks::KeySets;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, TlsError};
 use crate::service::{AccessToken, Service, router};
-use crate::store::{self, EmbeddedStore};
+use crate::store::{self, EmbeddedStore, Lifetimes, SessionStore};
 
 /// Requests that are still running at shutdown get this long.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often the embedded store notes the time and removes some of what has ended.
+const TICK: Duration = Duration::from_secs(60);
 
 /// What the operator asks for.
 #[derive(Debug, Clone)]
@@ -35,6 +39,32 @@ pub struct Options {
     pub audit: Option<PathBuf>,
     /// The environment variable that holds the bearer token.
     pub token_env: Option<String>,
+    /// How long labels live, where it is not as the policies say.
+    pub lifetimes: LifetimeOverrides,
+}
+
+/// What the operator says about lifetimes, in seconds. 0: they do not end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LifetimeOverrides {
+    /// Of a session label since the session's last use.
+    pub session_idle_s: Option<u64>,
+    /// Of a session label since its last append.
+    pub session_max_s: Option<u64>,
+    /// Of a subject label whose rule gives no `ttl`, since its last append.
+    pub subject_s: Option<u64>,
+}
+
+impl LifetimeOverrides {
+    fn apply(self, lifetimes: &mut Lifetimes) {
+        let set = |ms: &mut u64, s: Option<u64>| {
+            if let Some(s) = s {
+                *ms = s.saturating_mul(1000);
+            }
+        };
+        set(&mut lifetimes.session_idle_ms, self.session_idle_s);
+        set(&mut lifetimes.session_max_ms, self.session_max_s);
+        set(&mut lifetimes.subject_ms, self.subject_s);
+    }
 }
 
 /// Why the companion does not start, or stopped.
@@ -70,6 +100,14 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error("no session store")]
     Store(#[from] store::OpenError),
+    /// The file that lets an operator in cannot be written.
+    #[error("cannot write `{path}`")]
+    Admin {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The audit log cannot be opened.
     #[error("no audit log")]
     Audit(#[from] audit::OpenError),
@@ -92,12 +130,15 @@ pub struct Companion {
     address: SocketAddr,
     service: Service,
     keys: Arc<KeySets>,
+    embedded: Arc<EmbeddedStore>,
 }
 
 impl Companion {
     /// Reads, opens and binds everything; what is wrong is found here.
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
-        let policies = Arc::new(Policies::read(&options.configs)?);
+        let mut policies = Policies::read(&options.configs)?;
+        policies.override_lifetimes(|lifetimes| options.lifetimes.apply(lifetimes));
+        let policies = Arc::new(policies);
         let token = access_token(options)?;
         let outbound = Arc::new(Outbound::new()?);
         if policies.need_tls() && !outbound.has_roots() {
@@ -112,28 +153,37 @@ impl Companion {
         };
         let keys = KeySets::new(&policies, Arc::clone(&outbound), Arc::clone(&metrics));
         let keys = Arc::new(keys);
-        let service = Service {
-            effects: Effects {
-                policies,
-                store: Arc::new(EmbeddedStore::open(&options.data)?),
-                audit: AuditLog::open(&audit_path, Arc::clone(&metrics))?,
-                outbound,
-                metrics,
-            },
-            keys: Arc::clone(&keys),
-            token,
-        };
+        let embedded = Arc::new(EmbeddedStore::open(&options.data)?);
+        let store: Arc<dyn SessionStore> = Arc::clone(&embedded) as _;
+        let audit = Arc::new(AuditLog::open(&audit_path, Arc::clone(&metrics))?);
         let failed = |source| ServeError::Listen {
             address: options.listen,
             source,
         };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let admin_token = Door::write(&options.data, address).map_err(|source| ServeError::Admin {
+            path: Door::path(&options.data),
+            source,
+        })?;
+        let service = Service {
+            admin: Admin::new(Arc::clone(&store), Arc::clone(&audit)),
+            admin_token: AccessToken::new(&admin_token),
+            effects: Effects {
+                policies,
+                store,
+                audit,
+                outbound,
+                metrics,
+            },
+            keys: Arc::clone(&keys),
+            token,
+        };
         tracing::info!(
             %address,
             policies = ?service.effects.policies.digests(),
             audit = %audit_path.display(),
-            epoch = service.effects.store.epoch(),
+            epoch = %service.effects.store.epoch(),
             "ready"
         );
         Ok(Self {
@@ -141,6 +191,7 @@ impl Companion {
             address,
             service,
             keys,
+            embedded,
         })
     }
 
@@ -152,6 +203,7 @@ impl Companion {
     /// Serves until `stop` completes, then lets running requests finish.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let refresher = tokio::spawn(self.keys.keep_fresh());
+        let ticker = tokio::spawn(tick(self.embedded));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let server = axum::serve(self.listener, router(self.service)).with_graceful_shutdown(async {
             stop.await;
@@ -172,7 +224,19 @@ impl Companion {
             }
         };
         refresher.abort();
+        ticker.abort();
         outcome
+    }
+}
+
+/// The store's minute.
+async fn tick(store: Arc<EmbeddedStore>) {
+    let mut minute = tokio::time::interval(TICK);
+    minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        minute.tick().await;
+        // The writer has raised the alarm; the next minute tries again.
+        let _ = store.tick().await;
     }
 }
 

@@ -155,10 +155,12 @@ async fn everything_acknowledged_is_there_after_a_kill() {
         let id = format!(r#""decision_id":"d{}""#, &label[1..]);
         assert_eq!(log.matches(&format!("{id},")).count(), 1, "record {label}");
     }
-    assert!(
-        epochs.iter().all(|one| *one == epoch),
-        "the epoch is the store's, not the process's"
-    );
+    // A store that was put back from a copy looks like one that was killed, so no epoch comes twice.
+    epochs.push(epoch);
+    let all = epochs.len();
+    epochs.sort_unstable();
+    epochs.dedup();
+    assert_eq!(epochs.len(), all);
 }
 
 #[tokio::test]
