@@ -13,6 +13,7 @@ mod keys;
 mod lifetime;
 #[cfg(test)]
 mod suite;
+mod valkey;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ use companion_protocol::{Labels, SessionKey};
 pub use admin::{Bucket, Cleared, HeldLabel, MAX_LISTED, Selection};
 pub use embedded::{EmbeddedStore, OpenError};
 pub use lifetime::Lifetimes;
+pub use valkey::{Address, AddressError, LinkError, ValkeyError, ValkeyStore};
 
 pub(crate) use epoch::random as random_id;
 

@@ -17,6 +17,9 @@ pub(super) type Row<'a> = (&'a [u8], &'a str);
 /// A [`Life`]: last use, idle lifetime, end.
 pub(super) type Value = (u64, u64, u64);
 
+/// A bucket's name and its live labels.
+pub(super) type NamedBucket = (Vec<u8>, Vec<Entry>);
+
 const fn life((touched_ms, idle_ms, ends_ms): Value) -> Life {
     Life {
         touched_ms,
@@ -52,8 +55,8 @@ pub(super) fn buckets(
     prefix: &[u8],
     now_ms: u64,
     limit: usize,
-) -> Result<Vec<(Vec<u8>, Vec<Entry>)>, StorageError> {
-    let mut found: Vec<(Vec<u8>, Vec<Entry>)> = Vec::new();
+) -> Result<Vec<NamedBucket>, StorageError> {
+    let mut found: Vec<NamedBucket> = Vec::new();
     for row in table.range::<Row<'_>>((prefix, "")..)? {
         let (key, value) = row?;
         let (owner, label) = key.value();
