@@ -130,6 +130,21 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
+    /// Whether both are one store, however long labels live there.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Embedded(_), Self::Embedded(_)) => true,
+            (Self::Valkey(one), Self::Valkey(two)) => {
+                let lifetimes = one.lifetimes.clone();
+                *one == ValkeyConfig {
+                    lifetimes,
+                    ..two.clone()
+                }
+            }
+            (Self::Embedded(_), Self::Valkey(_)) | (Self::Valkey(_), Self::Embedded(_)) => false,
+        }
+    }
+
     /// How long the labels of this policy live.
     pub const fn lifetimes(&self) -> &LifetimesConfig {
         match self {

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue, Uri};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, StoreConfig,
+    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig,
+    ValkeyConfig,
 };
 
 pub use endpoint::EndpointError;
 pub use secrets::{Secret, SecretError};
 
-use crate::store::Lifetimes;
+use crate::store::{Address, AddressError, Lifetimes};
 use secrets::SecretSource;
 
 /// Every policy that this process answers for.
@@ -32,6 +33,7 @@ pub struct Policies {
 pub struct Policy {
     config: CompanionConfig,
     lifetimes: Lifetimes,
+    store: Option<Address>,
     delegators: BTreeMap<String, Delegator>,
 }
 
@@ -105,6 +107,27 @@ pub enum ConfigError {
         /// Why.
         source: EndpointError,
     },
+    /// A store cannot be used.
+    #[error("`{path}`: `session_store` cannot be used")]
+    Store {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: AddressError,
+    },
+    /// A secret or certificate of a store is missing.
+    #[error("`{path}`: `{field}` of `session_store` cannot be read")]
+    StoreSecret {
+        /// Which file.
+        path: PathBuf,
+        /// `password` or `ca_file`.
+        field: &'static str,
+        /// Why.
+        source: SecretError,
+    },
+    /// Policies ask for different stores.
+    #[error("the policies ask for different session stores; choose one for all with `--store`")]
+    StoreConflict,
     /// A delegator's header cannot be sent.
     #[error("delegator `{delegator}`: `{field}` cannot stand in an HTTP header")]
     Header {
@@ -174,7 +197,12 @@ impl Policies {
             let DelegatorConfig::Oauth(oauth) = delegator;
             delegators.insert(name.clone(), ready(name, oauth, &secrets)?);
         }
+        let store = match &config.session_store {
+            StoreConfig::Embedded(_) => None,
+            StoreConfig::Valkey(valkey) => Some(address(path, valkey, &secrets)?),
+        };
         let policy = Policy {
+            store,
             lifetimes: Lifetimes::from(config.session_store.lifetimes()),
             delegators,
             config,
@@ -228,7 +256,7 @@ impl Policies {
         self.issuers.values()
     }
 
-    /// Policies that ask for a store which this build does not have: digest and endpoint.
+    /// Policies that ask for Valkey: digest and endpoint.
     pub fn wanting_valkey(&self) -> impl Iterator<Item = (&str, &str)> {
         self.by_digest
             .values()
@@ -238,6 +266,24 @@ impl Policies {
                     Some((policy.config.policy_digest.as_str(), valkey.endpoint.as_str()))
                 }
             })
+    }
+
+    /// The one store that all policies ask for; `None`: the embedded one. One subject's labels in two stores would be
+    /// half its labels in each.
+    pub fn store(&self) -> Result<Option<Address>, ConfigError> {
+        let mut policies = self.by_digest.values();
+        let Some(first) = policies.next() else {
+            return Ok(None);
+        };
+        match policies.all(|policy| {
+            policy
+                .config
+                .session_store
+                .is_same_place(&first.config.session_store)
+        }) {
+            true => Ok(first.store.clone()),
+            false => Err(ConfigError::StoreConflict),
+        }
     }
 
     /// Whether anything is to be reached over TLS.
@@ -262,6 +308,24 @@ impl Policy {
     pub fn delegator(&self, name: &str) -> Option<&Delegator> {
         self.delegators.get(name)
     }
+}
+
+fn address(path: &Path, valkey: &ValkeyConfig, secrets: &SecretSource) -> Result<Address, ConfigError> {
+    let read = |field, reference: Option<&SecretRef>| {
+        let read = reference.map(|reference| secrets.read(reference)).transpose();
+        read.map_err(|source| ConfigError::StoreSecret {
+            path: path.to_owned(),
+            field,
+            source,
+        })
+    };
+    let password = read("password", valkey.password.as_ref())?;
+    let ca = read("ca_file", valkey.ca_file.clone().map(SecretRef::File).as_ref())?;
+    let ca = ca.map(|pem| pem.expose().as_bytes().to_vec());
+    Address::new(valkey, password.as_ref(), ca).map_err(|source| ConfigError::Store {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn ready(name: &str, oauth: &OauthDelegator, secrets: &SecretSource) -> Result<Delegator, ConfigError> {

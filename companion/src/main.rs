@@ -8,8 +8,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, ServeError};
+use aplomb_companion::config::Secret;
+use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, ServeError, StoreChoice};
+use aplomb_companion::store::Address;
 use clap::{Parser, Subcommand};
+use companion_protocol::config::ValkeyConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -47,6 +50,21 @@ struct Serve {
     /// The environment variable that holds the bearer token which callers must send.
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
+    /// Where labels live: `embedded`, or a Valkey or Redis server as HOST:PORT or rediss://HOST:PORT [default: as the policies say].
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// The ACL user at the store.
+    #[arg(long, value_name = "NAME", requires = "store")]
+    store_user: Option<String>,
+    /// The environment variable that holds the store's password.
+    #[arg(long, value_name = "NAME", requires = "store")]
+    store_password_env: Option<String>,
+    /// PEM file of the authority that signed the store's certificate [default: the system's roots].
+    #[arg(long, value_name = "FILE", requires = "store")]
+    store_ca: Option<PathBuf>,
+    /// Replicas that must have an append on disk before it is acknowledged.
+    #[arg(long, value_name = "N", requires = "store", default_value_t = 1)]
+    store_replicas: u32,
     /// Seconds without use after which a session's labels end, 0: never [default: as each policy says, or 24 hours].
     #[arg(long, value_name = "SECONDS")]
     session_idle: Option<u64>,
@@ -59,8 +77,10 @@ struct Serve {
 }
 
 impl Serve {
-    fn options(self) -> Options {
-        Options {
+    fn options(self) -> Result<Options, Box<dyn std::error::Error>> {
+        let store = self.store_choice()?;
+        Ok(Options {
+            store,
             configs: self.config,
             listen: self.listen,
             data: self.data,
@@ -71,7 +91,32 @@ impl Serve {
                 session_max_s: self.session_max,
                 subject_s: self.subject_ttl,
             },
-        }
+        })
+    }
+
+    fn store_choice(&self) -> Result<Option<StoreChoice>, Box<dyn std::error::Error>> {
+        let endpoint = match self.store.as_deref() {
+            None => return Ok(None),
+            Some("embedded") => return Ok(Some(StoreChoice::Embedded)),
+            Some(endpoint) => endpoint,
+        };
+        let mut config = ValkeyConfig::at(endpoint);
+        config.username = self.store_user.clone();
+        config.replicas = self.store_replicas;
+        let password = match &self.store_password_env {
+            None => None,
+            Some(name) => match std::env::var(name) {
+                Ok(text) if !text.is_empty() => Some(Secret::new(text)),
+                Ok(_) | Err(_) => {
+                    return Err(
+                        format!("`--store-password-env` names `{name}`, which is not set or empty").into(),
+                    );
+                }
+            },
+        };
+        let ca = self.store_ca.as_ref().map(std::fs::read).transpose()?;
+        let address = Address::new(&config, password.as_ref(), ca)?;
+        Ok(Some(StoreChoice::Valkey(Box::new(address))))
     }
 }
 
@@ -101,7 +146,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Serve(asked) => serve(&asked.options()).await,
+            Command::Serve(asked) => serve(&asked.options()?).await,
             Command::Sessions(asked) => sessions::run(asked).await,
         }
     })

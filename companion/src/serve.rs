@@ -18,7 +18,7 @@ use crate::jwks::KeySets;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, TlsError};
 use crate::service::{AccessToken, Service, router};
-use crate::store::{self, EmbeddedStore, Lifetimes, SessionStore};
+use crate::store::{self, Address, EmbeddedStore, Lifetimes, SessionStore, ValkeyStore};
 
 /// Requests that are still running at shutdown get this long.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -39,8 +39,19 @@ pub struct Options {
     pub audit: Option<PathBuf>,
     /// The environment variable that holds the bearer token.
     pub token_env: Option<String>,
+    /// Where labels live, if not where the policies say.
+    pub store: Option<StoreChoice>,
     /// How long labels live, where it is not as the policies say.
     pub lifetimes: LifetimeOverrides,
+}
+
+/// The operator's word on where labels live.
+#[derive(Debug, Clone)]
+pub enum StoreChoice {
+    /// In the data directory.
+    Embedded,
+    /// On this server.
+    Valkey(Box<Address>),
 }
 
 /// What the operator says about lifetimes, in seconds. 0: they do not end.
@@ -100,6 +111,9 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error("no session store")]
     Store(#[from] store::OpenError),
+    /// The Valkey server cannot hold labels.
+    #[error("no session store")]
+    Valkey(#[from] store::ValkeyError),
     /// The file that lets an operator in cannot be written.
     #[error("cannot write `{path}`")]
     Admin {
@@ -130,7 +144,7 @@ pub struct Companion {
     address: SocketAddr,
     service: Service,
     keys: Arc<KeySets>,
-    embedded: Arc<EmbeddedStore>,
+    embedded: Option<Arc<EmbeddedStore>>,
 }
 
 impl Companion {
@@ -144,7 +158,14 @@ impl Companion {
         if policies.need_tls() && !outbound.has_roots() {
             return Err(ServeError::NoRoots);
         }
-        announce_missing_stores(&policies);
+        let address = match &options.store {
+            Some(StoreChoice::Embedded) => {
+                announce_overruled(&policies);
+                None
+            }
+            Some(StoreChoice::Valkey(address)) => Some(Address::clone(address)),
+            None => policies.store()?,
+        };
         create(&options.data)?;
         let metrics = Arc::new(Metrics::new());
         let audit_path = match &options.audit {
@@ -153,8 +174,14 @@ impl Companion {
         };
         let keys = KeySets::new(&policies, Arc::clone(&outbound), Arc::clone(&metrics));
         let keys = Arc::new(keys);
-        let embedded = Arc::new(EmbeddedStore::open(&options.data)?);
-        let store: Arc<dyn SessionStore> = Arc::clone(&embedded) as _;
+        let place = address.as_ref().map(|address| address.endpoint().to_owned());
+        let (store, embedded): (Arc<dyn SessionStore>, _) = match address {
+            Some(address) => (Arc::new(ValkeyStore::open(address).await?), None),
+            None => {
+                let embedded = Arc::new(EmbeddedStore::open(&options.data)?);
+                (Arc::clone(&embedded) as _, Some(embedded))
+            }
+        };
         let audit = Arc::new(AuditLog::open(&audit_path, Arc::clone(&metrics))?);
         let failed = |source| ServeError::Listen {
             address: options.listen,
@@ -162,10 +189,11 @@ impl Companion {
         };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let admin_token = Door::write(&options.data, address).map_err(|source| ServeError::Admin {
-            path: Door::path(&options.data),
-            source,
-        })?;
+        let admin_token =
+            Door::write(&options.data, address, place.as_deref()).map_err(|source| ServeError::Admin {
+                path: Door::path(&options.data),
+                source,
+            })?;
         let service = Service {
             admin: Admin::new(Arc::clone(&store), Arc::clone(&audit)),
             admin_token: AccessToken::new(&admin_token),
@@ -183,6 +211,7 @@ impl Companion {
             %address,
             policies = ?service.effects.policies.digests(),
             audit = %audit_path.display(),
+            store = place.as_deref().unwrap_or("embedded"),
             epoch = %service.effects.store.epoch(),
             "ready"
         );
@@ -230,7 +259,10 @@ impl Companion {
 }
 
 /// The store's minute.
-async fn tick(store: Arc<EmbeddedStore>) {
+async fn tick(store: Option<Arc<EmbeddedStore>>) {
+    let Some(store) = store else {
+        return;
+    };
     let mut minute = tokio::time::interval(TICK);
     minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -252,16 +284,16 @@ fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {
 }
 
 /// On standard output too: whoever starts it by hand sees no log.
-fn announce_missing_stores(policies: &Policies) {
+fn announce_overruled(policies: &Policies) {
     for (digest, endpoint) in policies.wanting_valkey() {
         tracing::warn!(
             policy = digest,
             endpoint,
-            "this build has no Valkey store; labels go to the embedded store"
+            "the policy asks for Valkey; the operator chose the embedded store"
         );
         let _ = writeln!(
             std::io::stdout(),
-            "policy {digest:.12} asks for Valkey at {endpoint}: this build keeps labels in the embedded store instead"
+            "policy {digest:.12} asks for Valkey at {endpoint}: --store keeps labels in the embedded store instead"
         );
     }
 }

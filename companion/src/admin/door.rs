@@ -30,6 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Door {
     address: SocketAddr,
     token: String,
+    /// The Valkey server that holds the labels; absent: the data directory does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valkey: Option<String>,
 }
 
 /// Why a running companion could not be asked.
@@ -61,7 +64,7 @@ impl Door {
     }
 
     /// Draws a token and leaves it for the operator; returns it.
-    pub(crate) fn write(data: &Path, listens: SocketAddr) -> std::io::Result<String> {
+    pub(crate) fn write(data: &Path, listens: SocketAddr, valkey: Option<&str>) -> std::io::Result<String> {
         // Whoever reads the file is on this machine.
         let ip = match listens.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -71,6 +74,7 @@ impl Door {
         let door = Self {
             address: SocketAddr::new(ip, listens.port()),
             token: random_id().map_err(std::io::Error::other)?,
+            valkey: valkey.map(str::to_owned),
         };
         let (path, fresh) = (Self::path(data), data.join(format!("{FILE}.new")));
         // A new file, so that its mode is ours whatever stood there.
@@ -90,6 +94,11 @@ impl Door {
         let path = Self::path(data);
         let read = std::fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
         read.map_err(|source| DoorError::Read { path, source })
+    }
+
+    /// Whether labels are elsewhere than in the data directory, so that only a running companion reaches them.
+    pub fn is_elsewhere(&self) -> bool {
+        self.valkey.is_some()
     }
 
     /// Asks it.

@@ -93,6 +93,11 @@ fn performer(data: &Path, audit: Option<&Path>) -> Outcome<Performer> {
     if !data.is_dir() {
         return Err(format!("`{}` is not a data directory", data.display()).into());
     }
+    if let Ok(door) = Door::read(data)
+        && door.is_elsewhere()
+    {
+        return Ok(Performer::Running(door));
+    }
     let store = match EmbeddedStore::open(data) {
         Ok(store) => store,
         Err(OpenError::InUse(_)) => return Ok(Performer::Running(Door::read(data)?)),

@@ -50,6 +50,7 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         data: directory.path().join("data"),
         audit: None,
         token_env: None,
+        store: None,
         lifetimes: Default::default(),
     }
 }

@@ -11,7 +11,7 @@ use redis::{
 use crate::config::Secret;
 
 /// A server, ready to be connected to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Address {
     pub(super) endpoint: String,
     pub(super) client: Client,
@@ -53,6 +53,11 @@ pub enum AddressError {
 }
 
 impl Address {
+    /// As configured, without credentials.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Checks the configuration. `password` and `ca` (PEM) are what its references stand for.
     pub fn new(
         config: &ValkeyConfig,

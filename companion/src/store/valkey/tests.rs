@@ -49,6 +49,17 @@ fn secret() -> Append {
     append(key('a', '1'), &["secret"], &[], None)
 }
 
+/// A replica begins its own append-only file some time after it has everything.
+async fn once_durable(store: &dyn SessionStore) -> Held {
+    for _ in 0..40 {
+        if let Ok(held) = store.append(secret()).await {
+            return held;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+    panic!("the replica does not write to disk");
+}
+
 /// Another epoch, once the store has noticed; the first load after a broken connection may fail, and that is a denial.
 async fn next_epoch(store: &dyn SessionStore) -> Arc<str> {
     for _ in 0..100 {
@@ -131,15 +142,7 @@ async fn an_append_is_not_acknowledged_unless_the_replica_has_it_on_disk() {
     arguments.extend(["--replicaof", "127.0.0.1", &port]);
     let replica = Server::start(Kind::Valkey, &arguments).await.expect("installed");
     replica.synced().await;
-    // It begins its own append-only file once it has everything.
-    let mut appended = store.append(secret()).await;
-    for _ in 0..20 {
-        if appended.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-            appended = store.append(secret()).await;
-        }
-    }
-    assert_eq!(appended.expect("appends").labels.session, ["secret"]);
+    assert_eq!(once_durable(&store).await.labels.session, ["secret"]);
     drop(replica);
     assert_eq!(store.append(secret()).await, Err(StoreError::Unavailable));
 }
@@ -175,12 +178,7 @@ async fn a_failover_keeps_what_was_acknowledged_and_changes_the_epoch() {
     let mut config = config(forwarder(Arc::clone(&target)).await);
     config.replicas = 1;
     let store = open(&config).await.expect("is fit");
-    let before = loop {
-        if let Ok(held) = store.append(secret()).await {
-            break held.epoch;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-    };
+    let before = once_durable(&store).await.epoch;
     primary.kill();
     target.store(replica.port, Ordering::Relaxed);
     // Not promoted yet: nothing may be read from it.
