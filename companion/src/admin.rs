@@ -9,7 +9,6 @@
 mod door;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use companion_protocol::{AuditRecord, StepRecord};
 use serde::{Deserialize, Serialize};
@@ -65,14 +64,12 @@ pub enum AdminError {
 pub struct Admin {
     store: Arc<dyn SessionStore>,
     audit: Arc<AuditLog>,
-    next: AtomicU64,
 }
 
 impl Admin {
     /// Over this store and log.
     pub fn new(store: Arc<dyn SessionStore>, audit: Arc<AuditLog>) -> Self {
-        let next = AtomicU64::new(0);
-        Self { store, audit, next }
+        Self { store, audit }
     }
 
     /// What the selected buckets hold.
@@ -110,8 +107,8 @@ impl Admin {
         labels.dedup();
         let id = random_id().map_err(|_| AdminError::Random)?;
         Ok(AuditRecord {
-            seq: self.next.fetch_add(1, Ordering::Relaxed),
             // An operator's acts are few and each is a stream of its own: nothing numbers them across restarts.
+            seq: 0,
             stream: format!("operator-{id}"),
             at_ms: now_ms(),
             decision_id: format!("operator-{id}"),

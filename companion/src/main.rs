@@ -1,5 +1,7 @@
 //! `aplomb-companion`: the command line.
 
+#[path = "main/audit.rs"]
+mod audit;
 #[path = "main/sessions.rs"]
 mod sessions;
 
@@ -31,6 +33,9 @@ enum Command {
     /// Shows or removes the labels of sessions, in a running companion or in its data directory.
     #[command(subcommand)]
     Sessions(sessions::Sessions),
+    /// Checks or counts the records of an audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 #[derive(clap::Args)]
@@ -47,6 +52,12 @@ struct Serve {
     /// The audit log, one JSON record a line [default: audit.jsonl in the data directory].
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
+    /// An Ed25519 private key (PKCS#8 PEM) that signs checkpoints of the audit log.
+    #[arg(long, value_name = "FILE")]
+    audit_key: Option<PathBuf>,
+    /// Seal a file of the audit log when it has this many bytes [default: 256 MiB].
+    #[arg(long, value_name = "BYTES")]
+    audit_segment_bytes: Option<u64>,
     /// The environment variable that holds the bearer token which callers must send.
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
@@ -85,6 +96,8 @@ impl Serve {
             listen: self.listen,
             data: self.data,
             audit: self.audit,
+            audit_key: self.audit_key,
+            audit_segment_bytes: self.audit_segment_bytes,
             token_env: self.token_env,
             lifetimes: LifetimeOverrides {
                 session_idle_s: self.session_idle,
@@ -127,7 +140,7 @@ fn main() -> ExitCode {
         .with_env_filter(EnvFilter::try_from_env("APLOMB_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
     match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let mut text = format!("error: {error}");
             let mut source = std::error::Error::source(&*error);
@@ -142,13 +155,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Serve(asked) => serve(&asked.options()?).await,
-            Command::Sessions(asked) => sessions::run(asked).await,
+            Command::Serve(asked) => serve(&asked.options()?).await?,
+            Command::Sessions(asked) => sessions::run(asked).await?,
+            Command::Audit(asked) => return audit::run(asked),
         }
+        Ok(ExitCode::SUCCESS)
     })
 }
 

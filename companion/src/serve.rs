@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::admin::{Admin, Door};
-use crate::audit::{self, AuditLog};
+use crate::audit::{self, AuditLog, AuditOptions, SigningKey};
 use crate::config::{ConfigError, Policies};
 use crate::effects::Effects;
 use crate::jwks::KeySets;
@@ -37,6 +37,10 @@ pub struct Options {
     pub data: PathBuf,
     /// The audit log; default `audit.jsonl` in `data`.
     pub audit: Option<PathBuf>,
+    /// The file with the key that signs the log's checkpoints, an Ed25519 private key in PKCS#8 PEM.
+    pub audit_key: Option<PathBuf>,
+    /// The size in bytes at which a file of the log is sealed; default [`audit::SEGMENT_BYTES`].
+    pub audit_segment_bytes: Option<u64>,
     /// The environment variable that holds the bearer token.
     pub token_env: Option<String>,
     /// Where labels live, if not where the policies say.
@@ -125,6 +129,22 @@ pub enum ServeError {
     /// The audit log cannot be opened.
     #[error("no audit log")]
     Audit(#[from] audit::OpenError),
+    /// The key of the log's checkpoints cannot be read.
+    #[error("cannot read `{path}`, the key of the audit log's checkpoints")]
+    ReadAuditKey {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The key of the log's checkpoints is none.
+    #[error("`{path}` cannot sign the audit log's checkpoints")]
+    AuditKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: audit::KeyError,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -182,7 +202,11 @@ impl Companion {
                 (Arc::clone(&embedded) as _, Some(embedded))
             }
         };
-        let audit = Arc::new(AuditLog::open(&audit_path, Arc::clone(&metrics))?);
+        let audit_options = AuditOptions {
+            key: options.audit_key.as_deref().map(signing_key).transpose()?,
+            segment_bytes: options.audit_segment_bytes.unwrap_or(audit::SEGMENT_BYTES),
+        };
+        let audit = Arc::new(AuditLog::open(&audit_path, audit_options, Arc::clone(&metrics))?);
         let failed = |source| ServeError::Listen {
             address: options.listen,
             source,
@@ -270,6 +294,17 @@ async fn tick(store: Option<Arc<EmbeddedStore>>) {
         // The writer has raised the alarm; the next minute tries again.
         let _ = store.tick().await;
     }
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, ServeError> {
+    let pem = std::fs::read_to_string(path).map_err(|source| ServeError::ReadAuditKey {
+        path: path.to_owned(),
+        source,
+    })?;
+    SigningKey::from_pem(&pem).map_err(|source| ServeError::AuditKey {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {

@@ -27,6 +27,7 @@ pub use lifetime::Lifetimes;
 pub use valkey::{Address, AddressError, LinkError, ValkeyError, ValkeyStore};
 
 pub(crate) use epoch::random as random_id;
+pub(crate) use keys::hex;
 
 /// The most labels that one bucket holds. Labels come from policy text, so an honest bucket has a handful.
 pub const MAX_LABELS: usize = 256;

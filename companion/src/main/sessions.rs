@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aplomb_companion::admin::{Admin, CLEAR_PATH, ClearRequest, Door, SHOW_PATH};
-use aplomb_companion::audit::AuditLog;
+use aplomb_companion::audit::{AuditLog, AuditOptions};
 use aplomb_companion::metrics::Metrics;
 use aplomb_companion::store::{Bucket, Cleared, EmbeddedStore, OpenError, Selection};
 use clap::{Args, Subcommand, ValueEnum};
@@ -104,7 +104,7 @@ fn performer(data: &Path, audit: Option<&Path>) -> Outcome<Performer> {
         Err(error) => return Err(error.into()),
     };
     let path = audit.map_or_else(|| data.join("audit.jsonl"), Path::to_owned);
-    let audit = AuditLog::open(&path, Arc::new(Metrics::new()))?;
+    let audit = AuditLog::open(&path, AuditOptions::default(), Arc::new(Metrics::new()))?;
     Ok(Performer::Here(Box::new(Admin::new(
         Arc::new(store),
         Arc::new(audit),

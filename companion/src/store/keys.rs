@@ -22,7 +22,7 @@ impl BucketKeys {
 }
 
 /// Lower-case hex of a digest.
-pub(super) fn hex(digest: &[u8]) -> String {
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -154,3 +154,67 @@ async fn lifetimes_come_from_the_policy_and_the_operator_wins() {
     let companion = Running::with_options(directory, &options).await;
     assert!((49..=51).contains(&labels_end_in(&companion).await));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_verify_and_report_read_what_a_companion_wrote() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let key = path.join("key.pem");
+    let (private, public) = ed25519_pair();
+    std::fs::write(&key, private).expect("writes");
+    std::fs::write(path.join("public.pem"), public).expect("writes");
+    let key = key.display().to_string();
+    let process = Process::start_with(path, &config(), &[], &["--audit-key", &key]);
+    for seq in 0..3_u64 {
+        let record = json!({
+            "seq": seq, "stream": "w", "at_ms": 1, "decision_id": format!("d{seq}"), "policy_digest": DIGEST,
+            "verdict": "deny", "code": "a.b", "entity_type": "tool", "entity_name": "t",
+        });
+        let effect = companion_protocol::Effect::AuditAppend {
+            record: serde_json::from_value(record).expect("a record"),
+        };
+        perform(process.address, DIGEST, vec![call(effect, OnFail::Stop)]).await;
+    }
+    process.kill();
+    let audit = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aplomb-companion"));
+        command
+            .arg("audit")
+            .args(words)
+            .arg("--log")
+            .arg(path.join("data/audit.jsonl"));
+        let output = command.output().expect("runs");
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).expect("text"),
+        )
+    };
+    let public = path.join("public.pem").display().to_string();
+    let (code, text) = audit(&["verify", "--public-key", &public]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("3 records, 1 to 3") && text.contains("cannot prove"),
+        "{text}"
+    );
+    let (code, text) = audit(&["report", "--format", "json"]);
+    assert_eq!(code, Some(0));
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        (&report["verdicts"]["deny"], &report["operations"]["tool:t"]),
+        (&json!(3), &json!(3))
+    );
+    let log = path.join("data/audit.jsonl");
+    let changed = std::fs::read_to_string(&log)
+        .expect("reads")
+        .replacen("a.b", "a.c", 1);
+    std::fs::write(&log, changed).expect("writes");
+    let (code, text) = audit(&["verify", "--public-key", &public]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("FOUND: record 1 was changed"), "{text}");
+}
+
+/// A pair in PEM.
+fn ed25519_pair() -> (String, String) {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+    (pair.serialize_pem(), pair.public_key_pem())
+}
