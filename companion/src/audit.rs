@@ -106,11 +106,13 @@ impl AuditLog {
         if torn > 0 {
             tracing::warn!(path = %path.display(), bytes = torn, "cut off a torn last record; it was never acknowledged");
         }
-        let mut lines = Vec::new();
-        if let Some(newest) = segments::sealed(path).map_err(failed)?.last() {
-            lines = LogFile::tail(newest).map_err(failed)?;
+        let mut lines = LogFile::tail(path).map_err(failed)?;
+        if lines.len() < RECENT
+            && let Some(newest) = segments::sealed(path).map_err(failed)?.last()
+        {
+            let younger = std::mem::replace(&mut lines, LogFile::tail(newest).map_err(failed)?);
+            lines.extend(younger);
         }
-        lines.extend(LogFile::tail(path).map_err(failed)?);
         let mut recent = Recent::new(RECENT);
         for line in &lines {
             match serde_json::from_str::<AuditRecord>(line) {

@@ -214,11 +214,10 @@ impl SessionStore for EmbeddedStore {
             let (epoch, now_ms) = (self.epoch(), self.clock.now_ms());
             let mut entries = self.read(&keys, now_ms).map_err(|error| self.alarmed(&error))?;
             if entries.wants_touch(now_ms) {
-                // What was read is right whether or not the use can be written down; the writer raises the alarm.
-                if self.submit(Write::Touch(keys)).await.is_ok() {
-                    for (_, life) in &mut entries.session {
-                        *life = life.touched(now_ms);
-                    }
+                // A use that is not written down would let the label end early, so this fails the load.
+                self.submit(Write::Touch(keys)).await?;
+                for (_, life) in &mut entries.session {
+                    *life = life.touched(now_ms);
                 }
             }
             Ok(self.held(entries, epoch))
