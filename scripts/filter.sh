@@ -32,7 +32,7 @@ else
   say "Optimising with wasm-opt"
   wasm_opt="$TOOLS/node_modules/.bin/wasm-opt"
   [ -x "$wasm_opt" ] || wasm_opt="$(command -v wasm-opt)" || die "wasm-opt is not here" "\`make setup\`"
-  "$wasm_opt" -Oz --strip-debug --strip-producers "$linked" -o "$DIST/aplomb.wasm.new"
+  "$wasm_opt" -Oz --strip-debug --strip-producers --strip-target-features "$linked" -o "$DIST/aplomb.wasm.new"
   mv "$DIST/aplomb.wasm.new" "$DIST/aplomb.wasm"
   echo "$digest" >"$DIST/.linked.sha256"
 fi

@@ -296,5 +296,9 @@ fn section<T: Wire>(out: &mut Writer, id: u8, content: &T) {
 fn table<T: Wire>(body: &mut Reader<'_>, id: u8) -> Result<Vec<T>, DecodeError> {
     let at = body.at();
     let entries = T::get_list(body)?;
-    if entries.is_empty() { Err(DecodeError::EmptySection { id, at }) } else { Ok(entries) }
+    if entries.is_empty() {
+        Err(DecodeError::EmptySection { id, at })
+    } else {
+        Ok(entries)
+    }
 }

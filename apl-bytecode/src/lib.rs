@@ -37,8 +37,8 @@ mod verify;
 mod wire;
 
 pub use file::{DecodeError, FIRST_ANCILLARY, FORMAT, MAGIC, decode, encode};
-pub use listing::{listing, spell_code};
+pub use listing::{listing, spell_code, spell_position};
 pub use lookup::{RouteTable, glob_matches};
 pub use model::*;
 pub use needs::{Needs, PhaseNeeds};
-pub use verify::{LoadError, Place, VerifiedProgram, VerifyError, load, verify};
+pub use verify::{LoadError, Place, VerifiedProgram, VerifyError, load, push_key_segment, verify};

@@ -5,21 +5,24 @@
 
 mod names;
 
-pub use names::spell_code;
+pub use names::{spell_code, spell_position};
 
 use alloc::{format, string::String};
 use core::fmt::Write as _;
 
 use crate::model::{
-    Block, BlockId, BlockKind, Detector, Effect, Enforcement, Identity, Instr, Matcher, PathSeg, Pipeline, Position,
-    Program, Route, Scopes, Side, Stage, Unmatched,
+    Block, BlockId, BlockKind, Detector, Effect, Enforcement, Identity, Instr, Matcher, PathSeg, Pipeline,
+    Position, Program, Route, Scopes, Side, Stage, Unmatched,
 };
 
 /// The program as text. Indices that lead nowhere are shown as `?`, so that a program that does not verify can be looked
 /// at too.
 #[must_use]
 pub fn listing(program: &Program) -> String {
-    let mut out = Listing { program, text: String::new() };
+    let mut out = Listing {
+        program,
+        text: String::new(),
+    };
     out.settings();
     for (at, identity) in program.identities.iter().enumerate() {
         out.identity(at, identity);
@@ -56,7 +59,9 @@ impl Listing<'_> {
         };
         let never = self.program.settings.never_forward_credentials;
         let credentials = if never { "never" } else { "unless_delegated" };
-        self.line(&format!("settings unmatched={unmatched} forward_inbound_credentials={credentials}"));
+        self.line(&format!(
+            "settings unmatched={unmatched} forward_inbound_credentials={credentials}"
+        ));
     }
 
     fn identity(&mut self, at: usize, identity: &Identity) {
@@ -68,7 +73,11 @@ impl Listing<'_> {
         );
         for issuer in &identity.issuers {
             let audiences = self.list(&issuer.audiences);
-            let _ = write!(line, " issuer={} audiences=[{audiences}]", self.str(issuer.issuer));
+            let _ = write!(
+                line,
+                " issuer={} audiences=[{audiences}]",
+                self.str(issuer.issuer)
+            );
         }
         self.line(&line);
     }
@@ -129,12 +138,23 @@ impl Listing<'_> {
             Instr::Truth(attr) => format!("truth      {}", self.attr(*attr)),
             Instr::Exists(attr) => format!("exists     {}", self.attr(*attr)),
             Instr::Compare(op, attr, constant) => {
-                format!("compare    {} {} {}", self.attr(*attr), names::cmp(*op), self.constant(*constant))
+                format!(
+                    "compare    {} {} {}",
+                    self.attr(*attr),
+                    names::cmp(*op),
+                    self.constant(*constant)
+                )
             }
             Instr::Contains(attr, constant) => {
-                format!("contains   {} contains {}", self.attr(*attr), self.constant(*constant))
+                format!(
+                    "contains   {} contains {}",
+                    self.attr(*attr),
+                    self.constant(*constant)
+                )
             }
-            Instr::In(member, set) => format!("in         {} in {}", self.attr(*member), self.attr(*set)),
+            Instr::In(member, set) => {
+                format!("in         {} in {}", self.attr(*member), self.attr(*set))
+            }
             Instr::And => "and".into(),
             Instr::Or => "or".into(),
             Instr::Not => "not".into(),
@@ -153,9 +173,13 @@ impl Listing<'_> {
             Instr::Call(function) => format!("call       {}", names::call(*function)),
             Instr::Matches(regex) => format!("matches    {}", self.regex(*regex)),
             Instr::Local(slot) => format!("local      {slot}"),
-            Instr::Fold(kind, body) => format!("fold       {} block {}", names::fold(*kind), body.0),
+            Instr::Fold(kind, body) => {
+                format!("fold       {} block {}", names::fold(*kind), body.0)
+            }
             Instr::DenyIf(denial) => format!("deny-if    {}", self.denial(*denial)),
-            Instr::SkipUnless(target, denial) => format!("skip-unless -> {target}  {}", self.denial(*denial)),
+            Instr::SkipUnless(target, denial) => {
+                format!("skip-unless -> {target}  {}", self.denial(*denial))
+            }
             Instr::Decide(target) => format!("decide     -> {target}"),
             Instr::Deny(denial) => format!("deny       {}", self.denial(*denial)),
             Instr::Jump(target) => format!("jump       -> {target}"),
@@ -209,7 +233,9 @@ impl Listing<'_> {
             Stage::Redact(Some(condition)) => format!("redact(block {})", condition.0),
             Stage::Omit => "omit".into(),
             Stage::Hash => "hash".into(),
-            Stage::Taint(label, scopes) => format!("taint({}, {})", self.str(*label), scope_names(*scopes)),
+            Stage::Taint(label, scopes) => {
+                format!("taint({}, {})", self.str(*label), scope_names(*scopes))
+            }
             Stage::Scan { scanner, mode, label } => {
                 let label = label.map_or_else(String::new, |label| format!(", label {}", self.str(label)));
                 format!("scan({}, {mode:?}{label})", self.scanner(*scanner))
@@ -220,8 +246,17 @@ impl Listing<'_> {
 
     fn effect(&self, effect: &Effect) -> String {
         match effect {
-            Effect::Taint { label, scopes, ttl_s, denial: _ } => {
-                let ttl = if *ttl_s == 0 { String::new() } else { format!(", ttl {ttl_s} s") };
+            Effect::Taint {
+                label,
+                scopes,
+                ttl_s,
+                denial: _,
+            } => {
+                let ttl = if *ttl_s == 0 {
+                    String::new()
+                } else {
+                    format!(", ttl {ttl_s} s")
+                };
                 format!("taint {} ({}{ttl})", self.str(*label), scope_names(*scopes))
             }
             Effect::LoadLabels { denial: _ } => "load-labels".into(),
@@ -234,15 +269,25 @@ impl Listing<'_> {
                 delegate.subject,
                 delegate.on_error,
             ),
-            Effect::Audit { plugin, durable, code } => {
+            Effect::Audit {
+                plugin,
+                durable,
+                code,
+            } => {
                 let durable = if *durable { " durable" } else { "" };
-                format!("audit {}{durable} at {}", self.str(*plugin), spell_code(self.program, code))
+                format!(
+                    "audit {}{durable} at {}",
+                    self.str(*plugin),
+                    spell_code(self.program, code)
+                )
             }
         }
     }
 
     fn scanner(&self, id: crate::model::ScannerId) -> String {
-        let Some(scanner) = self.program.scanners.get(id.at()) else { return "?".into() };
+        let Some(scanner) = self.program.scanners.get(id.at()) else {
+            return "?".into();
+        };
         let mut text = format!("{}[", self.str(scanner.name));
         for (at, detector) in scanner.detectors.iter().enumerate() {
             text.push_str(if at == 0 { "" } else { " " });
@@ -258,18 +303,29 @@ impl Listing<'_> {
     }
 
     fn source(&self, position: Position) -> String {
-        let Some(debug) = &self.program.debug else { return String::new() };
+        let Some(debug) = &self.program.debug else {
+            return String::new();
+        };
         let found = debug.spans.binary_search_by_key(&position, |(at, _)| *at).ok();
-        let span = found.and_then(|found| debug.spans.get(found)).map(|(_, span)| span);
+        let span = found
+            .and_then(|found| debug.spans.get(found))
+            .map(|(_, span)| span);
         span.map_or_else(String::new, |span| {
-            let file = debug.files.get(usize::from(span.file)).map_or("?", String::as_str);
+            let file = debug
+                .files
+                .get(usize::from(span.file))
+                .map_or("?", String::as_str);
             format!("  ; {file}:{}:{}", span.line, span.column)
         })
     }
 }
 
 fn scope_names(scopes: Scopes) -> String {
-    let all = [(Scopes::SESSION, "session"), (Scopes::MESSAGE, "message"), (Scopes::SUBJECT, "subject")];
+    let all = [
+        (Scopes::SESSION, "session"),
+        (Scopes::MESSAGE, "message"),
+        (Scopes::SUBJECT, "subject"),
+    ];
     let mut text = String::new();
     for (_, name) in all.iter().filter(|(scope, _)| scopes.has(*scope)) {
         text.push_str(if text.is_empty() { "" } else { "+" });

@@ -49,14 +49,22 @@ impl RouteTable {
     pub fn find(&self, entity: EntityKind, name: &str, scope: Option<&str>) -> Option<usize> {
         let scoped = scope.and_then(|scope| self.groups.get(&(entity, Some(String::from(scope)))));
         let unscoped = self.groups.get(&(entity, None));
-        [scoped, unscoped].into_iter().flatten().find_map(|group| group.find(name))
+        [scoped, unscoped]
+            .into_iter()
+            .flatten()
+            .find_map(|group| group.find(name))
     }
 }
 
 impl Group {
     fn find(&self, name: &str) -> Option<usize> {
         let exact = self.exact.get(name).copied();
-        let glob = || self.globs.iter().find(|(pattern, _)| glob_matches(pattern, name)).map(|(_, index)| *index);
+        let glob = || {
+            self.globs
+                .iter()
+                .find(|(pattern, _)| glob_matches(pattern, name))
+                .map(|(_, index)| *index)
+        };
         exact.or_else(glob).or(self.any)
     }
 }
@@ -82,7 +90,9 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
             }
             (Some(_) | None, _) => {
                 // The last `*` takes one character more.
-                let Some((behind, mut run)) = star.take() else { return false };
+                let Some((behind, mut run)) = star.take() else {
+                    return false;
+                };
                 if run.next().is_none() {
                     return false;
                 }

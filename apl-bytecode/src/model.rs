@@ -5,8 +5,8 @@
 
 mod attr;
 mod effect;
-mod ids;
 mod identity;
+mod ids;
 mod instr;
 mod pipeline;
 mod program;
@@ -14,10 +14,12 @@ mod route;
 
 pub use attr::{Attr, Seg};
 pub use effect::{Actor, Delegate, Effect, OnError, Scopes, Subject};
-pub use ids::{AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId};
 pub use identity::{Algorithm, ClaimMap, Identity, Issuer, TokenRole};
+pub use ids::{
+    AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
+};
 pub use instr::{Arith, Call, CmpOp, Fold, Instr, Jump};
+pub use pipeline::{Detector, ScanMode, Scanner};
 pub use pipeline::{PathSeg, Pipeline, Side, Stage, TypeCheck};
 pub use program::{Block, BlockKind, Const, Debug, Denial, Position, Program, Regex, Settings, Span};
-pub use pipeline::{Detector, ScanMode, Scanner};
 pub use route::{Code, Enforcement, EntityKind, Fallback, Matcher, Phase, Response, Route, Unmatched};

@@ -2,7 +2,9 @@
 
 use alloc::{vec, vec::Vec};
 
-use crate::model::{AttrId, Block, BlockId, BlockKind, Effect, Instr, PipelineId, Program, Scopes, Seg, Side, Stage};
+use crate::model::{
+    AttrId, Block, BlockId, BlockKind, Effect, Instr, PipelineId, Program, Scopes, Seg, Side, Stage,
+};
 
 /// What a route needs of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,7 +17,10 @@ pub struct Needs {
 
 /// What one phase needs of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an independent answer to a question of the host")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent answer to a question of the host"
+)]
 pub struct PhaseNeeds {
     /// Reads `args.*`, in a condition or a pipeline.
     pub reads_args: bool,
@@ -66,9 +71,19 @@ impl PhaseNeeds {
 pub(crate) fn of_blocks(program: &Program) -> Vec<PhaseNeeds> {
     let mut all = vec![PhaseNeeds::default(); program.blocks.len()];
     for kind in [BlockKind::Expr, BlockKind::Steps] {
-        for (at, block) in program.blocks.iter().enumerate().filter(|(_, block)| block.kind == kind) {
+        for (at, block) in program
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(_, block)| block.kind == kind)
+        {
             let mut needs = PhaseNeeds::default();
-            Collect { program, needs: &mut needs, done: &all }.block(block);
+            Collect {
+                program,
+                needs: &mut needs,
+                done: &all,
+            }
+            .block(block);
             if let Some(slot) = all.get_mut(at) {
                 *slot = needs;
             }
@@ -140,9 +155,15 @@ impl Collect<'_> {
 
     /// An attribute, and those that its path interpolates.
     fn attr(&mut self, id: AttrId) {
-        let Some(attr) = self.program.attrs.get(id.at()) else { return };
+        let Some(attr) = self.program.attrs.get(id.at()) else {
+            return;
+        };
         let name = |seg: Option<&Seg>| match seg {
-            Some(Seg::Name(name)) => self.program.strings.get(name.at()).map_or("", alloc::string::String::as_str),
+            Some(Seg::Name(name)) => self
+                .program
+                .strings
+                .get(name.at())
+                .map_or("", alloc::string::String::as_str),
             Some(Seg::Value(_)) | None => "",
         };
         match (name(attr.segs.first()), name(attr.segs.get(1))) {
@@ -169,7 +190,9 @@ impl Collect<'_> {
     }
 
     fn pipeline(&mut self, id: PipelineId) {
-        let Some(pipeline) = self.program.pipelines.get(id.at()) else { return };
+        let Some(pipeline) = self.program.pipelines.get(id.at()) else {
+            return;
+        };
         self.needs.pipelines = true;
         let edits = match pipeline.side {
             Side::Args => {

@@ -7,6 +7,7 @@
 mod code;
 mod entries;
 mod error;
+mod routes;
 
 pub use error::{Place, VerifyError};
 
@@ -84,9 +85,13 @@ impl VerifiedProgram {
     /// The digest in lower-case hexadecimal.
     #[must_use]
     pub fn digest_hex(&self) -> String {
-        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+        const DIGITS: [char; 16] = [
+            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+        ];
         let nibbles = self.digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        nibbles.filter_map(|nibble| DIGITS.get(usize::from(nibble))).collect()
+        nibbles
+            .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
+            .collect()
     }
 
     /// The phase in which a block of steps runs; `None` for expressions and for blocks that nothing refers to.
@@ -98,14 +103,24 @@ impl VerifiedProgram {
     /// What a route needs of its host. A route that is not there needs nothing.
     #[must_use]
     pub fn needs(&self, route: usize) -> Needs {
-        self.program.routes.get(route).map_or_else(Needs::default, |route| self.needs_of(route.pre, route.post))
+        self.program
+            .routes
+            .get(route)
+            .map_or_else(Needs::default, |route| self.needs_of(route.pre, route.post))
     }
 
     /// What two phases need of their host: the way to ask for a fallback's needs.
     #[must_use]
     pub fn needs_of(&self, pre: Option<BlockId>, post: Option<BlockId>) -> Needs {
-        let of = |block: Option<BlockId>| block.and_then(|block| self.needs.get(block.at()).copied()).unwrap_or_default();
-        Needs { pre: of(pre), post: of(post) }
+        let of = |block: Option<BlockId>| {
+            block
+                .and_then(|block| self.needs.get(block.at()).copied())
+                .unwrap_or_default()
+        };
+        Needs {
+            pre: of(pre),
+            post: of(post),
+        }
     }
 
     /// The dotted spelling of an attribute without interpolated segments, as facts are keyed.
@@ -125,10 +140,21 @@ fn key(program: &Program, attr: &Attr) -> Option<String> {
     let mut key = String::new();
     for seg in &attr.segs {
         let Seg::Name(name) = seg else { return None };
-        if !key.is_empty() {
-            key.push('.');
-        }
-        key.push_str(program.strings.get(name.at())?);
+        push_key_segment(&mut key, program.strings.get(name.at())?);
     }
     Some(key)
+}
+
+/// Appends one segment to the dotted spelling of an attribute, as facts are keyed. A dot or backslash inside the segment
+/// is escaped with a backslash, so that no key spans two segments: `claim["a.b"]` is `claim.a\.b`, not `claim.a.b`.
+pub fn push_key_segment(key: &mut String, segment: &str) {
+    if !key.is_empty() {
+        key.push('.');
+    }
+    for character in segment.chars() {
+        if matches!(character, '.' | '\\') {
+            key.push('\\');
+        }
+        key.push(character);
+    }
 }

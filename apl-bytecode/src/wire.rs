@@ -35,7 +35,11 @@ pub(crate) trait Wire: Sized {
 
     /// Reads it or its absence.
     fn get_option(input: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
-        if bool::get(input)? { Ok(Some(Self::get(input)?)) } else { Ok(None) }
+        if bool::get(input)? {
+            Ok(Some(Self::get(input)?))
+        } else {
+            Ok(None)
+        }
     }
 
     /// Appends a list. Bytes have a faster form of this.

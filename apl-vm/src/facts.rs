@@ -24,7 +24,8 @@ pub enum Fact {
     Unknown,
 }
 
-/// Attributes by their dotted spelling: `role.hr`, `claim.manager`, `http.method`.
+/// Attributes by their dotted spelling: `role.hr`, `claim.manager`, `http.method`. A dot inside one segment is escaped:
+/// build keys from foreign names with [`push_key_segment`](apl_bytecode::push_key_segment).
 pub type FactMap = HashMap<String, Fact>;
 
 /// The facts of one exchange.

@@ -13,8 +13,27 @@
     clippy::arithmetic_side_effects
 )]
 
+mod attribute;
+mod expr;
 mod facts;
+mod fuel;
+mod json;
+mod machine;
 mod outcome;
+mod pipeline;
+mod predicate;
+mod prepared;
+mod scan;
+mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
-pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Outcome, Verdict};
+pub use json::{
+    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold, quote,
+    same_folded,
+};
+pub use machine::{Env, Machine};
+pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
+pub use prepared::{PrepareError, Prepared, find_route};
+pub use scan::{Finding, REDACTED, scan};
+pub use value::Truth;

@@ -1,6 +1,6 @@
 //! What a run yields, and what it is resumed with.
 
-use apl_bytecode::{Actor, EffectId, Scopes, Subject};
+use apl_bytecode::{Actor, EffectId, PipelineId, Scopes, Subject};
 
 /// How a block is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,16 @@ pub struct DenialInfo {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// At least one.
-    pub effects: Vec<(EffectId, Bound)>,
+    pub effects: Vec<(Origin, Bound)>,
+}
+
+/// What in the program asked for an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A step.
+    Effect(EffectId),
+    /// A `taint` or a labelling scan of a field pipeline.
+    Pipeline(PipelineId),
 }
 
 /// An effect with everything that had to be looked up.

@@ -45,7 +45,7 @@ pub async fn run(name: &str, mode: InstallMode, replies: Replies) -> anyhow::Res
         played = played => played,
         signal = interrupted() => Err(anyhow::anyhow!("interrupted by {}", signal?)),
     };
-    let report = report.with_context(|| format!("the logs are in {}", shown(&dir)))?;
+    let report = report.map_err(|error| anyhow::anyhow!("{error:#}\nthe logs are in {}", shown(&dir)))?;
     println!("{report}");
     if !report.agrees() {
         println!("the logs are in {}", shown(&dir));

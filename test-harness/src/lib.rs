@@ -1,5 +1,6 @@
 //! What the tests and the demo run on.
 //!
+//! * [`abi`]: a small proxy-wasm host that runs the compiled filter in wasmtime;
 //! * [`backend`]: three MCP servers on the official SDK that record what they received;
 //! * [`envoy`]: a real Envoy with the filter in it, in each way of installing it;
 //! * [`idp`]: the development identity provider, a Keycloak realm's worth of tokens;
@@ -7,6 +8,7 @@
 //! * [`stack`]: all of it together for one policy, identity provider and companion included;
 //! * [`scenario`]: steps as data, who calls what and what must come of it, and the runner that plays them.
 
+pub mod abi;
 pub mod backend;
 pub mod demo;
 pub mod envoy;

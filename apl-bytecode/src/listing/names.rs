@@ -5,7 +5,8 @@ use core::fmt::Write as _;
 
 use super::Listing;
 use crate::model::{
-    Arith, AttrId, Call, CmpOp, Code, Const, ConstId, DenialId, Fold, Phase, Program, RegexId, Seg, StrId, TypeCheck,
+    Arith, AttrId, Call, CmpOp, Code, Const, ConstId, DenialId, Fold, Phase, Program, RegexId, Seg, StrId,
+    TypeCheck,
 };
 
 impl Listing<'_> {
@@ -23,7 +24,10 @@ impl Listing<'_> {
     }
 
     pub(super) fn regex(&self, id: RegexId) -> String {
-        self.program.regexes.get(id.at()).map_or_else(|| "?".into(), |regex| format!("/{}/", self.str(regex.pattern)))
+        self.program
+            .regexes
+            .get(id.at())
+            .map_or_else(|| "?".into(), |regex| format!("/{}/", self.str(regex.pattern)))
     }
 
     pub(super) fn attr(&self, id: AttrId) -> String {
@@ -32,7 +36,9 @@ impl Listing<'_> {
 
     /// A program that does not verify can be listed too, so interpolation is followed only so far.
     fn attr_within(&self, id: AttrId, levels: u8) -> String {
-        let Some(attr) = self.program.attrs.get(id.at()) else { return "?".into() };
+        let Some(attr) = self.program.attrs.get(id.at()) else {
+            return "?".into();
+        };
         let mut path = String::new();
         for (at, seg) in attr.segs.iter().enumerate() {
             match seg {
@@ -64,14 +70,22 @@ impl Listing<'_> {
     }
 
     pub(super) fn denial(&self, id: DenialId) -> String {
-        let Some(denial) = self.program.denials.get(id.at()) else { return "?".into() };
-        let reason = denial.reason.map_or_else(String::new, |reason| format!(" {:?}", self.str(reason)));
+        let Some(denial) = self.program.denials.get(id.at()) else {
+            return "?".into();
+        };
+        let reason = denial
+            .reason
+            .map_or_else(String::new, |reason| format!(" {:?}", self.str(reason)));
         format!("{}{reason}", spell_code(self.program, &denial.code))
     }
 }
 
 fn text(program: &Program, id: StrId) -> String {
-    program.strings.get(id.at()).cloned().unwrap_or_else(|| "?".into())
+    program
+        .strings
+        .get(id.at())
+        .cloned()
+        .unwrap_or_else(|| "?".into())
 }
 
 /// A violation code as a client sees it: `routes.tool:pay.pre_invocation[1].on_deny[0]`, `routes.tool:pay.result.ssn`,
@@ -79,19 +93,48 @@ fn text(program: &Program, id: StrId) -> String {
 #[must_use]
 pub fn spell_code(program: &Program, code: &Code) -> String {
     match code {
+        Code::Text(own) | Code::Named { code: own, .. } => text(program, *own),
+        Code::Step { .. } | Code::Field { .. } => spell_position(program, code),
+    }
+}
+
+/// The position that a code stands for; of an author's own code without one, the code itself.
+#[must_use]
+pub fn spell_position(program: &Program, code: &Code) -> String {
+    match code {
         Code::Text(own) => text(program, *own),
-        Code::Step { source, phase, index, reactions } => {
+        Code::Step {
+            source,
+            phase,
+            index,
+            reactions,
+        }
+        | Code::Named {
+            code: _,
+            source,
+            phase,
+            index,
+            reactions,
+        } => {
             let phase = match phase {
                 Phase::Pre => "pre_invocation",
                 Phase::Post => "post_invocation",
             };
             let mut spelled = format!("{}.{phase}[{index}]", text(program, *source));
             for (allowed, at) in reactions {
-                let _ = write!(spelled, ".{}[{at}]", if *allowed { "on_allow" } else { "on_deny" });
+                let _ = write!(
+                    spelled,
+                    ".{}[{at}]",
+                    if *allowed { "on_allow" } else { "on_deny" }
+                );
             }
             spelled
         }
-        Code::Field { source, result, field } => {
+        Code::Field {
+            source,
+            result,
+            field,
+        } => {
             let side = if *result { "result" } else { "args" };
             format!("{}.{side}.{}", text(program, *source), text(program, *field))
         }

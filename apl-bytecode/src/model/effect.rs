@@ -110,4 +110,3 @@ impl Scopes {
         Self(self.0 | other.0)
     }
 }
-

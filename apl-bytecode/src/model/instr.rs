@@ -7,7 +7,8 @@
 //! Values are booleans, integers, floats, strings, lists, JSON nodes and null, and two more that every operator
 //! understands: *unknown* (a list run with arguments not given) and *error* (a CEL error, or an order comparison that
 //! cannot be made). `And`, `Or` and `Not` are total over {true, false, unknown, error}: false absorbs in `And` and true
-//! in `Or`, whatever the other side; otherwise error wins over unknown.
+//! in `Or`, whatever the other side; otherwise unknown wins over error, because what is not known may turn out to absorb
+//! the error. Every other operator gives an error if one of its values is one, else unknown if one is unknown.
 
 use super::{AttrId, BlockId, ConstId, DenialId, EffectId, PipelineId, RegexId, ScannerId, StrId};
 

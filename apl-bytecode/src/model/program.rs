@@ -2,9 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{
-    Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched,
-};
+use super::{Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched};
 
 /// One compiled policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -103,7 +101,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { unmatched: Unmatched::Deny, never_forward_credentials: false }
+        Self {
+            unmatched: Unmatched::Deny,
+            never_forward_credentials: false,
+        }
     }
 }
 

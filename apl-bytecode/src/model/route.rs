@@ -119,8 +119,21 @@ pub enum Phase {
 /// The violation code of a denial, and the position of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// The author's own.
+    /// The author's own, where the position is not known.
     Text(StrId),
+    /// The author's own, of the step at a position: the code that a client sees, and where the step stands.
+    Named {
+        /// The code.
+        code: StrId,
+        /// The section.
+        source: StrId,
+        /// The phase.
+        phase: Phase,
+        /// Position in that section's list.
+        index: u16,
+        /// As in [`Code::Step`].
+        reactions: Vec<(bool, u16)>,
+    },
     /// `<source>.pre_invocation[<index>]`, where source is `routes.tool:pay`, `global`, `groups.hr`, ...
     Step {
         /// The section.

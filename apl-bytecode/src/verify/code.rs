@@ -24,20 +24,39 @@ struct Expr {
 pub(super) fn check(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError> {
     let mut exprs: Vec<Option<Expr>> = Vec::new();
     for (at, block) in program.blocks.iter().enumerate() {
-        at_most(block.code.len(), limits::MAX_CODE, "instructions", Place::Block(at))?;
+        at_most(
+            block.code.len(),
+            limits::MAX_CODE,
+            "instructions",
+            Place::Block(at),
+        )?;
         let expr = nesting(&exprs, at, block)?;
         if block.kind == BlockKind::Steps && expr.needs > 0 {
-            return Err(VerifyError::Local { place: Place::Block(at) });
+            return Err(VerifyError::Local {
+                place: Place::Block(at),
+            });
         }
         exprs.push((block.kind == BlockKind::Expr).then_some(expr));
-        Walk { program, at, depth: 0, boundaries: vec![] }.block(block)?;
+        Walk {
+            program,
+            at,
+            depth: 0,
+            boundaries: vec![],
+        }
+        .block(block)?;
     }
     for (at, pipeline) in program.pipelines.iter().enumerate() {
         for stage in &pipeline.stages {
             if let Stage::Redact(Some(condition)) = stage
-                && exprs.get(condition.at()).copied().flatten().is_none_or(|expr| expr.needs > 0)
+                && exprs
+                    .get(condition.at())
+                    .copied()
+                    .flatten()
+                    .is_none_or(|expr| expr.needs > 0)
             {
-                return Err(VerifyError::Local { place: Place::Pipeline(at) });
+                return Err(VerifyError::Local {
+                    place: Place::Pipeline(at),
+                });
             }
         }
     }
@@ -53,8 +72,12 @@ fn nesting(exprs: &[Option<Expr>], at: usize, block: &Block) -> Result<Expr, Ver
             Instr::Local(slot) => all.needs = all.needs.max(slot.saturating_add(1)),
             Instr::Fold(_, body) => {
                 let expr = match exprs.get(body.at()) {
-                    None => return Err(VerifyError::BlockOrder { place, block: body.0 }),
-                    Some(None) => return Err(VerifyError::BlockKind { place, block: body.0 }),
+                    None => {
+                        return Err(VerifyError::BlockOrder { place, block: body.0 });
+                    }
+                    Some(None) => {
+                        return Err(VerifyError::BlockKind { place, block: body.0 });
+                    }
                     Some(Some(expr)) => expr,
                 };
                 all.needs = all.needs.max(expr.needs.saturating_sub(1));
@@ -101,7 +124,11 @@ impl Walk<'_> {
         }
         let expected = usize::from(block.kind == BlockKind::Expr);
         if self.depth != expected {
-            return Err(VerifyError::Unbalanced { place: Place::Block(self.at), depth: self.depth, expected });
+            return Err(VerifyError::Unbalanced {
+                place: Place::Block(self.at),
+                depth: self.depth,
+                expected,
+            });
         }
         self.jumps(block)
     }
@@ -110,7 +137,11 @@ impl Walk<'_> {
         match self.shape(instr, place)? {
             Shape::Value { takes } => {
                 let left = self.depth.checked_sub(takes);
-                let left = left.ok_or(VerifyError::Underflow { place, takes, depth: self.depth })?;
+                let left = left.ok_or(VerifyError::Underflow {
+                    place,
+                    takes,
+                    depth: self.depth,
+                })?;
                 self.depth = left.saturating_add(1);
                 at_most(self.depth, limits::MAX_STACK, "values on the stack", place)
             }
@@ -119,7 +150,11 @@ impl Walk<'_> {
                 self.depth = 0;
                 Ok(())
             }
-            Shape::Step { takes } => Err(VerifyError::Unbalanced { place, depth: self.depth, expected: takes }),
+            Shape::Step { takes } => Err(VerifyError::Unbalanced {
+                place,
+                depth: self.depth,
+                expected: takes,
+            }),
         }
     }
 
@@ -153,7 +188,9 @@ impl Walk<'_> {
             }
             // Whether a comprehension has this variable is checked by `nesting`.
             Instr::Local(_) => value(0),
-            Instr::And | Instr::Or | Instr::Cel(_) | Instr::CelIn | Instr::Arith(_) | Instr::Index => value(2),
+            Instr::And | Instr::Or | Instr::Cel(_) | Instr::CelIn | Instr::Arith(_) | Instr::Index => {
+                value(2)
+            }
             // So is the body.
             Instr::Not | Instr::Neg | Instr::Fold(..) => value(1),
             Instr::Select(name) | Instr::HasField(name) => {
@@ -199,7 +236,10 @@ impl Walk<'_> {
                 let to = *target as usize;
                 let boundary = to == block.code.len() || self.boundaries.binary_search(&to).is_ok();
                 if to <= index || !boundary {
-                    return Err(VerifyError::Jump { place: Place::Instr(self.at, index), target: *target });
+                    return Err(VerifyError::Jump {
+                        place: Place::Instr(self.at, index),
+                        target: *target,
+                    });
                 }
             }
         }
@@ -211,13 +251,20 @@ impl Walk<'_> {
 fn phases(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError> {
     let mut phases: Vec<Option<Phase>> = vec![None; program.blocks.len()];
     let of_routes = program.routes.iter().map(|route| (route.pre, route.post));
-    let of_fallbacks = program.fallbacks.iter().map(|fallback| (fallback.pre, fallback.post));
+    let of_fallbacks = program
+        .fallbacks
+        .iter()
+        .map(|fallback| (fallback.pre, fallback.post));
     for (pre, post) in of_routes.chain(of_fallbacks) {
         for (id, phase) in [(pre, Phase::Pre), (post, Phase::Post)] {
             let Some(id) = id else { continue };
-            let Some(known) = phases.get_mut(id.at()) else { continue };
+            let Some(known) = phases.get_mut(id.at()) else {
+                continue;
+            };
             if known.is_some_and(|known| known != phase) && works_on_a_document(program, id) {
-                return Err(VerifyError::BothPhases { place: Place::Block(id.at()) });
+                return Err(VerifyError::BothPhases {
+                    place: Place::Block(id.at()),
+                });
             }
             *known = Some(phase);
         }
@@ -226,9 +273,15 @@ fn phases(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError> {
         for (index, instr) in block.code.iter().enumerate() {
             if let Instr::Pipeline(id) = instr
                 && let Some(Pipeline { side, .. }) = program.pipelines.get(id.at())
-                && matches!((phase, side), (Some(Phase::Pre), Side::Result) | (Some(Phase::Post), Side::Args))
+                && matches!(
+                    (phase, side),
+                    (Some(Phase::Pre), Side::Result) | (Some(Phase::Post), Side::Args)
+                )
             {
-                return Err(VerifyError::WrongSide { place: Place::Instr(at, index), pipeline: id.0 });
+                return Err(VerifyError::WrongSide {
+                    place: Place::Instr(at, index),
+                    pipeline: id.0,
+                });
             }
         }
     }
@@ -236,6 +289,10 @@ fn phases(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError> {
 }
 
 fn works_on_a_document(program: &Program, block: BlockId) -> bool {
-    let code = program.blocks.get(block.at()).map_or(&[][..], |block| &block.code);
-    code.iter().any(|instr| matches!(instr, Instr::Pipeline(_) | Instr::Scan(..)))
+    let code = program
+        .blocks
+        .get(block.at())
+        .map_or(&[][..], |block| &block.code);
+    code.iter()
+        .any(|instr| matches!(instr, Instr::Pipeline(_) | Instr::Scan(..)))
 }

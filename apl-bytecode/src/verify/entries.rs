@@ -1,18 +1,17 @@
 //! All tables but code.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 
 use super::{Place, VerifyError};
 use crate::{
     limits,
     model::{
-        Attr, AttrId, BlockId, BlockKind, Code, Const, Debug, DenialId, Detector, Effect, Fallback, Identity, IdentityId,
-        Matcher, PathSeg, Pipeline, Position, Program, Regex, RegexId, Response, Route, Scanner, ScannerId, Scopes, Seg,
-        Stage, StrId,
+        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Effect, Identity, PathSeg,
+        Pipeline, Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
     },
 };
 
-type Checked = Result<(), VerifyError>;
+pub(super) type Checked = Result<(), VerifyError>;
 
 /// Checks every table but the blocks' code.
 pub(super) fn check(program: &Program) -> Checked {
@@ -53,19 +52,31 @@ pub(super) fn check(program: &Program) -> Checked {
 }
 
 pub(super) fn at_most(count: usize, limit: usize, what: &'static str, place: Place) -> Checked {
-    if count > limit { Err(VerifyError::TooMany { place, what, limit }) } else { Ok(()) }
+    if count > limit {
+        Err(VerifyError::TooMany { place, what, limit })
+    } else {
+        Ok(())
+    }
 }
 
 fn at_least_one(count: usize, what: &'static str, place: Place) -> Checked {
-    if count == 0 { Err(VerifyError::Empty { place, what }) } else { Ok(()) }
+    if count == 0 {
+        Err(VerifyError::Empty { place, what })
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn present(index: u32, table: usize, what: &'static str, place: Place) -> Checked {
-    if (index as usize) < table { Ok(()) } else { Err(VerifyError::Index { place, what, index }) }
+    if (index as usize) < table {
+        Ok(())
+    } else {
+        Err(VerifyError::Index { place, what, index })
+    }
 }
 
-struct Entries<'a> {
-    program: &'a Program,
+pub(super) struct Entries<'a> {
+    pub(super) program: &'a Program,
 }
 
 impl Entries<'_> {
@@ -90,11 +101,11 @@ impl Entries<'_> {
         Ok(())
     }
 
-    fn text(&self, id: StrId, place: Place) -> Checked {
+    pub(super) fn text(&self, id: StrId, place: Place) -> Checked {
         present(id.0, self.program.strings.len(), "text", place)
     }
 
-    fn option(&self, id: Option<StrId>, place: Place) -> Checked {
+    pub(super) fn option(&self, id: Option<StrId>, place: Place) -> Checked {
         id.map_or(Ok(()), |id| self.text(id, place))
     }
 
@@ -115,9 +126,13 @@ impl Entries<'_> {
         present(id.0, self.program.scanners.len(), "scanner", place)
     }
 
-    fn block(&self, id: BlockId, kind: BlockKind, place: Place) -> Checked {
+    pub(super) fn block(&self, id: BlockId, kind: BlockKind, place: Place) -> Checked {
         match self.program.blocks.get(id.at()) {
-            None => Err(VerifyError::Index { place, what: "block", index: id.0 }),
+            None => Err(VerifyError::Index {
+                place,
+                what: "block",
+                index: id.0,
+            }),
             Some(block) if block.kind != kind => Err(VerifyError::BlockKind { place, block: id.0 }),
             Some(_) => Ok(()),
         }
@@ -148,7 +163,9 @@ impl Entries<'_> {
                         1
                     }
                     Seg::Value(AttrId(index)) => {
-                        let inner = costs.get(*index as usize).ok_or(VerifyError::AttrOrder { place, index: *index })?;
+                        let inner = costs
+                            .get(*index as usize)
+                            .ok_or(VerifyError::AttrOrder { place, index: *index })?;
                         inner.saturating_add(1)
                     }
                 };
@@ -165,11 +182,31 @@ impl Entries<'_> {
     fn code(&self, code: &Code, place: Place) -> Checked {
         match code {
             Code::Text(text) => self.text(*text, place),
-            Code::Step { source, phase: _, index: _, reactions } => {
+            Code::Step {
+                source,
+                phase: _,
+                index: _,
+                reactions,
+            } => {
                 at_most(reactions.len(), limits::MAX_LIST, "reactions", place)?;
                 self.text(*source, place)
             }
-            Code::Field { source, result: _, field } => {
+            Code::Named {
+                code,
+                source,
+                phase: _,
+                index: _,
+                reactions,
+            } => {
+                at_most(reactions.len(), limits::MAX_LIST, "reactions", place)?;
+                self.text(*code, place)?;
+                self.text(*source, place)
+            }
+            Code::Field {
+                source,
+                result: _,
+                field,
+            } => {
                 self.text(*source, place)?;
                 self.text(*field, place)
             }
@@ -177,7 +214,12 @@ impl Entries<'_> {
     }
 
     fn pipeline(&self, pipeline: &Pipeline, place: Place) -> Checked {
-        let Pipeline { side: _, path, stages, denial } = pipeline;
+        let Pipeline {
+            side: _,
+            path,
+            stages,
+            denial,
+        } = pipeline;
         at_least_one(path.len(), "field", place)?;
         at_most(path.len(), limits::MAX_SEGMENTS, "segments", place)?;
         at_least_one(stages.len(), "stage", place)?;
@@ -188,7 +230,12 @@ impl Entries<'_> {
             match seg {
                 PathSeg::Key(name) => self.text(*name, place)?,
                 PathSeg::AnyDepth if redacts => {}
-                PathSeg::AnyDepth => return Err(VerifyError::Meaningless { place, what: "a `**` without a redaction" }),
+                PathSeg::AnyDepth => {
+                    return Err(VerifyError::Meaningless {
+                        place,
+                        what: "a `**` without a redaction",
+                    });
+                }
             }
         }
         stages.iter().try_for_each(|stage| self.stage(stage, place))
@@ -214,7 +261,11 @@ impl Entries<'_> {
                 self.text(*label, place)?;
                 Self::scopes(*scopes, place)
             }
-            Stage::Scan { scanner, mode: _, label } => {
+            Stage::Scan {
+                scanner,
+                mode: _,
+                label,
+            } => {
                 self.scanner_id(*scanner, place)?;
                 self.option(*label, place)
             }
@@ -226,11 +277,22 @@ impl Entries<'_> {
         if scopes.0 == 0 {
             return Err(VerifyError::Empty { place, what: "scope" });
         }
-        if all.has(scopes) { Ok(()) } else { Err(VerifyError::Meaningless { place, what: "a scope" }) }
+        if all.has(scopes) {
+            Ok(())
+        } else {
+            Err(VerifyError::Meaningless {
+                place,
+                what: "a scope",
+            })
+        }
     }
 
     fn scanner(&self, scanner: &Scanner, place: Place) -> Checked {
-        let Scanner { name, detectors, code } = scanner;
+        let Scanner {
+            name,
+            detectors,
+            code,
+        } = scanner;
         self.text(*name, place)?;
         self.text(*code, place)?;
         at_least_one(detectors.len(), "detector", place)?;
@@ -246,7 +308,12 @@ impl Entries<'_> {
 
     fn effect(&self, effect: &Effect, place: Place) -> Checked {
         match effect {
-            Effect::Taint { label, scopes, ttl_s: _, denial } => {
+            Effect::Taint {
+                label,
+                scopes,
+                ttl_s: _,
+                denial,
+            } => {
                 self.text(*label, place)?;
                 Self::scopes(*scopes, place)?;
                 self.denial(*denial, place)
@@ -259,7 +326,11 @@ impl Entries<'_> {
                 self.texts(&delegate.permissions, "permissions", place)?;
                 self.denial(delegate.denial, place)
             }
-            Effect::Audit { plugin, durable: _, code } => {
+            Effect::Audit {
+                plugin,
+                durable: _,
+                code,
+            } => {
                 self.text(*plugin, place)?;
                 self.code(code, place)
             }
@@ -267,7 +338,13 @@ impl Entries<'_> {
     }
 
     fn identity(&self, identity: &Identity, place: Place) -> Checked {
-        let Identity { name, role: _, header, issuers, claim_map: _ } = identity;
+        let Identity {
+            name,
+            role: _,
+            header,
+            issuers,
+            claim_map: _,
+        } = identity;
         self.text(*name, place)?;
         self.text(*header, place)?;
         at_least_one(issuers.len(), "issuer", place)?;
@@ -278,77 +355,6 @@ impl Entries<'_> {
             at_least_one(issuer.algorithms.len(), "algorithm", place)?;
             at_most(issuer.algorithms.len(), limits::MAX_LIST, "algorithms", place)?;
             self.option(issuer.jwks, place)?;
-        }
-        Ok(())
-    }
-
-    fn route(&self, route: &Route, place: Place) -> Checked {
-        match route.matcher {
-            Matcher::Exact(name) | Matcher::Glob(name) => self.text(name, place)?,
-            Matcher::Any => {}
-        }
-        self.option(route.scope, place)?;
-        self.option(route.owner, place)?;
-        self.phases(route.pre, route.post, &route.identities, place)?;
-        if let Some(Response { status, body, headers }) = &route.response {
-            if *status != 0 && !(100..=599).contains(status) {
-                return Err(VerifyError::Meaningless { place, what: "a status" });
-            }
-            self.option(*body, place)?;
-            at_most(headers.len(), limits::MAX_LIST, "headers", place)?;
-            for (name, value) in headers {
-                self.text(*name, place)?;
-                self.text(*value, place)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn phases(
-        &self,
-        pre: Option<BlockId>,
-        post: Option<BlockId>,
-        identities: &[IdentityId],
-        place: Place,
-    ) -> Checked {
-        for block in [pre, post].into_iter().flatten() {
-            self.block(block, BlockKind::Steps, place)?;
-        }
-        at_most(identities.len(), limits::MAX_LIST, "identities", place)?;
-        let table = self.program.identities.len();
-        identities.iter().try_for_each(|id| present(id.0, table, "identity", place))
-    }
-
-    fn fallbacks(&self) -> Checked {
-        let mut seen = BTreeSet::new();
-        for (at, Fallback { entity, pre, post, identities }) in self.program.fallbacks.iter().enumerate() {
-            let place = Place::Fallback(at);
-            self.phases(*pre, *post, identities, place)?;
-            if !seen.insert(*entity) {
-                return Err(VerifyError::DuplicateFallback { place });
-            }
-        }
-        Ok(())
-    }
-
-    /// Spans are in order, so that a reader may search them, and point into the program.
-    fn debug(&self, debug: &Debug) -> Checked {
-        let place = Place::Debug;
-        let mut last = None;
-        for (position, span) in &debug.spans {
-            if last.is_some_and(|last| last >= *position) {
-                return Err(VerifyError::Meaningless { place, what: "an order of spans" });
-            }
-            last = Some(*position);
-            present(u32::from(span.file), debug.files.len(), "file", place)?;
-            match *position {
-                Position::Instr(block, index) => {
-                    let code = self.program.blocks.get(block as usize).map_or(0, |block| block.code.len());
-                    present(index, code, "instruction", place)?;
-                }
-                Position::Pipeline(pipeline) => present(pipeline, self.program.pipelines.len(), "pipeline", place)?,
-                Position::Route(route) => present(route, self.program.routes.len(), "route", place)?,
-            }
         }
         Ok(())
     }

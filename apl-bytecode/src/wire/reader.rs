@@ -32,7 +32,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let (head, tail) = self.rest.split_at_checked(count).ok_or(DecodeError::Truncated { at: self.at })?;
+        let (head, tail) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(DecodeError::Truncated { at: self.at })?;
         self.rest = tail;
         self.at = self.at.saturating_add(count);
         Ok(head)
@@ -66,6 +69,10 @@ impl<'a> Reader<'a> {
     pub(crate) fn count(&mut self) -> Result<usize, DecodeError> {
         let at = self.at;
         let count = self.varint32()? as usize;
-        if count > self.rest.len() { Err(DecodeError::Count { count, at }) } else { Ok(count) }
+        if count > self.rest.len() {
+            Err(DecodeError::Count { count, at })
+        } else {
+            Ok(count)
+        }
     }
 }

@@ -5,7 +5,9 @@ use alloc::{string::String, vec::Vec};
 use super::{Reader, Wire, Writer};
 use crate::{
     DecodeError,
-    model::{AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId},
+    model::{
+        AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
+    },
 };
 
 impl Wire for u8 {
@@ -95,7 +97,11 @@ impl Wire for bool {
         match input.byte()? {
             0 => Ok(false),
             1 => Ok(true),
-            tag => Err(DecodeError::Tag { what: "boolean", tag, at }),
+            tag => Err(DecodeError::Tag {
+                what: "boolean",
+                tag,
+                at,
+            }),
         }
     }
 }
@@ -110,7 +116,9 @@ impl Wire for String {
         let count = input.count()?;
         let at = input.at();
         let bytes = input.take(count)?;
-        core::str::from_utf8(bytes).map(Self::from).map_err(|_| DecodeError::Utf8 { at })
+        core::str::from_utf8(bytes)
+            .map(Self::from)
+            .map_err(|_| DecodeError::Utf8 { at })
     }
 }
 

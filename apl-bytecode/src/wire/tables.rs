@@ -4,9 +4,10 @@ use super::{Reader, Wire, Writer, choice, record};
 use crate::{
     DecodeError,
     model::{
-        Actor, Algorithm, Attr, ClaimMap, Code, Const, Debug, Delegate, Denial, Detector, Effect, Enforcement, EntityKind,
-        Fallback, Identity, Issuer, Matcher, OnError, PathSeg, Phase, Pipeline, Position, Regex, Response, Route,
-        ScanMode, Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        Actor, Algorithm, Attr, ClaimMap, Code, Const, Debug, Delegate, Denial, Detector, Effect,
+        Enforcement, EntityKind, Fallback, Identity, Issuer, Matcher, OnError, PathSeg, Phase, Pipeline,
+        Position, Regex, Response, Route, ScanMode, Scanner, Scopes, Seg, Settings, Side, Span, Stage,
+        Subject, TokenRole, TypeCheck, Unmatched,
     },
 };
 
@@ -22,10 +23,16 @@ choice!(Code, "violation code" {
     0 => Text(text),
     1 => Step { source, phase, index, reactions },
     2 => Field { source, result, field },
+    3 => Named { code, source, phase, index, reactions },
 });
 choice!(Phase, "phase" { 0 => Pre, 1 => Post });
 
-record!(Pipeline { side, path, stages, denial });
+record!(Pipeline {
+    side,
+    path,
+    stages,
+    denial
+});
 choice!(Side, "side" { 0 => Args, 1 => Result });
 choice!(PathSeg, "field path segment" { 0 => Key(name), 1 => AnyDepth });
 choice!(TypeCheck, "type" { 0 => Str, 1 => Int, 2 => Bool, 3 => Float });
@@ -48,7 +55,11 @@ choice!(Stage, "stage" {
 });
 choice!(ScanMode, "scan mode" { 0 => Detect, 1 => Redact, 2 => Deny });
 
-record!(Scanner { name, detectors, code });
+record!(Scanner {
+    name,
+    detectors,
+    code
+});
 choice!(Detector, "detector" {
     0 => Ssn,
     1 => CreditCard,
@@ -69,7 +80,16 @@ choice!(Effect, "effect" {
     2 => Delegate(delegate),
     3 => Audit { plugin, durable, code },
 });
-record!(Delegate { delegator, target, audience, permissions, subject, actor, on_error, denial });
+record!(Delegate {
+    delegator,
+    target,
+    audience,
+    permissions,
+    subject,
+    actor,
+    on_error,
+    denial
+});
 choice!(Subject, "subject" { 0 => User, 1 => Client, 2 => CallerWorkload, 3 => ThisWorkload });
 choice!(Actor, "actor" { 0 => User, 1 => Client, 2 => CallerWorkload });
 choice!(OnError, "reaction to an error" { 0 => Deny, 1 => Continue });
@@ -85,9 +105,21 @@ impl Wire for Scopes {
     }
 }
 
-record!(Identity { name, role, header, issuers, claim_map });
+record!(Identity {
+    name,
+    role,
+    header,
+    issuers,
+    claim_map
+});
 choice!(TokenRole, "token role" { 0 => User, 1 => Client, 2 => CallerWorkload });
-record!(Issuer { issuer, audiences, algorithms, leeway_s, jwks });
+record!(Issuer {
+    issuer,
+    audiences,
+    algorithms,
+    leeway_s,
+    jwks
+});
 choice!(Algorithm, "algorithm" {
     0 => Rs256,
     1 => Rs384,
@@ -102,16 +134,46 @@ choice!(Algorithm, "algorithm" {
 choice!(ClaimMap, "claim map" { 0 => Standard });
 
 record!(Route {
-    entity, matcher, scope, pre, post, identities, response, pass_unparseable, enforcement, owner,
+    entity,
+    matcher,
+    scope,
+    pre,
+    post,
+    identities,
+    response,
+    pass_unparseable,
+    enforcement,
+    owner,
 });
 choice!(EntityKind, "entity kind" { 0 => Tool, 1 => Prompt, 2 => Resource, 3 => Llm, 4 => A2a, 5 => Http });
 choice!(Matcher, "matcher" { 0 => Exact(name), 1 => Glob(pattern), 2 => Any });
 choice!(Enforcement, "enforcement" { 0 => Enforce, 1 => Shadow(until) });
-record!(Fallback { entity, pre, post, identities });
-record!(Response { status, body, headers });
-record!(Settings { unmatched, never_forward_credentials });
+record!(Fallback {
+    entity,
+    pre,
+    post,
+    identities
+});
+record!(Response {
+    status,
+    body,
+    headers
+});
+record!(Settings {
+    unmatched,
+    never_forward_credentials
+});
 choice!(Unmatched, "answer to unmatched operations" { 0 => Deny, 1 => Allow });
 
-record!(Debug { files, compiler, spans });
+record!(Debug {
+    files,
+    compiler,
+    spans
+});
 choice!(Position, "position" { 0 => Instr(block, index), 1 => Pipeline(pipeline), 2 => Route(route) });
-record!(Span { file, line, column, length });
+record!(Span {
+    file,
+    line,
+    column,
+    length
+});

@@ -1,0 +1,158 @@
+//! The same model gives the same bytes, and the bytes give the model back.
+
+use apl_bytecode::*;
+
+use crate::corpus;
+
+#[test]
+fn programs_survive_encoding() {
+    for (name, program) in corpus::all() {
+        let bytes = encode(&program);
+        assert_eq!(decode(&bytes).unwrap(), program, "{name}");
+        assert_eq!(encode(&decode(&bytes).unwrap()), bytes, "{name}");
+    }
+}
+
+#[test]
+fn the_corpus_verifies() {
+    for (name, program) in corpus::all() {
+        let bytes = encode(&program);
+        match load(&bytes) {
+            Ok(loaded) => assert_eq!(loaded.digest()[..], bytes[5..37], "{name}"),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn the_digest_does_not_cover_debug() {
+    let mut program = corpus::every_variant();
+    let with = verify(program.clone()).unwrap();
+    program.debug = None;
+    let without = verify(program).unwrap();
+    assert_eq!(with.digest(), without.digest());
+    assert_eq!(with.digest_hex().len(), 64);
+}
+
+#[test]
+fn the_seed_policy_fits_in_a_kilobyte_and_a_half() {
+    let bytes = encode(&corpus::hr()).len();
+    assert!(bytes <= 1_536, "{bytes} bytes");
+}
+
+#[test]
+fn unknown_ancillary_sections_are_skipped_and_unknown_critical_ones_refused() {
+    let plain = encode(&corpus::hr());
+    let mut more = plain.clone();
+    more.extend([99, 1, 2, b'h', b'i']);
+    assert_eq!(decode(&more).unwrap(), corpus::hr());
+
+    let mut unknown = plain.clone();
+    unknown.extend([14, 1, 2, b'h', b'i']);
+    assert!(matches!(
+        decode(&unknown),
+        Err(DecodeError::UnknownSection { id: 14, .. })
+    ));
+
+    let mut twice = plain.clone();
+    twice.extend([13, 1, 2, 0, 0]);
+    assert!(matches!(
+        decode(&twice),
+        Err(DecodeError::SectionOrder { id: 13, .. })
+    ));
+}
+
+#[test]
+fn bytes_that_are_no_program_are_named_as_such() {
+    let good = encode(&corpus::hr());
+    assert_eq!(decode(b""), Err(DecodeError::Magic));
+    assert_eq!(decode(b"\x7fELF and so on"), Err(DecodeError::Magic));
+    assert!(matches!(decode(&good[..20]), Err(DecodeError::Truncated { .. })));
+    let mut newer = good.clone();
+    newer[4] = 2;
+    assert_eq!(decode(&newer), Err(DecodeError::Format { found: 2 }));
+    let mut changed = good;
+    changed[10] ^= 1;
+    assert_eq!(decode(&changed), Err(DecodeError::Digest));
+    assert!(matches!(
+        decode(&vec![0; limits::MAX_FILE_BYTES + 1]),
+        Err(DecodeError::TooLarge { .. })
+    ));
+}
+
+/// A file of one section, with a header that fits.
+fn file(section: &[u8]) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    let mut bytes = b"APLB\x01".to_vec();
+    let mut hash = Sha256::new();
+    hash.update(&bytes);
+    hash.update(section);
+    bytes.extend_from_slice(&hash.finalize());
+    bytes.extend_from_slice(section);
+    bytes
+}
+
+#[test]
+fn there_is_one_way_to_write_everything() {
+    const SETTINGS: [u8; 5] = [13, 1, 2, 0, 0];
+    assert_eq!(decode(&file(&SETTINGS)), Ok(Program::default()));
+    let with = |section: &[u8]| decode(&file(&[section, &SETTINGS].concat()));
+
+    // An over-long count, an over-long length, an empty table, bytes behind the table, another section version.
+    assert!(matches!(
+        with(&[1, 1, 3, 0x80, 0x00, 0]),
+        Err(DecodeError::Varint { .. })
+    ));
+    assert!(matches!(
+        with(&[1, 1, 0x82, 0x00, 1, 0]),
+        Err(DecodeError::Varint { .. })
+    ));
+    assert!(matches!(
+        with(&[1, 1, 1, 0]),
+        Err(DecodeError::EmptySection { id: 1, .. })
+    ));
+    assert!(matches!(
+        with(&[1, 1, 3, 1, 0, 9]),
+        Err(DecodeError::Trailing { .. })
+    ));
+    assert!(matches!(
+        with(&[1, 2, 2, 1, 0]),
+        Err(DecodeError::SectionVersion {
+            id: 1,
+            version: 2,
+            ..
+        })
+    ));
+    // A boolean of 2, an 11-byte number, a text that is not UTF-8, an opcode of nobody.
+    assert!(matches!(
+        with(&[2, 1, 3, 1, 1, 2]),
+        Err(DecodeError::Tag { what: "boolean", .. })
+    ));
+    let long = [&[2, 1, 12, 1, 3][..], &[0xff; 9], &[0x02]].concat();
+    assert!(matches!(with(&long), Err(DecodeError::Varint { .. })));
+    assert!(matches!(
+        with(&[1, 1, 3, 1, 1, 0xff]),
+        Err(DecodeError::Utf8 { .. })
+    ));
+    assert!(matches!(
+        with(&[6, 1, 4, 1, 0, 1, 0x77]),
+        Err(DecodeError::Tag {
+            what: "instruction",
+            ..
+        })
+    ));
+    // No settings at all.
+    assert_eq!(decode(&file(&[1, 1, 2, 1, 0])), Err(DecodeError::NoSettings));
+}
+
+#[test]
+fn a_count_that_the_file_cannot_hold_is_refused_before_anything_is_allocated() {
+    let section = [1, 1, 5, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    assert!(matches!(
+        decode(&file(&section)),
+        Err(DecodeError::Count {
+            count: 0xffff_ffff,
+            ..
+        })
+    ));
+}

@@ -1,0 +1,43 @@
+//! `aplc explain`.
+
+use apl_compiler::diagnostics::PAGES;
+
+use super::command::Explain;
+use super::{End, Fault};
+
+/// Prints the page of a code, or the list of all.
+pub(crate) fn run(explain: &Explain) -> Result<End, Fault> {
+    let Some(code) = &explain.code else {
+        for page in PAGES {
+            println!("{}  {}", page.id, page.title);
+        }
+        return Ok(End::Fine);
+    };
+    let wanted = code.to_ascii_uppercase();
+    let Some(page) = PAGES.iter().find(|page| page.id == wanted) else {
+        return Err(Fault::Argument(format!(
+            "there is no code `{code}`; `aplc explain` lists them all"
+        )));
+    };
+    println!("{}: {}\n\n{}", page.id, page.title, wrapped(page.text));
+    Ok(End::Fine)
+}
+
+/// Lines of at most 100 characters.
+fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > 100 {
+            out.push('\n');
+            width = 0;
+        } else if width > 0 {
+            out.push(' ');
+            width += 1;
+        }
+        out.push_str(word);
+        width += length;
+    }
+    out
+}

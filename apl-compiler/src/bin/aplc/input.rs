@@ -1,0 +1,128 @@
+//! Reading policies and programs, and telling what is wrong with them.
+
+use std::fs;
+use std::path::Path;
+
+use apl_compiler::diagnostics::{to_json, to_report};
+use apl_compiler::{Compilation, Severity, compile};
+use serde_json::json;
+
+use super::command::{Check, Format, Listing};
+use super::{End, Fault};
+
+/// Reads and compiles a policy.
+pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
+    let bytes = read(path)?;
+    let text = String::from_utf8(bytes).map_err(|fault| Fault::NotText {
+        path: path.to_owned(),
+        at: fault.utf8_error().valid_up_to(),
+    })?;
+    // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
+    // same bytes; but it is what people click on, so it stays as it was typed.
+    Ok(compile(&path.to_string_lossy(), &text))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+    fs::read(path).map_err(|cause| Fault::File {
+        doing: "read",
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// `aplc check`.
+pub(crate) fn check(check: &Check) -> Result<End, Fault> {
+    let compilation = policy(&check.policy)?;
+    match check.format {
+        Format::Text => {
+            report(&compilation, check.no_notes);
+            if compilation.output.is_some() {
+                println!(
+                    "{}: ok{}",
+                    check.policy.display(),
+                    counted(&compilation, check.no_notes)
+                );
+            }
+        }
+        Format::Json => println!("{}", serde_json::to_string_pretty(&diagnostics(&compilation))?),
+    }
+    Ok(end(&compilation))
+}
+
+/// How a compilation ended.
+pub(crate) fn end(compilation: &Compilation) -> End {
+    if compilation.output.is_some() {
+        End::Fine
+    } else {
+        End::PolicyAtFault
+    }
+}
+
+/// Everything as JSON.
+pub(crate) fn diagnostics(compilation: &Compilation) -> serde_json::Value {
+    let list: Vec<_> = compilation
+        .diagnostics
+        .iter()
+        .map(|diagnostic| to_json(diagnostic, &compilation.sources))
+        .collect();
+    json!({ "ok": compilation.output.is_some(), "diagnostics": list })
+}
+
+/// Prints reports to standard error.
+pub(crate) fn report(compilation: &Compilation, no_notes: bool) {
+    for diagnostic in &compilation.diagnostics {
+        if !(no_notes && diagnostic.severity == Severity::Note) {
+            eprintln!("{:?}", to_report(diagnostic, &compilation.sources));
+        }
+    }
+    if compilation.output.is_none() {
+        eprintln!("not compiled{}", counted(compilation, no_notes));
+    }
+}
+
+fn counted(compilation: &Compilation, no_notes: bool) -> String {
+    let count = |severity| {
+        compilation
+            .diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
+    };
+    let mut parts = Vec::new();
+    for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+        let number = count(severity);
+        if number > 0 && !(no_notes && severity == Severity::Note) {
+            parts.push(format!(
+                "{number} {}{}",
+                severity.name(),
+                if number == 1 { "" } else { "s" }
+            ));
+        }
+    }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
+}
+
+/// `aplc listing`.
+pub(crate) fn listing(listing: &Listing) -> Result<End, Fault> {
+    let bytes = read(&listing.file)?;
+    if bytes.starts_with(&apl_bytecode::MAGIC) {
+        match apl_bytecode::load(&bytes) {
+            Ok(program) => print!("{}", apl_bytecode::listing(program.program())),
+            Err(fault) => {
+                eprintln!("`{}` does not load: {fault}", listing.file.display());
+                return Ok(End::PolicyAtFault);
+            }
+        }
+        return Ok(End::Fine);
+    }
+    let compilation = policy(&listing.file)?;
+    report(&compilation, true);
+    if let Some(output) = &compilation.output {
+        print!("{}", apl_bytecode::listing(output.program.program()));
+    }
+    Ok(end(&compilation))
+}

@@ -1,0 +1,134 @@
+//! What a policy needs beside its program: keys, delegators, a store. Secrets only as they were given.
+
+use std::collections::BTreeMap;
+
+use crate::document::{Document, Keys, Oauth, PluginKind, Secret, Store};
+
+/// What the companion is to be told.
+#[derive(Debug, Clone, Default)]
+pub struct Deployment {
+    /// Issuers whose keys must be fetched, in written order, each once.
+    pub issuers: Vec<IssuerKeys>,
+    /// Delegators by name.
+    pub delegators: BTreeMap<String, Delegator>,
+    /// Where labels live, when the policy says so.
+    pub store: Option<Store>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerKeys {
+    /// The exact `iss`.
+    pub issuer: String,
+    /// Its JWKS.
+    pub jwks_url: String,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// Seconds between refreshes.
+    pub refresh_s: u64,
+}
+
+/// An OAuth delegator as the policy declares it.
+#[derive(Debug, Clone)]
+pub struct Delegator {
+    /// The token endpoint.
+    pub token_endpoint: String,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// The proxy's client.
+    pub client_id: String,
+    /// Its secret.
+    pub secret: SecretSource,
+    /// Time for one exchange, in milliseconds.
+    pub timeout_ms: u64,
+    /// The header that carries the minted token, lower-case.
+    pub outbound_header: String,
+    /// What stands before the token; `None`: `Bearer `.
+    pub outbound_prefix: Option<String>,
+    /// RFC 8693 `subject_token_type`; `None`: access token.
+    pub subject_token_type: Option<String>,
+    /// Scopes that may come back beyond those asked for.
+    pub allowed_extra_scopes: Vec<String>,
+    /// Whether what comes back is checked.
+    pub strict: bool,
+}
+
+/// Where a secret is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In the policy's text.
+    Literal(String),
+    /// In an environment variable.
+    Env(String),
+    /// In a file.
+    File(String),
+}
+
+// A literal secret must not reach a log through `{:?}`.
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("Literal(..)"),
+            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+/// Collects what a document needs.
+pub(crate) fn deployment(document: &Document) -> Deployment {
+    let mut deployment = Deployment {
+        store: document.store.clone(),
+        ..Deployment::default()
+    };
+    for plugin in &document.plugins {
+        match &plugin.kind {
+            PluginKind::Jwt(jwt) => {
+                for issuer in &jwt.issuers {
+                    if let Keys::Url {
+                        url,
+                        allow_http,
+                        refresh_s,
+                    } = &issuer.keys
+                    {
+                        let keys = IssuerKeys {
+                            issuer: issuer.issuer.clone(),
+                            jwks_url: url.clone(),
+                            allow_http: *allow_http,
+                            refresh_s: *refresh_s,
+                        };
+                        if !deployment.issuers.contains(&keys) {
+                            deployment.issuers.push(keys);
+                        }
+                    }
+                }
+            }
+            PluginKind::Oauth(oauth) => {
+                deployment
+                    .delegators
+                    .insert(plugin.name.clone(), delegator(oauth));
+            }
+            PluginKind::Pii(_) | PluginKind::Audit { .. } | PluginKind::Ciba | PluginKind::Broken => {}
+        }
+    }
+    deployment
+}
+
+fn delegator(oauth: &Oauth) -> Delegator {
+    Delegator {
+        token_endpoint: oauth.token_endpoint.clone(),
+        allow_http: oauth.allow_http,
+        client_id: oauth.client_id.clone(),
+        secret: match &oauth.secret {
+            Secret::Literal(secret) => SecretSource::Literal(secret.clone()),
+            Secret::Env(name) => SecretSource::Env(name.clone()),
+            Secret::File(path) => SecretSource::File(path.clone()),
+        },
+        timeout_ms: oauth.timeout_ms,
+        outbound_header: oauth.outbound_header.clone(),
+        outbound_prefix: oauth.outbound_prefix.clone(),
+        subject_token_type: oauth.subject_token_type.clone(),
+        allowed_extra_scopes: oauth.allowed_extra_scopes.clone(),
+        strict: oauth.strict,
+    }
+}

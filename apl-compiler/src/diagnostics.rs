@@ -1,0 +1,140 @@
+//! What the compiler tells people.
+//!
+//! A diagnostic has a stable code from the one table in [`codes`], a place, what is wrong in the reader's terms, and where
+//! there is one, the fix. All of them are collected; nothing stops at the first.
+
+mod codes;
+mod render;
+
+pub use codes::{Code, PAGES, Page};
+pub use render::{to_json, to_report};
+
+use std::collections::HashSet;
+
+use crate::source::Span;
+
+/// How much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Note,
+    /// Compiles, and probably does not say what was meant.
+    Warning,
+    /// Does not compile.
+    Error,
+}
+
+impl Severity {
+    /// `error`, `warning` or `note`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing the compiler has to say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Diagnostic {
+    /// The code; its page is in [`PAGES`].
+    pub code: Code,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where.
+    pub span: Span,
+    /// What is wrong: lower case, no full stop, input in back-ticks.
+    pub message: String,
+    /// What stands under the marked text; empty: nothing.
+    pub label: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Another place that belongs to it, and why.
+    pub related: Option<(Span, String)>,
+}
+
+impl Diagnostic {
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what stands under the marked text.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Adds another place.
+    #[must_use]
+    pub fn related(mut self, span: Span, why: impl Into<String>) -> Self {
+        self.related = Some((span, why.into()));
+        self
+    }
+}
+
+/// Collects diagnostics.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    list: Vec<Diagnostic>,
+    seen: HashSet<Diagnostic>,
+}
+
+impl Reports {
+    /// Adds an error.
+    pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.push(error(code, span, message));
+    }
+
+    /// Adds a diagnostic, once.
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        // A section that several routes inherit is read once, but lowered often.
+        if self.seen.insert(diagnostic.clone()) {
+            self.list.push(diagnostic);
+        }
+    }
+
+    /// Whether something does not compile.
+    pub(crate) fn failed(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// All of them, by place.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.list
+            .sort_by_key(|d| (d.span, std::cmp::Reverse(d.severity), d.code));
+        self.list
+    }
+}
+
+fn diagnostic(severity: Severity, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+    Diagnostic {
+        code,
+        severity,
+        span,
+        message: message.into(),
+        label: String::new(),
+        help: None,
+        related: None,
+    }
+}
+
+/// An error.
+pub(crate) fn error(code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+    diagnostic(Severity::Error, code, span, message)
+}
+
+/// A warning.
+pub(crate) fn warning(code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+    diagnostic(Severity::Warning, code, span, message)
+}
+
+/// A note.
+pub(crate) fn note(code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+    diagnostic(Severity::Note, code, span, message)
+}

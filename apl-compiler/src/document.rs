@@ -1,0 +1,170 @@
+//! The document: tree to sections, plugins and routes, with every key checked against its closed table.
+
+mod keys;
+mod plugin;
+mod plugins;
+mod route;
+mod section;
+
+pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
+pub(crate) use route::RouteDecl;
+pub(crate) use section::SectionDecl;
+
+use apl_bytecode::{EntityKind, Settings, Unmatched};
+
+use crate::diagnostics::{Code, Reports, error, note};
+use crate::source::{Source, Span};
+use crate::vocabulary::Section;
+use crate::yaml::Node;
+use keys::{Reader, check};
+
+/// A policy, before layering.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    /// Declared plugins.
+    pub plugins: Vec<Plugin>,
+    /// `global`.
+    pub global: SectionDecl,
+    /// `global.defaults`.
+    pub defaults: Vec<(EntityKind, SectionDecl)>,
+    /// `groups`.
+    pub groups: Vec<(String, Span, SectionDecl)>,
+    /// Routes.
+    pub routes: Vec<RouteDecl>,
+    /// `engine_settings`.
+    pub settings: Settings,
+    /// `global.session_store`.
+    pub store: Option<Store>,
+}
+
+/// Where labels live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// In the companion's own store.
+    Embedded,
+    /// Valkey or Redis at this endpoint.
+    Valkey(String),
+}
+
+/// Reads a document; what is wrong with it is in `reports`.
+pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Document {
+    let mut reader = Reader {
+        source,
+        reports,
+        noted: Vec::new(),
+    };
+    let mut document = Document::default();
+    if root.as_map().is_none() {
+        let message = format!("a policy is a map, this is {}", root.kind());
+        reader
+            .reports
+            .push(error(Code::WrongType, root.span, message).help("begin with `routes:`"));
+        return document;
+    }
+    check(root, Section::Top, &mut reader);
+    if let Some(entry) = root.get("plugins") {
+        document.plugins = plugins::read(&entry.node, &mut reader);
+    }
+    if let Some(entry) = root.get("plugin_settings") {
+        check(&entry.node, Section::PluginSettings, &mut reader);
+    }
+    if let Some(entry) = root.get("engine_settings") {
+        document.settings = settings(&entry.node, &mut reader);
+    }
+    if let Some(entry) = root.get("global") {
+        global(&entry.node, &mut document, &mut reader);
+    }
+    if let Some(entry) = root.get("groups") {
+        groups(&entry.node, &mut document, &mut reader);
+    }
+    if let Some(entry) = root.get("routes") {
+        document.routes = route::read(&entry.node, &mut reader);
+    }
+    document
+}
+
+fn settings(node: &Node, reader: &mut Reader<'_>) -> Settings {
+    check(node, Section::EngineSettings, reader);
+    let unmatched = match reader.word(node, "unmatched", &["deny", "allow"]) {
+        Some("allow") => Unmatched::Allow,
+        _ => Unmatched::Deny,
+    };
+    let forward = reader.word(
+        node,
+        "forward_inbound_credentials",
+        &["never", "unless_delegated"],
+    );
+    Settings {
+        unmatched,
+        never_forward_credentials: forward == Some("never"),
+    }
+}
+
+fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
+    document.global = section::read(node, Section::Global, "global", reader);
+    if let Some(entry) = node.get("defaults") {
+        for default in reader.map(&entry.node, "defaults") {
+            let Some(kind) = entity(&default.key) else {
+                let message = format!("`{}` is no kind of operation", default.key);
+                reader.reports.push(
+                    error(Code::UnknownKey, default.key_span, message)
+                        .help("`tool`, `prompt`, `resource` or `llm`"),
+                );
+                continue;
+            };
+            let source = format!("global.defaults.{}", default.key);
+            let section = section::read(&default.node, Section::Defaults, &source, reader);
+            document.defaults.push((kind, section));
+        }
+    }
+    if let Some(entry) = node.get("policies") {
+        groups(&entry.node, document, reader);
+    }
+    let wiring = node.get("apl").map_or(node, |apl| &apl.node);
+    if let Some(entry) = wiring.get("pdp") {
+        plugins::decision_points(&entry.node, reader);
+    }
+    if let Some(entry) = wiring.get("session_store") {
+        document.store = plugins::session_store(&entry.node, reader);
+    }
+}
+
+fn groups(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
+    for entry in reader.map(node, "groups") {
+        if let Some((_, first, _)) = document.groups.iter().find(|(name, _, _)| *name == entry.key) {
+            let message = format!("the group `{}` is defined twice", entry.key);
+            reader.reports.push(
+                error(Code::Duplicate, entry.key_span, message).related(*first, "the first definition"),
+            );
+            continue;
+        }
+        if entry.key == "all" {
+            reader.reports.push(
+                note(
+                    Code::NoMeaning,
+                    entry.key_span,
+                    "the group `all` is not special here",
+                )
+                .help("it governs the routes that name it; rules for every route go under `global`"),
+            );
+        }
+        let section = section::read(
+            &entry.node,
+            Section::Bundle,
+            &format!("groups.{}", entry.key),
+            reader,
+        );
+        document.groups.push((entry.key.clone(), entry.key_span, section));
+    }
+}
+
+/// The kinds of operation that this build routes.
+pub(crate) fn entity(word: &str) -> Option<EntityKind> {
+    match word {
+        "tool" => Some(EntityKind::Tool),
+        "prompt" => Some(EntityKind::Prompt),
+        "resource" => Some(EntityKind::Resource),
+        "llm" => Some(EntityKind::Llm),
+        _ => None,
+    }
+}

@@ -1,0 +1,166 @@
+//! Plugins by kind, as the rest of the compiler sees them.
+
+use apl_bytecode::{Algorithm, ScanMode, TokenRole};
+
+use crate::source::Span;
+
+/// A declared plugin.
+#[derive(Debug, Clone)]
+pub(crate) struct Plugin {
+    /// Its name.
+    pub name: String,
+    /// Where the name is.
+    pub span: Span,
+    /// What it is.
+    pub kind: PluginKind,
+}
+
+/// What a plugin is.
+#[derive(Debug, Clone)]
+pub(crate) enum PluginKind {
+    /// `identity/jwt`.
+    Jwt(Jwt),
+    /// `delegator/oauth`.
+    Oauth(Oauth),
+    /// `validator/pii-scan`.
+    Pii(Pii),
+    /// `audit/logger`.
+    Audit {
+        /// A step waits for the acknowledgement.
+        durable: bool,
+    },
+    /// `elicitation/ciba`: accepted; its steps deny.
+    Ciba,
+    /// Something with errors, which were reported.
+    Broken,
+}
+
+impl PluginKind {
+    /// What readers call it.
+    pub(crate) const fn what(&self) -> &'static str {
+        match self {
+            Self::Jwt(_) => "an identity plugin",
+            Self::Oauth(_) => "a delegator",
+            Self::Pii(_) => "a validator",
+            Self::Audit { .. } => "an audit logger",
+            Self::Ciba => "an approval handler",
+            Self::Broken => "a plugin with errors",
+        }
+    }
+}
+
+/// A token in a header.
+#[derive(Debug, Clone)]
+pub(crate) struct Jwt {
+    /// Whose.
+    pub role: TokenRole,
+    /// Lower-case.
+    pub header: String,
+    /// At least one.
+    pub issuers: Vec<JwtIssuer>,
+}
+
+/// An issuer.
+#[derive(Debug, Clone)]
+pub(crate) struct JwtIssuer {
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`; empty: not checked.
+    pub audiences: Vec<String>,
+    /// At least one.
+    pub algorithms: Vec<Algorithm>,
+    /// Seconds.
+    pub leeway_s: u32,
+    /// Where keys come from.
+    pub keys: Keys,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// A JWKS document in the policy.
+    Inline(String),
+    /// Fetched by the companion.
+    Url {
+        /// Where.
+        url: String,
+        /// Plain HTTP is allowed.
+        allow_http: bool,
+        /// Seconds between refreshes.
+        refresh_s: u64,
+    },
+}
+
+/// A delegator.
+#[derive(Debug, Clone)]
+pub(crate) struct Oauth {
+    /// The token endpoint.
+    pub token_endpoint: String,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// The proxy's client.
+    pub client_id: String,
+    /// Its secret.
+    pub secret: Secret,
+    /// Milliseconds.
+    pub timeout_ms: u64,
+    /// Lower-case.
+    pub outbound_header: String,
+    /// What stands before the token.
+    pub outbound_prefix: Option<String>,
+    /// RFC 8693.
+    pub subject_token_type: Option<String>,
+    /// Extra scopes that are fine.
+    pub allowed_extra_scopes: Vec<String>,
+    /// Checks of what comes back.
+    pub strict: bool,
+}
+
+/// A secret.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Secret {
+    /// In the policy; goes to `secrets.env`.
+    Literal(String),
+    /// An environment variable.
+    Env(String),
+    /// A file.
+    File(String),
+}
+
+// A literal secret must not reach a log through `{:?}`.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("Literal(..)"),
+            Self::Env(name) => write!(f, "Env({name})"),
+            Self::File(path) => write!(f, "File({path})"),
+        }
+    }
+}
+
+/// A scanner.
+#[derive(Debug, Clone)]
+pub(crate) struct Pii {
+    /// What it looks for.
+    pub detectors: Vec<DetectorDecl>,
+    /// What a find does.
+    pub mode: ScanMode,
+    /// The denial's code.
+    pub code: String,
+}
+
+/// A detector.
+#[derive(Debug, Clone)]
+pub(crate) enum DetectorDecl {
+    /// Built in.
+    BuiltIn(apl_bytecode::Detector),
+    /// `{kind: custom, name, regex}`.
+    Custom {
+        /// For reasons.
+        name: String,
+        /// The pattern.
+        regex: String,
+        /// Where the pattern is.
+        span: Span,
+    },
+}

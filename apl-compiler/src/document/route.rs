@@ -1,0 +1,214 @@
+//! Routes.
+
+use std::collections::HashSet;
+
+use apl_bytecode::EntityKind;
+
+use super::keys::{Reader, check};
+use super::section::{self, SectionDecl};
+use crate::diagnostics::{Code, error};
+use crate::source::Span;
+use crate::vocabulary::Section;
+use crate::yaml::{Entry, Node, Value};
+
+/// A route as written. One with a list of names is one of these for each name.
+#[derive(Debug)]
+pub(crate) struct RouteDecl {
+    /// What it governs.
+    pub selector: Selector,
+    /// `meta.scope`.
+    pub scope: Option<String>,
+    /// Groups that it joins: tags first, then `groups`.
+    pub groups: Vec<(String, Span, bool)>,
+    /// Its own policy.
+    pub section: SectionDecl,
+    /// `response`.
+    pub response: Option<ResponseDecl>,
+    /// `unparseable_result: pass`.
+    pub pass_unparseable: bool,
+    /// `owner`.
+    pub owner: Option<String>,
+    /// Where the selector is.
+    pub span: Span,
+}
+
+/// What a route governs.
+#[derive(Debug, Clone)]
+pub(crate) struct Selector {
+    /// The kind.
+    pub entity: EntityKind,
+    /// A name, or a pattern when it came alone.
+    pub name: String,
+    /// It is one of a list, where names are literal.
+    pub listed: bool,
+}
+
+/// A custom denial.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ResponseDecl {
+    /// 0: the default.
+    pub status: u16,
+    /// The body.
+    pub body: Option<String>,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Reads the list of routes.
+pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
+    if node.is_null() {
+        return Vec::new();
+    }
+    let mut routes = Vec::new();
+    for item in reader.list(node, "routes") {
+        if item.as_map().is_none() {
+            reader.wrong(item, "a route", "a map");
+            continue;
+        }
+        routes.extend(route(item, reader));
+    }
+    routes
+}
+
+fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
+    let kinds = ["tool", "prompt", "resource", "llm", "http", "a2a"];
+    let selectors: Vec<&Entry> = kinds.iter().filter_map(|kind| node.get(kind)).collect();
+    let names = match selectors.as_slice() {
+        [only] => names(only, reader),
+        [] => {
+            reader.reports.push(
+                error(
+                    Code::Selector,
+                    node.span,
+                    "this route does not say what it governs",
+                )
+                .help("add `tool: name`, `prompt:`, `resource:` or `llm:`"),
+            );
+            Vec::new()
+        }
+        [first, second, ..] => {
+            let message = format!("`{}` and `{}` on one route", first.key, second.key);
+            reader.reports.push(
+                error(Code::Selector, second.key_span, message)
+                    .related(first.key_span, "the other one")
+                    .help("write two routes, or a group that both join"),
+            );
+            Vec::new()
+        }
+    };
+    let (scope, groups) = membership(node, reader);
+    let response = response(node, reader);
+    let pass_unparseable = reader.word(node, "unparseable_result", &["deny", "pass"]) == Some("pass");
+    let owner = reader.text(node, "owner").map(str::to_owned);
+    let suffix = scope
+        .as_ref()
+        .map_or_else(String::new, |scope| format!("@{scope}"));
+    if names.is_empty() {
+        // Still read, so that its other mistakes are shown too.
+        section::read(node, Section::Route, "routes", reader);
+    }
+    names
+        .into_iter()
+        .map(|(selector, span)| {
+            let source = format!("routes.{}:{}{suffix}", selector.entity.name(), selector.name);
+            RouteDecl {
+                selector,
+                scope: scope.clone(),
+                groups: groups.clone(),
+                section: section::read(node, Section::Route, &source, reader),
+                response: response.clone(),
+                pass_unparseable,
+                owner: owner.clone(),
+                span,
+            }
+        })
+        .collect()
+}
+
+fn names(entry: &Entry, reader: &mut Reader<'_>) -> Vec<(Selector, Span)> {
+    // `http` and `a2a` were refused by their table already.
+    let Some(entity) = super::entity(&entry.key) else {
+        return Vec::new();
+    };
+    let listed = matches!(entry.node.value, Value::List(_));
+    let texts = reader.texts(&entry.node, &entry.key);
+    if listed && texts.is_empty() {
+        reader.reports.error(
+            Code::Selector,
+            entry.node.span,
+            format!("the list of `{}` names is empty", entry.key),
+        );
+    }
+    let mut names: Vec<(Selector, Span)> = Vec::new();
+    let mut seen = HashSet::new();
+    for (name, span) in texts {
+        if !seen.insert(name.clone()) {
+            reader.reports.error(
+                Code::Duplicate,
+                span,
+                format!("`{name}` stands twice in this list"),
+            );
+            continue;
+        }
+        names.push((Selector { entity, name, listed }, span));
+    }
+    names
+}
+
+type Groups = Vec<(String, Span, bool)>;
+
+/// Scope, and groups: tags are free-form, so one without a group is fine; a name under `groups` must be defined.
+fn membership(node: &Node, reader: &mut Reader<'_>) -> (Option<String>, Groups) {
+    let mut groups: Groups = Vec::new();
+    let mut scope = None;
+    if let Some(meta) = node.get("meta") {
+        check(&meta.node, Section::Meta, reader);
+        scope = reader.text(&meta.node, "scope").map(str::to_owned);
+        if let Some(tags) = meta.node.get("tags") {
+            groups.extend(
+                reader
+                    .texts(&tags.node, "tags")
+                    .into_iter()
+                    .map(|(name, span)| (name, span, false)),
+            );
+        }
+    }
+    if let Some(entry) = node.get("groups") {
+        for (name, span) in reader.texts(&entry.node, "groups") {
+            match groups.iter_mut().find(|(known, _, _)| *known == name) {
+                Some(known) => known.2 = true,
+                None => groups.push((name, span, true)),
+            }
+        }
+    }
+    (scope, groups)
+}
+
+fn response(node: &Node, reader: &mut Reader<'_>) -> Option<ResponseDecl> {
+    let inside = || node.get("apl").and_then(|apl| apl.node.get("response"));
+    let entry = node.get("response").or_else(inside)?;
+    check(&entry.node, Section::Response, reader);
+    let status = reader
+        .number(&entry.node, "status", 100, 599)
+        .and_then(|status| u16::try_from(status).ok())
+        .unwrap_or(0);
+    let body = reader.text(&entry.node, "body").map(str::to_owned);
+    let mut headers = Vec::new();
+    if let Some(entry) = entry.node.get("headers") {
+        for header in reader.map(&entry.node, "headers") {
+            match header
+                .node
+                .scalar()
+                .filter(|value| !value.contains(|ch: char| ch.is_control()))
+            {
+                Some(value) => headers.push((header.key.to_ascii_lowercase(), value)),
+                None => reader.wrong(&header.node, "a header's value", "text without line breaks"),
+            }
+        }
+    }
+    Some(ResponseDecl {
+        status,
+        body,
+        headers,
+    })
+}

@@ -1,0 +1,14 @@
+//! Resolved policy to program.
+
+mod cel;
+mod expression;
+mod labels;
+mod phase;
+mod pipeline;
+mod policy;
+mod regex;
+mod routes;
+mod steps;
+mod tables;
+
+pub(crate) use policy::lower;

@@ -1,0 +1,188 @@
+//! The whole policy.
+
+use std::collections::HashSet;
+
+use apl_bytecode::{Debug, EntityKind, Fallback, Phase, Program};
+
+use super::tables::Tables;
+use super::{phase, routes};
+use crate::deployment::{Deployment, deployment};
+use crate::diagnostics::{Code, Reports, error, warning};
+use crate::document::{Document, Plugin};
+use crate::lints;
+use crate::source::{Source, Span};
+use crate::syntax::{Path, Predicate};
+use crate::vocabulary::nearest;
+
+/// What lowering works with.
+pub(crate) struct Lowering<'a> {
+    /// The policy.
+    pub document: &'a Document,
+    /// Its file.
+    pub source: &'a Source,
+    /// Where diagnostics go.
+    pub reports: &'a mut Reports,
+    /// The program under construction.
+    pub tables: Tables,
+    /// The phase that is being lowered.
+    pub phase: Phase,
+    /// Some section has an `authentication` block.
+    pub authenticates: bool,
+    named: HashSet<String>,
+}
+
+impl<'a> Lowering<'a> {
+    /// The plugin that a step names; an unknown name is reported.
+    pub(crate) fn plugin(&mut self, name: &str, span: Span) -> Option<&'a Plugin> {
+        self.named.insert(name.to_owned());
+        let document = self.document;
+        let found = document.plugins.iter().find(|plugin| plugin.name == name);
+        if found.is_none() {
+            let names = document.plugins.iter().map(|plugin| plugin.name.as_str());
+            let help = match nearest(name, names) {
+                Some(guess) => format!("did you mean `{guess}`?"),
+                None => format!("declare it: `plugins: [{{name: {name}, kind: ...}}]`"),
+            };
+            self.reports
+                .push(error(Code::UnknownPlugin, span, format!("no plugin is called `{name}`")).help(help));
+        }
+        found
+    }
+
+    /// Lints of a predicate.
+    pub(crate) fn check_predicate(&mut self, predicate: &Predicate) {
+        lints::predicate(predicate, self.phase, self.reports);
+    }
+
+    /// Lints of an attribute path.
+    pub(crate) fn check_path(&mut self, path: &Path) {
+        lints::path(path, self.phase, self.reports);
+    }
+}
+
+/// Lowers a policy. The program is complete only if no error was reported.
+pub(crate) fn lower(document: &Document, source: &Source, reports: &mut Reports) -> (Program, Deployment) {
+    let mut lowering = Lowering {
+        document,
+        source,
+        reports,
+        tables: Tables::default(),
+        phase: Phase::Pre,
+        authenticates: routes::authenticates(document),
+        named: HashSet::new(),
+    };
+    lowering.tables.program.settings = document.settings.clone();
+    routes::lower(&mut lowering);
+    fallbacks(&mut lowering);
+    unreached(&mut lowering);
+    for plugin in &document.plugins {
+        if !lowering.named.contains(&plugin.name) {
+            lowering.reports.push(
+                warning(
+                    Code::UnusedPlugin,
+                    plugin.span,
+                    format!("nothing uses the plugin `{}`", plugin.name),
+                )
+                .help("name it in a step or an `authentication` list, or remove it"),
+            );
+        }
+    }
+    let deployment = deployment(document);
+    (finish(lowering), deployment)
+}
+
+/// Kinds of operation that can meet a policy without a route for them.
+const KINDS: [EntityKind; 6] = [
+    EntityKind::Tool,
+    EntityKind::Prompt,
+    EntityKind::Resource,
+    EntityKind::Llm,
+    EntityKind::A2a,
+    EntityKind::Http,
+];
+
+fn fallbacks(lowering: &mut Lowering<'_>) {
+    let document = lowering.document;
+    for entity in std::iter::once(None).chain(KINDS.into_iter().map(Some)) {
+        let mut layers = vec![&document.global];
+        layers.extend(
+            document
+                .defaults
+                .iter()
+                .filter(|(kind, _)| Some(*kind) == entity)
+                .map(|(_, section)| section),
+        );
+        let identities = routes::identities(&layers, lowering);
+        let pre = lowering.phase(&layers, Phase::Pre);
+        let post = lowering.phase(&layers, Phase::Post);
+        lowering.tables.program.fallbacks.push(Fallback {
+            entity,
+            pre,
+            post,
+            identities,
+        });
+    }
+}
+
+/// Groups that no route joins are still checked, so that a mistake in them shows before one does.
+fn unreached(lowering: &mut Lowering<'_>) {
+    let document = lowering.document;
+    for (name, _, section) in &document.groups {
+        if !document
+            .routes
+            .iter()
+            .any(|route| route.groups.iter().any(|(joined, _, _)| joined == name))
+        {
+            let tables = std::mem::take(&mut lowering.tables);
+            routes::identities(&[section], lowering);
+            lowering.phase(&[section], Phase::Pre);
+            lowering.phase(&[section], Phase::Post);
+            lowering.tables = tables;
+        }
+    }
+}
+
+impl Lowering<'_> {
+    /// Lowers a phase of these layers.
+    pub(crate) fn phase(
+        &mut self,
+        layers: &[&crate::document::SectionDecl],
+        phase: Phase,
+    ) -> Option<apl_bytecode::BlockId> {
+        self.phase = phase;
+        phase::lower(layers, phase, self)
+    }
+}
+
+fn finish(lowering: Lowering<'_>) -> Program {
+    let Tables {
+        mut program,
+        mut spans,
+        ..
+    } = lowering.tables;
+    spans.sort_by_key(|(position, _)| *position);
+    spans.dedup_by_key(|(position, _)| *position);
+    let source = lowering.source;
+    let spans = spans
+        .into_iter()
+        .map(|(position, span)| {
+            let at = source.position(span.start);
+            let length = crate::source::to_u32(source.slice(span).chars().count());
+            (
+                position,
+                apl_bytecode::Span {
+                    file: span.file,
+                    line: at.line,
+                    column: at.column,
+                    length,
+                },
+            )
+        })
+        .collect();
+    program.debug = Some(Debug {
+        files: vec![source.name.clone()],
+        compiler: env!("CARGO_PKG_VERSION").to_owned(),
+        spans,
+    });
+    program
+}

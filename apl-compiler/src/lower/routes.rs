@@ -1,0 +1,289 @@
+//! Routes: layers, credentials, matchers, and which of two routes would win.
+
+use std::collections::HashMap;
+
+use apl_bytecode::{
+    ClaimMap, Enforcement, EntityKind, Identity, IdentityId, Issuer, Matcher, Phase, Position, Response,
+    Route,
+};
+
+use super::policy::Lowering;
+use crate::diagnostics::{Code, error, note, warning};
+use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl};
+use crate::glob;
+use crate::source::to_u32;
+
+/// Lowers every route.
+pub(crate) fn lower(lowering: &mut Lowering<'_>) {
+    let document = lowering.document;
+    let losers = ties(&document.routes, lowering);
+    for (index, route) in document.routes.iter().enumerate() {
+        if losers.contains(&index) {
+            continue;
+        }
+        let mut layers: Vec<&SectionDecl> = vec![&document.global];
+        layers.extend(
+            document
+                .defaults
+                .iter()
+                .filter(|(kind, _)| *kind == route.selector.entity)
+                .map(|(_, section)| section),
+        );
+        layers.extend(groups(route, lowering));
+        layers.push(&route.section);
+        let identities = identities(&layers, lowering);
+        if identities.is_empty() {
+            without_identity(route, &layers, lowering);
+        }
+        let pre = lowering.phase(&layers, Phase::Pre);
+        let post = lowering.phase(&layers, Phase::Post);
+        let at = to_u32(lowering.tables.program.routes.len());
+        lowering.tables.spans.push((Position::Route(at), route.span));
+        let tables = &mut lowering.tables;
+        let response = route.response.as_ref().map(|response| Response {
+            status: response.status,
+            body: response.body.as_ref().map(|body| tables.str(body)),
+            headers: response
+                .headers
+                .iter()
+                .map(|(name, value)| (tables.str(name), tables.str(value)))
+                .collect(),
+        });
+        let compiled = Route {
+            entity: route.selector.entity,
+            matcher: matcher(route, lowering),
+            scope: route.scope.as_ref().map(|scope| lowering.tables.str(scope)),
+            pre,
+            post,
+            identities,
+            response,
+            pass_unparseable: route.pass_unparseable,
+            enforcement: Enforcement::Enforce,
+            owner: route.owner.as_ref().map(|owner| lowering.tables.str(owner)),
+        };
+        lowering.tables.program.routes.push(compiled);
+    }
+}
+
+fn matcher(route: &RouteDecl, lowering: &mut Lowering<'_>) -> Matcher {
+    let name = &route.selector.name;
+    if route.selector.listed || !glob::is_glob(name) {
+        return Matcher::Exact(lowering.tables.str(name));
+    }
+    if name == "*" {
+        Matcher::Any
+    } else {
+        Matcher::Glob(lowering.tables.str(name))
+    }
+}
+
+fn groups<'a>(route: &RouteDecl, lowering: &mut Lowering<'a>) -> Vec<&'a SectionDecl> {
+    let document = lowering.document;
+    let mut sections = Vec::new();
+    for (name, span, must_exist) in &route.groups {
+        match document.groups.iter().find(|(known, _, _)| known == name) {
+            Some((_, _, section)) => sections.push(section),
+            None if *must_exist => {
+                let names = document.groups.iter().map(|(name, _, _)| name.as_str());
+                let help = match crate::vocabulary::nearest(name, names) {
+                    Some(guess) => format!("did you mean `{guess}`?"),
+                    None => format!(
+                        "define it under `groups:`, or use `meta: {{tags: [{name}]}}` for a tag that is no group"
+                    ),
+                };
+                lowering.reports.push(
+                    error(
+                        Code::UndefinedGroup,
+                        *span,
+                        format!("no group is called `{name}`"),
+                    )
+                    .help(help),
+                );
+            }
+            None => {}
+        }
+    }
+    sections
+}
+
+/// The credentials of these layers. Without any `authentication` in the whole file, every identity plugin counts everywhere.
+pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -> Vec<IdentityId> {
+    let document = lowering.document;
+    let mut names = Vec::new();
+    for block in layers.iter().filter_map(|layer| layer.authentication.as_ref()) {
+        if block.replace_inherited {
+            names.clear();
+        }
+        names.extend(block.steps.iter().cloned());
+    }
+    if !lowering.authenticates {
+        let declared = document
+            .plugins
+            .iter()
+            .filter(|plugin| matches!(plugin.kind, PluginKind::Jwt(_)));
+        for plugin in declared {
+            lowering.reports.push(
+                note(
+                    Code::NoMeaning,
+                    plugin.span,
+                    format!(
+                        "`{}` is verified on every route, because no `authentication` is given",
+                        plugin.name
+                    ),
+                )
+                .help(format!("write `global: {{authentication: [{}]}}`", plugin.name)),
+            );
+            names.push((plugin.name.clone(), plugin.span));
+        }
+    }
+    let mut ids = Vec::new();
+    for (name, span) in names {
+        let Some(plugin) = lowering.plugin(&name, span) else {
+            continue;
+        };
+        match &plugin.kind {
+            PluginKind::Jwt(jwt) => {
+                let id = identity(&name, jwt, lowering);
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
+            PluginKind::Broken => {}
+            other @ (PluginKind::Oauth(_)
+            | PluginKind::Pii(_)
+            | PluginKind::Audit { .. }
+            | PluginKind::Ciba) => {
+                let message = format!("`{name}` is {}, not an identity plugin", other.what());
+                lowering.reports.push(
+                    error(Code::WrongKind, span, message)
+                        .help("`authentication` lists plugins of kind `identity/jwt`"),
+                );
+            }
+        }
+    }
+    ids
+}
+
+/// Whether any section says whose credentials count.
+pub(crate) fn authenticates(document: &Document) -> bool {
+    let sections = std::iter::once(&document.global)
+        .chain(document.defaults.iter().map(|(_, section)| section))
+        .chain(document.groups.iter().map(|(_, _, section)| section))
+        .chain(document.routes.iter().map(|route| &route.section));
+    sections
+        .into_iter()
+        .any(|section| section.authentication.is_some())
+}
+
+fn identity(name: &str, jwt: &Jwt, lowering: &mut Lowering<'_>) -> IdentityId {
+    let tables = &mut lowering.tables;
+    let issuers = jwt
+        .issuers
+        .iter()
+        .map(|issuer| Issuer {
+            issuer: tables.str(&issuer.issuer),
+            audiences: tables.strs(&issuer.audiences),
+            algorithms: issuer.algorithms.clone(),
+            leeway_s: issuer.leeway_s,
+            jwks: match &issuer.keys {
+                Keys::Inline(jwks) => Some(tables.str(jwks)),
+                Keys::Url { .. } => None,
+            },
+        })
+        .collect();
+    let identity = Identity {
+        name: tables.str(name),
+        role: jwt.role,
+        header: tables.str(&jwt.header),
+        issuers,
+        claim_map: ClaimMap::Standard,
+    };
+    let list = &mut tables.program.identities;
+    let at = list
+        .iter()
+        .position(|known| *known == identity)
+        .unwrap_or_else(|| {
+            list.push(identity);
+            list.len() - 1
+        });
+    IdentityId(to_u32(at))
+}
+
+/// Rules about callers on a route that verifies nobody never see one.
+fn without_identity(route: &RouteDecl, layers: &[&SectionDecl], lowering: &mut Lowering<'_>) {
+    let about_callers = layers
+        .iter()
+        .flat_map(|layer| layer.pre.iter().chain(&layer.post))
+        .any(crate::lints::asks_who);
+    if about_callers {
+        lowering.reports.push(
+            warning(
+                Code::NoIdentity,
+                route.span,
+                format!(
+                    "`{}` has rules about callers, but verifies no credential",
+                    route.selector.name
+                ),
+            )
+            .help(
+                "declare a plugin of kind `identity/jwt` and list it under `global: {authentication: [...]}`",
+            ),
+        );
+    }
+}
+
+type Key<'r> = (EntityKind, Option<&'r str>);
+
+/// Reports routes that match the same operation equally well. Yields routes that lose to a better match of the very same
+/// name: an entry of a list gives way to a route of its own.
+fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
+    let mut exact: HashMap<(Key<'_>, &str), usize> = HashMap::new();
+    let mut globs: HashMap<(Key<'_>, usize), Vec<usize>> = HashMap::new();
+    let mut losers = Vec::new();
+    for (index, route) in routes.iter().enumerate() {
+        let key: Key<'_> = (route.selector.entity, route.scope.as_deref());
+        let name = route.selector.name.as_str();
+        if !route.selector.listed && glob::is_glob(name) {
+            let rivals = globs.entry((key, name.chars().count())).or_default();
+            if let Some(rival) = rivals.iter().find(|rival| {
+                routes
+                    .get(**rival)
+                    .is_some_and(|rival| glob::overlap(&rival.selector.name, name))
+            }) {
+                tie(routes, *rival, route, lowering);
+            }
+            rivals.push(index);
+            continue;
+        }
+        match exact
+            .get(&(key, name))
+            .and_then(|rival| routes.get(*rival).map(|route| (*rival, route)))
+        {
+            None => {
+                exact.insert((key, name), index);
+            }
+            Some((rival, other)) if other.selector.listed && !route.selector.listed => {
+                losers.push(rival);
+                exact.insert((key, name), index);
+            }
+            Some((_, other)) if !other.selector.listed && route.selector.listed => losers.push(index),
+            Some((rival, _)) => tie(routes, rival, route, lowering),
+        }
+    }
+    losers
+}
+
+fn tie(routes: &[RouteDecl], rival: usize, route: &RouteDecl, lowering: &mut Lowering<'_>) {
+    let Some(other) = routes.get(rival) else { return };
+    let (a, b) = (&other.selector.name, &route.selector.name);
+    let message = if a == b {
+        format!("two routes for {} `{b}`", route.selector.entity.name())
+    } else {
+        format!("`{a}` and `{b}` match the same names equally well")
+    };
+    lowering.reports.push(
+        error(Code::Duplicate, route.span, message)
+            .related(other.span, "the other route")
+            .help("join them, give one a `meta: {scope: ...}`, or make one pattern longer"),
+    );
+}

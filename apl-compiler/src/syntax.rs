@@ -1,0 +1,21 @@
+//! The rule language inside YAML strings: text to syntax trees.
+
+mod ast;
+mod effect;
+mod lexer;
+mod path;
+mod pipeline;
+mod predicate;
+mod rule;
+mod scan;
+mod step;
+mod text;
+mod value;
+
+pub(crate) use ast::{
+    DelegateCall, Effect, EffectKind, Field, Literal, Path, PathSeg as AttrSeg, Pdp, Predicate, StageKind,
+    Step, StepKind, TaintCall, Test,
+};
+pub(crate) use pipeline::parse_field;
+pub(crate) use step::{Context, parse_steps};
+pub(crate) use text::{Slice, Text};

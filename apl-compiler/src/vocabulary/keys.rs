@@ -1,0 +1,428 @@
+//! Closed key tables.
+
+/// A section of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the sections")]
+pub enum Section {
+    Top,
+    Global,
+    Defaults,
+    Bundle,
+    Route,
+    Meta,
+    Plugin,
+    EngineSettings,
+    PluginSettings,
+    Response,
+    JwtConfig,
+    TrustedIssuer,
+    DecodingKey,
+    OauthConfig,
+    SecretSource,
+    PiiConfig,
+    Detector,
+    AuditConfig,
+    SessionStore,
+    Pdp,
+    Apl,
+    Authorization,
+}
+
+/// What the compiler does with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// Reads it.
+    Read,
+    /// Reads it as an old spelling of this.
+    Old(&'static str),
+    /// Accepts it with a note: this is what happens instead.
+    Inert(&'static str),
+    /// Refuses it: part of the language, not in this build.
+    NotYet(&'static str),
+    /// Refuses it: belongs to this other section.
+    Elsewhere(&'static str),
+}
+
+/// A key and what is done with it.
+pub type Key = (&'static str, Treatment);
+
+use Treatment::{Elsewhere, Inert, NotYet, Old, Read};
+
+const GROUPS_ALIAS: Treatment = Old("top-level `groups`");
+const GLOBAL_ONLY: Treatment = Elsewhere("`global`");
+const ASSERTIONS: Treatment = NotYet("remove `assertions`, or set the headers in Envoy");
+const ATTRIBUTE_FILES: Treatment = NotYet("static attributes (`data.*`) come with a later build");
+const SHADOW: Treatment = NotYet("set `enforcement` in the filter configuration once it is there");
+
+/// Policy keys of any section, without `args` and `result`.
+const PHASES: &[Key] = &[
+    ("authorization", Read),
+    ("pre_invocation", Read),
+    ("post_invocation", Read),
+    ("policy", Read),
+    ("post_policy", Read),
+    ("args", Read),
+    ("result", Read),
+];
+
+const TOP: &[Key] = &[
+    ("global", Read),
+    ("plugins", Read),
+    ("groups", Read),
+    ("routes", Read),
+    ("plugin_settings", Read),
+    ("engine_settings", Read),
+    ("plugin_dirs", Inert("plugins are the built-in kinds")),
+    (
+        "secrets",
+        NotYet("name environment variables or files where the secrets are used"),
+    ),
+];
+
+const GLOBAL: &[Key] = &[
+    ("authentication", Read),
+    ("identity", Old("authentication")),
+    ("defaults", Read),
+    ("policies", GROUPS_ALIAS),
+    ("plugins", Read),
+    ("pdp", Read),
+    ("session_store", Read),
+    (
+        "response",
+        Inert("it applies to plain HTTP traffic, which this build does not route"),
+    ),
+    ("assertions", ASSERTIONS),
+    ("attribute_files", ATTRIBUTE_FILES),
+    ("enforcement", SHADOW),
+    ("apl", Read),
+];
+
+const BUNDLE: &[Key] = &[
+    ("description", Inert("it is for readers")),
+    ("metadata", Inert("it is for readers")),
+    ("plugins", Read),
+    ("authentication", Read),
+    ("identity", Old("authentication")),
+    (
+        "response",
+        Inert("`response` is not inherited; put it on the route"),
+    ),
+    ("assertions", ASSERTIONS),
+    ("pdp", GLOBAL_ONLY),
+    ("session_store", GLOBAL_ONLY),
+    ("attribute_files", GLOBAL_ONLY),
+    ("apl", Read),
+];
+
+const ROUTE: &[Key] = &[
+    ("tool", Read),
+    ("prompt", Read),
+    ("resource", Read),
+    ("llm", Read),
+    ("http", NotYet("route HTTP resources in Envoy for now")),
+    ("a2a", NotYet("A2A methods come with a later build")),
+    ("meta", Read),
+    ("groups", Read),
+    ("plugins", Read),
+    ("authentication", Read),
+    ("identity", Old("authentication")),
+    ("response", Read),
+    ("unparseable_result", Read),
+    ("owner", Read),
+    ("enforcement", SHADOW),
+    ("until", SHADOW),
+    (
+        "when",
+        NotYet("put the condition into the steps: upstream stores it and never evaluates it"),
+    ),
+    ("assertions", ASSERTIONS),
+    ("pdp", GLOBAL_ONLY),
+    ("session_store", GLOBAL_ONLY),
+    ("attribute_files", GLOBAL_ONLY),
+    ("apl", Read),
+];
+
+const META: &[Key] = &[
+    ("tags", Read),
+    ("scope", Read),
+    (
+        "properties",
+        Inert("`meta.properties.*` is not readable by policy in this build"),
+    ),
+];
+
+const PLUGIN: &[Key] = &[
+    ("name", Read),
+    ("kind", Read),
+    ("config", Read),
+    ("hooks", Inert("a plugin runs where a step names it")),
+    ("mode", Read),
+    ("priority", Inert("the order of the steps is the order")),
+    ("on_error", Read),
+    (
+        "capabilities",
+        Inert("built-in kinds see what they need and no more"),
+    ),
+    ("tags", Inert("it is for readers")),
+    ("description", Inert("it is for readers")),
+    ("author", Inert("it is for readers")),
+    ("version", Inert("it is for readers")),
+    (
+        "conditions",
+        NotYet("put the condition into a `when:` around the step"),
+    ),
+];
+
+const ENGINE_SETTINGS: &[Key] = &[
+    ("unmatched", Read),
+    ("forward_inbound_credentials", Read),
+    (
+        "public_paths",
+        NotYet("list the traffic that is governed in `protocols` of the filter configuration"),
+    ),
+    ("dispatch", Inert("policy decides what runs")),
+    (
+        "plugin_timeout",
+        Inert("timeouts belong to the filter configuration and the delegators"),
+    ),
+    (
+        "audit_timeout_milliseconds",
+        Inert("audit is queued and never delays an answer"),
+    ),
+    ("short_circuit_on_deny", Inert("the first denial ends a phase")),
+    (
+        "route_cache_max_entries",
+        Inert("routes are compiled into one table"),
+    ),
+    ("effect_log_path", Inert("the companion's store is durable")),
+    (
+        "effect_log_compaction_threshold",
+        Inert("the companion's store is durable"),
+    ),
+    (
+        "capture_content_provenance",
+        Inert("audit records hold keyed digests of the bodies that were read"),
+    ),
+    (
+        "content_provenance_key",
+        Inert("audit records hold keyed digests of the bodies that were read"),
+    ),
+    (
+        "audit_stream_namespace",
+        Inert("audit records are numbered by the companion"),
+    ),
+];
+
+const PLUGIN_SETTINGS: &[Key] = &[
+    ("routing_enabled", Inert("routing is always on")),
+    (
+        "plugin_timeout",
+        Inert("timeouts belong to the filter configuration and the delegators"),
+    ),
+    ("short_circuit_on_deny", Inert("the first denial ends a phase")),
+    (
+        "parallel_execution_within_band",
+        Inert("steps run in written order"),
+    ),
+    ("fail_on_plugin_error", Inert("a failing step denies")),
+    (
+        "route_cache_max_entries",
+        Inert("routes are compiled into one table"),
+    ),
+];
+
+const RESPONSE: &[Key] = &[("status", Read), ("body", Read), ("headers", Read)];
+
+const JWT: &[Key] = &[
+    ("trusted_issuers", Read),
+    ("role", Read),
+    ("header", Read),
+    ("claim_mapper", Read),
+    ("claim_map", NotYet("use `claim_mapper: standard`")),
+    (
+        "claims",
+        NotYet("every claim of the token is readable as `claim.<name>`"),
+    ),
+];
+
+const TRUSTED_ISSUER: &[Key] = &[
+    ("issuer", Read),
+    ("audiences", Read),
+    ("skip_audience_validation", Read),
+    ("algorithms", Read),
+    ("decoding_key", Read),
+    ("leeway_seconds", Read),
+];
+
+const DECODING_KEY: &[Key] = &[
+    ("kind", Read),
+    ("url", Read),
+    ("insecure_http", Read),
+    ("refresh_secs", Read),
+    (
+        "min_refresh_interval_secs",
+        Inert("the companion limits how often keys are fetched"),
+    ),
+    ("jwk", Read),
+    ("pem", Read),
+    ("path", Read),
+    ("secret", Read),
+];
+
+const OAUTH: &[Key] = &[
+    ("token_endpoint", Read),
+    ("insecure_http", Read),
+    ("client_id", Read),
+    ("client_secret_source", Read),
+    ("timeout_seconds", Read),
+    ("default_outbound_header", Read),
+    ("outbound_prefix", Read),
+    ("subject_token_type", Read),
+    ("actor_token_type", Inert("the actor's token is sent as a JWT")),
+    ("workload_assertion_type", Inert("the SPIFFE JWT type is used")),
+    ("strict_response_validation", Read),
+    ("allowed_extra_scopes", Read),
+    (
+        "cache",
+        Inert(
+            "minted tokens are cached in the proxy until they end, keyed by every parameter of the exchange",
+        ),
+    ),
+    (
+        "idempotency_header",
+        NotYet("remove it; exchanges are not retried"),
+    ),
+];
+
+const SECRET_SOURCE: &[Key] = &[("kind", Read), ("name", Read), ("path", Read), ("secret", Read)];
+
+const PII: &[Key] = &[("detect", Read), ("mode", Read), ("code", Read)];
+
+const DETECTOR: &[Key] = &[("kind", Read), ("name", Read), ("regex", Read)];
+
+const AUDIT: &[Key] = &[
+    ("durable", Read),
+    ("destination", Inert("records go to the companion's audit log")),
+    ("source", Inert("records name the policy by its digest")),
+];
+
+const SESSION_STORE: &[Key] = &[
+    ("kind", Read),
+    ("endpoint", Read),
+    ("tls", Read),
+    ("key_prefix", Inert("the companion lays out its keys itself")),
+    (
+        "username",
+        NotYet("give credentials to the companion: `--store` takes a URL from its environment"),
+    ),
+    (
+        "password",
+        NotYet("give credentials to the companion: `--store` takes a URL from its environment"),
+    ),
+    (
+        "ttl_seconds",
+        NotYet("set the lifetime of labels at the companion"),
+    ),
+    ("connect_timeout_ms", Inert("the companion has its own timeouts")),
+    ("command_timeout_ms", Inert("the companion has its own timeouts")),
+];
+
+const PDP: &[Key] = &[
+    ("kind", Read),
+    ("dialect", Read),
+    ("policy_text", Read),
+    ("policy_file", Read),
+    ("schema_text", Read),
+    ("schema_file", Read),
+    ("entity_namespace", Read),
+    ("structured_context", Read),
+    ("on_error", Read),
+    (
+        "cache",
+        Inert("decisions are made in the program and need no cache"),
+    ),
+    ("modules", Read),
+    ("module_files", Read),
+    ("data", Read),
+    ("data_files", Read),
+    ("decision_field", Read),
+    (
+        "max_cache_entries",
+        Inert("decisions are made in the program and need no cache"),
+    ),
+];
+
+const APL: &[Key] = &[
+    ("pdp", Read),
+    ("session_store", Read),
+    ("attribute_files", ATTRIBUTE_FILES),
+    ("plugins", Read),
+    ("response", Read),
+];
+
+const AUTHORIZATION: &[Key] = &[("pre_invocation", Read), ("post_invocation", Read)];
+
+impl Section {
+    /// Its own keys, and whether policy keys may stand in it too.
+    const fn tables(self) -> (&'static [Key], bool) {
+        match self {
+            Self::Top => (TOP, false),
+            Self::Global => (GLOBAL, true),
+            Self::Defaults | Self::Bundle => (BUNDLE, true),
+            Self::Route => (ROUTE, true),
+            Self::Meta => (META, false),
+            Self::Plugin => (PLUGIN, false),
+            Self::EngineSettings => (ENGINE_SETTINGS, false),
+            Self::PluginSettings => (PLUGIN_SETTINGS, false),
+            Self::Response => (RESPONSE, false),
+            Self::JwtConfig => (JWT, false),
+            Self::TrustedIssuer => (TRUSTED_ISSUER, false),
+            Self::DecodingKey => (DECODING_KEY, false),
+            Self::OauthConfig => (OAUTH, false),
+            Self::SecretSource => (SECRET_SOURCE, false),
+            Self::PiiConfig => (PII, false),
+            Self::Detector => (DETECTOR, false),
+            Self::AuditConfig => (AUDIT, false),
+            Self::SessionStore => (SESSION_STORE, false),
+            Self::Pdp => (PDP, false),
+            Self::Apl => (APL, true),
+            Self::Authorization => (AUTHORIZATION, false),
+        }
+    }
+
+    /// Every key that may stand in the section.
+    pub fn keys(self) -> impl Iterator<Item = Key> {
+        let (own, policy) = self.tables();
+        let policy = if policy { PHASES } else { &[] };
+        own.iter().chain(policy).copied()
+    }
+
+    /// What readers call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Top => "a policy",
+            Self::Global => "`global`",
+            Self::Defaults => "a `defaults` entry",
+            Self::Bundle => "a group",
+            Self::Route => "a route",
+            Self::Meta => "`meta`",
+            Self::Plugin => "a plugin",
+            Self::EngineSettings => "`engine_settings`",
+            Self::PluginSettings => "`plugin_settings`",
+            Self::Response => "`response`",
+            Self::JwtConfig => "the `config` of `identity/jwt`",
+            Self::TrustedIssuer => "a trusted issuer",
+            Self::DecodingKey => "`decoding_key`",
+            Self::OauthConfig => "the `config` of `delegator/oauth`",
+            Self::SecretSource => "a secret source",
+            Self::PiiConfig => "the `config` of `validator/pii-scan`",
+            Self::Detector => "a detector",
+            Self::AuditConfig => "the `config` of `audit/logger`",
+            Self::SessionStore => "`session_store`",
+            Self::Pdp => "a decision point",
+            Self::Apl => "`apl`",
+            Self::Authorization => "`authorization`",
+        }
+    }
+}

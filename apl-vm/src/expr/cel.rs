@@ -1,0 +1,234 @@
+//! CEL operators (cel-spec, "Language Definition"): numbers of different types compare by value, values of different
+//! types are unequal, arithmetic stays within one type and overflow is an error.
+
+use std::cmp::Ordering;
+
+use apl_bytecode::{Arith, CmpOp};
+
+use super::strict;
+use crate::{
+    fuel::{Exhausted, Fuel},
+    value::{List, Value},
+};
+
+/// `==`, `<`, ...
+pub(super) fn compare<'a>(
+    op: CmpOp,
+    a: &Value<'a>,
+    b: &Value<'a>,
+    fuel: &mut Fuel,
+) -> Result<Value<'a>, Exhausted> {
+    // Two values, copied only as far as `strict` looks.
+    if let Some(undecided) = undecided(a, b) {
+        return Ok(undecided);
+    }
+    let holds: fn(Ordering) -> bool = match op {
+        CmpOp::Eq => return Ok(Value::Bool(equal(a, b, fuel)?)),
+        CmpOp::Ne => return Ok(Value::Bool(!equal(a, b, fuel)?)),
+        CmpOp::Lt => Ordering::is_lt,
+        CmpOp::Le => Ordering::is_le,
+        CmpOp::Gt => Ordering::is_gt,
+        CmpOp::Ge => Ordering::is_ge,
+    };
+    let order = match (a, b) {
+        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+        (Value::Str(a), Value::Str(b)) => {
+            fuel.text(a.len().min(b.len()))?;
+            // UTF-8 keeps the order of code points.
+            Some(a.cmp(b))
+        }
+        _ => match (a.number(), b.number()) {
+            // No order with a NaN: every comparison is false.
+            (Some(a), Some(b)) => return Ok(Value::Bool(a.order(b).is_some_and(holds))),
+            _ => None,
+        },
+    };
+    Ok(order.map_or(Value::Error, |order| Value::Bool(holds(order))))
+}
+
+/// The value of an operator one of whose operands is an error or unknown.
+fn undecided<'a>(a: &Value<'_>, b: &Value<'_>) -> Option<Value<'a>> {
+    match (a, b) {
+        (Value::Error, _) | (_, Value::Error) => Some(Value::Error),
+        (Value::Unknown, _) | (_, Value::Unknown) => Some(Value::Unknown),
+        _ => None,
+    }
+}
+
+/// Deep equality. Documents and lists nest to a bounded depth.
+fn equal(a: &Value<'_>, b: &Value<'_>, fuel: &mut Fuel) -> Result<bool, Exhausted> {
+    fuel.spend(1)?;
+    Ok(match (a, b) {
+        (Value::Null, Value::Null) => true,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::Str(a), Value::Str(b)) => {
+            fuel.text(a.len().min(b.len()))?;
+            a == b
+        }
+        (Value::List(a), Value::List(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for (a, b) in a.items().iter().zip(&b.items()) {
+                if !equal(a, b, fuel)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        (Value::Map(a), Value::Map(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for (key, value) in a.members() {
+                fuel.elements(b.len())?;
+                let Some(other) = b.get(&key) else {
+                    return Ok(false);
+                };
+                if !equal(&Value::of_node(value), &Value::of_node(other), fuel)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        _ => match (a.number(), b.number()) {
+            (Some(a), Some(b)) => a.order(b).is_some_and(Ordering::is_eq),
+            _ => false,
+        },
+    })
+}
+
+/// `a in list`, `key in map`
+pub(super) fn is_in<'a>(
+    item: &Value<'a>,
+    container: &Value<'a>,
+    fuel: &mut Fuel,
+) -> Result<Value<'a>, Exhausted> {
+    if let Some(undecided) = undecided(item, container) {
+        return Ok(undecided);
+    }
+    Ok(match container {
+        Value::List(list) => {
+            fuel.elements(list.len())?;
+            for other in list.items() {
+                if equal(item, &other, fuel)? {
+                    return Ok(Value::Bool(true));
+                }
+            }
+            Value::Bool(false)
+        }
+        Value::Map(map) => {
+            fuel.elements(map.len())?;
+            match item {
+                Value::Str(key) => Value::Bool(map.get(key).is_some()),
+                _ => Value::Bool(false),
+            }
+        }
+        _ => Value::Error,
+    })
+}
+
+/// `+`, `-`, `*`, `/`, `%`
+pub(super) fn arith<'a>(
+    op: Arith,
+    a: Value<'a>,
+    b: Value<'a>,
+    fuel: &mut Fuel,
+) -> Result<Value<'a>, Exhausted> {
+    Ok(match (a, b) {
+        (Value::Int(a), Value::Int(b)) => {
+            let value = match op {
+                Arith::Add => a.checked_add(b),
+                Arith::Sub => a.checked_sub(b),
+                Arith::Mul => a.checked_mul(b),
+                Arith::Div => a.checked_div(b),
+                Arith::Rem => a.checked_rem(b),
+            };
+            value.map_or(Value::Error, Value::Int)
+        }
+        (Value::Uint(a), Value::Uint(b)) => {
+            let value = match op {
+                Arith::Add => a.checked_add(b),
+                Arith::Sub => a.checked_sub(b),
+                Arith::Mul => a.checked_mul(b),
+                Arith::Div => a.checked_div(b),
+                Arith::Rem => a.checked_rem(b),
+            };
+            value.map_or(Value::Error, Value::Uint)
+        }
+        (Value::Float(a), Value::Float(b)) => match op {
+            Arith::Add => Value::Float(a + b),
+            Arith::Sub => Value::Float(a - b),
+            Arith::Mul => Value::Float(a * b),
+            Arith::Div => Value::Float(a / b),
+            Arith::Rem => Value::Error,
+        },
+        (Value::Str(a), Value::Str(b)) if op == Arith::Add => {
+            fuel.text(a.len().saturating_add(b.len()))?;
+            let mut joined = a.into_owned();
+            joined.push_str(&b);
+            Value::Str(joined.into())
+        }
+        (Value::List(a), Value::List(b)) if op == Arith::Add => {
+            fuel.elements(a.len().saturating_add(b.len()))?;
+            List::made(a.items().into_iter().chain(b.items()).collect())
+        }
+        (a, b) => strict(&[a, b]).unwrap_or(Value::Error),
+    })
+}
+
+/// `-a`
+pub(super) fn negate<'a>(a: &Value<'a>) -> Value<'a> {
+    match a {
+        Value::Int(a) => a.checked_neg().map_or(Value::Error, Value::Int),
+        Value::Float(a) => Value::Float(-a),
+        Value::Unknown => Value::Unknown,
+        _ => Value::Error,
+    }
+}
+
+/// `list[i]`, `map[key]`
+pub(super) fn index<'a>(
+    container: &Value<'a>,
+    key: &Value<'a>,
+    fuel: &mut Fuel,
+) -> Result<Value<'a>, Exhausted> {
+    if let Some(undecided) = undecided(container, key) {
+        return Ok(undecided);
+    }
+    let found = match (container, key) {
+        (Value::List(list), key) => {
+            fuel.elements(list.len())?;
+            let position = match key {
+                Value::Int(at) => usize::try_from(*at).ok(),
+                Value::Uint(at) => usize::try_from(*at).ok(),
+                _ => None,
+            };
+            position.and_then(|at| list.get(at))
+        }
+        (Value::Map(map), Value::Str(key)) => {
+            fuel.elements(map.len())?;
+            map.get(key).map(Value::of_node)
+        }
+        _ => None,
+    };
+    Ok(found.unwrap_or(Value::Error))
+}
+
+/// `map.name`
+pub(super) fn select<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
+    match map {
+        Value::Map(node) => node.get(name).map_or(Value::Error, Value::of_node),
+        Value::Unknown => Value::Unknown,
+        _ => Value::Error,
+    }
+}
+
+/// `has(map.name)`
+pub(super) fn has_field<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
+    match map {
+        Value::Map(node) => Value::Bool(node.get(name).is_some()),
+        Value::Unknown => Value::Unknown,
+        _ => Value::Error,
+    }
+}

@@ -1,0 +1,246 @@
+//! A document: received bytes, the index over them, and the edits.
+
+use std::collections::BTreeMap;
+
+use super::{
+    error::JsonError,
+    node::{Kind, Node},
+    parse, splice, text,
+};
+
+/// What a document may be at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How deep objects and arrays may nest. `[]` is 1 deep.
+    pub max_depth: u16,
+    /// How many values there may be, containers included and keys not. An index entry has 16 bytes; a member has two.
+    pub max_nodes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_depth: 64,
+            max_nodes: 200_000,
+        }
+    }
+}
+
+/// A value in a document. Valid in the document that gave it, for as long as that lives; edits do not move it. In
+/// another document it names some other value or none, never a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(super) u32);
+
+impl NodeId {
+    /// A number that no other value of the document has.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// One entry of the index, in document order: a container is followed by what is in it, a key by its value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    /// The first byte.
+    pub(super) start: u32,
+    /// Behind the last byte.
+    pub(super) end: u32,
+    /// The first entry behind this one and everything in it.
+    pub(super) next: u32,
+    pub(super) kind: Kind,
+    pub(super) flags: u8,
+}
+
+impl Slot {
+    /// A string with at least one escape.
+    pub(super) const ESCAPED: u8 = 1;
+    /// An object's key.
+    pub(super) const KEY: u8 = 2;
+    /// Positions are in [`Document::added`].
+    pub(super) const ADDED: u8 = 4;
+    /// There is an entry in [`Document::edits`].
+    pub(super) const EDITED: u8 = 8;
+
+    pub(super) const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// What happens to a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// This one, whose bytes are in [`Document::added`], stands in its place.
+    Replaced(u32),
+    /// It goes, with its key and one comma.
+    Removed,
+}
+
+/// Received bytes, the index over them, and edits that [`Document::render`] splices in.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// As received.
+    pub(super) text: String,
+    /// What was put in, one text behind the other.
+    pub(super) added: String,
+    pub(super) slots: Vec<Slot>,
+    /// By the changed value. Never keyed by the root of a replacement: what it replaced has the entry.
+    pub(super) edits: BTreeMap<u32, Change>,
+    /// What the root of a replacement stands for.
+    origins: BTreeMap<u32, u32>,
+    limits: Limits,
+}
+
+impl Document {
+    /// Reads a JSON text.
+    ///
+    /// Takes the bytes over: the document is `bytes` and 16 bytes for every value and key. Time is linear in the
+    /// length, and n log n in the number of keys of one object.
+    ///
+    /// # Errors
+    ///
+    /// When it is not RFC 8259 JSON in UTF-8, has duplicate keys, or exceeds `limits`; see [`JsonError`].
+    pub fn parse(bytes: Vec<u8>, limits: &Limits) -> Result<Self, JsonError> {
+        if u32::try_from(bytes.len()).map_or(true, |length| length == u32::MAX) {
+            return Err(JsonError::TooLarge);
+        }
+        if bytes.starts_with(b"\xEF\xBB\xBF") {
+            return Err(JsonError::Bom);
+        }
+        let text = String::from_utf8(bytes).map_err(|error| JsonError::BadUtf8 {
+            at: error.utf8_error().valid_up_to() as u32,
+        })?;
+        let mut slots = Vec::with_capacity((text.len() / 24).min(limits.max_nodes as usize));
+        parse::index(&text, 0, 0, &mut slots, limits)?;
+        Ok(Self {
+            text,
+            added: String::new(),
+            slots,
+            edits: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            limits: *limits,
+        })
+    }
+
+    /// The outermost value.
+    #[must_use]
+    pub fn root(&self) -> NodeId {
+        NodeId(0)
+    }
+
+    /// The value as it stands after the edits so far.
+    ///
+    /// Where it was replaced this is the replacement. A value that was removed is no longer found in its container, but
+    /// its id still shows what it was.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Node<'_> {
+        Node::current(self, id.0)
+    }
+
+    /// The value as received, as if nothing was edited.
+    #[must_use]
+    pub fn received(&self, id: NodeId) -> Node<'_> {
+        Node::received(self, id.0)
+    }
+
+    /// The received bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// Puts another value in the place of this one. The last change of a value counts; a change inside a value that was
+    /// replaced or removed has no effect.
+    ///
+    /// # Errors
+    ///
+    /// When `json` is not what [`Document::parse`] accepts; then nothing changes.
+    pub fn replace(&mut self, id: NodeId, json: Vec<u8>) -> Result<(), JsonError> {
+        let text = String::from_utf8(json).map_err(|error| JsonError::BadUtf8 {
+            at: error.utf8_error().valid_up_to() as u32,
+        })?;
+        let base = u32::try_from(self.added.len()).map_err(|_| JsonError::TooLarge)?;
+        if u32::try_from(text.len())
+            .ok()
+            .and_then(|length| base.checked_add(length))
+            .is_none()
+        {
+            return Err(JsonError::TooLarge);
+        }
+        let root = self.slots.len();
+        if let Err(error) = parse::index(&text, base, Slot::ADDED, &mut self.slots, &self.limits) {
+            self.slots.truncate(root);
+            return Err(error);
+        }
+        self.added.push_str(&text);
+        let origin = self.change(id, Change::Replaced(root as u32));
+        self.origins.insert(root as u32, origin);
+        Ok(())
+    }
+
+    /// Puts a text in the place of this value.
+    ///
+    /// # Errors
+    ///
+    /// Only [`JsonError::TooLarge`], when replacements exceed 4 GiB.
+    pub fn replace_text(&mut self, id: NodeId, text: &str) -> Result<(), JsonError> {
+        let mut json = Vec::with_capacity(text.len().saturating_add(2));
+        text::quote(text, &mut json);
+        self.replace(id, json)
+    }
+
+    /// Takes a member or an element away, with its comma. The outermost value becomes `null`.
+    pub fn remove(&mut self, id: NodeId) {
+        self.change(id, Change::Removed);
+    }
+
+    /// Whether anything was replaced or removed.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        !self.edits.is_empty()
+    }
+
+    /// The received bytes with all edits applied. Every byte that no edit covers is as it was received.
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        splice::render(self, NodeId(0))
+    }
+
+    /// One value with all edits in it applied.
+    #[must_use]
+    pub fn render_node(&self, id: NodeId) -> Vec<u8> {
+        splice::render(self, id)
+    }
+
+    fn change(&mut self, id: NodeId, change: Change) -> u32 {
+        let origin = self.origins.get(&id.0).copied().unwrap_or(id.0);
+        if let Some(slot) = self.slots.get_mut(origin as usize) {
+            slot.flags |= Slot::EDITED;
+            self.edits.insert(origin, change);
+        }
+        origin
+    }
+
+    pub(super) fn slot(&self, id: u32) -> Option<&Slot> {
+        self.slots.get(id as usize)
+    }
+
+    pub(super) fn change_of(&self, id: u32) -> Option<Change> {
+        if self.slot(id)?.has(Slot::EDITED) {
+            self.edits.get(&id).copied()
+        } else {
+            None
+        }
+    }
+
+    /// The bytes of an entry, without edits.
+    pub(super) fn slice(&self, slot: &Slot) -> &str {
+        let source = if slot.has(Slot::ADDED) {
+            &self.added
+        } else {
+            &self.text
+        };
+        source
+            .get(slot.start as usize..slot.end as usize)
+            .unwrap_or_default()
+    }
+}

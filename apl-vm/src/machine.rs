@@ -1,0 +1,237 @@
+//! The machine: runs the steps of one phase.
+//!
+//! At a step boundary the stack is empty, so that a suspended machine is a block, an index, the fuel that is left and
+//! the effects that wait. It borrows nothing; whoever resumes it hands the same program, facts and documents in again.
+//!
+//! Codes that the machine itself denies with:
+//!
+//! | code | when |
+//! |---|---|
+//! | `limit.fuel` | the run was longer than it may be |
+//! | `engine.bad_answer` | resumed with answers that do not fit what was asked |
+//! | `engine.misuse` | run twice, resumed without having been suspended, or run on a block that is no list of steps |
+
+mod answers;
+mod bind;
+mod denial;
+mod document;
+mod probe;
+
+use apl_bytecode::{BlockId, BlockKind, Instr, Program};
+
+pub use document::Env;
+
+use crate::{
+    expr::Eval,
+    fuel::{Exhausted, Fuel},
+    outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Verdict},
+    prepared::Prepared,
+    value::Truth,
+};
+
+/// Runs one phase of one operation.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    block: BlockId,
+    at: usize,
+    fuel: Fuel,
+    /// Effects that were asked for and not yet handed out, in written order.
+    pending: Vec<(Origin, Bound)>,
+    state: State,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Ready,
+    /// Suspended: these effects are being performed, and then it goes on so.
+    Waiting(Vec<Origin>, Then),
+    Over,
+}
+
+#[derive(Debug, Clone)]
+enum Then {
+    GoOn,
+    Deny(DenialInfo),
+}
+
+/// What a step leads to.
+enum Next {
+    /// The step at this index.
+    At(usize),
+    Deny(DenialInfo),
+    Wait,
+}
+
+impl Machine {
+    /// A machine for a block of steps. `fuel` bounds the whole run, suspensions included: an instruction costs 1, an
+    /// element of a comprehension 1, long texts and arrays a little more.
+    #[must_use]
+    pub const fn new(block: BlockId, fuel: u64) -> Self {
+        Self {
+            block,
+            at: 0,
+            fuel: Fuel::new(fuel),
+            pending: Vec::new(),
+            state: State::Ready,
+        }
+    }
+
+    /// What is left of the fuel.
+    #[must_use]
+    pub const fn fuel_left(&self) -> u64 {
+        self.fuel.left()
+    }
+
+    /// Starts.
+    pub fn run(&mut self, program: &Prepared, env: &mut Env<'_>) -> Outcome {
+        let steps = program
+            .program()
+            .blocks
+            .get(self.block.at())
+            .filter(|block| block.kind == BlockKind::Steps);
+        if !matches!(self.state, State::Ready) || steps.is_none() {
+            return self.over(Verdict::Deny(denial::misuse()));
+        }
+        match env.mode {
+            Mode::Enforce => self.go(program, env),
+            Mode::Probe => {
+                let verdict = probe::run(program, self.block, env, &mut self.fuel);
+                self.over(verdict)
+            }
+        }
+    }
+
+    /// Goes on after [`Outcome::Await`], with one answer for each effect, in order.
+    ///
+    /// Answers that do not fit what was asked deny the phase; the machine never goes on without them.
+    pub fn resume(&mut self, program: &Prepared, env: &mut Env<'_>, answers: &[Answer]) -> Outcome {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting(asked, then) => {
+                let taken = answers::take(program.program(), &asked, answers, env.facts);
+                match (taken, then) {
+                    // What failed stands before the denial in written order.
+                    (Err(denied), _) | (Ok(()), Then::Deny(denied)) => self.over(Verdict::Deny(denied)),
+                    (Ok(()), Then::GoOn) => self.go(program, env),
+                }
+            }
+            State::Ready | State::Over => self.over(Verdict::Deny(denial::misuse())),
+        }
+    }
+
+    fn over(&mut self, verdict: Verdict) -> Outcome {
+        self.state = State::Over;
+        Outcome::Done(verdict)
+    }
+
+    /// Steps until there is something to wait for or a verdict. Effects that were asked for are performed before
+    /// either.
+    fn go(&mut self, program: &Prepared, env: &mut Env<'_>) -> Outcome {
+        let code = program
+            .program()
+            .blocks
+            .get(self.block.at())
+            .map_or(&[][..], |block| &block.code);
+        let (then, verdict) = loop {
+            let next = match self.step(program, code, env) {
+                Ok(Some(next)) => next,
+                Ok(None) => break (Then::GoOn, Verdict::Allow),
+                Err(Exhausted) => Next::Deny(denial::fuel()),
+            };
+            match next {
+                Next::At(at) => self.at = at,
+                Next::Wait if self.pending.is_empty() => {}
+                Next::Wait => break (Then::GoOn, Verdict::Allow),
+                Next::Deny(denied) => break (Then::Deny(denied.clone()), Verdict::Deny(denied)),
+            }
+        };
+        if self.pending.is_empty() {
+            return self.over(verdict);
+        }
+        let effects = std::mem::take(&mut self.pending);
+        self.state = State::Waiting(effects.iter().map(|(origin, _)| *origin).collect(), then);
+        Outcome::Await(Batch { effects })
+    }
+
+    /// One step with the condition before it; `None` at the end of the block.
+    fn step(
+        &mut self,
+        program: &Prepared,
+        code: &[Instr],
+        env: &mut Env<'_>,
+    ) -> Result<Option<Next>, Exhausted> {
+        let (taken, at) = Eval::new(env.scope(program, None), &mut self.fuel).until_step(code, self.at)?;
+        let Some(instr) = code.get(at) else {
+            return Ok(None);
+        };
+        self.fuel.spend(1)?;
+        let model = program.program();
+        let taken = taken.unwrap_or(Truth::Error);
+        let next = Next::At(at.saturating_add(1));
+        Ok(Some(match instr {
+            Instr::DenyIf(id) => match taken {
+                Truth::True => Next::Deny(denial::of(model, *id)),
+                Truth::False => next,
+                // Outside a probe nothing may hang on what is not known.
+                Truth::Unknown | Truth::Error => Next::Deny(denial::unevaluable(model, *id)),
+            },
+            Instr::SkipUnless(target, id) => match taken {
+                Truth::True => next,
+                Truth::False => Next::At(*target as usize),
+                Truth::Unknown | Truth::Error => Next::Deny(denial::unevaluable(model, *id)),
+            },
+            Instr::Decide(target) => match taken {
+                Truth::True => Next::At(*target as usize),
+                Truth::False | Truth::Unknown | Truth::Error => next,
+            },
+            Instr::Deny(id) => Next::Deny(denial::of(model, *id)),
+            Instr::Jump(target) => Next::At(*target as usize),
+            Instr::Pipeline(id) => {
+                let piped = document::pipeline(program, *id, env, &mut self.fuel)?;
+                self.pending.extend(piped.taints);
+                piped.denied.map_or(next, Next::Deny)
+            }
+            Instr::Scan(scanner, id) => {
+                let denied = document::scan(program, self.block, *scanner, *id, env, &mut self.fuel)?;
+                denied.map_or(next, Next::Deny)
+            }
+            Instr::Effect(id) => {
+                self.pending.extend(bind::effect(model, *id, env.facts));
+                next
+            }
+            Instr::Await => {
+                self.at = at.saturating_add(1);
+                Next::Wait
+            }
+            // `until_step` stops at steps only.
+            Instr::Truth(_)
+            | Instr::Exists(_)
+            | Instr::Compare(..)
+            | Instr::Contains(..)
+            | Instr::In(..)
+            | Instr::And
+            | Instr::Or
+            | Instr::Not
+            | Instr::Const(_)
+            | Instr::Load(_)
+            | Instr::Has(_)
+            | Instr::Cel(_)
+            | Instr::CelIn
+            | Instr::Arith(_)
+            | Instr::Neg
+            | Instr::Index
+            | Instr::Select(_)
+            | Instr::HasField(_)
+            | Instr::Choose
+            | Instr::List(_)
+            | Instr::Call(_)
+            | Instr::Matches(_)
+            | Instr::Local(_)
+            | Instr::Fold(..) => Next::Deny(denial::misuse()),
+        }))
+    }
+}
+
+/// A text of the program.
+fn text(program: &Program, id: apl_bytecode::StrId) -> &str {
+    program.strings.get(id.at()).map_or("", String::as_str)
+}

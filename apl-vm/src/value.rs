@@ -1,0 +1,237 @@
+//! Values while an expression runs.
+
+use std::{borrow::Cow, cmp::Ordering, rc::Rc};
+
+use crate::json::{Kind, Node};
+
+/// A truth value. `And`, `Or` and `Not` are total over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Truth {
+    /// True.
+    True,
+    /// False.
+    False,
+    /// Not known in this run; some value of what is not known makes it true, false or an error.
+    Unknown,
+    /// It cannot be said, whatever is not known: a missing key in CEL, an order comparison of what has no order.
+    Error,
+}
+
+impl From<bool> for Truth {
+    fn from(value: bool) -> Self {
+        if value { Self::True } else { Self::False }
+    }
+}
+
+impl Truth {
+    /// False absorbs; then an error, then unknown.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::False, _) | (_, Self::False) => Self::False,
+            (Self::Error, Self::Unknown) | (Self::Unknown, Self::Error) => Self::Unknown,
+            (Self::Error, _) | (_, Self::Error) => Self::Error,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::True, Self::True) => Self::True,
+        }
+    }
+
+    /// True absorbs; then as [`Truth::and`].
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        self.not().and(other.not()).not()
+    }
+
+    /// An error stays an error, so that no negation turns it into a pass.
+    #[must_use]
+    pub const fn not(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Unknown => Self::Unknown,
+            Self::Error => Self::Error,
+        }
+    }
+}
+
+/// A value on the stack. Borrows from the program, the facts and the documents.
+#[derive(Debug, Clone)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Float(f64),
+    Str(Cow<'a, str>),
+    List(List<'a>),
+    /// An object of a document; every other node becomes one of the other values.
+    Map(Node<'a>),
+    Unknown,
+    Error,
+}
+
+/// Lists in lists, at most: dropping and comparing them recurses.
+const MAX_LIST_DEPTH: u8 = 64;
+
+/// A list.
+#[derive(Debug, Clone)]
+pub(crate) enum List<'a> {
+    /// An array of a document.
+    Array(Node<'a>),
+    /// Made by an expression. Its depth counts lists made inside lists made.
+    Made(Rc<Vec<Value<'a>>>, u8),
+}
+
+impl<'a> List<'a> {
+    /// A list of these values; an error when it nests too deeply.
+    pub(crate) fn made(items: Vec<Value<'a>>) -> Value<'a> {
+        let deepest = items.iter().map(|item| match item {
+            Value::List(Self::Made(_, depth)) => *depth,
+            _ => 0,
+        });
+        let depth = deepest.max().unwrap_or(0).saturating_add(1);
+        if depth > MAX_LIST_DEPTH {
+            Value::Error
+        } else {
+            Value::List(Self::Made(Rc::new(items), depth))
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Array(node) => node.len(),
+            Self::Made(items, _) => items.len(),
+        }
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Value<'a>> {
+        match self {
+            Self::Array(node) => node.elements().nth(index).map(Value::of_node),
+            Self::Made(items, _) => items.get(index).cloned(),
+        }
+    }
+
+    /// The elements in order.
+    pub(crate) fn items(&self) -> Vec<Value<'a>> {
+        match self {
+            Self::Array(node) => node.elements().map(Value::of_node).collect(),
+            Self::Made(items, _) => items.to_vec(),
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    /// A JSON value. Whole numbers are integers however they are written, as upstream's adapter has it.
+    pub(crate) fn of_node(node: Node<'a>) -> Self {
+        match node.kind() {
+            Kind::Null => Self::Null,
+            Kind::Bool => node.as_bool().map_or(Self::Error, Self::Bool),
+            Kind::String => node.as_str().map_or(Self::Error, Self::Str),
+            Kind::Array => Self::List(List::Array(node)),
+            Kind::Object => Self::Map(node),
+            Kind::Number => {
+                let Some(number) = node.number() else {
+                    return Self::Error;
+                };
+                let signed = number.as_i64().map(Self::Int);
+                let unsigned = || number.as_u64().map(Self::Uint);
+                let float = || number.as_f64().map(Self::of_float);
+                signed.or_else(unsigned).or_else(float).unwrap_or(Self::Error)
+            }
+        }
+    }
+
+    /// A double of a fact or a document: whole ones are integers.
+    pub(crate) fn of_float(value: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "within 2^53 a whole double is an i64"
+        )]
+        if value.fract() == 0.0 && value.abs() <= EXACT {
+            Self::Int(value as i64)
+        } else {
+            Self::Float(value)
+        }
+    }
+
+    pub(crate) fn truth(&self) -> Truth {
+        match self {
+            Self::Bool(value) => (*value).into(),
+            Self::Unknown => Truth::Unknown,
+            Self::Null
+            | Self::Int(_)
+            | Self::Uint(_)
+            | Self::Float(_)
+            | Self::Str(_)
+            | Self::List(_)
+            | Self::Map(_)
+            | Self::Error => Truth::Error,
+        }
+    }
+
+    pub(crate) fn number(&self) -> Option<Number> {
+        match self {
+            Self::Int(value) => Some(Number::Int(i128::from(*value))),
+            Self::Uint(value) => Some(Number::Int(i128::from(*value))),
+            Self::Float(value) => Some(Number::Float(*value)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Truth> for Value<'_> {
+    fn from(truth: Truth) -> Self {
+        match truth {
+            Truth::True => Self::Bool(true),
+            Truth::False => Self::Bool(false),
+            Truth::Unknown => Self::Unknown,
+            Truth::Error => Self::Error,
+        }
+    }
+}
+
+/// The greatest magnitude up to which every whole number is a double: 2^53.
+pub(crate) const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A number of any type.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Number {
+    Int(i128),
+    Float(f64),
+}
+
+impl Number {
+    /// The exact order of the two mathematical values; `None` only for a NaN.
+    pub(crate) fn order(self, other: Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => Some(a.cmp(&b)),
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(&b),
+            (Self::Int(a), Self::Float(b)) => int_float(a, b),
+            (Self::Float(a), Self::Int(b)) => int_float(b, a).map(Ordering::reverse),
+        }
+    }
+}
+
+fn int_float(int: i128, float: f64) -> Option<Ordering> {
+    if float.is_nan() {
+        return None;
+    }
+    // Integers here have at most 64 bits, so a double beyond 2^65 is beyond them all.
+    if float.abs() >= 36_893_488_147_419_103_232.0 {
+        return Some(if float > 0.0 {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        });
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the magnitude is below 2^65")]
+    let whole = float.trunc() as i128;
+    let rest = float.fract();
+    Some(int.cmp(&whole).then(if rest > 0.0 {
+        Ordering::Less
+    } else if rest < 0.0 {
+        Ordering::Greater
+    } else {
+        Ordering::Equal
+    }))
+}

@@ -1,0 +1,11 @@
+//! The machine, on programs written in a small assembler ([`assembler`]) and on random ones.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod assembler;
+mod documents;
+mod effects;
+mod expressions;
+mod limits;
+mod mutation;
+mod probe;

@@ -1,0 +1,146 @@
+//! Whether a configuration can enforce its program. Asked once, when the proxy takes the configuration.
+
+use apl_bytecode::{Enforcement, PhaseNeeds, Program, Stage};
+use apl_vm::Prepared;
+
+use crate::{Config, ConfigError, Install, Secrets, identity::token::text_of};
+
+/// Refuses what could not be enforced.
+///
+/// # Errors
+///
+/// The first thing that is missing.
+pub(crate) fn check(
+    program: &Prepared,
+    digest: &str,
+    config: &Config,
+    secrets: &Secrets,
+) -> Result<(), ConfigError> {
+    if let Some(expected) = &config.policy_digest
+        && expected != digest
+    {
+        return Err(ConfigError::Digest {
+            expected: expected.clone(),
+            found: digest.to_owned(),
+        });
+    }
+    let phases = phases(program);
+    check_companion(program.program(), &phases, config, secrets)?;
+    check_hash_key(program.program(), config, secrets)?;
+    if config.install == Install::Single {
+        phases.iter().try_for_each(check_single)?;
+    }
+    for route in &program.program().routes {
+        match route.enforcement {
+            Enforcement::Enforce => {}
+            Enforcement::Shadow(_) => {
+                return Err(ConfigError::NotInBuild("`enforcement: shadow` in the policy"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The needs of one route or fallback, and its name.
+struct Phases {
+    name: String,
+    pre: PhaseNeeds,
+    post: PhaseNeeds,
+}
+
+fn phases(program: &Prepared) -> Vec<Phases> {
+    let model = program.program();
+    let routes = model.routes.iter().enumerate().map(|(at, route)| {
+        let needs = program.needs(at);
+        let name = match route.matcher {
+            apl_bytecode::Matcher::Exact(name) | apl_bytecode::Matcher::Glob(name) => text_of(model, name),
+            apl_bytecode::Matcher::Any => "*",
+        };
+        Phases {
+            name: format!("route {}:{name}", route.entity.name()),
+            pre: needs.pre,
+            post: needs.post,
+        }
+    });
+    let fallbacks = model.fallbacks.iter().map(|fallback| {
+        let needs = program.needs_of(fallback.pre, fallback.post);
+        Phases {
+            name: "the global rules".to_owned(),
+            pre: needs.pre,
+            post: needs.post,
+        }
+    });
+    routes.chain(fallbacks).collect()
+}
+
+fn check_companion(
+    program: &Program,
+    phases: &[Phases],
+    config: &Config,
+    secrets: &Secrets,
+) -> Result<(), ConfigError> {
+    match &config.companion {
+        Some(companion) => match &companion.token_env {
+            Some(name) if secrets.companion_token.as_ref().is_none_or(String::is_empty) => {
+                Err(ConfigError::MissingVariable(name.clone(), "companion.token_env"))
+            }
+            Some(_) | None => Ok(()),
+        },
+        None => match wants_companion(program, phases) {
+            Some(need) => Err(ConfigError::NeedsCompanion(need)),
+            None => Ok(()),
+        },
+    }
+}
+
+fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str> {
+    let any =
+        |wants: fn(&PhaseNeeds) -> bool| phases.iter().any(|phase| wants(&phase.pre) || wants(&phase.post));
+    if any(|needs| needs.delegates) {
+        Some("`delegate`")
+    } else if any(|needs| needs.taints) {
+        Some("`taint`")
+    } else if any(|needs| needs.loads_labels) {
+        Some("`security.labels`")
+    } else if any(PhaseNeeds::companion) {
+        Some("an audit step that waits")
+    } else if program
+        .identities
+        .iter()
+        .flat_map(|identity| &identity.issuers)
+        .any(|issuer| issuer.jwks.is_none())
+    {
+        Some("the keys of an issuer")
+    } else {
+        None
+    }
+}
+
+fn check_hash_key(program: &Program, config: &Config, secrets: &Secrets) -> Result<(), ConfigError> {
+    let hashes = program
+        .pipelines
+        .iter()
+        .flat_map(|pipeline| &pipeline.stages)
+        .any(|stage| matches!(stage, Stage::Hash));
+    let there = secrets.hash_key.as_ref().is_some_and(|key| !key.is_empty());
+    match &config.hash_key_env {
+        Some(name) if !there => Err(ConfigError::MissingVariable(name.clone(), "hash_key_env")),
+        None if hashes && !there => Err(ConfigError::NeedsHashKey("`hash_key_env` names no variable")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// `execution.md` rule 5.
+fn check_single(phases: &Phases) -> Result<(), ConfigError> {
+    let need = if phases.pre.delegates || phases.post.delegates {
+        "the policy delegates, which sets a request header after the body was read"
+    } else if phases.pre.edits_args {
+        "the policy edits arguments, which changes the request's content-length"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::NeedsHeldHeaders {
+        need,
+        route: phases.name.clone(),
+    })
+}

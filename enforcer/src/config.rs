@@ -1,0 +1,401 @@
+//! The filter's configuration: a JSON object in the plugin configuration (`design/wire.md`).
+//!
+//! No secret stands in it, because Envoy shows it in `config_dump`: it names environment variables of the VM instead, and
+//! the host hands over what they hold as [`Secrets`].
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+
+use self::raw::{RawConfig, RawInstall};
+
+mod raw;
+
+/// What a plugin configuration makes of the module.
+#[derive(Debug)]
+pub enum PluginConfig {
+    /// It decides.
+    Decide(Box<Config>),
+    /// It is the other half of a pair, and holds headers until the decider's verdict.
+    Hold(HolderConfig),
+}
+
+/// The configuration of a holder (`install: {mode: paired, role: holder}`). It may carry the decider's other keys, so
+/// that both halves can be written from one document; they mean nothing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HolderConfig {
+    /// The digest of the policy that the decider is expected to run, when given: lower-case hex.
+    pub policy_digest: Option<String>,
+}
+
+/// The configuration of a deciding filter.
+#[derive(Debug)]
+pub struct Config {
+    /// The program, as bytes of an `.aplb` file.
+    pub policy: Vec<u8>,
+    /// The digest that the program must have: lower-case hex.
+    pub policy_digest: Option<String>,
+    /// Which paths speak what; not empty.
+    pub protocols: Vec<Protocol>,
+    /// Where the companion is.
+    pub companion: Option<Companion>,
+    /// Bounds.
+    pub limits: Limits,
+    /// How headers are held.
+    pub install: Install,
+    /// Names the environment variable with the key of `hash` and of digests in audit records.
+    pub hash_key_env: Option<String>,
+    /// RFC 9728 metadata URL, named in `WWW-Authenticate`.
+    pub resource_metadata: Option<String>,
+}
+
+/// How request headers are held until the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Install {
+    /// One plugin, with Envoy's `allow_on_headers_stop_iteration`.
+    Full,
+    /// Two plugins of one module; this half decides.
+    PairedDecider,
+    /// Headers are not held.
+    Single,
+}
+
+/// What the traffic under one path prefix speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protocol {
+    /// `:authority`, compared without case; absent: any.
+    #[serde(default)]
+    pub authority: Option<String>,
+    /// Absolute. Matches on a segment boundary; the longest wins.
+    pub path_prefix: String,
+    /// The protocol.
+    pub speaks: Speaks,
+    /// Selects the scope of routes.
+    #[serde(default)]
+    pub scope: Option<String>,
+}
+
+/// A protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Speaks {
+    Mcp,
+    A2a,
+    Llm,
+    Http,
+}
+
+/// Where the companion is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Companion {
+    /// The Envoy cluster.
+    pub cluster: String,
+    /// `:authority` of calls to it; default: the cluster's name.
+    #[serde(default)]
+    pub authority: Option<String>,
+    /// What stands before [`companion_protocol::EFFECTS_PATH`]; default empty.
+    #[serde(default)]
+    pub path: String,
+    /// How long a call may take, in milliseconds, 1 to 60 000; default [`DEFAULT_CALLOUT_MS`].
+    #[serde(default)]
+    pub timeout_ms: Option<u32>,
+    /// Names the environment variable with the bearer token for it.
+    #[serde(default)]
+    pub token_env: Option<String>,
+}
+
+/// The default time for a call to the companion, in milliseconds: the longest default effect and 200 ms.
+pub const DEFAULT_CALLOUT_MS: u32 = 5_200;
+
+/// Bounds on what one exchange and one worker may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest body in bytes that is read, request and response; must be lower than Envoy's buffer limit. Default 1 MiB - 64 KiB.
+    pub max_body_bytes: usize,
+    /// Nesting of JSON; default 64.
+    pub max_depth: u16,
+    /// Values in one JSON document; default 200 000.
+    pub max_nodes: u32,
+    /// Bytes of bodies that all exchanges of a worker hold at one time; default 64 MiB.
+    pub max_inflight_bytes: usize,
+    /// The largest event of an SSE reply, in bytes; default 256 KiB.
+    pub max_event_bytes: usize,
+    /// Audit records that wait in a worker; default 1024.
+    pub max_audit_queue: usize,
+    /// Instructions that one phase may run; default 1 000 000.
+    pub fuel: u64,
+    /// Verified tokens, minted tokens and known labels that a worker keeps, each; default 4096.
+    pub max_cached: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 983_040,
+            max_depth: 64,
+            max_nodes: 200_000,
+            max_inflight_bytes: 64 << 20,
+            max_event_bytes: 256 << 10,
+            max_audit_queue: 1024,
+            fuel: 1_000_000,
+            max_cached: 4096,
+        }
+    }
+}
+
+/// What the environment of the VM holds.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// What [`Config::hash_key_env`] names.
+    pub hash_key: Option<Vec<u8>>,
+    /// What [`Companion::token_env`] names.
+    pub companion_token: Option<String>,
+}
+
+// Neither may reach a log through `{:?}`.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets")
+            .field("hash_key", &self.hash_key.is_some())
+            .field("companion_token", &self.companion_token.is_some())
+            .finish()
+    }
+}
+
+/// Why a configuration is refused. Envoy keeps the last good one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not JSON, an unknown key, a missing key, a wrong type. The text names the key.
+    #[error("the plugin configuration is not valid: {0}")]
+    Json(String),
+    /// No `install.mode`.
+    #[error(
+        "`install.mode` is missing: say `full` (Envoy's allow_on_headers_stop_iteration is set), `paired` (two plugins of \
+         this module) or `single` (headers are not held)"
+    )]
+    MissingMode,
+    /// A role where none belongs, or none where one does.
+    #[error("`install.role` must be `decider` or `holder` with mode `paired`, and absent otherwise")]
+    Role,
+    /// `protocols` is empty.
+    #[error("`protocols` lists no entry: nothing would be governed")]
+    NoProtocols,
+    /// A prefix without `/` in front, or with a query.
+    #[error("`protocols[].path_prefix` must be an absolute path, not `{0}`")]
+    Prefix(String),
+    /// Two entries for the same authority and prefix.
+    #[error("`protocols` has two entries for `{0}`")]
+    DuplicateProtocol(String),
+    /// A protocol that this build does not speak.
+    #[error("`protocols[].speaks: {0}` is not in this build")]
+    Unsupported(&'static str),
+    /// `policy` is missing.
+    #[error("`policy` is missing: base64 of the file that `aplc build` writes")]
+    MissingPolicy,
+    /// `policy` is not base64.
+    #[error("`policy` is not base64")]
+    PolicyBase64,
+    /// A limit out of its range.
+    #[error("`{0}` must be {1}")]
+    Limit(&'static str, &'static str),
+    /// The program does not load.
+    #[error("the policy does not load: {0}")]
+    Program(String),
+    /// Another program than expected.
+    #[error("the policy's digest is {found}, but `policy_digest` says {expected}")]
+    Digest {
+        /// In the configuration.
+        expected: String,
+        /// Of the program.
+        found: String,
+    },
+    /// The policy needs the companion.
+    #[error("the policy needs the companion ({0}), but `companion` is not configured")]
+    NeedsCompanion(&'static str),
+    /// The policy needs the hash key.
+    #[error("the policy uses `hash`, but {0}")]
+    NeedsHashKey(&'static str),
+    /// A variable that the configuration names is not set.
+    #[error("the environment variable `{0}`, named by `{1}`, is not set or empty")]
+    MissingVariable(String, &'static str),
+    /// The policy needs held headers.
+    #[error("`install.mode: single` does not hold headers, but {need} ({route}): use `full` or `paired`")]
+    NeedsHeldHeaders {
+        /// What needs them.
+        need: &'static str,
+        /// Where.
+        route: String,
+    },
+    /// Something that a later build brings.
+    #[error("{0} is not in this build")]
+    NotInBuild(&'static str),
+    /// Keys that the policy brings are not a JWKS.
+    #[error("the keys of issuer `{0}` in the policy are not a JWKS")]
+    InlineKeys(String),
+}
+
+impl PluginConfig {
+    /// Reads a plugin configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], naming the key at fault. Nothing is defaulted that decides what is governed.
+    pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
+        let raw: RawConfig =
+            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let install = match raw.install.as_ref() {
+            None => return Err(ConfigError::MissingMode),
+            Some(install) => install_of(install)?,
+        };
+        match install {
+            None => Ok(Self::Hold(HolderConfig {
+                policy_digest: lower(raw.policy_digest),
+            })),
+            Some(install) => decide(raw, install).map(|config| Self::Decide(Box::new(config))),
+        }
+    }
+}
+
+/// `None`: the holder.
+fn install_of(raw: &RawInstall) -> Result<Option<Install>, ConfigError> {
+    use raw::{RawMode as Mode, RawRole as Role};
+    match (raw.mode, raw.role) {
+        (None, _) => Err(ConfigError::MissingMode),
+        (Some(Mode::Full), None) => Ok(Some(Install::Full)),
+        (Some(Mode::Single), None) => Ok(Some(Install::Single)),
+        (Some(Mode::Paired), Some(Role::Decider)) => Ok(Some(Install::PairedDecider)),
+        (Some(Mode::Paired), Some(Role::Holder)) => Ok(None),
+        (Some(Mode::Full | Mode::Single), Some(_)) | (Some(Mode::Paired), None) => Err(ConfigError::Role),
+    }
+}
+
+fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
+    check_build(&raw)?;
+    let text = raw.policy.ok_or(ConfigError::MissingPolicy)?;
+    let policy = STANDARD
+        .decode(text.trim())
+        .map_err(|_| ConfigError::PolicyBase64)?;
+    check_protocols(&raw.protocols)?;
+    check_limits(&raw.limits)?;
+    if let Some(companion) = &raw.companion {
+        check_companion(companion)?;
+    }
+    Ok(Config {
+        policy,
+        policy_digest: lower(raw.policy_digest),
+        protocols: raw.protocols,
+        companion: raw.companion,
+        limits: raw.limits,
+        install,
+        hash_key_env: raw.hash_key_env,
+        resource_metadata: raw.resource_metadata,
+    })
+}
+
+/// Keys of the wire contract that this build does not know yet. Ignoring one would change verdicts.
+fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
+    use raw::{RawDenialShape, RawEnforcement};
+    let later = [
+        (raw.shadow_policy.is_some(), "`shadow_policy`"),
+        (raw.policy_public_key.is_some(), "`policy_public_key`"),
+        (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
+        (raw.seal_key_env.is_some(), "`seal_key_env`"),
+        (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
+        (
+            raw.denial_shape == RawDenialShape::ToolResult,
+            "`denial_shape: tool_result`",
+        ),
+    ];
+    match later.iter().find(|(used, _)| *used) {
+        Some((_, key)) => Err(ConfigError::NotInBuild(key)),
+        None => Ok(()),
+    }
+}
+
+fn lower(digest: Option<String>) -> Option<String> {
+    digest.map(|text| text.trim().to_ascii_lowercase())
+}
+
+fn check_protocols(protocols: &[Protocol]) -> Result<(), ConfigError> {
+    if protocols.is_empty() {
+        return Err(ConfigError::NoProtocols);
+    }
+    for (at, entry) in protocols.iter().enumerate() {
+        let prefix = entry.path_prefix.as_str();
+        if !prefix.starts_with('/') || prefix.contains(['?', '#', '%', '\\']) || prefix.contains("//") {
+            return Err(ConfigError::Prefix(prefix.to_owned()));
+        }
+        match entry.speaks {
+            Speaks::Mcp => {}
+            Speaks::A2a => return Err(ConfigError::Unsupported("a2a")),
+            Speaks::Llm => return Err(ConfigError::Unsupported("llm")),
+            Speaks::Http => return Err(ConfigError::Unsupported("http")),
+        }
+        let twin = protocols.iter().take(at).any(|other| {
+            other.path_prefix.trim_end_matches('/') == prefix.trim_end_matches('/')
+                && match (&other.authority, &entry.authority) {
+                    (None, None) => true,
+                    (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+                    (None, Some(_)) | (Some(_), None) => false,
+                }
+        });
+        if twin {
+            return Err(ConfigError::DuplicateProtocol(prefix.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
+    let wrong = ConfigError::Limit;
+    if !(1..=256 << 20).contains(&limits.max_body_bytes) {
+        return Err(wrong("limits.max_body_bytes", "1 to 268435456"));
+    }
+    if !(1..=128).contains(&limits.max_depth) {
+        return Err(wrong("limits.max_depth", "1 to 128"));
+    }
+    if limits.max_nodes == 0 {
+        return Err(wrong("limits.max_nodes", "at least 1"));
+    }
+    if limits.max_inflight_bytes < limits.max_body_bytes {
+        return Err(wrong(
+            "limits.max_inflight_bytes",
+            "at least limits.max_body_bytes",
+        ));
+    }
+    if !(1..=16 << 20).contains(&limits.max_event_bytes) {
+        return Err(wrong("limits.max_event_bytes", "1 to 16777216"));
+    }
+    if !(1..=1_000_000).contains(&limits.max_audit_queue) {
+        return Err(wrong("limits.max_audit_queue", "1 to 1000000"));
+    }
+    if limits.fuel == 0 {
+        return Err(wrong("limits.fuel", "at least 1"));
+    }
+    if !(1..=1_000_000).contains(&limits.max_cached) {
+        return Err(wrong("limits.max_cached", "1 to 1000000"));
+    }
+    Ok(())
+}
+
+fn check_companion(companion: &Companion) -> Result<(), ConfigError> {
+    if companion.cluster.is_empty() {
+        return Err(ConfigError::Limit(
+            "companion.cluster",
+            "the name of an Envoy cluster",
+        ));
+    }
+    if !companion.path.is_empty() && !companion.path.starts_with('/') {
+        return Err(ConfigError::Limit("companion.path", "empty or an absolute path"));
+    }
+    if companion.timeout_ms.is_some_and(|ms| !(1..=60_000).contains(&ms)) {
+        return Err(ConfigError::Limit("companion.timeout_ms", "1 to 60000"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

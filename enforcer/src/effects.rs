@@ -1,0 +1,9 @@
+//! Effects of one suspension: what caches answer, what the companion is asked, what is made of its answer.
+
+mod answer;
+mod local;
+mod plan;
+
+pub(crate) use answer::{acknowledged, answers, read_response, unacknowledged};
+pub(crate) use local::{Caches, Minted};
+pub(crate) use plan::{Asker, Plan, plan};

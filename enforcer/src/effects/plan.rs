@@ -1,0 +1,301 @@
+//! Which effects of a suspension are answered here and which are asked.
+
+use apl_bytecode::{Scopes, Subject};
+use apl_vm::{Answer, Batch, Bound, DelegateCall};
+use companion_protocol::{
+    AuditRecord, Effect, EffectCall, OnFail, SessionKey, StepRecord, SubjectKind, TokenExchange,
+};
+
+use super::local::{Caches, Minted, actor_credential, subject_credential, token_key};
+use crate::{cache::Key, identity::principal::Principal};
+
+/// Who asks, and everything that effects take from the exchange.
+pub(crate) struct Asker<'a> {
+    pub(crate) principal: &'a Principal,
+    /// Header values with the tokens themselves.
+    pub(crate) credentials: &'a [(String, String)],
+    pub(crate) session: Option<&'a SessionKey>,
+    pub(crate) decision_id: &'a str,
+    /// Fills everything of a record but number, stream and step.
+    pub(crate) record: &'a dyn Fn() -> AuditRecord,
+    pub(crate) now_ms: u64,
+}
+
+/// One effect on its way to an answer.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    /// A failure stops those behind it.
+    pub(crate) stops: bool,
+    /// For the audit record, as `token.exchange:workday-oauth`.
+    pub(crate) label: String,
+    pub(crate) way: Way,
+}
+
+/// Where the answer comes from.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// Known already.
+    Here(Answer),
+    /// A label that is known to be set.
+    Known,
+    /// A minted token from the cache.
+    Minted(Minted),
+    /// A step record, queued when its turn comes.
+    Queue(Box<AuditRecord>),
+    /// The companion, with the result at this place in its list.
+    Ask(Asked),
+}
+
+/// What the companion is asked, so far as its answer needs it.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Labels,
+    Label { label: String, scopes: Scopes },
+    Token { key: Option<Key> },
+    Audit,
+}
+
+/// All effects of one suspension.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) effects: Vec<Planned>,
+    /// What goes to the companion, in order; empty: nothing has to.
+    pub(crate) calls: Vec<EffectCall>,
+}
+
+/// Plans a batch. `position` numbers the effects of the exchange for their idempotency keys.
+pub(crate) fn plan(batch: Batch, asker: &Asker<'_>, caches: &Caches, position: &mut u32) -> Plan {
+    let mut plan = Plan {
+        effects: Vec::with_capacity(batch.effects.len()),
+        calls: Vec::new(),
+    };
+    for (_, bound) in batch.effects {
+        let (planned, call) = one(bound, asker, caches);
+        if let Some((effect, source)) = call {
+            let on_fail = if planned.stops {
+                OnFail::Stop
+            } else {
+                OnFail::Continue
+            };
+            let idempotency_key = format!("{}.{position}", asker.decision_id);
+            plan.calls.push(EffectCall {
+                idempotency_key,
+                on_fail,
+                source,
+                effect,
+            });
+            *position = position.saturating_add(1);
+        }
+        plan.effects.push(planned);
+    }
+    plan
+}
+
+type Call = Option<(Effect, String)>;
+
+fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
+    match bound {
+        Bound::LoadLabels { rule } => {
+            let label = "session.load".to_owned();
+            match asker.session {
+                None => (
+                    here(true, label, failed("session.load_failed", "nobody is identified")),
+                    None,
+                ),
+                Some(session) => {
+                    let effect = Effect::SessionLoad {
+                        session: session.clone(),
+                    };
+                    (
+                        Planned {
+                            stops: true,
+                            label,
+                            way: Way::Ask(Asked::Labels),
+                        },
+                        Some((effect, rule)),
+                    )
+                }
+            }
+        }
+        Bound::Taint {
+            label,
+            scopes,
+            ttl_s,
+            rule,
+        } => taint(label, scopes, ttl_s, rule, asker, caches),
+        Bound::Delegate(call) => delegate(call, asker, caches),
+        Bound::Audit {
+            plugin,
+            durable,
+            rule,
+        } => {
+            let label = format!("audit.append:{plugin}");
+            let mut record = (asker.record)();
+            record.step = Some(StepRecord {
+                plugin,
+                source: rule.clone(),
+            });
+            if durable {
+                let effect = Effect::AuditAppend {
+                    record: Box::new(record),
+                };
+                (
+                    Planned {
+                        stops: true,
+                        label,
+                        way: Way::Ask(Asked::Audit),
+                    },
+                    Some((effect, rule)),
+                )
+            } else {
+                (
+                    Planned {
+                        stops: true,
+                        label,
+                        way: Way::Queue(Box::new(record)),
+                    },
+                    None,
+                )
+            }
+        }
+    }
+}
+
+fn taint(
+    label: String,
+    scopes: Scopes,
+    ttl_s: u32,
+    rule: String,
+    asker: &Asker<'_>,
+    caches: &Caches,
+) -> (Planned, Call) {
+    let name = format!("session.append:{label}");
+    if !scopes.has(Scopes::SESSION) && !scopes.has(Scopes::SUBJECT) {
+        return (here(true, name, Answer::Done), None);
+    }
+    let Some(session) = asker.session else {
+        return (
+            here(
+                true,
+                name,
+                failed("session.persist_failed", "nobody is identified"),
+            ),
+            None,
+        );
+    };
+    if caches.has_label(session, &label, scopes, asker.now_ms) {
+        return (
+            Planned {
+                stops: true,
+                label: name,
+                way: Way::Known,
+            },
+            None,
+        );
+    }
+    let only = |scope: Scopes| {
+        if scopes.has(scope) {
+            vec![label.clone()]
+        } else {
+            Vec::new()
+        }
+    };
+    let effect = Effect::SessionAppend {
+        session: session.clone(),
+        labels: only(Scopes::SESSION),
+        subject_labels: only(Scopes::SUBJECT),
+        ttl_s: (ttl_s > 0).then_some(u64::from(ttl_s)),
+    };
+    (
+        Planned {
+            stops: true,
+            label: name,
+            way: Way::Ask(Asked::Label { label, scopes }),
+        },
+        Some((effect, rule)),
+    )
+}
+
+fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
+    let stops = call.stops;
+    let label = format!("token.exchange:{}", call.delegator);
+    let missing = |label| {
+        (
+            here(
+                stops,
+                label,
+                failed(
+                    "delegation.bad_request",
+                    "the credential to exchange is not there",
+                ),
+            ),
+            None,
+        )
+    };
+    let Ok(subject) = subject_credential(asker.principal, call.subject) else {
+        return missing(label);
+    };
+    let Ok(actor) = actor_credential(asker.principal, call.actor) else {
+        return missing(label);
+    };
+    let key = token_key(&call, subject, actor);
+    if let Some(minted) = key.as_ref().and_then(|key| caches.token(key, asker.now_ms)) {
+        return (
+            Planned {
+                stops,
+                label,
+                way: Way::Minted(minted.clone()),
+            },
+            None,
+        );
+    }
+    let token_of = |header: &str| {
+        let (_, value) = asker.credentials.iter().find(|(name, _)| name == header)?;
+        crate::identity::token::bearer(value).ok().map(str::to_owned)
+    };
+    let subject_token = subject.and_then(|credential| token_of(&credential.header));
+    let actor_token = actor.and_then(|credential| token_of(&credential.header));
+    if subject.is_some() != subject_token.is_some() || actor.is_some() != actor_token.is_some() {
+        return missing(label);
+    }
+    let effect = Effect::TokenExchange(TokenExchange {
+        delegator: call.delegator,
+        subject: match call.subject {
+            Subject::User => SubjectKind::User,
+            Subject::Client => SubjectKind::Client,
+            Subject::CallerWorkload => SubjectKind::CallerWorkload,
+            Subject::ThisWorkload => SubjectKind::ThisWorkload,
+        },
+        subject_token,
+        expected_sub: subject
+            .map(|credential| credential.sub.clone())
+            .filter(|sub| !sub.is_empty()),
+        actor_token,
+        target: call.target,
+        audience: call.audience,
+        permissions: call.permissions,
+    });
+    (
+        Planned {
+            stops,
+            label,
+            way: Way::Ask(Asked::Token { key }),
+        },
+        Some((effect, call.rule)),
+    )
+}
+
+const fn here(stops: bool, label: String, answer: Answer) -> Planned {
+    Planned {
+        stops,
+        label,
+        way: Way::Here(answer),
+    }
+}
+
+pub(super) fn failed(code: &str, reason: &str) -> Answer {
+    Answer::Failed {
+        code: code.to_owned(),
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,364 @@
+//! What lives as long as one worker and one configuration.
+
+mod reads;
+
+use std::collections::{HashMap, HashSet};
+
+use apl_vm::Prepared;
+use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
+
+use crate::{
+    CallToken, Callout, Command, Config, ConfigError, Counter, ExchangeId, LogLevel, Secrets,
+    audit::{self, AuditQueue},
+    check,
+    config::DEFAULT_CALLOUT_MS,
+    effects::{Caches, acknowledged},
+    http::head::Wanted,
+    identity::{keys::KeySet, principal::Principals},
+    json_text::hex,
+    session::digest,
+};
+
+/// Records that a tick ships at a time.
+const TICK_RECORDS: usize = companion_protocol::MAX_EFFECTS;
+
+/// Program, keys, caches and audit queue of one worker.
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) program: Prepared,
+    pub(crate) digest: String,
+    pub(crate) hash_key: Option<Vec<u8>>,
+    token: Option<String>,
+    pub(crate) wanted: Wanted,
+    /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
+    mentioned: Option<HashSet<String>>,
+    /// Some route has rules for the phase after the call.
+    pub(crate) reads_responses: bool,
+    pub(crate) keys: Vec<KeySet>,
+    pub(crate) principals: Principals,
+    pub(crate) caches: Caches,
+    pub(crate) audit: AuditQueue,
+    /// Bytes of bodies that exchanges hold.
+    pub(crate) inflight_bytes: usize,
+    /// Exchanges that wait for keys, and until when.
+    waiting: Vec<(ExchangeId, u64)>,
+    flights: HashMap<CallToken, Flight>,
+    next_token: u32,
+    stream: String,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("digest", &self.digest)
+            .field("inflight_bytes", &self.inflight_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A callout of the engine itself.
+enum Flight {
+    /// Keys of the issuer at this place in [`Engine::keys`].
+    Keys(usize),
+    /// Queued records, and when they were sent.
+    Audit(Vec<companion_protocol::AuditRecord>, u64),
+}
+
+impl Engine {
+    /// Loads the program and checks that this configuration can enforce it.
+    ///
+    /// `seed` must differ between workers and between lives of a worker: the name of the audit stream derives from it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: the program does not verify, or needs something that is not configured.
+    pub fn new(config: Config, secrets: Secrets, seed: [u8; 32]) -> Result<Self, ConfigError> {
+        let program =
+            Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
+        let digest_hex = program.digest_hex();
+        check::check(&program, &digest_hex, &config, &secrets)?;
+        let keys = reads::key_sets(program.program())?;
+        let stream = hex(digest(&[b"audit stream", &seed]).get(..16).unwrap_or_default());
+        let limits = config.limits;
+        Ok(Self {
+            wanted: reads::wanted(&program),
+            mentioned: reads::mentioned(&program),
+            digest: digest_hex,
+            reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
+                || program
+                    .program()
+                    .fallbacks
+                    .iter()
+                    .any(|fallback| fallback.post.is_some()),
+            program,
+            hash_key: secrets.hash_key,
+            token: secrets.companion_token,
+            keys,
+            principals: Principals::new(limits.max_cached),
+            caches: Caches::new(limits.max_cached),
+            audit: AuditQueue::new(limits.max_audit_queue, stream.clone()),
+            inflight_bytes: 0,
+            waiting: Vec::new(),
+            flights: HashMap::new(),
+            next_token: 0,
+            stream,
+            config,
+        })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The program's digest in lower-case hex.
+    #[must_use]
+    pub fn policy_digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Bytes of bodies that exchanges of this worker hold at the moment.
+    #[must_use]
+    pub const fn inflight_bytes(&self) -> usize {
+        self.inflight_bytes
+    }
+
+    /// Does what is due: key sets, queued audit records, exchanges that have waited long enough. To be called about
+    /// every [`TICK_MS`](crate::TICK_MS), in the root context.
+    pub fn on_tick(&mut self, now_ms: u64) -> Vec<Command> {
+        let mut commands = Vec::new();
+        self.ask_for_keys(now_ms, &mut commands);
+        self.ship_audit(now_ms, &mut commands);
+        self.wake_the_late(now_ms, &mut commands);
+        commands
+    }
+
+    /// The answer to a callout of [`Engine::on_tick`] with its status; `None`: it failed.
+    pub fn on_root_answer(
+        &mut self,
+        token: CallToken,
+        answer: Option<(u16, &[u8])>,
+        now_ms: u64,
+    ) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let body = answer.and_then(|(status, body)| (status == 200).then_some(body));
+        match self.flights.remove(&token) {
+            None => {}
+            Some(Flight::Keys(at)) => {
+                let Some(set) = self.keys.get_mut(at) else {
+                    return commands;
+                };
+                if body.is_none() {
+                    commands.push(count(Counter::CalloutsFailed, 1));
+                    commands.push(warn(format!(
+                        "no keys of issuer `{}` from the companion",
+                        set.issuer()
+                    )));
+                }
+                if set.answer(body) {
+                    self.principals.clear();
+                }
+                // Whatever came: those that wait look again, and decide for themselves whether to go on waiting.
+                commands.extend(self.waiting.iter().map(|(id, _)| Command::Wake(*id)));
+            }
+            Some(Flight::Audit(records, _)) => {
+                let sent = records.len();
+                let lost = acknowledged(records, body, sent, &mut self.caches);
+                let shipped = sent.saturating_sub(lost.len());
+                commands.push(count(
+                    Counter::AuditShipped,
+                    u64::try_from(shipped).unwrap_or(u64::MAX),
+                ));
+                if !lost.is_empty() {
+                    commands.push(count(Counter::CalloutsFailed, 1));
+                    commands.push(warn(
+                        "the companion did not take audit records; they wait".to_owned(),
+                    ));
+                }
+                self.audit.settle(sent, lost);
+                // What piled up meanwhile goes at once, but a companion that fails is asked on the next tick only.
+                if shipped > 0 {
+                    self.ship_audit(now_ms, &mut commands);
+                }
+            }
+        }
+        commands
+    }
+
+    /// Whether the program can read this attribute: it spells it out, or a part of it that holds it.
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        let Some(mentioned) = &self.mentioned else {
+            return true;
+        };
+        let mut part = key;
+        loop {
+            if mentioned.contains(part) {
+                return true;
+            }
+            match part.rsplit_once('.') {
+                Some((parent, _)) => part = parent,
+                None => return false,
+            }
+        }
+    }
+
+    /// A token for a callout.
+    pub(crate) fn new_token(&mut self) -> CallToken {
+        self.next_token = self.next_token.wrapping_add(1);
+        CallToken(self.next_token)
+    }
+
+    /// The exchange waits for keys until `deadline_ms`.
+    pub(crate) fn wait(&mut self, id: ExchangeId, deadline_ms: u64) {
+        if !self.waiting.iter().any(|(known, _)| *known == id) {
+            self.waiting.push((id, deadline_ms));
+        }
+    }
+
+    /// It does not any more.
+    pub(crate) fn stop_waiting(&mut self, id: ExchangeId) {
+        self.waiting.retain(|(known, _)| *known != id);
+    }
+
+    /// A call of `POST /v1/effects`; `None` without a companion.
+    pub(crate) fn effects_callout(&self, token: CallToken, request: &EffectsRequest) -> Option<Callout> {
+        let companion = self.config.companion.as_ref()?;
+        let body = serde_json::to_vec(request).ok()?;
+        let mut headers = self.companion_headers("POST", &format!("{}{EFFECTS_PATH}", companion.path));
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        Some(Callout {
+            token,
+            cluster: companion.cluster.clone(),
+            headers,
+            body,
+            timeout_ms: self.timeout_ms(),
+        })
+    }
+
+    fn timeout_ms(&self) -> u32 {
+        self.config
+            .companion
+            .as_ref()
+            .and_then(|companion| companion.timeout_ms)
+            .unwrap_or(DEFAULT_CALLOUT_MS)
+    }
+
+    fn companion_headers(&self, method: &str, path: &str) -> Vec<(String, String)> {
+        let authority = self.config.companion.as_ref().map_or("", |companion| {
+            companion.authority.as_deref().unwrap_or(&companion.cluster)
+        });
+        let mut headers: Vec<(String, String)> = [
+            (":method", method),
+            (":path", path),
+            (":authority", authority),
+            (":scheme", "http"),
+            ("accept", "application/json"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        if let Some(token) = &self.token {
+            headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+        }
+        headers
+    }
+
+    fn ask_for_keys(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
+        let Some(companion) = self.config.companion.clone() else {
+            return;
+        };
+        let timeout_ms = self.timeout_ms();
+        for at in 0..self.keys.len() {
+            let Some(set) = self.keys.get_mut(at) else {
+                continue;
+            };
+            let Some(forced) = set.due(now_ms, u64::from(timeout_ms)) else {
+                continue;
+            };
+            let mut path = format!(
+                "{}{JWKS_PATH}?issuer={}",
+                companion.path,
+                reads::percent_encoded(set.issuer())
+            );
+            if forced {
+                path.push_str("&refresh=true");
+            }
+            let token = self.new_token();
+            self.flights.insert(token, Flight::Keys(at));
+            let headers = self.companion_headers("GET", &path);
+            let cluster = companion.cluster.clone();
+            commands.push(Command::Callout(Callout {
+                token,
+                cluster,
+                headers,
+                body: Vec::new(),
+                timeout_ms,
+            }));
+        }
+    }
+
+    fn ship_audit(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
+        if self.config.companion.is_none() {
+            // Without a companion the proxy's log is the only place for them.
+            for record in self.audit.take(usize::MAX) {
+                let text = serde_json::to_string(&record).unwrap_or_default();
+                commands.push(Command::Log {
+                    level: LogLevel::Info,
+                    text: format!("audit {text}"),
+                });
+                self.audit.settle(1, Vec::new());
+            }
+            return;
+        }
+        self.recall_lost_audit(now_ms);
+        let flying = self
+            .flights
+            .values()
+            .any(|flight| matches!(flight, Flight::Audit(..)));
+        if flying || self.audit.is_empty() {
+            return;
+        }
+        let records = self.audit.take(TICK_RECORDS);
+        let token = self.new_token();
+        let request = EffectsRequest {
+            policy_digest: self.digest.clone(),
+            decision_id: format!("{}.{}", self.stream, token.0),
+            effects: records.iter().map(audit::append).collect(),
+        };
+        if let Some(callout) = self.effects_callout(token, &request) {
+            self.flights.insert(token, Flight::Audit(records, now_ms));
+            commands.push(Command::Callout(callout));
+        }
+    }
+
+    /// Records whose call was never answered, not even with a failure, wait again.
+    fn recall_lost_audit(&mut self, now_ms: u64) {
+        let patience = u64::from(self.timeout_ms()).saturating_mul(2);
+        let lost = self.flights.iter().find_map(|(token, flight)| match flight {
+            Flight::Audit(_, sent) if now_ms.saturating_sub(*sent) > patience => Some(*token),
+            Flight::Audit(..) | Flight::Keys(_) => None,
+        });
+        if let Some(Flight::Audit(records, _)) = lost.and_then(|token| self.flights.remove(&token)) {
+            self.audit.settle(records.len(), records);
+        }
+    }
+
+    fn wake_the_late(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
+        let late = self
+            .waiting
+            .iter()
+            .filter(|(_, deadline_ms)| now_ms >= *deadline_ms);
+        commands.extend(late.map(|(id, _)| Command::Wake(*id)));
+    }
+}
+
+pub(crate) const fn count(counter: Counter, by: u64) -> Command {
+    Command::Count { counter, by }
+}
+
+fn warn(text: String) -> Command {
+    Command::Log {
+        level: LogLevel::Warn,
+        text,
+    }
+}

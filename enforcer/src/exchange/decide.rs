@@ -1,0 +1,197 @@
+//! Identity, route, and the phase before the call.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use apl_bytecode::EntityKind;
+use apl_vm::{Answer, Fact, FactMap, Facts, LabelState};
+
+use super::{
+    Exchange, Out, Stage,
+    run::{self, Context, Step},
+    work::{Law, Work},
+};
+use crate::{
+    Counter, Engine,
+    engine::count,
+    identity::principal::{Principal, Unverified},
+    refusal::Refusal,
+    session,
+};
+
+/// How long a request waits for keys, in milliseconds (`execution.md` rule 9).
+const KEYS_MS: u64 = 2_000;
+
+impl Exchange {
+    /// The message is known: find what governs it and who asks, and run the phase before the call.
+    pub(super) fn decide(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        let Some(mut work) = self.work.take() else { return };
+        let scope = engine
+            .config
+            .protocols
+            .get(self.entry)
+            .and_then(|entry| entry.scope.clone());
+        work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
+        let verified = {
+            let Engine {
+                principals,
+                program,
+                keys,
+                ..
+            } = engine;
+            principals.verify(
+                program.program(),
+                &work.law.identities,
+                &self.head.credentials,
+                keys,
+                now_ms,
+            )
+        };
+        let (principal, known) = match verified {
+            Ok(verified) => verified,
+            Err(unverified) => {
+                self.work = Some(work);
+                return self.unverified(engine, unverified, now_ms, out);
+            }
+        };
+        if known {
+            out.push(count(Counter::IdentityHits, 1));
+        }
+        engine.stop_waiting(self.id);
+        work.session = session::key_of(&principal, &self.head);
+        work.facts = self.facts(engine, &work, &principal, scope.as_deref());
+        work.principal = principal;
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
+        let block = work.law.pre;
+        let step = run::start(engine, &mut work, block, None, &cx, out);
+        self.work = Some(work);
+        self.pre_step(engine, step, now_ms, out);
+    }
+
+    /// The companion has answered.
+    pub(super) fn go_on(&mut self, engine: &mut Engine, answers: &[Answer], now_ms: u64, out: &mut Out) {
+        let Some(mut work) = self.work.take() else { return };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
+        let step = run::resume(engine, &mut work, None, answers, &cx, out);
+        self.work = Some(work);
+        self.pre_step(engine, step, now_ms, out);
+    }
+
+    fn pre_step(&mut self, engine: &mut Engine, step: Step, now_ms: u64, out: &mut Out) {
+        match step {
+            Step::Asked(flight) => {
+                self.flight = Some(flight);
+                self.stage = Stage::Asking;
+                out.pause();
+            }
+            Step::Verdict(Some(refusal)) => self.refuse(engine, &refusal, now_ms, out),
+            Step::Verdict(None) if self.work.as_ref().is_some_and(|work| work.law.unmatched) => {
+                let refusal =
+                    Refusal::operation("route.unmatched", "no route of the policy covers this operation");
+                self.refuse(engine, &refusal, now_ms, out);
+            }
+            Step::Verdict(None) => self.forward(engine, now_ms, out),
+        }
+    }
+
+    pub(super) fn on_wake(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        match self.stage {
+            Stage::Keys { .. } => self.decide(engine, now_ms, out),
+            Stage::New
+            | Stage::Untouched
+            | Stage::Body
+            | Stage::Asking
+            | Stage::Forwarded
+            | Stage::Replied
+            | Stage::Gone => engine.stop_waiting(self.id),
+        }
+    }
+
+    fn unverified(&mut self, engine: &mut Engine, unverified: Unverified, now_ms: u64, out: &mut Out) {
+        let error = match unverified {
+            Unverified::Refused(error) => error,
+            Unverified::NeedsKeys(issuer, error) => {
+                let until_ms = match self.stage {
+                    Stage::Keys { until_ms } => until_ms,
+                    Stage::New
+                    | Stage::Untouched
+                    | Stage::Body
+                    | Stage::Asking
+                    | Stage::Forwarded
+                    | Stage::Replied
+                    | Stage::Gone => now_ms.saturating_add(KEYS_MS),
+                };
+                let set = engine
+                    .keys
+                    .iter_mut()
+                    .find(|set| !set.is_inline() && set.issuer() == issuer);
+                if now_ms < until_ms && set.is_some_and(|set| set.miss(now_ms)) {
+                    self.stage = Stage::Keys { until_ms };
+                    engine.wait(self.id, until_ms);
+                    return out.pause();
+                }
+                error
+            }
+        };
+        let refusal = Refusal::identity(error.code(), &error.to_string());
+        self.refuse(engine, &refusal, now_ms, out);
+    }
+
+    /// What policy can read besides documents and credentials. Only what the program mentions is written down.
+    fn facts(&self, engine: &Engine, work: &Work, principal: &Rc<Principal>, scope: Option<&str>) -> Facts {
+        let mut own = FactMap::new();
+        let mut put = |key: &str, value: &str| {
+            if !value.is_empty() && engine.mentions(key) {
+                own.insert(key.to_owned(), Fact::Str(value.to_owned()));
+            }
+        };
+        let head = &self.head;
+        put("http.method", &head.method);
+        put("http.path", head.path.split('?').next().unwrap_or_default());
+        put("http.host", &head.authority);
+        put("http.scheme", &head.scheme);
+        for (name, value) in &head.readable {
+            put(&format!("http.request_headers.{name}"), value);
+        }
+        put("mcp.method", &work.method);
+        put(
+            "agent.session_id",
+            head.session_id
+                .as_deref()
+                .or(head.mcp_session_id.as_deref())
+                .unwrap_or_default(),
+        );
+        put("request.trace_id", head.trace_id.as_deref().unwrap_or_default());
+        put("request.request_id", &self.decision_id);
+        put("meta.scope", scope.unwrap_or_default());
+        if let Some(entity) = work.entity {
+            put("meta.entity_type", entity.name());
+            put("meta.entity_name", &work.name);
+            put("route.key", &format!("{}:{}", entity.name(), work.name));
+            match entity {
+                EntityKind::Tool => put("mcp.tool.name", &work.name),
+                EntityKind::Prompt => put("mcp.prompt.name", &work.name),
+                EntityKind::Resource => put("mcp.resource.uri", &work.name),
+                EntityKind::Llm | EntityKind::A2a | EntityKind::Http => {}
+            }
+        }
+        for key in ["meta.tags", "llm.capabilities"] {
+            if engine.mentions(key) {
+                own.insert(key.to_owned(), Fact::Set(BTreeSet::new()));
+            }
+        }
+        Facts {
+            base: Rc::clone(&principal.facts),
+            own,
+            labels: LabelState::default(),
+        }
+    }
+}

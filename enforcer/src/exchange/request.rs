@@ -1,0 +1,183 @@
+//! The request up to the moment when its message is known.
+
+use apl_vm::Document;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::{Exchange, Out, Stage, work::Work};
+use crate::{
+    Command, Counter, Engine, HeaderList, Install,
+    engine::count,
+    http::{
+        head::Head,
+        path::{Listing, listing},
+    },
+    json_text::hex,
+    mcp::request::{Message, classify},
+    refusal::Refusal,
+};
+
+impl Exchange {
+    pub(super) fn on_request_head(
+        &mut self,
+        engine: &mut Engine,
+        headers: &HeaderList,
+        end_of_stream: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
+        let value = |wanted: &[u8]| {
+            let (_, value) = headers.iter().find(|(name, _)| name == wanted)?;
+            Some(String::from_utf8_lossy(value))
+        };
+        let authority = value(b":authority")
+            .or_else(|| value(b"host"))
+            .unwrap_or_default();
+        let path = value(b":path").unwrap_or_default();
+        match listing(&engine.config.protocols, &authority, &path) {
+            Listing::Listed(at) => self.entry = at,
+            Listing::Ambiguous => {
+                let refusal = Refusal::bad_request(
+                    "protocol.ambiguous_path",
+                    "the path can be read in more than one way",
+                );
+                return self.refuse(engine, &refusal, now_ms, out);
+            }
+            Listing::Unlisted if Head::speaks_agent_protocol(headers) => {
+                let refusal = Refusal::http(403, "protocol.unlisted_path", "no policy covers this path");
+                return self.refuse(engine, &refusal, now_ms, out);
+            }
+            Listing::Unlisted => {
+                out.push(count(Counter::Unlisted, 1));
+                return self.leave(out);
+            }
+        }
+        self.head = match Head::read(headers, &engine.wanted) {
+            Ok(head) => head,
+            Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
+        };
+        if self.head.is_preflight() || self.head.is_public() {
+            return self.leave(out);
+        }
+        if let Err(refusal) = self
+            .head
+            .check_mcp(end_of_stream, engine.config.limits.max_body_bytes)
+        {
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
+        if end_of_stream {
+            // The end of a session: there is nothing to govern but who ends it.
+            let message = Message::Housekeeping {
+                method: "DELETE".to_owned(),
+                id: None,
+            };
+            self.work = Some(Box::new(Work::new(message, None)));
+            return self.decide(engine, now_ms, out);
+        }
+        self.stage = Stage::Body;
+        match engine.config.install {
+            Install::Full | Install::PairedDecider => out.pause(),
+            // Headers leave now, so what is to be removed from them leaves them now.
+            Install::Single => {
+                self.strip(engine, true, out);
+                self.credentials(engine, false, out);
+            }
+        }
+    }
+
+    /// Both directions pass.
+    fn leave(&mut self, out: &mut Out) {
+        self.stage = Stage::Untouched;
+        out.push(Command::ResumeRequest);
+        out.go();
+    }
+
+    pub(super) fn on_request_body(
+        &mut self,
+        engine: &mut Engine,
+        buffered: usize,
+        end: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
+        match self.stage {
+            Stage::Untouched | Stage::Forwarded | Stage::Gone => out.go(),
+            Stage::New | Stage::Keys { .. } | Stage::Asking | Stage::Replied => out.pause(),
+            Stage::Body => {
+                out.pause();
+                if buffered > engine.config.limits.max_body_bytes {
+                    self.refuse(engine, &Refusal::too_large(), now_ms, out);
+                } else if end && buffered == 0 {
+                    self.refuse(
+                        engine,
+                        &Refusal::bad_request("protocol.body", "the request has no body"),
+                        now_ms,
+                        out,
+                    );
+                } else if end && !self.charge(engine, buffered) {
+                    self.refuse(engine, &Refusal::memory(), now_ms, out);
+                } else if end {
+                    out.push(Command::ReadRequestBody);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_request_bytes(
+        &mut self,
+        engine: &mut Engine,
+        bytes: Vec<u8>,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
+        if self.stage != Stage::Body {
+            return match self.stage {
+                Stage::Untouched | Stage::Forwarded | Stage::Gone => out.go(),
+                Stage::New | Stage::Body | Stage::Keys { .. } | Stage::Asking | Stage::Replied => out.pause(),
+            };
+        }
+        if bytes.len() > engine.config.limits.max_body_bytes {
+            return self.refuse(engine, &Refusal::too_large(), now_ms, out);
+        }
+        let body_digest = keyed_digest(engine, &bytes);
+        let document = match Document::parse(bytes, &json_limits(engine)) {
+            Ok(document) => document,
+            Err(error) => {
+                let refusal = if error.is_limit() {
+                    Refusal::bad_request("protocol.too_complex", &error.to_string())
+                } else {
+                    Refusal::rpc(400, -32700, "protocol.invalid_json", &error.to_string())
+                };
+                return self.refuse(engine, &refusal, now_ms, out);
+            }
+        };
+        match classify(&document, &self.head) {
+            Ok(message) => {
+                let mut work = Work::new(message, Some(document));
+                work.request_digest = body_digest;
+                self.work = Some(Box::new(work));
+                self.decide(engine, now_ms, out);
+            }
+            Err((refusal, id)) => {
+                self.work = id.map(|id| Box::new(Work::refused(Some(id))));
+                self.refuse(engine, &refusal, now_ms, out);
+            }
+        }
+    }
+}
+
+/// Bounds on JSON, both directions.
+pub(super) fn json_limits(engine: &Engine) -> apl_vm::Limits {
+    apl_vm::Limits {
+        max_depth: engine.config.limits.max_depth,
+        max_nodes: engine.config.limits.max_nodes,
+    }
+}
+
+/// HMAC-SHA-256 of a body under the deployment's key; without a key there is none, because an unkeyed digest of a short
+/// body gives the body away.
+pub(super) fn keyed_digest(engine: &Engine, bytes: &[u8]) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(engine.hash_key.as_deref()?).ok()?;
+    mac.update(bytes);
+    Some(hex(&mac.finalize().into_bytes()))
+}

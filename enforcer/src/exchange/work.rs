@@ -1,0 +1,175 @@
+//! The operation of an exchange, and what governs it.
+
+use std::rc::Rc;
+
+use apl_bytecode::{BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
+use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
+use companion_protocol::SessionKey;
+
+use crate::{
+    Engine,
+    effects::Minted,
+    identity::principal::Principal,
+    mcp::{request::Message, response::GovernedResult},
+    refusal::Shape,
+};
+
+/// One operation on its way through both phases.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// `None`: housekeeping.
+    pub(super) entity: Option<EntityKind>,
+    pub(super) name: String,
+    pub(super) method: String,
+    /// As sent.
+    pub(super) id: Option<Vec<u8>>,
+    pub(super) document: Option<Document>,
+    pub(super) args: Option<NodeId>,
+    pub(super) law: Law,
+    pub(super) principal: Rc<Principal>,
+    pub(super) session: Option<SessionKey>,
+    pub(super) facts: Facts,
+    pub(super) machine: Option<Machine>,
+    pub(super) edits: Vec<Edit>,
+    pub(super) performed: Vec<String>,
+    pub(super) labels_added: Vec<String>,
+    pub(super) minted: Vec<Minted>,
+    /// Numbers the effects of the exchange.
+    pub(super) position: u32,
+    pub(super) request_digest: Option<String>,
+    pub(super) response_digest: Option<String>,
+    /// The number of the record that is written when the response was judged.
+    pub(super) reserved: Option<u64>,
+}
+
+/// What governs an operation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Law {
+    pub(super) pre: Option<BlockId>,
+    pub(super) post: Option<BlockId>,
+    pub(super) pre_needs: PhaseNeeds,
+    pub(super) post_needs: PhaseNeeds,
+    pub(super) identities: Vec<IdentityId>,
+    pub(super) pass_unparseable: bool,
+    /// No route matched, and then the operation is denied after the global rules.
+    pub(super) unmatched: bool,
+    pub(super) owner: Option<String>,
+}
+
+impl Law {
+    /// The law for an operation, or for housekeeping.
+    pub(super) fn of(engine: &Engine, entity: Option<EntityKind>, name: &str, scope: Option<&str>) -> Self {
+        let program = &engine.program;
+        let model = program.program();
+        let route = entity.and_then(|entity| apl_vm::find_route(program, entity, name, scope));
+        if let Some((at, route)) = route.and_then(|at| Some((at, model.routes.get(at)?))) {
+            let needs = program.needs(at);
+            return Self {
+                pre: route.pre,
+                post: route.post,
+                pre_needs: needs.pre,
+                post_needs: needs.post,
+                identities: route.identities.clone(),
+                pass_unparseable: route.pass_unparseable,
+                unmatched: false,
+                owner: route
+                    .owner
+                    .map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
+            };
+        }
+        let unmatched = entity.is_some()
+            && match model.settings.unmatched {
+                Unmatched::Deny => true,
+                Unmatched::Allow => false,
+            };
+        let Some(fallback) = model.fallbacks.iter().find(|fallback| fallback.entity == entity) else {
+            return Self {
+                unmatched,
+                ..Self::default()
+            };
+        };
+        let needs = program.needs_of(fallback.pre, fallback.post);
+        Self {
+            pre: fallback.pre,
+            post: fallback.post,
+            pre_needs: needs.pre,
+            post_needs: needs.post,
+            identities: fallback.identities.clone(),
+            pass_unparseable: false,
+            unmatched,
+            owner: None,
+        }
+    }
+}
+
+impl Work {
+    /// A message that was read; its law is not looked up and nobody is identified yet.
+    pub(super) fn new(message: Message, document: Option<Document>) -> Self {
+        let (entity, name, method, id, args) = match message {
+            Message::Operation(op) => (Some(op.entity), op.name, op.method.to_owned(), op.id, op.args),
+            Message::Housekeeping { method, id } => (None, String::new(), method, id, None),
+        };
+        Self {
+            entity,
+            name,
+            method,
+            id,
+            document,
+            args,
+            law: Law::default(),
+            principal: Rc::default(),
+            session: None,
+            facts: Facts::default(),
+            machine: None,
+            edits: Vec::new(),
+            performed: Vec::new(),
+            labels_added: Vec::new(),
+            minted: Vec::new(),
+            position: 0,
+            request_digest: None,
+            response_digest: None,
+            reserved: None,
+        }
+    }
+
+    /// A message that could not be read far enough, but whose id is known.
+    pub(super) fn refused(id: Option<Vec<u8>>) -> Self {
+        let id_known = Message::Housekeeping {
+            method: String::new(),
+            id,
+        };
+        Self::new(id_known, None)
+    }
+
+    /// How the client is told.
+    pub(super) fn shape(&self) -> Shape<'_> {
+        match &self.id {
+            Some(id) => Shape::Rpc(id),
+            None if self.method.is_empty() => Shape::RpcUnknown,
+            None => Shape::Notification,
+        }
+    }
+
+    /// Runs the machine with what it reads.
+    pub(super) fn with_machine<T>(
+        &mut self,
+        engine: &Engine,
+        result: Option<&mut GovernedResult>,
+        run: impl FnOnce(&mut Machine, &mut Env<'_>) -> T,
+    ) -> Option<T> {
+        let machine = self.machine.as_mut()?;
+        let args = match (&mut self.document, self.args) {
+            (Some(document), Some(node)) => Some(View::of(document, node)),
+            (Some(_) | None, _) => None,
+        };
+        let mut env = Env {
+            facts: &mut self.facts,
+            args,
+            result: result.map(GovernedResult::view),
+            hash_key: engine.hash_key.as_deref(),
+            mode: Mode::Enforce,
+            edits: &mut self.edits,
+        };
+        Some(run(machine, &mut env))
+    }
+}

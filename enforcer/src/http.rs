@@ -1,0 +1,5 @@
+//! HTTP: which requests are looked at, and what of their heads is kept.
+
+pub(crate) mod head;
+pub(crate) mod media;
+pub(crate) mod path;

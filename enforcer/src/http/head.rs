@@ -1,0 +1,308 @@
+//! What is kept of a request's head, and the refusals that need nothing but it.
+
+use crate::{
+    HeaderList,
+    http::media::{Media, is_identity, media_type},
+    refusal::Refusal,
+};
+
+/// The kept part of a request's head.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) authority: String,
+    pub(crate) scheme: String,
+    pub(crate) accept: String,
+    pub(crate) content_length: Option<u64>,
+    pub(crate) session_id: Option<String>,
+    pub(crate) mcp_session_id: Option<String>,
+    pub(crate) mcp_version: Option<String>,
+    pub(crate) mcp_method: Option<String>,
+    pub(crate) mcp_name: Option<String>,
+    pub(crate) trace_id: Option<String>,
+    /// Headers with a credential that the program names, by its name there.
+    pub(crate) credentials: Vec<(String, String)>,
+    /// Headers that policy reads.
+    pub(crate) readable: Vec<(String, String)>,
+    /// Headers of ours that the client sent; none of them goes on.
+    pub(crate) internal: Vec<String>,
+    pub(crate) has_accept_encoding: bool,
+    media: Option<Media>,
+    encoded: bool,
+    partial: bool,
+    overridden: bool,
+    upgrade: bool,
+    preflight: (bool, bool),
+}
+
+/// What the program wants to be kept.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Headers with credentials, lower-case.
+    pub(crate) credentials: Vec<String>,
+    /// Headers that policy reads as `http.request_headers.*`, lower-case; never one with a credential.
+    pub(crate) readable: Vec<String>,
+}
+
+/// Carry one meaning each; two of them are two meanings.
+const SINGLE: &[&str] = &[
+    ":authority",
+    ":method",
+    ":path",
+    ":scheme",
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "traceparent",
+    "x-session-id",
+    "x-user-token",
+];
+
+/// Ours: a client's copy is removed before anything reads it.
+const INTERNAL: &[&str] = &["x-policy-", "x-aplomb-", "x-mcp-policy-"];
+
+/// Longest session id that is taken from a client, in bytes.
+const MAX_SESSION_ID: usize = 256;
+
+impl Head {
+    /// Keeps what is needed.
+    ///
+    /// # Errors
+    ///
+    /// A refusal: a header that must stand once stands twice, or holds what it must not.
+    pub(crate) fn read(headers: &HeaderList, wanted: &Wanted) -> Result<Self, Refusal> {
+        let mut head = Self::default();
+        let mut seen = 0_u32;
+        for (name, value) in headers {
+            let Ok(name) = std::str::from_utf8(name) else {
+                return Err(Refusal::bad_request(
+                    "protocol.header",
+                    "a header's name is not text",
+                ));
+            };
+            if let Some(at) = SINGLE.iter().position(|single| *single == name) {
+                let bit = 1_u32.checked_shl(u32::try_from(at).unwrap_or(31)).unwrap_or(0);
+                if seen & bit != 0 {
+                    return Err(duplicate(name));
+                }
+                seen |= bit;
+            }
+            head.take(name, value, wanted)?;
+        }
+        Ok(head)
+    }
+
+    fn take(&mut self, name: &str, value: &[u8], wanted: &Wanted) -> Result<(), Refusal> {
+        match name {
+            ":method" => self.method = text(name, value)?,
+            ":path" => self.path = text(name, value)?,
+            ":authority" | "host" => self.authority = text(name, value)?,
+            ":scheme" => self.scheme = text(name, value)?,
+            ":protocol" | "upgrade" => self.upgrade = true,
+            "accept" => {
+                if !self.accept.is_empty() {
+                    self.accept.push(',');
+                }
+                self.accept.push_str(&String::from_utf8_lossy(value));
+            }
+            "accept-encoding" => self.has_accept_encoding = true,
+            "content-type" => self.media = Some(media_type(value)),
+            "content-encoding" => self.encoded = !is_identity(value),
+            "content-length" => {
+                let length = text(name, value)?
+                    .parse()
+                    .map_err(|_| Refusal::bad_request("protocol.header", "content-length is not a number"))?;
+                self.content_length = Some(length);
+            }
+            "content-range" | "range" => self.partial = true,
+            "x-http-method-override" | "x-method-override" | "x-http-method" => self.overridden = true,
+            "origin" => self.preflight.0 = true,
+            "access-control-request-method" => self.preflight.1 = true,
+            "x-session-id" => self.session_id = session_id(name, value)?,
+            "mcp-session-id" => self.mcp_session_id = session_id(name, value)?,
+            "mcp-protocol-version" => self.mcp_version = Some(text(name, value)?),
+            "mcp-method" => self.mcp_method = Some(text(name, value)?),
+            "mcp-name" => self.mcp_name = Some(text(name, value)?),
+            "traceparent" => self.trace_id = trace_id(value),
+            _ => {}
+        }
+        if INTERNAL.iter().any(|prefix| name.starts_with(prefix)) || is_underscore_twin(name) {
+            self.internal.push(name.to_owned());
+            return Ok(());
+        }
+        if wanted.credentials.iter().any(|wanted| wanted == name) {
+            if self.credentials.iter().any(|(known, _)| known == name) {
+                return Err(duplicate(name));
+            }
+            // A credential that is not text is a malformed one; identity says so with its own code.
+            self.credentials.push((
+                name.to_owned(),
+                std::str::from_utf8(value).unwrap_or_default().to_owned(),
+            ));
+        } else if wanted.readable.iter().any(|wanted| wanted == name) {
+            let value = text(name, value)?;
+            match self.readable.iter_mut().find(|(known, _)| known == name) {
+                Some((_, joined)) => {
+                    joined.push_str(", ");
+                    joined.push_str(&value);
+                }
+                None => self.readable.push((name.to_owned(), value)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is a CORS preflight: it carries no credential and changes nothing (`execution.md` rule 22).
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.method == "OPTIONS" && self.preflight == (true, true)
+    }
+
+    /// Whether it asks for metadata that must be readable without identity (`execution.md` rule 22).
+    pub(crate) fn is_public(&self) -> bool {
+        let path = self.path.split(['?', '#']).next().unwrap_or_default();
+        let metadata = "/.well-known/oauth-protected-resource";
+        matches!(self.method.as_str(), "GET" | "HEAD")
+            && (path == "/.well-known/agent-card.json"
+                || path.strip_prefix(metadata).is_some_and(|rest| {
+                    rest.is_empty()
+                        || (rest.starts_with('/') && !rest.contains(['%', '\\', ';']) && !rest.contains(".."))
+                }))
+    }
+
+    /// Whether it carries headers of MCP or A2A.
+    pub(crate) fn speaks_agent_protocol(headers: &HeaderList) -> bool {
+        headers.iter().any(|(name, _)| {
+            matches!(
+                name.as_slice(),
+                b"mcp-session-id"
+                    | b"mcp-protocol-version"
+                    | b"mcp-method"
+                    | b"mcp-name"
+                    | b"a2a-version"
+                    | b"a2a-extensions"
+            )
+        })
+    }
+
+    /// Judges what an MCP endpoint never takes.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub(crate) fn check_mcp(&self, end_of_stream: bool, max_body: usize) -> Result<(), Refusal> {
+        if self.upgrade || self.method == "CONNECT" {
+            return Err(Refusal::http(
+                403,
+                "protocol.upgrade",
+                "upgrades are not allowed here",
+            ));
+        }
+        if self.overridden {
+            return Err(Refusal::bad_request(
+                "protocol.method_override",
+                "the method cannot be overridden",
+            ));
+        }
+        match self.method.as_str() {
+            "POST" => self.check_post(end_of_stream, max_body),
+            "DELETE" if end_of_stream => Ok(()),
+            "DELETE" => Err(Refusal::bad_request("protocol.body", "this method takes no body")),
+            _ => Err(
+                Refusal::http(405, "protocol.method", "this method is not supported here")
+                    .allowing("POST, DELETE"),
+            ),
+        }
+    }
+
+    fn check_post(&self, end_of_stream: bool, max_body: usize) -> Result<(), Refusal> {
+        if self.encoded {
+            return Err(Refusal::http(
+                415,
+                "protocol.content_encoding",
+                "the body must not be encoded",
+            ));
+        }
+        if self.media != Some(Media::Json) {
+            return Err(Refusal::http(
+                415,
+                "protocol.media_type",
+                "the body must be application/json in UTF-8",
+            ));
+        }
+        if self.partial {
+            return Err(Refusal::bad_request(
+                "protocol.range",
+                "a partial body is not allowed",
+            ));
+        }
+        let largest = u64::try_from(max_body).unwrap_or(u64::MAX);
+        if self.content_length.is_some_and(|length| length > largest) {
+            return Err(Refusal::too_large());
+        }
+        if end_of_stream {
+            return Err(Refusal::rpc(
+                400,
+                -32600,
+                "protocol.body",
+                "the request has no body",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn duplicate(name: &str) -> Refusal {
+    Refusal::bad_request(
+        "protocol.duplicate_header",
+        &format!("the header `{name}` stands more than once"),
+    )
+}
+
+fn text(name: &str, value: &[u8]) -> Result<String, Refusal> {
+    let fine = value
+        .iter()
+        .all(|byte| *byte >= b' ' && *byte != 0x7f || *byte == b'\t');
+    match std::str::from_utf8(value) {
+        Ok(text) if fine => Ok(text.trim().to_owned()),
+        Ok(_) | Err(_) => Err(Refusal::bad_request(
+            "protocol.header",
+            &format!("the header `{name}` is not plain text"),
+        )),
+    }
+}
+
+/// Visible ASCII, as MCP asks of a session id. An empty one is none.
+fn session_id(name: &str, value: &[u8]) -> Result<Option<String>, Refusal> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    if value.len() > MAX_SESSION_ID || !value.iter().all(u8::is_ascii_graphic) {
+        return Err(Refusal::bad_request(
+            "protocol.session_id",
+            &format!("`{name}` is not a session id"),
+        ));
+    }
+    text(name, value).map(Some)
+}
+
+/// The trace id of a W3C `traceparent`, if it is one.
+fn trace_id(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let id = text.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_ascii_lowercase())
+}
+
+/// `mcp_session_id` and the like: some backends read an underscore as a dash.
+fn is_underscore_twin(name: &str) -> bool {
+    name.contains('_') && {
+        let dashed = name.replace('_', "-");
+        SINGLE.contains(&dashed.as_str()) || INTERNAL.iter().any(|prefix| dashed.starts_with(prefix))
+    }
+}

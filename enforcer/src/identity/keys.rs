@@ -1,0 +1,253 @@
+//! Issuers' public keys: given in the policy, or asked of the companion on tick.
+
+use std::collections::HashMap;
+
+use apl_bytecode::Algorithm;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::DecodingKey;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+/// Between two fetches of keys that are held, in milliseconds. The companion keeps them fresh itself.
+const REFRESH_MS: u64 = 300_000;
+
+/// Between two fetches while none are held.
+const RETRY_MS: u64 = 1_000;
+
+/// Between two fetches that unknown key ids ask for, so that invented ones cannot become a load.
+const FORCED_FLOOR_MS: u64 = 30_000;
+
+/// Most keys of one issuer.
+const MAX_KEYS: usize = 128;
+
+/// The keys of one issuer.
+pub(crate) struct KeySet {
+    issuer: String,
+    inline: bool,
+    keys: HashMap<String, PublicKey>,
+    digest: [u8; 32],
+    /// When the last fetch was sent.
+    asked_ms: Option<u64>,
+    /// When the last fetch for an unknown key id was sent.
+    forced_ms: Option<u64>,
+    in_flight: bool,
+    wants_refresh: bool,
+}
+
+/// A public key and what it may verify.
+pub(crate) struct PublicKey {
+    kind: KeyKind,
+    algorithm: Option<String>,
+    key: DecodingKey,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyKind {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+impl PublicKey {
+    pub(crate) const fn key(&self) -> &DecodingKey {
+        &self.key
+    }
+
+    /// Whether the key is of the algorithm's kind, and for nothing else if it says what it is for.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        let (kind, name) = match algorithm {
+            Algorithm::Rs256 => (KeyKind::Rsa, "RS256"),
+            Algorithm::Rs384 => (KeyKind::Rsa, "RS384"),
+            Algorithm::Rs512 => (KeyKind::Rsa, "RS512"),
+            Algorithm::Ps256 => (KeyKind::Rsa, "PS256"),
+            Algorithm::Ps384 => (KeyKind::Rsa, "PS384"),
+            Algorithm::Ps512 => (KeyKind::Rsa, "PS512"),
+            Algorithm::Es256 => (KeyKind::P256, "ES256"),
+            Algorithm::Es384 => (KeyKind::P384, "ES384"),
+            Algorithm::EdDsa => (KeyKind::Ed25519, "EdDSA"),
+        };
+        self.kind == kind
+            && self
+                .algorithm
+                .as_deref()
+                .is_none_or(|wanted| wanted == name || (name == "EdDSA" && wanted == "Ed25519"))
+    }
+}
+
+impl KeySet {
+    /// Keys that the companion has to be asked for.
+    pub(crate) fn remote(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            inline: false,
+            keys: HashMap::new(),
+            digest: [0; 32],
+            asked_ms: None,
+            forced_ms: None,
+            in_flight: false,
+            wants_refresh: false,
+        }
+    }
+
+    /// Keys that the policy brings; `None` if none of them can be used.
+    pub(crate) fn inline(issuer: &str, jwks: &str) -> Option<Self> {
+        let keys = read(jwks.as_bytes())?;
+        (!keys.is_empty()).then(|| Self {
+            inline: true,
+            keys,
+            ..Self::remote(issuer)
+        })
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(crate) fn is_inline(&self) -> bool {
+        self.inline
+    }
+
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    pub(crate) fn get(&self, kid: &str) -> Option<&PublicKey> {
+        self.keys.get(kid)
+    }
+
+    /// A token named a key that is not here. True: a fetch is under way or will be, so waiting makes sense.
+    pub(crate) fn miss(&mut self, now_ms: u64) -> bool {
+        if self.inline {
+            return false;
+        }
+        if self.in_flight || !self.has_keys() {
+            return true;
+        }
+        let allowed = self
+            .forced_ms
+            .is_none_or(|last| now_ms.saturating_sub(last) >= FORCED_FLOOR_MS);
+        self.wants_refresh |= allowed;
+        self.wants_refresh
+    }
+
+    /// If a fetch is due: marks it as sent and says whether the companion must ask the issuer again.
+    pub(crate) fn due(&mut self, now_ms: u64, timeout_ms: u64) -> Option<bool> {
+        if self.inline {
+            return None;
+        }
+        let since = self.asked_ms.map(|last| now_ms.saturating_sub(last));
+        // An answer that never came (the root context was replaced) must not block for ever.
+        if self.in_flight && since.is_some_and(|since| since < timeout_ms.saturating_mul(2)) {
+            return None;
+        }
+        let forced = self.wants_refresh && self.has_keys();
+        let interval = if self.has_keys() { REFRESH_MS } else { RETRY_MS };
+        if !forced && since.is_some_and(|since| since < interval) {
+            return None;
+        }
+        self.asked_ms = Some(now_ms);
+        self.in_flight = true;
+        self.wants_refresh = false;
+        if forced {
+            self.forced_ms = Some(now_ms);
+        }
+        Some(forced)
+    }
+
+    /// The answer to a fetch; `None`: it failed, and keys that are held stay. True if the keys changed.
+    pub(crate) fn answer(&mut self, body: Option<&[u8]>) -> bool {
+        self.in_flight = false;
+        let Some(body) = body else { return false };
+        let Some(keys) = read(body) else { return false };
+        let digest: [u8; 32] = Sha256::digest(body).into();
+        let changed = digest != self.digest;
+        self.digest = digest;
+        self.keys = keys;
+        changed
+    }
+}
+
+#[derive(Deserialize)]
+struct RawSet {
+    keys: Vec<RawKey>,
+}
+
+#[derive(Deserialize)]
+struct RawKey {
+    kty: String,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(default, rename = "use")]
+    usage: Option<String>,
+    #[serde(default)]
+    alg: Option<String>,
+    #[serde(default)]
+    crv: Option<String>,
+    #[serde(default)]
+    n: Option<String>,
+    #[serde(default)]
+    e: Option<String>,
+    #[serde(default)]
+    x: Option<String>,
+    #[serde(default)]
+    y: Option<String>,
+}
+
+/// Reads a JWK set (RFC 7517 section 5); keys without an id, for encryption, or of another kind are left out. `None` if it
+/// is no JWK set.
+fn read(body: &[u8]) -> Option<HashMap<String, PublicKey>> {
+    let set: RawSet = serde_json::from_slice(body).ok()?;
+    let usable = set
+        .keys
+        .iter()
+        .filter(|raw| raw.usage.as_deref().is_none_or(|usage| usage == "sig"));
+    Some(
+        usable
+            .filter_map(|raw| Some((raw.kid.clone()?, public_key(raw)?)))
+            .take(MAX_KEYS)
+            .collect(),
+    )
+}
+
+fn public_key(raw: &RawKey) -> Option<PublicKey> {
+    let (kind, key) = match (raw.kty.as_str(), raw.crv.as_deref()) {
+        ("RSA", _) => {
+            let (n, e) = (raw.n.as_deref()?, raw.e.as_deref()?);
+            // RFC 7518 section 3.3: 2048 bits or more; a bound above, because verification time grows with it.
+            let bytes = URL_SAFE_NO_PAD.decode(n).ok()?.len();
+            if !(256..=1024).contains(&bytes) || URL_SAFE_NO_PAD.decode(e).ok()?.len() > 8 {
+                return None;
+            }
+            (KeyKind::Rsa, DecodingKey::from_rsa_components(n, e).ok()?)
+        }
+        ("EC", Some("P-256")) => (KeyKind::P256, ec(raw, 32)?),
+        ("EC", Some("P-384")) => (KeyKind::P384, ec(raw, 48)?),
+        ("OKP", Some("Ed25519")) => {
+            let x = raw.x.as_deref()?;
+            if URL_SAFE_NO_PAD.decode(x).ok()?.len() != 32 {
+                return None;
+            }
+            (KeyKind::Ed25519, DecodingKey::from_ed_components(x).ok()?)
+        }
+        _ => return None,
+    };
+    Some(PublicKey {
+        kind,
+        algorithm: raw.alg.clone(),
+        key,
+    })
+}
+
+fn ec(raw: &RawKey, length: usize) -> Option<DecodingKey> {
+    let (x, y) = (raw.x.as_deref()?, raw.y.as_deref()?);
+    let fits = |text: &str| {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .is_ok_and(|bytes| bytes.len() == length)
+    };
+    if !fits(x) || !fits(y) {
+        return None;
+    }
+    DecodingKey::from_ec_components(x, y).ok()
+}

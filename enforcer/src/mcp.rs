@@ -1,0 +1,4 @@
+//! MCP over Streamable HTTP: what a message asks for, and what an answer holds.
+
+pub(crate) mod request;
+pub(crate) mod response;

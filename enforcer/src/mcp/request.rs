@@ -1,0 +1,260 @@
+//! A client's message: one operation, housekeeping, or a refusal.
+//!
+//! Strict where two parsers could differ: reserved keys in another case, positional parameters, an id that is no id, a
+//! message that is request and response at once. JSON itself was read strictly before (`apl_vm::Document`).
+
+use apl_bytecode::EntityKind;
+use apl_vm::{Document, Kind, Node, NodeId};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{http::head::Head, refusal::Refusal};
+
+/// What a message asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// An access that policy governs.
+    Operation(Operation),
+    /// What needs identity and the global rules only.
+    Housekeeping {
+        /// The method; `response` for a client's answer to a request of the server.
+        method: String,
+        /// As sent; `None`: a notification or a response.
+        id: Option<Vec<u8>>,
+    },
+}
+
+/// An access that policy governs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) entity: EntityKind,
+    pub(crate) name: String,
+    pub(crate) method: &'static str,
+    /// As sent; `None`: a notification of something that is no notification.
+    pub(crate) id: Option<Vec<u8>>,
+    /// `params.arguments`.
+    pub(crate) args: Option<NodeId>,
+}
+
+/// Methods that need identity and the global rules only. `tasks/*` is not among them: `tasks/result` would fetch the result
+/// of a governed call past its pipelines.
+const HOUSEKEEPING: &[&str] = &[
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "ping",
+    "prompts/list",
+    "resources/list",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "server/discover",
+    "subscriptions/listen",
+    "tools/list",
+];
+
+const ENVELOPE: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
+const PARAMS: &[&str] = &["name", "arguments", "uri", "_meta"];
+
+/// The first revision whose headers repeat method and name.
+const MIRRORED_SINCE: &str = "2026-07-28";
+
+/// Longest method or name, in bytes.
+const MAX_NAME: usize = 4096;
+
+/// A refusal with the id to answer it under, when the message had one.
+pub(crate) type Refused = (Refusal, Option<Vec<u8>>);
+
+/// Reads a message.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) fn classify(document: &Document, head: &Head) -> Result<Message, Refused> {
+    let root = document.node(document.root());
+    match root.kind() {
+        Kind::Object => {}
+        Kind::Array => return Err((invalid("protocol.batch", "batches are not supported here"), None)),
+        Kind::Null | Kind::Bool | Kind::Number | Kind::String => {
+            return Err((
+                invalid("protocol.invalid_request", "the message is not an object"),
+                None,
+            ));
+        }
+    }
+    let id = read_id(root).map_err(|refusal| (refusal, None))?;
+    message(root, id.clone(), head).map_err(|refusal| (refusal, id))
+}
+
+fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, Refusal> {
+    no_twins(root, ENVELOPE)?;
+    if !root.get("jsonrpc").is_some_and(|version| version.is_str("2.0")) {
+        return Err(invalid("protocol.invalid_request", "`jsonrpc` is not \"2.0\""));
+    }
+    let answers =
+        usize::from(root.get("result").is_some()).saturating_add(usize::from(root.get("error").is_some()));
+    let Some(method) = root.get("method") else {
+        // A client's answer to a request of the server: it reaches no entity.
+        return match (answers, &id) {
+            (1, Some(_)) if root.get("params").is_none() => Ok(Message::Housekeeping {
+                method: "response".to_owned(),
+                id: None,
+            }),
+            _ => Err(invalid(
+                "protocol.invalid_request",
+                "the message is neither a request nor a response",
+            )),
+        };
+    };
+    if answers != 0 {
+        return Err(invalid(
+            "protocol.invalid_request",
+            "the message is a request and a response",
+        ));
+    }
+    let method = plain(method, "method")?;
+    let params = root.get("params");
+    if params.is_some_and(|params| params.kind() != Kind::Object) {
+        return Err(invalid("protocol.invalid_request", "`params` is not an object"));
+    }
+    let message = match method.as_str() {
+        "tools/call" => operation(EntityKind::Tool, "tools/call", "name", params, id)?,
+        "prompts/get" => operation(EntityKind::Prompt, "prompts/get", "name", params, id)?,
+        "resources/read" => operation(EntityKind::Resource, "resources/read", "uri", params, id)?,
+        _ if method.starts_with("notifications/") && id.is_none() => Message::Housekeeping {
+            method: method.clone(),
+            id: None,
+        },
+        _ if HOUSEKEEPING.contains(&method.as_str()) => Message::Housekeeping {
+            method: method.clone(),
+            id,
+        },
+        _ => {
+            return Err(Refusal::operation(
+                "protocol.unknown_method",
+                "the method is not known here",
+            ));
+        }
+    };
+    check_mirrored(&method, &message, head)?;
+    Ok(message)
+}
+
+fn operation(
+    entity: EntityKind,
+    method: &'static str,
+    key: &str,
+    params: Option<Node<'_>>,
+    id: Option<Vec<u8>>,
+) -> Result<Message, Refusal> {
+    let Some(params) = params else {
+        return Err(invalid_params("`params` is missing"));
+    };
+    no_twins(params, PARAMS)?;
+    let name = params
+        .get(key)
+        .ok_or_else(|| invalid_params(&format!("`params.{key}` is missing")))?;
+    let name = plain(name, key)?;
+    let args = match (entity, params.get("arguments")) {
+        (EntityKind::Resource, _) | (_, None) => None,
+        (_, Some(args)) if args.kind() == Kind::Object => Some(args.id()),
+        (_, Some(_)) => return Err(invalid_params("`params.arguments` is not an object")),
+    };
+    Ok(Message::Operation(Operation {
+        entity,
+        name,
+        method,
+        id,
+        args,
+    }))
+}
+
+/// The `Mcp-Method` and `Mcp-Name` headers (2026-07-28) must say what the body says: what is in front of us may have
+/// routed by them. Before that revision they may be absent, but not wrong.
+fn check_mirrored(method: &str, message: &Message, head: &Head) -> Result<(), Refusal> {
+    let required = head
+        .mcp_version
+        .as_deref()
+        .is_some_and(|version| version >= MIRRORED_SINCE);
+    let name = match message {
+        Message::Operation(operation) => Some(operation.name.as_str()),
+        Message::Housekeeping { .. } => None,
+    };
+    let wrong = |header| {
+        Err(Refusal::rpc(
+            400,
+            -32020,
+            "protocol.header_mismatch",
+            &format!("the header `{header}` does not say what the body says"),
+        ))
+    };
+    match &head.mcp_method {
+        Some(said) if said != method => return wrong("Mcp-Method"),
+        None if required => return wrong("Mcp-Method"),
+        Some(_) | None => {}
+    }
+    match (&head.mcp_name, name) {
+        (Some(said), Some(name)) if decoded(said).as_deref() != Some(name) => wrong("Mcp-Name"),
+        (None, Some(_)) if required => wrong("Mcp-Name"),
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+/// A value that is not plain ASCII stands as `=?base64?...?=`.
+fn decoded(value: &str) -> Option<String> {
+    match value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="))
+    {
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
+        None => Some(value.to_owned()),
+    }
+}
+
+/// An id as sent: a string or an integer. MCP forbids null; a fraction would not survive every parser.
+fn read_id(root: Node<'_>) -> Result<Option<Vec<u8>>, Refusal> {
+    let Some(id) = root.get("id") else { return Ok(None) };
+    let fine = match id.kind() {
+        Kind::String => true,
+        Kind::Number => !id.raw().iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')),
+        Kind::Null | Kind::Bool | Kind::Object | Kind::Array => false,
+    };
+    if fine && id.raw().len() <= MAX_NAME {
+        Ok(Some(id.raw().to_vec()))
+    } else {
+        Err(invalid(
+            "protocol.invalid_request",
+            "`id` is neither a string nor an integer",
+        ))
+    }
+}
+
+/// A text without control characters. Compared unescaped and byte for byte.
+fn plain(node: Node<'_>, key: &str) -> Result<String, Refusal> {
+    match node.as_str() {
+        Some(text) if !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control) => {
+            Ok(text.into_owned())
+        }
+        Some(_) | None => Err(invalid(
+            "protocol.invalid_request",
+            &format!("`{key}` is not a plain text"),
+        )),
+    }
+}
+
+fn no_twins(node: Node<'_>, reserved: &[&str]) -> Result<(), Refusal> {
+    if reserved.iter().any(|key| node.folded_twin(key).is_some()) {
+        return Err(invalid(
+            "protocol.case_variant",
+            "a reserved key is written in another case",
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(code: &str, reason: &str) -> Refusal {
+    Refusal::rpc(400, -32600, code, reason)
+}
+
+fn invalid_params(reason: &str) -> Refusal {
+    Refusal::rpc(400, -32602, "protocol.invalid_params", reason)
+}

@@ -1,0 +1,53 @@
+//! What is counted. A fixed list, so that no client can make the proxy keep more.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A counter.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Counter {$($(#[$doc])* $variant,)*}
+
+        impl Counter {
+            /// All of them: a host defines its metrics from this list once.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The metric's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests outside every entry of `protocols`.
+    Unlisted = "aplomb.unlisted",
+    /// Operations forwarded.
+    Allowed = "aplomb.allowed",
+    /// Operations denied before the call.
+    Denied = "aplomb.denied",
+    /// Operations denied after the call.
+    DeniedAfter = "aplomb.denied_after",
+    /// Requests whose identity could not be verified.
+    Unidentified = "aplomb.unidentified",
+    /// Messages refused as malformed, too large, of a foreign type or encoding.
+    Refused = "aplomb.refused",
+    /// Calls to the companion for an exchange.
+    Callouts = "aplomb.callouts",
+    /// Calls to the companion that failed.
+    CalloutsFailed = "aplomb.callouts_failed",
+    /// Minted tokens taken from the cache.
+    TokenHits = "aplomb.token_cache_hits",
+    /// Label appends saved by the cache.
+    LabelHits = "aplomb.label_cache_hits",
+    /// Verified tokens taken from the cache.
+    IdentityHits = "aplomb.identity_cache_hits",
+    /// Audit records queued.
+    AuditQueued = "aplomb.audit_queued",
+    /// Audit records acknowledged by the companion.
+    AuditShipped = "aplomb.audit_shipped",
+    /// Operations denied because the audit queue was full.
+    AuditFull = "aplomb.audit_full",
+    /// Edits made in arguments and results.
+    Edits = "aplomb.edits",
+}

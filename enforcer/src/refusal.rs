@@ -1,0 +1,278 @@
+//! Why an exchange is not let through, and the one local reply that says so (`design/wire.md`).
+
+use crate::{Counter, Reply, json_text};
+
+/// A refusal: of the message (malformed), of the caller (identity) or of the operation (policy).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// HTTP status where the reply is not the protocol's own 200.
+    pub(crate) status: u16,
+    /// JSON-RPC error code.
+    pub(crate) rpc: i32,
+    /// The stable code.
+    pub(crate) code: String,
+    /// For the person who reads it; holds no payload value.
+    pub(crate) reason: String,
+    /// The position of the rule, when policy decided.
+    pub(crate) rule: Option<String>,
+    /// What it counts as.
+    pub(crate) kind: RefusalKind,
+    /// Methods that would be allowed, for a 405.
+    allow: Option<&'static str>,
+}
+
+/// What a refusal counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusalKind {
+    /// The message is not one that can be judged.
+    Message,
+    /// Nobody could be identified.
+    Identity,
+    /// Policy denied.
+    Operation,
+}
+
+/// How the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape<'a> {
+    /// A JSON-RPC error with this id, as sent.
+    Rpc(&'a [u8]),
+    /// A JSON-RPC error with id null: the id is not known.
+    RpcUnknown,
+    /// A notification: nothing in the body.
+    Notification,
+}
+
+impl Refusal {
+    fn new(status: u16, rpc: i32, code: &str, reason: &str, kind: RefusalKind) -> Self {
+        Self {
+            status,
+            rpc,
+            code: code.to_owned(),
+            reason: reason.to_owned(),
+            rule: None,
+            kind,
+            allow: None,
+        }
+    }
+
+    /// A message that cannot be judged.
+    pub(crate) fn http(status: u16, code: &str, reason: &str) -> Self {
+        Self::new(status, -32600, code, reason, RefusalKind::Message)
+    }
+
+    /// The same with status 400.
+    pub(crate) fn bad_request(code: &str, reason: &str) -> Self {
+        Self::http(400, code, reason)
+    }
+
+    /// The same with a JSON-RPC code.
+    pub(crate) fn rpc(status: u16, rpc: i32, code: &str, reason: &str) -> Self {
+        Self::new(status, rpc, code, reason, RefusalKind::Message)
+    }
+
+    /// Over `limits.max_body_bytes`.
+    pub(crate) fn too_large() -> Self {
+        Self::http(413, "protocol.too_large", "the body is larger than allowed")
+    }
+
+    /// Over `limits.max_inflight_bytes`.
+    pub(crate) fn memory() -> Self {
+        Self::http(503, "limit.memory", "the proxy holds too much at the moment")
+    }
+
+    /// Nobody could be identified.
+    pub(crate) fn identity(code: &str, reason: &str) -> Self {
+        Self::new(401, -32001, code, reason, RefusalKind::Identity)
+    }
+
+    /// Policy, or what it needs, denies.
+    pub(crate) fn operation(code: &str, reason: &str) -> Self {
+        Self::new(200, -32001, code, reason, RefusalKind::Operation)
+    }
+
+    /// With the methods that would be allowed (RFC 9110 section 15.5.6).
+    pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// With the rule that decided.
+    pub(crate) fn at(mut self, rule: &str) -> Self {
+        if !rule.is_empty() {
+            self.rule = Some(rule.to_owned());
+        }
+        self
+    }
+
+    /// The counter that it raises.
+    pub(crate) const fn counter(&self) -> Counter {
+        match self.kind {
+            RefusalKind::Message => Counter::Refused,
+            RefusalKind::Identity => Counter::Unidentified,
+            RefusalKind::Operation => Counter::Denied,
+        }
+    }
+
+    /// The reply before the call.
+    pub(crate) fn reply(
+        &self,
+        shape: Shape<'_>,
+        decision_id: &str,
+        only_events: bool,
+        resource_metadata: Option<&str>,
+    ) -> Reply {
+        let mut headers = self.policy_headers(decision_id);
+        headers.extend(self.allow.map(|methods| ("allow".to_owned(), methods.to_owned())));
+        let (status, body) = match (self.kind, shape) {
+            (RefusalKind::Identity, _) => {
+                let challenge = match resource_metadata {
+                    Some(url) => format!("Bearer resource_metadata=\"{url}\""),
+                    None => "Bearer".to_owned(),
+                };
+                headers.push(("www-authenticate".to_owned(), challenge));
+                headers.push(("content-type".to_owned(), "text/plain; charset=utf-8".to_owned()));
+                (401, format!("{}: {}", self.code, self.reason).into_bytes())
+            }
+            // An operation without an id is a notification, whatever its method.
+            (RefusalKind::Operation, Shape::Notification | Shape::RpcUnknown) => (403, Vec::new()),
+            (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
+            (RefusalKind::Operation, Shape::Rpc(_))
+            | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown) => {
+                let envelope = self.envelope(shape, decision_id, false);
+                let (media, body) = if only_events && self.status == 200 {
+                    ("text/event-stream", crate::sse::message(&envelope))
+                } else {
+                    ("application/json", envelope)
+                };
+                headers.push(("content-type".to_owned(), media.to_owned()));
+                (self.status, body)
+            }
+        };
+        Reply {
+            status,
+            headers,
+            body,
+            details: format!("aplomb.{}", detail(&self.code)),
+        }
+    }
+
+    /// The headers that every answer of ours has.
+    pub(crate) fn policy_headers(&self, decision_id: &str) -> Vec<(String, String)> {
+        vec![
+            ("x-policy-violation".to_owned(), header_text(&self.code)),
+            ("x-policy-decision-id".to_owned(), decision_id.to_owned()),
+        ]
+    }
+
+    /// The JSON-RPC error. `executed`: the backend has acted.
+    pub(crate) fn envelope(&self, shape: Shape<'_>, decision_id: &str, executed: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        match shape {
+            Shape::Rpc(id) => out.extend_from_slice(id),
+            Shape::RpcUnknown | Shape::Notification => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"error\":{\"code\":");
+        out.extend_from_slice(self.rpc.to_string().as_bytes());
+        out.extend_from_slice(b",\"message\":");
+        json_text::push_string(&mut out, &self.reason);
+        out.extend_from_slice(b",\"data\":{\"violation\":");
+        json_text::push_string(&mut out, &self.code);
+        out.extend_from_slice(b",\"decision_id\":");
+        json_text::push_string(&mut out, decision_id);
+        if executed {
+            out.extend_from_slice(b",\"executed\":true");
+        }
+        out.extend_from_slice(b"}}}");
+        out
+    }
+}
+
+/// An author's code may hold anything; a header holds visible ASCII.
+fn header_text(code: &str) -> String {
+    code.chars()
+        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+        .take(256)
+        .collect()
+}
+
+fn detail(code: &str) -> String {
+    code.chars()
+        .map(|c| if c.is_ascii_graphic() { c } else { '_' })
+        .take(128)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_as_the_wire_contract_says() {
+        let denial = Refusal::operation("session_tainted", "write-down \"blocked\"");
+        let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, None);
+        assert_eq!(reply.status, 200);
+        assert!(
+            reply
+                .headers
+                .contains(&("x-policy-violation".into(), "session_tainted".into()))
+        );
+        assert!(
+            reply
+                .headers
+                .contains(&("x-policy-decision-id".into(), "d1".into()))
+        );
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("json");
+        assert_eq!(
+            body,
+            serde_json::json!({"jsonrpc":"2.0","id":"7","error":{"code":-32001,"message":"write-down \"blocked\"",
+                "data":{"violation":"session_tainted","decision_id":"d1"}}})
+        );
+    }
+
+    #[test]
+    fn answers_as_an_event_when_nothing_else_is_accepted() {
+        let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, None);
+        assert!(
+            reply
+                .headers
+                .contains(&("content-type".into(), "text/event-stream".into()))
+        );
+        assert!(
+            reply.body.starts_with(b"event: message\ndata: {\"jsonrpc\"") && reply.body.ends_with(b"}\n\n")
+        );
+    }
+
+    #[test]
+    fn a_denied_notification_is_a_bare_403() {
+        let reply = Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, None);
+        assert_eq!((reply.status, reply.body.as_slice()), (403, b"".as_slice()));
+    }
+
+    #[test]
+    fn an_identity_failure_is_a_401_with_a_challenge() {
+        let reply = Refusal::identity("auth.token_expired", "the token has expired").reply(
+            Shape::Rpc(b"1"),
+            "d1",
+            false,
+            Some("https://x/.well-known/oauth-protected-resource"),
+        );
+        assert_eq!(reply.status, 401);
+        assert!(reply.headers.contains(&(
+            "www-authenticate".into(),
+            "Bearer resource_metadata=\"https://x/.well-known/oauth-protected-resource\"".into()
+        )));
+    }
+
+    #[test]
+    fn a_code_cannot_break_a_header() {
+        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(Shape::RpcUnknown, "d1", false, None);
+        assert!(
+            reply
+                .headers
+                .iter()
+                .all(|(_, value)| value.bytes().all(|b| (b' '..0x7f).contains(&b)))
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! The session of an exchange: a bucket of the verified subject, never another's.
+
+use apl_bytecode::TokenRole;
+use companion_protocol::SessionKey;
+use sha2::{Digest as _, Sha256};
+
+use crate::{http::head::Head, identity::principal::Principal, json_text::hex};
+
+/// Whose labels an operation reads and writes. `None`: nobody is identified, so there is no session.
+///
+/// The session id is the client's `X-Session-Id`, else `Mcp-Session-Id`, else the claim `session_id`; without any of them
+/// there is one bucket for the subject.
+pub(crate) fn key_of(principal: &Principal, head: &Head) -> Option<SessionKey> {
+    let owner = principal
+        .of(TokenRole::User)
+        .or_else(|| principal.of(TokenRole::Client))?;
+    let kind: &[u8] = match owner.role {
+        TokenRole::User => b"user",
+        TokenRole::Client | TokenRole::CallerWorkload => b"client",
+    };
+    let (source, id): (&[u8], &str) = if let Some(id) = &head.session_id {
+        (b"x-session-id", id)
+    } else if let Some(id) = &head.mcp_session_id {
+        (b"mcp-session-id", id)
+    } else if let Some(id) = &owner.speaker.session_id {
+        (b"claim", id)
+    } else {
+        (b"none", "")
+    };
+    let subject: &[&[u8]] = &[
+        b"subject",
+        kind,
+        owner.issuer.as_bytes(),
+        owner.speaker.id.as_bytes(),
+    ];
+    Some(SessionKey {
+        subject: hex(&digest(subject)),
+        session: hex(&digest(&[
+            b"session",
+            kind,
+            owner.issuer.as_bytes(),
+            owner.speaker.id.as_bytes(),
+            source,
+            id.as_bytes(),
+        ])),
+    })
+}
+
+/// SHA-256 over parts, each with its length, so that no choice of parts can look like another.
+pub(crate) fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,22 @@
+//! The enforcer against a mock host: event sequences as Envoy would deliver them, and a scripted companion.
+
+#[path = "suite/bad_input.rs"]
+mod bad_input;
+#[path = "suite/effects.rs"]
+mod effects;
+#[path = "suite/host.rs"]
+mod host;
+#[path = "suite/identity.rs"]
+mod identity;
+#[path = "suite/jwt.rs"]
+mod jwt;
+#[path = "suite/laws.rs"]
+mod laws;
+#[path = "suite/program.rs"]
+mod program;
+#[path = "suite/responses.rs"]
+mod responses;
+#[path = "suite/seed_policy.rs"]
+mod seed_policy;
+#[path = "suite/verdicts.rs"]
+mod verdicts;
