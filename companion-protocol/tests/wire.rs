@@ -88,7 +88,22 @@ fn a_configuration_has_defaults_and_refuses_unknown_keys() {
         (5000, "Bearer ")
     );
     assert!(oauth.strict_response_validation && !oauth.allow_http);
-    assert_eq!(config.session_store, StoreConfig::Embedded);
+    assert_eq!(config.session_store, StoreConfig::default());
+    let lifetimes = config.session_store.lifetimes();
+    assert_eq!(
+        (
+            lifetimes.session_idle_s,
+            lifetimes.session_max_s,
+            lifetimes.subject_s
+        ),
+        (86_400, 604_800, 0)
+    );
+    let short = json!({"session_store": {"kind": "embedded", "lifetimes": {"session_idle_s": 60}}});
+    let short = minimal(short).expect("reads").session_store;
+    assert_eq!(
+        (short.lifetimes().session_idle_s, short.lifetimes().session_max_s),
+        (60, 604_800)
+    );
     let valkey = json!({"session_store": {"kind": "valkey", "endpoint": "localhost:6379"}});
     assert!(matches!(
         minimal(valkey).expect("reads").session_store,
@@ -101,4 +116,5 @@ fn a_configuration_has_defaults_and_refuses_unknown_keys() {
     }}});
     assert!(minimal(typo).is_err());
     assert!(minimal(json!({"session_store": {"kind": "valkey"}})).is_err());
+    assert!(minimal(json!({"session_store": {"kind": "embedded", "lifetime": {}}})).is_err());
 }

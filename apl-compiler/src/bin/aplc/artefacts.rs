@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use companion_protocol::config::{
     CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig,
+    ValkeyConfig,
 };
 use serde_json::{Value, json};
 
@@ -67,10 +68,8 @@ pub(crate) fn companion(
         })
         .collect();
     let session_store = match &deployment.store {
-        None | Some(Store::Embedded) => StoreConfig::Embedded,
-        Some(Store::Valkey(endpoint)) => StoreConfig::Valkey {
-            endpoint: endpoint.clone(),
-        },
+        None | Some(Store::Embedded) => StoreConfig::default(),
+        Some(Store::Valkey(endpoint)) => StoreConfig::Valkey(ValkeyConfig::at(endpoint.clone())),
     };
     let config = CompanionConfig {
         version: CONFIG_VERSION,
