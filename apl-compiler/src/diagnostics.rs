@@ -9,10 +9,12 @@ mod render;
 pub use codes::{Code, PAGES, Page};
 pub use render::{to_json, to_report};
 
+use std::collections::HashSet;
+
 use crate::source::Span;
 
 /// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     /// Worth knowing; nothing is wrong.
     Note,
@@ -35,7 +37,7 @@ impl Severity {
 }
 
 /// One thing the compiler has to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// The code; its page is in [`PAGES`].
     pub code: Code,
@@ -80,6 +82,7 @@ impl Diagnostic {
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     list: Vec<Diagnostic>,
+    seen: HashSet<Diagnostic>,
 }
 
 impl Reports {
@@ -91,7 +94,7 @@ impl Reports {
     /// Adds a diagnostic, once.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         // A section that several routes inherit is read once, but lowered often.
-        if !self.list.contains(&diagnostic) {
+        if self.seen.insert(diagnostic.clone()) {
             self.list.push(diagnostic);
         }
     }
@@ -101,20 +104,24 @@ impl Reports {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// How many there are so far.
-    pub(crate) fn errors(&self) -> usize {
-        self.list.iter().filter(|d| d.severity == Severity::Error).count()
-    }
-
     /// All of them, by place.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by_key(|d| (d.span, std::cmp::Reverse(d.severity), d.code));
+        self.list
+            .sort_by_key(|d| (d.span, std::cmp::Reverse(d.severity), d.code));
         self.list
     }
 }
 
 fn diagnostic(severity: Severity, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { code, severity, span, message: message.into(), label: String::new(), help: None, related: None }
+    Diagnostic {
+        code,
+        severity,
+        span,
+        message: message.into(),
+        label: String::new(),
+        help: None,
+        related: None,
+    }
 }
 
 /// An error.

@@ -48,11 +48,17 @@ pub enum Store {
 
 /// Reads a document; what is wrong with it is in `reports`.
 pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Document {
-    let mut reader = Reader { source, reports, noted: Vec::new() };
+    let mut reader = Reader {
+        source,
+        reports,
+        noted: Vec::new(),
+    };
     let mut document = Document::default();
     if root.as_map().is_none() {
         let message = format!("a policy is a map, this is {}", root.kind());
-        reader.reports.push(error(Code::WrongType, root.span, message).help("begin with `routes:`"));
+        reader
+            .reports
+            .push(error(Code::WrongType, root.span, message).help("begin with `routes:`"));
         return document;
     }
     check(root, Section::Top, &mut reader);
@@ -83,8 +89,15 @@ fn settings(node: &Node, reader: &mut Reader<'_>) -> Settings {
         Some("allow") => Unmatched::Allow,
         _ => Unmatched::Deny,
     };
-    let forward = reader.word(node, "forward_inbound_credentials", &["never", "unless_delegated"]);
-    Settings { unmatched, never_forward_credentials: forward == Some("never") }
+    let forward = reader.word(
+        node,
+        "forward_inbound_credentials",
+        &["never", "unless_delegated"],
+    );
+    Settings {
+        unmatched,
+        never_forward_credentials: forward == Some("never"),
+    }
 }
 
 fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
@@ -93,7 +106,10 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
         for default in reader.map(&entry.node, "defaults") {
             let Some(kind) = entity(&default.key) else {
                 let message = format!("`{}` is no kind of operation", default.key);
-                reader.reports.push(error(Code::UnknownKey, default.key_span, message).help("`tool`, `prompt`, `resource` or `llm`"));
+                reader.reports.push(
+                    error(Code::UnknownKey, default.key_span, message)
+                        .help("`tool`, `prompt`, `resource` or `llm`"),
+                );
                 continue;
             };
             let source = format!("global.defaults.{}", default.key);
@@ -117,15 +133,27 @@ fn groups(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
     for entry in reader.map(node, "groups") {
         if let Some((_, first, _)) = document.groups.iter().find(|(name, _, _)| *name == entry.key) {
             let message = format!("the group `{}` is defined twice", entry.key);
-            reader.reports.push(error(Code::Duplicate, entry.key_span, message).related(*first, "the first definition"));
+            reader.reports.push(
+                error(Code::Duplicate, entry.key_span, message).related(*first, "the first definition"),
+            );
             continue;
         }
         if entry.key == "all" {
             reader.reports.push(
-                note(Code::NoMeaning, entry.key_span, "the group `all` is not special here").help("it governs the routes that name it; rules for every route go under `global`"),
+                note(
+                    Code::NoMeaning,
+                    entry.key_span,
+                    "the group `all` is not special here",
+                )
+                .help("it governs the routes that name it; rules for every route go under `global`"),
             );
         }
-        let section = section::read(&entry.node, Section::Bundle, &format!("groups.{}", entry.key), reader);
+        let section = section::read(
+            &entry.node,
+            Section::Bundle,
+            &format!("groups.{}", entry.key),
+            reader,
+        );
         document.groups.push((entry.key.clone(), entry.key_span, section));
     }
 }

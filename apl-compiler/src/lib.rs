@@ -58,7 +58,11 @@ pub fn compile(name: &str, text: &str) -> Compilation {
     let source = Source::new(name, text);
     let mut reports = diagnostics::Reports::default();
     let output = run(&source, &mut reports);
-    Compilation { sources: vec![source], diagnostics: reports.finish(), output }
+    Compilation {
+        sources: vec![source],
+        diagnostics: reports.finish(),
+        output,
+    }
 }
 
 fn run(source: &Source, reports: &mut diagnostics::Reports) -> Option<Output> {
@@ -72,7 +76,11 @@ fn run(source: &Source, reports: &mut diagnostics::Reports) -> Option<Output> {
         Ok(program) => Some(Output { program, deployment }),
         Err(fault) => {
             // The verifier's limits are the only ones a valid policy can meet.
-            let diagnostic = diagnostics::error(diagnostics::Code::Limit, root.span, format!("the program is refused: {fault}"));
+            let diagnostic = diagnostics::error(
+                diagnostics::Code::Limit,
+                root.span,
+                format!("the program is refused: {fault}"),
+            );
             reports.push(diagnostic.help("split the policy, or shorten the part that the message names"));
             None
         }

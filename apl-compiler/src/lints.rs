@@ -10,7 +10,9 @@ use crate::vocabulary::{NAMESPACES, nearest};
 pub(crate) fn predicate(predicate: &Predicate, phase: Phase, reports: &mut Reports) {
     match predicate {
         Predicate::Not(inner) => self::predicate(inner, phase, reports),
-        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().for_each(|part| self::predicate(part, phase, reports)),
+        Predicate::And(parts) | Predicate::Or(parts) => parts
+            .iter()
+            .for_each(|part| self::predicate(part, phase, reports)),
         Predicate::Test(test) => leaf(test, phase, reports),
     }
 }
@@ -33,7 +35,11 @@ fn leaf(test: &Test, phase: Phase, reports: &mut Reports) {
         Test::Contains(path, literal) => {
             self::path(path, phase, reports);
             if !matches!(literal, Literal::Str(_)) {
-                reports.push(warning(Code::NeverMatches, path.span, "sets hold text, so `contains` needs text in quotes"));
+                reports.push(warning(
+                    Code::NeverMatches,
+                    path.span,
+                    "sets hold text, so `contains` needs text in quotes",
+                ));
             }
         }
         Test::In(member, set) => {
@@ -51,29 +57,69 @@ pub(crate) fn path(path: &Path, phase: Phase, reports: &mut Reports) {
         }
     }
     if path.root() == "result" && phase == Phase::Pre {
-        reports.push(warning(Code::NeverPresent, path.span, "there is no result before the call").help("move the rule to `post_invocation`"));
+        reports.push(
+            warning(
+                Code::NeverPresent,
+                path.span,
+                "there is no result before the call",
+            )
+            .help("move the rule to `post_invocation`"),
+        );
         return;
     }
     let Some((name, attributes, _)) = NAMESPACES.iter().find(|(name, _, _)| *name == path.root()) else {
         let help = match nearest(path.root(), NAMESPACES.iter().map(|(name, _, _)| *name)) {
             Some(guess) => format!("did you mean `{guess}`?"),
             None if path.root() == "session" => "the labels of a session are `security.labels`".to_owned(),
-            None => format!("namespaces are {}", NAMESPACES.iter().map(|(name, _, _)| *name).collect::<Vec<_>>().join(", ")),
+            None => format!(
+                "namespaces are {}",
+                NAMESPACES
+                    .iter()
+                    .map(|(name, _, _)| *name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
         };
-        reports.push(warning(Code::UnknownAttribute, path.span, format!("nothing provides `{}`", path.root())).help(help));
+        reports.push(
+            warning(
+                Code::UnknownAttribute,
+                path.span,
+                format!("nothing provides `{}`", path.root()),
+            )
+            .help(help),
+        );
         return;
     };
     if attributes.iter().any(|(attribute, _)| covers(attribute, path)) {
         return;
     }
-    let rest = path.dotted().and_then(|text| text.split_once('.').map(|(_, rest)| rest.to_owned())).unwrap_or_default();
-    let known = attributes.iter().map(|(attribute, _)| *attribute).filter(|attribute| !attribute.is_empty());
+    let rest = path
+        .dotted()
+        .and_then(|text| text.split_once('.').map(|(_, rest)| rest.to_owned()))
+        .unwrap_or_default();
+    let known = attributes
+        .iter()
+        .map(|(attribute, _)| *attribute)
+        .filter(|attribute| !attribute.is_empty());
     let help = match nearest(&rest, known.clone()) {
         Some(guess) => format!("did you mean `{name}.{guess}`?"),
-        None => format!("`{name}` has {}", known.map(|attribute| format!("`{attribute}`")).collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "`{name}` has {}",
+            known
+                .map(|attribute| format!("`{attribute}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     };
     let shown = path.dotted().unwrap_or_else(|| (*name).to_owned());
-    reports.push(warning(Code::UnknownAttribute, path.span, format!("nothing provides `{shown}`")).help(help));
+    reports.push(
+        warning(
+            Code::UnknownAttribute,
+            path.span,
+            format!("nothing provides `{shown}`"),
+        )
+        .help(help),
+    );
 }
 
 /// Whether an attribute of the table (`id`, `role.*`, `*`, or nothing for the namespace itself) covers a path.
@@ -98,8 +144,15 @@ fn covers(attribute: &str, path: &Path) -> bool {
 
 /// Whether a step asks who the caller is.
 pub(crate) fn asks_who(step: &Step) -> bool {
-    let StepKind::When(condition, _) = &step.kind else { return false };
+    let StepKind::When(condition, _) = &step.kind else {
+        return false;
+    };
     let mut paths = Vec::new();
     condition.paths(&mut paths);
-    paths.iter().any(|path| matches!(path.root(), "subject" | "role" | "perm" | "team" | "claim" | "authenticated"))
+    paths.iter().any(|path| {
+        matches!(
+            path.root(),
+            "subject" | "role" | "perm" | "team" | "claim" | "authenticated"
+        )
+    })
 }

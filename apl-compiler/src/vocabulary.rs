@@ -9,4 +9,4 @@ mod stages;
 pub use attributes::{Attribute, NAMESPACES, Shape};
 pub use keys::{Key, Section, Treatment};
 pub use nearest::nearest;
-pub use stages::{DIALECTS, ELICITATIONS, STAGES, StageWord, STEP_CALLS};
+pub use stages::{DIALECTS, ELICITATIONS, STAGES, STEP_CALLS, StageWord};

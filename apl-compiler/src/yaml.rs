@@ -93,7 +93,12 @@ impl Node {
     pub(crate) fn as_str(&self) -> Option<&str> {
         match &self.value {
             Value::Str(text, _) => Some(text),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Map(_) => None,
         }
     }
 
@@ -101,7 +106,12 @@ impl Node {
     pub(crate) fn text(&self, source: &str) -> Option<Text> {
         match &self.value {
             Value::Str(text, style) => Some(Text::new(text, *style, self.span, source)),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Map(_) => None,
         }
     }
 
@@ -120,7 +130,12 @@ impl Node {
     pub(crate) fn as_map(&self) -> Option<&[Entry]> {
         match &self.value {
             Value::Map(entries) => Some(entries),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(..) | Value::List(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Str(..)
+            | Value::List(_) => None,
         }
     }
 
@@ -128,7 +143,12 @@ impl Node {
     pub(crate) fn as_list(&self) -> Option<&[Node]> {
         match &self.value {
             Value::List(items) => Some(items),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(..) | Value::Map(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Str(..)
+            | Value::Map(_) => None,
         }
     }
 
@@ -152,9 +172,12 @@ impl Node {
             Value::Float(value) => (*value).into(),
             Value::Str(text, _) => Json::String(text.clone()),
             Value::List(items) => items.iter().map(Self::to_json).collect(),
-            Value::Map(entries) => {
-                Json::Object(entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect())
-            }
+            Value::Map(entries) => Json::Object(
+                entries
+                    .iter()
+                    .map(|entry| (entry.key.clone(), entry.node.to_json()))
+                    .collect(),
+            ),
         }
     }
 }

@@ -113,16 +113,151 @@ pub enum SecretRef {
     File(String),
 }
 
-/// Where labels live.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+/// Where labels live, and how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StoreConfig {
     /// On local disk, in the companion's data directory.
-    #[default]
-    Embedded,
+    Embedded(EmbeddedConfig),
     /// Valkey or Redis, as the policy asked for.
-    Valkey {
-        /// `host:port` or a `redis://` or `rediss://` URL.
-        endpoint: String,
-    },
+    Valkey(ValkeyConfig),
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self::Embedded(EmbeddedConfig::default())
+    }
+}
+
+impl StoreConfig {
+    /// Whether both are one store, however long labels live there.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Embedded(_), Self::Embedded(_)) => true,
+            (Self::Valkey(one), Self::Valkey(two)) => {
+                let lifetimes = one.lifetimes.clone();
+                *one == ValkeyConfig {
+                    lifetimes,
+                    ..two.clone()
+                }
+            }
+            (Self::Embedded(_), Self::Valkey(_)) | (Self::Valkey(_), Self::Embedded(_)) => false,
+        }
+    }
+
+    /// How long the labels of this policy live.
+    pub const fn lifetimes(&self) -> &LifetimesConfig {
+        match self {
+            Self::Embedded(config) => &config.lifetimes,
+            Self::Valkey(config) => &config.lifetimes,
+        }
+    }
+}
+
+/// The store on local disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedConfig {
+    /// How long labels live.
+    #[serde(default)]
+    pub lifetimes: LifetimesConfig,
+}
+
+/// How long labels live, in seconds. 0: they do not end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LifetimesConfig {
+    /// A session label ends when its session was not used for so long; default 24 hours.
+    #[serde(default = "default_session_idle_s")]
+    pub session_idle_s: u64,
+    /// A session label ends so long after it was last appended, used or not; default 7 days.
+    #[serde(default = "default_session_max_s")]
+    pub session_max_s: u64,
+    /// A subject label whose rule gives no `ttl` ends so long after it was last appended; default 0.
+    #[serde(default)]
+    pub subject_s: u64,
+}
+
+impl Default for LifetimesConfig {
+    fn default() -> Self {
+        Self {
+            session_idle_s: default_session_idle_s(),
+            session_max_s: default_session_max_s(),
+            subject_s: 0,
+        }
+    }
+}
+
+const fn default_session_idle_s() -> u64 {
+    24 * 60 * 60
+}
+const fn default_session_max_s() -> u64 {
+    7 * 24 * 60 * 60
+}
+
+/// A Valkey or Redis server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValkeyConfig {
+    /// `host:port` or a `redis://` or `rediss://` URL without credentials.
+    pub endpoint: String,
+    /// Plain TCP to a host that is not loopback is allowed (development only).
+    #[serde(default)]
+    pub allow_plain: bool,
+    /// The ACL user; absent: the server's default user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Where the user's password is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretRef>,
+    /// PEM file of the authority that signed the server's certificate; absent: the system's roots. A relative path
+    /// starts at the directory of `companion.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// What stands before every key; default `aplomb:v1`.
+    #[serde(default = "default_key_prefix")]
+    pub key_prefix: String,
+    /// Replicas that must have an append on disk (`WAITAOF 1 n`) before it is acknowledged; default 1.
+    #[serde(default = "default_replicas")]
+    pub replicas: u32,
+    /// Time to connect in milliseconds; default 1000.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// Time for a command, the acknowledgement included, in milliseconds; default 2000.
+    #[serde(default = "default_command_timeout_ms")]
+    pub command_timeout_ms: u64,
+    /// How long labels live.
+    #[serde(default)]
+    pub lifetimes: LifetimesConfig,
+}
+
+impl ValkeyConfig {
+    /// A server with every default.
+    pub fn at(endpoint: impl Into<String>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            allow_plain: false,
+            username: None,
+            password: None,
+            ca_file: None,
+            key_prefix: default_key_prefix(),
+            replicas: default_replicas(),
+            connect_timeout_ms: default_connect_timeout_ms(),
+            command_timeout_ms: default_command_timeout_ms(),
+            lifetimes: LifetimesConfig::default(),
+        }
+    }
+}
+
+fn default_key_prefix() -> String {
+    "aplomb:v1".to_owned()
+}
+const fn default_replicas() -> u32 {
+    1
+}
+const fn default_connect_timeout_ms() -> u64 {
+    1000
+}
+const fn default_command_timeout_ms() -> u64 {
+    2000
 }

@@ -49,6 +49,52 @@ fn a_response_is_read_and_written_in_the_documented_shape() {
 }
 
 #[test]
+fn a_result_without_a_field_that_its_status_needs_is_refused() {
+    let whole = [
+        (
+            json!({"status": "granted", "token": "x", "outbound_header": "h", "outbound_prefix": "", "audience": "a",
+                "expires_at": 7}),
+            vec![
+                "token",
+                "outbound_header",
+                "outbound_prefix",
+                "audience",
+                "expires_at",
+            ],
+        ),
+        (
+            json!({"status": "denied", "code": "c", "reason": "r"}),
+            vec!["code", "reason"],
+        ),
+        (
+            json!({"status": "failed", "code": "c", "reason": "r"}),
+            vec!["code", "reason"],
+        ),
+        (json!({"status": "done"}), vec!["status"]),
+    ];
+    for (result, fields) in whole {
+        serde_json::from_value::<EffectResult>(result.clone()).expect("reads whole");
+        for field in fields {
+            let mut without = result.clone();
+            without.as_object_mut().expect("an object").remove(field);
+            let error = serde_json::from_value::<EffectResult>(without).expect_err(field);
+            assert_eq!(error.to_string(), format!("missing field `{field}`"));
+        }
+    }
+    for wrong in [
+        json!({"status": "perhaps"}),
+        json!({"status": 1}),
+        json!("done"),
+        json!({"status": "labels", "session": 1}),
+    ] {
+        assert!(
+            serde_json::from_value::<EffectResult>(wrong.clone()).is_err(),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn what_a_newer_neighbour_adds_is_ignored() {
     let wire = json!({"epoch": "e", "new": 1, "results": [{"status": "labels", "session": [], "new": {}}]});
     assert!(serde_json::from_value::<EffectsResponse>(wire).is_ok());
@@ -88,7 +134,22 @@ fn a_configuration_has_defaults_and_refuses_unknown_keys() {
         (5000, "Bearer ")
     );
     assert!(oauth.strict_response_validation && !oauth.allow_http);
-    assert_eq!(config.session_store, StoreConfig::Embedded);
+    assert_eq!(config.session_store, StoreConfig::default());
+    let lifetimes = config.session_store.lifetimes();
+    assert_eq!(
+        (
+            lifetimes.session_idle_s,
+            lifetimes.session_max_s,
+            lifetimes.subject_s
+        ),
+        (86_400, 604_800, 0)
+    );
+    let short = json!({"session_store": {"kind": "embedded", "lifetimes": {"session_idle_s": 60}}});
+    let short = minimal(short).expect("reads").session_store;
+    assert_eq!(
+        (short.lifetimes().session_idle_s, short.lifetimes().session_max_s),
+        (60, 604_800)
+    );
     let valkey = json!({"session_store": {"kind": "valkey", "endpoint": "localhost:6379"}});
     assert!(matches!(
         minimal(valkey).expect("reads").session_store,
@@ -101,4 +162,5 @@ fn a_configuration_has_defaults_and_refuses_unknown_keys() {
     }}});
     assert!(minimal(typo).is_err());
     assert!(minimal(json!({"session_store": {"kind": "valkey"}})).is_err());
+    assert!(minimal(json!({"session_store": {"kind": "embedded", "lifetime": {}}})).is_err());
 }

@@ -3,23 +3,61 @@
 //! A line is written whole or not at all: what a crash left behind the last line feed was never acknowledged and is cut
 //! off at start. A record that was acknowledged and comes again (the proxy did not see the answer) is acknowledged
 //! again and not written twice, within the [`RECENT`] last records, restarts included.
+//!
+//! Records are hash-chained ([`chain`]), the chain's head is signed now and then ([`checkpoint`]), a full file is sealed
+//! and a new one begun ([`segments`]). [`verify`] tells what was done to a log since.
 
+mod chain;
+mod checkpoint;
 mod file;
 mod recent;
+mod report;
+mod segments;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use companion_protocol::AuditRecord;
 
 use crate::group_commit::{Commit, GroupCommitter};
 use crate::metrics::Metrics;
+use chain::{Chain, Linked};
+use checkpoint::Checkpoints;
 use file::LogFile;
 use recent::{Recent, RecordId};
 
 /// How many records are remembered to recognise a repeat. A proxy repeats within seconds; this is minutes of full load.
 pub const RECENT: usize = 65_536;
+
+pub use checkpoint::{KeyError, SigningKey, VerifyingKey};
+pub use report::{Clear, Report, report};
+pub use verify::{Finding, LIMITS, Verdict, verify};
+
+/// The size in bytes at which a file is sealed, unless configured.
+pub const SEGMENT_BYTES: u64 = 256 << 20;
+
+/// A checkpoint is signed with the first commit so long after the last one, and at the end.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// How a log is kept.
+pub struct AuditOptions {
+    /// Signs checkpoints; without it the chain is there and unsigned.
+    pub key: Option<SigningKey>,
+    /// The size in bytes at which a file is sealed.
+    pub segment_bytes: u64,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self {
+            key: None,
+            segment_bytes: SEGMENT_BYTES,
+        }
+    }
+}
 
 /// The callers' end of the log.
 pub struct AuditLog {
@@ -29,10 +67,27 @@ pub struct AuditLog {
 
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open audit log `{path}`")]
-pub struct OpenError {
-    path: PathBuf,
-    source: std::io::Error,
+pub enum OpenError {
+    /// The system refused.
+    #[error("cannot open audit log `{path}`")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A checkpoint was signed over records that are gone.
+    #[error(
+        "audit log `{path}` ends at record {last}, but a checkpoint was signed over record {signed}: keep it as evidence, and start with another `--audit`"
+    )]
+    Truncated {
+        /// Which log.
+        path: PathBuf,
+        /// Where it ends.
+        last: u64,
+        /// What was signed.
+        signed: u64,
+    },
 }
 
 /// The record is not on disk; the program's own log says why.
@@ -42,8 +97,8 @@ pub struct AuditError;
 
 impl AuditLog {
     /// Opens or creates the log, cuts off a torn last line and remembers the newest records.
-    pub fn open(path: &Path, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
-        let failed = |source| OpenError {
+    pub fn open(path: &Path, options: AuditOptions, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::File {
             path: path.to_owned(),
             source,
         };
@@ -51,9 +106,16 @@ impl AuditLog {
         if torn > 0 {
             tracing::warn!(path = %path.display(), bytes = torn, "cut off a torn last record; it was never acknowledged");
         }
+        let mut lines = LogFile::tail(path).map_err(failed)?;
+        if lines.len() < RECENT
+            && let Some(newest) = segments::sealed(path).map_err(failed)?.last()
+        {
+            let younger = std::mem::replace(&mut lines, LogFile::tail(newest).map_err(failed)?);
+            lines.extend(younger);
+        }
         let mut recent = Recent::new(RECENT);
-        for line in LogFile::tail(path).map_err(failed)? {
-            match serde_json::from_str::<AuditRecord>(&line) {
+        for line in &lines {
+            match serde_json::from_str::<AuditRecord>(line) {
                 Ok(record) => {
                     recent.insert(RecordId::of(&record));
                 }
@@ -62,9 +124,37 @@ impl AuditLog {
                 }
             }
         }
+        let head = lines.iter().rev().find_map(|line| Linked::parse(line));
+        let chain = head.map_or(Chain::START, |linked| linked.place);
+        let checkpoints = match options.key {
+            None => None,
+            Some(key) => {
+                let (checkpoints, signed) = Checkpoints::open(path, key).map_err(failed)?;
+                if let Some(signed) = signed.filter(|signed| signed.n > chain.n) {
+                    return Err(OpenError::Truncated {
+                        path: path.to_owned(),
+                        last: chain.n,
+                        signed: signed.n,
+                    });
+                }
+                Some(checkpoints)
+            }
+        };
+        let first = LogFile::first_line(path).map_err(failed)?;
+        let first = first
+            .as_deref()
+            .and_then(Linked::parse)
+            .map(|linked| linked.place.n);
         let healthy = Arc::new(AtomicBool::new(true));
         let writer = Writer {
+            path: path.to_owned(),
             file,
+            chain,
+            segment_start: first.unwrap_or(chain.n + 1),
+            segment_bytes: options.segment_bytes,
+            checkpoints,
+            signed: chain.n,
+            signed_at: None,
             recent,
             metrics,
             healthy: Arc::clone(&healthy),
@@ -77,8 +167,7 @@ impl AuditLog {
 
     /// Appends a record; it is on disk when this returns.
     pub async fn append(&self, record: &AuditRecord) -> Result<(), AuditError> {
-        let mut line = serde_json::to_vec(record).map_err(|_| AuditError)?;
-        line.push(b'\n');
+        let line = serde_json::to_vec(record).map_err(|_| AuditError)?;
         let id = RecordId::of(record);
         self.writer
             .submit(Line { id, line })
@@ -94,11 +183,21 @@ impl AuditLog {
 
 struct Line {
     id: RecordId,
+    /// The record as JSON, not yet chained.
     line: Vec<u8>,
 }
 
 struct Writer {
+    path: PathBuf,
     file: LogFile,
+    chain: Chain,
+    /// The number of the first record in `file`.
+    segment_start: u64,
+    segment_bytes: u64,
+    checkpoints: Option<Checkpoints>,
+    /// The number of the record that was signed last.
+    signed: u64,
+    signed_at: Option<Instant>,
     recent: Recent,
     metrics: Arc<Metrics>,
     healthy: Arc<AtomicBool>,
@@ -111,9 +210,10 @@ impl Commit for Writer {
     fn commit(&mut self, items: Vec<Line>) -> Vec<Self::Ack> {
         let mut bytes = Vec::new();
         let mut fresh = Vec::new();
+        let mut chain = self.chain;
         for item in &items {
             if !self.recent.contains(&item.id) && !fresh.contains(&item.id) {
-                bytes.extend_from_slice(&item.line);
+                bytes.extend_from_slice(&chain.add(&item.line));
                 fresh.push(item.id);
             }
         }
@@ -125,9 +225,16 @@ impl Commit for Writer {
         self.healthy.store(outcome.is_ok(), Ordering::Relaxed);
         match outcome {
             Ok(()) => {
+                self.chain = chain;
                 self.metrics.audit_written(fresh.len(), items.len());
                 for id in fresh {
                     self.recent.insert(id);
+                }
+                if self.signed_at.is_none_or(|at| at.elapsed() >= CHECKPOINT_EVERY) {
+                    self.sign(None);
+                }
+                if self.file.len() >= self.segment_bytes {
+                    self.seal();
                 }
                 items.iter().map(|_| Ok(())).collect()
             }
@@ -143,6 +250,52 @@ impl Commit for Writer {
                     .collect()
             }
         }
+    }
+}
+
+impl Writer {
+    /// The records are on disk whether or not this succeeds; what is not signed now is signed with the next.
+    fn sign(&mut self, seals: Option<String>) {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        if self.signed == self.chain.n && seals.is_none() {
+            return;
+        }
+        match checkpoints.sign(&self.chain, seals) {
+            Ok(()) => (self.signed, self.signed_at) = (self.chain.n, Some(Instant::now())),
+            Err(error) => tracing::error!(%error, "a checkpoint of the audit log cannot be written"),
+        }
+    }
+
+    /// Gives the full file its name and begins another. If that fails, the full one grows on.
+    fn seal(&mut self) {
+        let sealed = segments::sealed_path(&self.path, self.segment_start);
+        let name = sealed
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let begun = std::fs::rename(&self.path, &sealed).and_then(|()| LogFile::open(&self.path));
+        match begun {
+            Ok((file, _)) => {
+                self.file = file;
+                self.segment_start = self.chain.n + 1;
+                self.sign(Some(name));
+            }
+            Err(error) => {
+                tracing::error!(%error, segment = name, "the audit log cannot be rotated");
+                if sealed.exists() && !self.path.exists() {
+                    let _ = std::fs::rename(&sealed, &self.path);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sign(None);
     }
 }
 

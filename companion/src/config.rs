@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue, Uri};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, StoreConfig,
+    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig,
+    ValkeyConfig,
 };
 
 pub use endpoint::EndpointError;
 pub use secrets::{Secret, SecretError};
 
+use crate::store::{Address, AddressError, Lifetimes};
 use secrets::SecretSource;
 
 /// Every policy that this process answers for.
@@ -30,6 +32,8 @@ pub struct Policies {
 #[derive(Debug)]
 pub struct Policy {
     config: CompanionConfig,
+    lifetimes: Lifetimes,
+    store: Option<Address>,
     delegators: BTreeMap<String, Delegator>,
 }
 
@@ -103,6 +107,27 @@ pub enum ConfigError {
         /// Why.
         source: EndpointError,
     },
+    /// A store cannot be used.
+    #[error("`{path}`: `session_store` cannot be used")]
+    Store {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: AddressError,
+    },
+    /// A secret or certificate of a store is missing.
+    #[error("`{path}`: `{field}` of `session_store` cannot be read")]
+    StoreSecret {
+        /// Which file.
+        path: PathBuf,
+        /// `password` or `ca_file`.
+        field: &'static str,
+        /// Why.
+        source: SecretError,
+    },
+    /// Policies ask for different stores.
+    #[error("the policies ask for different session stores; choose one for all with `--store`")]
+    StoreConflict,
     /// A delegator's header cannot be sent.
     #[error("delegator `{delegator}`: `{field}` cannot stand in an HTTP header")]
     Header {
@@ -172,8 +197,17 @@ impl Policies {
             let DelegatorConfig::Oauth(oauth) = delegator;
             delegators.insert(name.clone(), ready(name, oauth, &secrets)?);
         }
-        self.by_digest
-            .insert(config.policy_digest.clone(), Policy { config, delegators });
+        let store = match &config.session_store {
+            StoreConfig::Embedded(_) => None,
+            StoreConfig::Valkey(valkey) => Some(address(path, valkey, &secrets)?),
+        };
+        let policy = Policy {
+            store,
+            lifetimes: Lifetimes::from(config.session_store.lifetimes()),
+            delegators,
+            config,
+        };
+        self.by_digest.insert(policy.config.policy_digest.clone(), policy);
         Ok(())
     }
 
@@ -198,6 +232,13 @@ impl Policies {
         Ok(())
     }
 
+    /// Gives the labels of every policy the lifetimes that the operator names.
+    pub fn override_lifetimes(&mut self, change: impl Fn(&mut Lifetimes)) {
+        for policy in self.by_digest.values_mut() {
+            change(&mut policy.lifetimes);
+        }
+    }
+
     /// The policy with this digest.
     pub fn get(&self, digest: &str) -> Option<&Policy> {
         self.by_digest.get(digest)
@@ -215,16 +256,34 @@ impl Policies {
         self.issuers.values()
     }
 
-    /// Policies that ask for a store which this build does not have: digest and endpoint.
+    /// Policies that ask for Valkey: digest and endpoint.
     pub fn wanting_valkey(&self) -> impl Iterator<Item = (&str, &str)> {
         self.by_digest
             .values()
             .filter_map(|policy| match &policy.config.session_store {
-                StoreConfig::Embedded => None,
-                StoreConfig::Valkey { endpoint } => {
-                    Some((policy.config.policy_digest.as_str(), endpoint.as_str()))
+                StoreConfig::Embedded(_) => None,
+                StoreConfig::Valkey(valkey) => {
+                    Some((policy.config.policy_digest.as_str(), valkey.endpoint.as_str()))
                 }
             })
+    }
+
+    /// The one store that all policies ask for; `None`: the embedded one. One subject's labels in two stores would be
+    /// half its labels in each.
+    pub fn store(&self) -> Result<Option<Address>, ConfigError> {
+        let mut policies = self.by_digest.values();
+        let Some(first) = policies.next() else {
+            return Ok(None);
+        };
+        match policies.all(|policy| {
+            policy
+                .config
+                .session_store
+                .is_same_place(&first.config.session_store)
+        }) {
+            true => Ok(first.store.clone()),
+            false => Err(ConfigError::StoreConflict),
+        }
     }
 
     /// Whether anything is to be reached over TLS.
@@ -240,10 +299,33 @@ impl Policies {
 }
 
 impl Policy {
+    /// How long its labels live.
+    pub fn lifetimes(&self) -> Lifetimes {
+        self.lifetimes
+    }
+
     /// The delegator of this name.
     pub fn delegator(&self, name: &str) -> Option<&Delegator> {
         self.delegators.get(name)
     }
+}
+
+fn address(path: &Path, valkey: &ValkeyConfig, secrets: &SecretSource) -> Result<Address, ConfigError> {
+    let read = |field, reference: Option<&SecretRef>| {
+        let read = reference.map(|reference| secrets.read(reference)).transpose();
+        read.map_err(|source| ConfigError::StoreSecret {
+            path: path.to_owned(),
+            field,
+            source,
+        })
+    };
+    let password = read("password", valkey.password.as_ref())?;
+    let ca = read("ca_file", valkey.ca_file.clone().map(SecretRef::File).as_ref())?;
+    let ca = ca.map(|pem| pem.expose().as_bytes().to_vec());
+    Address::new(valkey, password.as_ref(), ca).map_err(|source| ConfigError::Store {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn ready(name: &str, oauth: &OauthDelegator, secrets: &SecretSource) -> Result<Delegator, ConfigError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, Labels, OnFail, TokenExchange,
+    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, OnFail, TokenExchange,
 };
 
 use crate::audit::AuditLog;
@@ -12,7 +12,7 @@ use crate::config::{Policies, Policy};
 use crate::delegation::{self, DelegationError};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::store::{Append, SessionStore, StoreError};
+use crate::store::{Append, Held, SessionStore, StoreError};
 
 /// What effects are performed with.
 pub struct Effects {
@@ -21,7 +21,7 @@ pub struct Effects {
     /// Labels.
     pub store: Arc<dyn SessionStore>,
     /// Records.
-    pub audit: AuditLog,
+    pub audit: Arc<AuditLog>,
     /// Identity providers.
     pub outbound: Arc<Outbound>,
     /// Counters.
@@ -33,8 +33,13 @@ impl Effects {
     pub async fn perform(&self, request: &EffectsRequest) -> EffectsResponse {
         let Some(policy) = self.policies.get(&request.policy_digest) else {
             tracing::warn!(decision_id = request.decision_id, "effects of an unknown policy");
-            return self.respond(request.effects.iter().map(|_| unknown_policy()).collect());
+            return EffectsResponse {
+                epoch: self.store.epoch().to_string(),
+                results: request.effects.iter().map(|_| unknown_policy()).collect(),
+            };
         };
+        // No newer than the oldest labels in the answer, see `Held`.
+        let mut epoch = Reported::of(self.store.epoch());
         let mut results = Vec::with_capacity(request.effects.len());
         let mut stopped = false;
         for call in &request.effects {
@@ -42,23 +47,25 @@ impl Effects {
                 results.push(EffectResult::Skipped);
                 continue;
             }
-            let result = self.timed(policy, request, call).await;
+            let result = self.timed(policy, request, call, &mut epoch).await;
             stopped = call.on_fail == OnFail::Stop && !is_success(&result);
             results.push(result);
         }
-        self.respond(results)
-    }
-
-    fn respond(&self, results: Vec<EffectResult>) -> EffectsResponse {
         EffectsResponse {
-            epoch: self.store.epoch().to_owned(),
+            epoch: epoch.text.to_string(),
             results,
         }
     }
 
-    async fn timed(&self, policy: &Policy, request: &EffectsRequest, call: &EffectCall) -> EffectResult {
+    async fn timed(
+        &self,
+        policy: &Policy,
+        request: &EffectsRequest,
+        call: &EffectCall,
+        epoch: &mut Reported,
+    ) -> EffectResult {
         let begun = Instant::now();
-        let outcome = self.one(policy, call).await;
+        let outcome = self.one(policy, call, epoch).await;
         let kind = kind(&call.effect);
         let (result, name) = match outcome {
             Ok(result) => (result, "success"),
@@ -80,13 +87,18 @@ impl Effects {
         result
     }
 
-    async fn one(&self, policy: &Policy, call: &EffectCall) -> Result<EffectResult, Refusal> {
+    async fn one(
+        &self,
+        policy: &Policy,
+        call: &EffectCall,
+        epoch: &mut Reported,
+    ) -> Result<EffectResult, Refusal> {
         match &call.effect {
             Effect::SessionLoad { session } => self
                 .store
                 .load(session)
                 .await
-                .map(EffectResult::Labels)
+                .map(|held| epoch.labels(held))
                 .map_err(Refusal::Load),
             Effect::SessionAppend {
                 session,
@@ -99,8 +111,10 @@ impl Effects {
                     labels: labels.clone(),
                     subject_labels: subject_labels.clone(),
                     ttl_s: *ttl_s,
+                    lifetimes: policy.lifetimes(),
                 };
-                self.append(append).await.map(EffectResult::Labels)
+                let held = self.store.append(append).await.map_err(Refusal::Append)?;
+                Ok(epoch.labels(held))
             }
             Effect::TokenExchange(asked) => self.exchange(policy, asked).await,
             Effect::AuditAppend { record } => self
@@ -112,16 +126,32 @@ impl Effects {
         }
     }
 
-    async fn append(&self, append: Append) -> Result<Labels, Refusal> {
-        self.store.append(append).await.map_err(Refusal::Append)
-    }
-
     async fn exchange(&self, policy: &Policy, asked: &TokenExchange) -> Result<EffectResult, Refusal> {
         let delegator = policy
             .delegator(&asked.delegator)
             .ok_or_else(|| DelegationError::UnknownDelegator(asked.delegator.clone()))?;
         let grant = delegation::exchange(&self.outbound, delegator, asked).await?;
         Ok(EffectResult::Granted(grant))
+    }
+}
+
+/// The epoch that an answer carries: that of the first labels in it, or the store's as it was before.
+struct Reported {
+    text: Arc<str>,
+    of_labels: bool,
+}
+
+impl Reported {
+    fn of(text: Arc<str>) -> Self {
+        let of_labels = false;
+        Self { text, of_labels }
+    }
+
+    fn labels(&mut self, held: Held) -> EffectResult {
+        if !self.of_labels {
+            (self.text, self.of_labels) = (held.epoch, true);
+        }
+        EffectResult::Labels(held.labels)
     }
 }
 

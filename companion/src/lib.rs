@@ -6,6 +6,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`admin`] | what an operator may see and remove, and how the command line reaches it |
 //! | [`config`] | reads `companion.json` files and the secrets that they name |
 //! | [`effects`] | performs a list of effects in order |
 //! | [`delegation`] | RFC 8693 token exchange, with strict checks of what comes back |
@@ -17,8 +18,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod audit;
-mod clock;
+pub mod clock;
 pub mod config;
 pub mod delegation;
 pub mod effects;

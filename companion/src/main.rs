@@ -1,12 +1,20 @@
 //! `aplomb-companion`: the command line.
 
+#[path = "main/audit.rs"]
+mod audit;
+#[path = "main/sessions.rs"]
+mod sessions;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aplomb_companion::serve::{Companion, Options, ServeError};
+use aplomb_companion::config::Secret;
+use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, ServeError, StoreChoice};
+use aplomb_companion::store::Address;
 use clap::{Parser, Subcommand};
+use companion_protocol::config::ValkeyConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -21,7 +29,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Answers the filter until SIGTERM or SIGINT.
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Shows or removes the labels of sessions, in a running companion or in its data directory.
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    /// Checks or counts the records of an audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 #[derive(clap::Args)]
@@ -38,9 +52,85 @@ struct Serve {
     /// The audit log, one JSON record a line [default: audit.jsonl in the data directory].
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
+    /// An Ed25519 private key (PKCS#8 PEM) that signs checkpoints of the audit log.
+    #[arg(long, value_name = "FILE")]
+    audit_key: Option<PathBuf>,
+    /// Seal a file of the audit log when it has this many bytes [default: 256 MiB].
+    #[arg(long, value_name = "BYTES")]
+    audit_segment_bytes: Option<u64>,
     /// The environment variable that holds the bearer token which callers must send.
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
+    /// Where labels live: `embedded`, or a Valkey or Redis server as HOST:PORT or rediss://HOST:PORT [default: as the policies say].
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// The ACL user at the store.
+    #[arg(long, value_name = "NAME", requires = "store")]
+    store_user: Option<String>,
+    /// The environment variable that holds the store's password.
+    #[arg(long, value_name = "NAME", requires = "store")]
+    store_password_env: Option<String>,
+    /// PEM file of the authority that signed the store's certificate [default: the system's roots].
+    #[arg(long, value_name = "FILE", requires = "store")]
+    store_ca: Option<PathBuf>,
+    /// Replicas that must have an append on disk before it is acknowledged.
+    #[arg(long, value_name = "N", requires = "store", default_value_t = 1)]
+    store_replicas: u32,
+    /// Seconds without use after which a session's labels end, 0: never [default: as each policy says, or 24 hours].
+    #[arg(long, value_name = "SECONDS")]
+    session_idle: Option<u64>,
+    /// Seconds after which a session's label ends, used or not, 0: never [default: as each policy says, or 7 days].
+    #[arg(long, value_name = "SECONDS")]
+    session_max: Option<u64>,
+    /// Seconds after which a subject's label ends whose rule gives no ttl, 0: never [default: as each policy says, or never].
+    #[arg(long, value_name = "SECONDS")]
+    subject_ttl: Option<u64>,
+}
+
+impl Serve {
+    fn options(self) -> Result<Options, Box<dyn std::error::Error>> {
+        let store = self.store_choice()?;
+        Ok(Options {
+            store,
+            configs: self.config,
+            listen: self.listen,
+            data: self.data,
+            audit: self.audit,
+            audit_key: self.audit_key,
+            audit_segment_bytes: self.audit_segment_bytes,
+            token_env: self.token_env,
+            lifetimes: LifetimeOverrides {
+                session_idle_s: self.session_idle,
+                session_max_s: self.session_max,
+                subject_s: self.subject_ttl,
+            },
+        })
+    }
+
+    fn store_choice(&self) -> Result<Option<StoreChoice>, Box<dyn std::error::Error>> {
+        let endpoint = match self.store.as_deref() {
+            None => return Ok(None),
+            Some("embedded") => return Ok(Some(StoreChoice::Embedded)),
+            Some(endpoint) => endpoint,
+        };
+        let mut config = ValkeyConfig::at(endpoint);
+        config.username = self.store_user.clone();
+        config.replicas = self.store_replicas;
+        let password = match &self.store_password_env {
+            None => None,
+            Some(name) => match std::env::var(name) {
+                Ok(text) if !text.is_empty() => Some(Secret::new(text)),
+                Ok(_) | Err(_) => {
+                    return Err(
+                        format!("`--store-password-env` names `{name}`, which is not set or empty").into(),
+                    );
+                }
+            },
+        };
+        let ca = self.store_ca.as_ref().map(std::fs::read).transpose()?;
+        let address = Address::new(&config, password.as_ref(), ca)?;
+        Ok(Some(StoreChoice::Valkey(Box::new(address))))
+    }
 }
 
 fn main() -> ExitCode {
@@ -49,16 +139,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_env_filter(EnvFilter::try_from_env("APLOMB_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
-    let Command::Serve(serve) = Cli::parse().command;
-    let options = Options {
-        configs: serve.config,
-        listen: serve.listen,
-        data: serve.data,
-        audit: serve.audit,
-        token_env: serve.token_env,
-    };
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Cli::parse().command) {
+        Ok(code) => code,
         Err(error) => {
             let mut text = format!("error: {error}");
             let mut source = std::error::Error::source(&*error);
@@ -73,26 +155,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let companion = Companion::start(&options).await?;
-        // Whoever starts it with port 0 reads the address here.
-        writeln!(
-            std::io::stdout(),
-            "aplomb-companion listens on http://{}",
-            companion.address()
-        )?;
-        companion
-            .run(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            })
-            .await
-            .map_err(|error: ServeError| error.into())
+        match command {
+            Command::Serve(asked) => serve(&asked.options()?).await?,
+            Command::Sessions(asked) => sessions::run(asked).await?,
+            Command::Audit(asked) => return audit::run(asked),
+        }
+        Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let companion = Companion::start(options).await?;
+    // Whoever starts it with port 0 reads the address here.
+    writeln!(
+        std::io::stdout(),
+        "aplomb-companion listens on http://{}",
+        companion.address()
+    )?;
+    companion
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await
+        .map_err(|error: ServeError| error.into())
 }

@@ -10,17 +10,21 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use crate::audit::{self, AuditLog};
+use crate::admin::{Admin, Door};
+use crate::audit::{self, AuditLog, AuditOptions, SigningKey};
 use crate::config::{ConfigError, Policies};
 use crate::effects::Effects;
 use crate::jwks::KeySets;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, TlsError};
 use crate::service::{AccessToken, Service, router};
-use crate::store::{self, EmbeddedStore};
+use crate::store::{self, Address, EmbeddedStore, Lifetimes, SessionStore, ValkeyStore};
 
 /// Requests that are still running at shutdown get this long.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often the embedded store notes the time and removes some of what has ended.
+const TICK: Duration = Duration::from_secs(60);
 
 /// What the operator asks for.
 #[derive(Debug, Clone)]
@@ -33,8 +37,49 @@ pub struct Options {
     pub data: PathBuf,
     /// The audit log; default `audit.jsonl` in `data`.
     pub audit: Option<PathBuf>,
+    /// The file with the key that signs the log's checkpoints, an Ed25519 private key in PKCS#8 PEM.
+    pub audit_key: Option<PathBuf>,
+    /// The size in bytes at which a file of the log is sealed; default [`audit::SEGMENT_BYTES`].
+    pub audit_segment_bytes: Option<u64>,
     /// The environment variable that holds the bearer token.
     pub token_env: Option<String>,
+    /// Where labels live, if not where the policies say.
+    pub store: Option<StoreChoice>,
+    /// How long labels live, where it is not as the policies say.
+    pub lifetimes: LifetimeOverrides,
+}
+
+/// The operator's word on where labels live.
+#[derive(Debug, Clone)]
+pub enum StoreChoice {
+    /// In the data directory.
+    Embedded,
+    /// On this server.
+    Valkey(Box<Address>),
+}
+
+/// What the operator says about lifetimes, in seconds. 0: they do not end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LifetimeOverrides {
+    /// Of a session label since the session's last use.
+    pub session_idle_s: Option<u64>,
+    /// Of a session label since its last append.
+    pub session_max_s: Option<u64>,
+    /// Of a subject label whose rule gives no `ttl`, since its last append.
+    pub subject_s: Option<u64>,
+}
+
+impl LifetimeOverrides {
+    fn apply(self, lifetimes: &mut Lifetimes) {
+        let set = |ms: &mut u64, s: Option<u64>| {
+            if let Some(s) = s {
+                *ms = s.saturating_mul(1000);
+            }
+        };
+        set(&mut lifetimes.session_idle_ms, self.session_idle_s);
+        set(&mut lifetimes.session_max_ms, self.session_max_s);
+        set(&mut lifetimes.subject_ms, self.subject_s);
+    }
 }
 
 /// Why the companion does not start, or stopped.
@@ -70,9 +115,36 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error("no session store")]
     Store(#[from] store::OpenError),
+    /// The Valkey server cannot hold labels.
+    #[error("no session store")]
+    Valkey(#[from] store::ValkeyError),
+    /// The file that lets an operator in cannot be written.
+    #[error("cannot write `{path}`")]
+    Admin {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The audit log cannot be opened.
     #[error("no audit log")]
     Audit(#[from] audit::OpenError),
+    /// The key of the log's checkpoints cannot be read.
+    #[error("cannot read `{path}`, the key of the audit log's checkpoints")]
+    ReadAuditKey {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The key of the log's checkpoints is none.
+    #[error("`{path}` cannot sign the audit log's checkpoints")]
+    AuditKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: audit::KeyError,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -92,18 +164,28 @@ pub struct Companion {
     address: SocketAddr,
     service: Service,
     keys: Arc<KeySets>,
+    embedded: Option<Arc<EmbeddedStore>>,
 }
 
 impl Companion {
     /// Reads, opens and binds everything; what is wrong is found here.
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
-        let policies = Arc::new(Policies::read(&options.configs)?);
+        let mut policies = Policies::read(&options.configs)?;
+        policies.override_lifetimes(|lifetimes| options.lifetimes.apply(lifetimes));
+        let policies = Arc::new(policies);
         let token = access_token(options)?;
         let outbound = Arc::new(Outbound::new()?);
         if policies.need_tls() && !outbound.has_roots() {
             return Err(ServeError::NoRoots);
         }
-        announce_missing_stores(&policies);
+        let address = match &options.store {
+            Some(StoreChoice::Embedded) => {
+                announce_overruled(&policies);
+                None
+            }
+            Some(StoreChoice::Valkey(address)) => Some(Address::clone(address)),
+            None => policies.store()?,
+        };
         create(&options.data)?;
         let metrics = Arc::new(Metrics::new());
         let audit_path = match &options.audit {
@@ -112,28 +194,49 @@ impl Companion {
         };
         let keys = KeySets::new(&policies, Arc::clone(&outbound), Arc::clone(&metrics));
         let keys = Arc::new(keys);
-        let service = Service {
-            effects: Effects {
-                policies,
-                store: Arc::new(EmbeddedStore::open(&options.data)?),
-                audit: AuditLog::open(&audit_path, Arc::clone(&metrics))?,
-                outbound,
-                metrics,
-            },
-            keys: Arc::clone(&keys),
-            token,
+        let place = address.as_ref().map(|address| address.endpoint().to_owned());
+        let (store, embedded): (Arc<dyn SessionStore>, _) = match address {
+            Some(address) => (Arc::new(ValkeyStore::open(address).await?), None),
+            None => {
+                let embedded = Arc::new(EmbeddedStore::open(&options.data)?);
+                (Arc::clone(&embedded) as _, Some(embedded))
+            }
         };
+        let audit_options = AuditOptions {
+            key: options.audit_key.as_deref().map(signing_key).transpose()?,
+            segment_bytes: options.audit_segment_bytes.unwrap_or(audit::SEGMENT_BYTES),
+        };
+        let audit = Arc::new(AuditLog::open(&audit_path, audit_options, Arc::clone(&metrics))?);
         let failed = |source| ServeError::Listen {
             address: options.listen,
             source,
         };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let admin_token =
+            Door::write(&options.data, address, place.as_deref()).map_err(|source| ServeError::Admin {
+                path: Door::path(&options.data),
+                source,
+            })?;
+        let service = Service {
+            admin: Admin::new(Arc::clone(&store), Arc::clone(&audit)),
+            admin_token: AccessToken::new(&admin_token),
+            effects: Effects {
+                policies,
+                store,
+                audit,
+                outbound,
+                metrics,
+            },
+            keys: Arc::clone(&keys),
+            token,
+        };
         tracing::info!(
             %address,
             policies = ?service.effects.policies.digests(),
             audit = %audit_path.display(),
-            epoch = service.effects.store.epoch(),
+            store = place.as_deref().unwrap_or("embedded"),
+            epoch = %service.effects.store.epoch(),
             "ready"
         );
         Ok(Self {
@@ -141,6 +244,7 @@ impl Companion {
             address,
             service,
             keys,
+            embedded,
         })
     }
 
@@ -152,6 +256,7 @@ impl Companion {
     /// Serves until `stop` completes, then lets running requests finish.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let refresher = tokio::spawn(self.keys.keep_fresh());
+        let ticker = tokio::spawn(tick(self.embedded));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let server = axum::serve(self.listener, router(self.service)).with_graceful_shutdown(async {
             stop.await;
@@ -172,8 +277,34 @@ impl Companion {
             }
         };
         refresher.abort();
+        ticker.abort();
         outcome
     }
+}
+
+/// The store's minute.
+async fn tick(store: Option<Arc<EmbeddedStore>>) {
+    let Some(store) = store else {
+        return;
+    };
+    let mut minute = tokio::time::interval(TICK);
+    minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        minute.tick().await;
+        // The writer has raised the alarm; the next minute tries again.
+        let _ = store.tick().await;
+    }
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, ServeError> {
+    let pem = std::fs::read_to_string(path).map_err(|source| ServeError::ReadAuditKey {
+        path: path.to_owned(),
+        source,
+    })?;
+    SigningKey::from_pem(&pem).map_err(|source| ServeError::AuditKey {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {
@@ -188,16 +319,16 @@ fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {
 }
 
 /// On standard output too: whoever starts it by hand sees no log.
-fn announce_missing_stores(policies: &Policies) {
+fn announce_overruled(policies: &Policies) {
     for (digest, endpoint) in policies.wanting_valkey() {
         tracing::warn!(
             policy = digest,
             endpoint,
-            "this build has no Valkey store; labels go to the embedded store"
+            "the policy asks for Valkey; the operator chose the embedded store"
         );
         let _ = writeln!(
             std::io::stdout(),
-            "policy {digest:.12} asks for Valkey at {endpoint}: this build keeps labels in the embedded store instead"
+            "policy {digest:.12} asks for Valkey at {endpoint}: --store keeps labels in the embedded store instead"
         );
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/effects` | performs an ordered list of effects |
 //! | `GET /v1/jwks?issuer=…` | an issuer's public keys; `&refresh=true` after an unknown key id |
+//! | `POST /v1/admin/sessions/show`, `.../clear` | for the operator's token, see [`crate::admin`] |
 //! | `GET /healthz` | the process answers |
 //! | `GET /readyz` | store and audit log work |
 //! | `GET /metrics` | OpenMetrics text |
@@ -30,10 +31,12 @@ use tokio::sync::Semaphore;
 pub use error::ApiError;
 pub use token::AccessToken;
 
+use crate::admin::{Admin, CLEAR_PATH, ClearRequest, SHOW_PATH};
 use crate::effects::Effects;
 use crate::json_object;
 use crate::jwks::{JwksError, KeySets};
 use crate::metrics;
+use crate::store::{Bucket, Cleared, Selection};
 
 /// Requests that are worked on at a time; it bounds the memory that bodies take. One more is refused with 503.
 const MAX_IN_FLIGHT: usize = 1024;
@@ -44,6 +47,10 @@ pub struct Service {
     pub effects: Effects,
     /// Issuers' keys.
     pub keys: Arc<KeySets>,
+    /// An operator's wishes.
+    pub admin: Admin,
+    /// Admits an operator. Always needed, loopback or not.
+    pub admin_token: AccessToken,
     /// Who may ask; `None`: everybody who reaches the socket (loopback only).
     pub token: Option<AccessToken>,
 }
@@ -70,8 +77,17 @@ pub fn router(service: Service) -> Router {
     let open = Router::new()
         .route("/healthz", get(async || Json(json!({"status": "ok"}))))
         .route("/readyz", get(ready));
+    let operator = Router::new()
+        .route(SHOW_PATH, post(show))
+        .route(CLEAR_PATH, post(clear))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            authenticate_operator,
+        ));
     guarded
         .merge(open)
+        .merge(operator)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
 }
@@ -94,6 +110,23 @@ async fn effects(
         });
     }
     Ok(Json(shared.service.effects.perform(&asked).await))
+}
+
+async fn show(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json<Vec<Bucket>>, ApiError> {
+    let selection: Selection = operators_wish(request).await?;
+    let shown = shared.service.admin.show(&selection).await;
+    Ok(Json(shown.map_err(ApiError::Admin)?))
+}
+
+async fn clear(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json<Cleared>, ApiError> {
+    let asked: ClearRequest = operators_wish(request).await?;
+    let cleared = shared.service.admin.clear(&asked).await;
+    Ok(Json(cleared.map_err(ApiError::Admin)?))
+}
+
+async fn operators_wish<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    let bytes = body::json(request).await?;
+    json_object::parse(&bytes).map_err(|_| ApiError::NotAWish)
 }
 
 #[derive(Deserialize)]
@@ -153,10 +186,24 @@ async fn authenticate(
     }
 }
 
+async fn authenticate_operator(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    match shared.service.admin_token.admits(&headers) {
+        true => next.run(request).await,
+        false => ApiError::Unauthorized.into_response(),
+    }
+}
+
 async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = match request.uri().path() {
         EFFECTS_PATH => EFFECTS_PATH,
         JWKS_PATH => JWKS_PATH,
+        SHOW_PATH => SHOW_PATH,
+        CLEAR_PATH => CLEAR_PATH,
         "/metrics" => "/metrics",
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",

@@ -19,6 +19,8 @@ mod figures;
 mod jwks;
 #[path = "service/limits.rs"]
 mod limits;
+#[path = "service/sessions.rs"]
+mod sessions;
 #[path = "service/start.rs"]
 mod start;
 #[path = "service/tls.rs"]

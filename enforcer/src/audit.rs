@@ -18,7 +18,14 @@ pub(crate) struct AuditQueue {
 
 impl AuditQueue {
     pub(crate) fn new(capacity: usize, stream: String) -> Self {
-        Self { waiting: VecDeque::new(), in_flight: 0, reserved: 0, capacity, next: 0, stream }
+        Self {
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            reserved: 0,
+            capacity,
+            next: 0,
+            stream,
+        }
     }
 
     /// Whether one more can be taken. An operation that cannot be recorded must not be forwarded.
@@ -33,7 +40,10 @@ impl AuditQueue {
     }
 
     fn held(&self) -> usize {
-        self.waiting.len().saturating_add(self.in_flight).saturating_add(self.reserved)
+        self.waiting
+            .len()
+            .saturating_add(self.in_flight)
+            .saturating_add(self.reserved)
     }
 
     /// A number and a place for a record that is not complete yet; to be followed by [`AuditQueue::push_reserved`].
@@ -102,6 +112,8 @@ pub(crate) fn append(record: &AuditRecord) -> EffectCall {
         idempotency_key: format!("{}.{}", record.stream, record.seq),
         on_fail: OnFail::Continue,
         source: String::new(),
-        effect: Effect::AuditAppend { record: Box::new(record.clone()) },
+        effect: Effect::AuditAppend {
+            record: Box::new(record.clone()),
+        },
     }
 }

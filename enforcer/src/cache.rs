@@ -14,12 +14,19 @@ pub(crate) struct Cache<V> {
 
 impl<V> Cache<V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), capacity }
+        Self {
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            capacity,
+        }
     }
 
     /// What was put under the key, unless it has ended.
     pub(crate) fn get(&self, key: &Key, now_ms: u64) -> Option<&V> {
-        self.entries.get(key).filter(|(_, until_ms)| now_ms < *until_ms).map(|(value, _)| value)
+        self.entries
+            .get(key)
+            .filter(|(_, until_ms)| now_ms < *until_ms)
+            .map(|(value, _)| value)
     }
 
     /// Keeps a value until `until_ms`; not at all if that is over.

@@ -10,11 +10,19 @@ use crate::{Config, ConfigError, Install, Secrets, identity::token::text_of};
 /// # Errors
 ///
 /// The first thing that is missing.
-pub(crate) fn check(program: &Prepared, digest: &str, config: &Config, secrets: &Secrets) -> Result<(), ConfigError> {
+pub(crate) fn check(
+    program: &Prepared,
+    digest: &str,
+    config: &Config,
+    secrets: &Secrets,
+) -> Result<(), ConfigError> {
     if let Some(expected) = &config.policy_digest
         && expected != digest
     {
-        return Err(ConfigError::Digest { expected: expected.clone(), found: digest.to_owned() });
+        return Err(ConfigError::Digest {
+            expected: expected.clone(),
+            found: digest.to_owned(),
+        });
     }
     let phases = phases(program);
     check_companion(program.program(), &phases, config, secrets)?;
@@ -25,7 +33,9 @@ pub(crate) fn check(program: &Prepared, digest: &str, config: &Config, secrets: 
     for route in &program.program().routes {
         match route.enforcement {
             Enforcement::Enforce => {}
-            Enforcement::Shadow(_) => return Err(ConfigError::NotInBuild("`enforcement: shadow` in the policy")),
+            Enforcement::Shadow(_) => {
+                return Err(ConfigError::NotInBuild("`enforcement: shadow` in the policy"));
+            }
         }
     }
     Ok(())
@@ -46,16 +56,29 @@ fn phases(program: &Prepared) -> Vec<Phases> {
             apl_bytecode::Matcher::Exact(name) | apl_bytecode::Matcher::Glob(name) => text_of(model, name),
             apl_bytecode::Matcher::Any => "*",
         };
-        Phases { name: format!("route {}:{name}", route.entity.name()), pre: needs.pre, post: needs.post }
+        Phases {
+            name: format!("route {}:{name}", route.entity.name()),
+            pre: needs.pre,
+            post: needs.post,
+        }
     });
     let fallbacks = model.fallbacks.iter().map(|fallback| {
         let needs = program.needs_of(fallback.pre, fallback.post);
-        Phases { name: "the global rules".to_owned(), pre: needs.pre, post: needs.post }
+        Phases {
+            name: "the global rules".to_owned(),
+            pre: needs.pre,
+            post: needs.post,
+        }
     });
     routes.chain(fallbacks).collect()
 }
 
-fn check_companion(program: &Program, phases: &[Phases], config: &Config, secrets: &Secrets) -> Result<(), ConfigError> {
+fn check_companion(
+    program: &Program,
+    phases: &[Phases],
+    config: &Config,
+    secrets: &Secrets,
+) -> Result<(), ConfigError> {
     match &config.companion {
         Some(companion) => match &companion.token_env {
             Some(name) if secrets.companion_token.as_ref().is_none_or(String::is_empty) => {
@@ -71,7 +94,8 @@ fn check_companion(program: &Program, phases: &[Phases], config: &Config, secret
 }
 
 fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str> {
-    let any = |wants: fn(&PhaseNeeds) -> bool| phases.iter().any(|phase| wants(&phase.pre) || wants(&phase.post));
+    let any =
+        |wants: fn(&PhaseNeeds) -> bool| phases.iter().any(|phase| wants(&phase.pre) || wants(&phase.post));
     if any(|needs| needs.delegates) {
         Some("`delegate`")
     } else if any(|needs| needs.taints) {
@@ -80,7 +104,12 @@ fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str>
         Some("`security.labels`")
     } else if any(PhaseNeeds::companion) {
         Some("an audit step that waits")
-    } else if program.identities.iter().flat_map(|identity| &identity.issuers).any(|issuer| issuer.jwks.is_none()) {
+    } else if program
+        .identities
+        .iter()
+        .flat_map(|identity| &identity.issuers)
+        .any(|issuer| issuer.jwks.is_none())
+    {
         Some("the keys of an issuer")
     } else {
         None
@@ -88,7 +117,11 @@ fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str>
 }
 
 fn check_hash_key(program: &Program, config: &Config, secrets: &Secrets) -> Result<(), ConfigError> {
-    let hashes = program.pipelines.iter().flat_map(|pipeline| &pipeline.stages).any(|stage| matches!(stage, Stage::Hash));
+    let hashes = program
+        .pipelines
+        .iter()
+        .flat_map(|pipeline| &pipeline.stages)
+        .any(|stage| matches!(stage, Stage::Hash));
     let there = secrets.hash_key.as_ref().is_some_and(|key| !key.is_empty());
     match &config.hash_key_env {
         Some(name) if !there => Err(ConfigError::MissingVariable(name.clone(), "hash_key_env")),
@@ -106,5 +139,8 @@ fn check_single(phases: &Phases) -> Result<(), ConfigError> {
     } else {
         return Ok(());
     };
-    Err(ConfigError::NeedsHeldHeaders { need, route: phases.name.clone() })
+    Err(ConfigError::NeedsHeldHeaders {
+        need,
+        route: phases.name.clone(),
+    })
 }

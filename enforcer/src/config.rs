@@ -222,9 +222,7 @@ pub enum ConfigError {
     #[error("the environment variable `{0}`, named by `{1}`, is not set or empty")]
     MissingVariable(String, &'static str),
     /// The policy needs held headers.
-    #[error(
-        "`install.mode: single` does not hold headers, but {need} ({route}): use `full` or `paired`"
-    )]
+    #[error("`install.mode: single` does not hold headers, but {need} ({route}): use `full` or `paired`")]
     NeedsHeldHeaders {
         /// What needs them.
         need: &'static str,
@@ -253,7 +251,9 @@ impl PluginConfig {
             Some(install) => install_of(install)?,
         };
         match install {
-            None => Ok(Self::Hold(HolderConfig { policy_digest: lower(raw.policy_digest) })),
+            None => Ok(Self::Hold(HolderConfig {
+                policy_digest: lower(raw.policy_digest),
+            })),
             Some(install) => decide(raw, install).map(|config| Self::Decide(Box::new(config))),
         }
     }
@@ -268,16 +268,16 @@ fn install_of(raw: &RawInstall) -> Result<Option<Install>, ConfigError> {
         (Some(Mode::Single), None) => Ok(Some(Install::Single)),
         (Some(Mode::Paired), Some(Role::Decider)) => Ok(Some(Install::PairedDecider)),
         (Some(Mode::Paired), Some(Role::Holder)) => Ok(None),
-        (Some(Mode::Full | Mode::Single), Some(_)) | (Some(Mode::Paired), None) => {
-            Err(ConfigError::Role)
-        }
+        (Some(Mode::Full | Mode::Single), Some(_)) | (Some(Mode::Paired), None) => Err(ConfigError::Role),
     }
 }
 
 fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
     check_build(&raw)?;
     let text = raw.policy.ok_or(ConfigError::MissingPolicy)?;
-    let policy = STANDARD.decode(text.trim()).map_err(|_| ConfigError::PolicyBase64)?;
+    let policy = STANDARD
+        .decode(text.trim())
+        .map_err(|_| ConfigError::PolicyBase64)?;
     check_protocols(&raw.protocols)?;
     check_limits(&raw.limits)?;
     if let Some(companion) = &raw.companion {
@@ -304,7 +304,10 @@ fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
         (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
         (raw.seal_key_env.is_some(), "`seal_key_env`"),
         (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
-        (raw.denial_shape == RawDenialShape::ToolResult, "`denial_shape: tool_result`"),
+        (
+            raw.denial_shape == RawDenialShape::ToolResult,
+            "`denial_shape: tool_result`",
+        ),
     ];
     match later.iter().find(|(used, _)| *used) {
         Some((_, key)) => Err(ConfigError::NotInBuild(key)),
@@ -358,7 +361,10 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
         return Err(wrong("limits.max_nodes", "at least 1"));
     }
     if limits.max_inflight_bytes < limits.max_body_bytes {
-        return Err(wrong("limits.max_inflight_bytes", "at least limits.max_body_bytes"));
+        return Err(wrong(
+            "limits.max_inflight_bytes",
+            "at least limits.max_body_bytes",
+        ));
     }
     if !(1..=16 << 20).contains(&limits.max_event_bytes) {
         return Err(wrong("limits.max_event_bytes", "1 to 16777216"));
@@ -377,7 +383,10 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
 
 fn check_companion(companion: &Companion) -> Result<(), ConfigError> {
     if companion.cluster.is_empty() {
-        return Err(ConfigError::Limit("companion.cluster", "the name of an Envoy cluster"));
+        return Err(ConfigError::Limit(
+            "companion.cluster",
+            "the name of an Envoy cluster",
+        ));
     }
     if !companion.path.is_empty() && !companion.path.starts_with('/') {
         return Err(ConfigError::Limit("companion.path", "empty or an absolute path"));

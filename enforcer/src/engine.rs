@@ -1,8 +1,9 @@
 //! What lives as long as one worker and one configuration.
 
+mod reads;
+
 use std::collections::{HashMap, HashSet};
 
-use apl_bytecode::Program;
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
 
@@ -13,7 +14,7 @@ use crate::{
     config::DEFAULT_CALLOUT_MS,
     effects::{Caches, acknowledged},
     http::head::Wanted,
-    identity::{keys::KeySet, principal::Principals, token::text_of},
+    identity::{keys::KeySet, principal::Principals},
     json_text::hex,
     session::digest,
 };
@@ -48,7 +49,10 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("digest", &self.digest).field("inflight_bytes", &self.inflight_bytes).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("digest", &self.digest)
+            .field("inflight_bytes", &self.inflight_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,8 +60,8 @@ impl std::fmt::Debug for Engine {
 enum Flight {
     /// Keys of the issuer at this place in [`Engine::keys`].
     Keys(usize),
-    /// Queued records.
-    Audit(Vec<companion_protocol::AuditRecord>),
+    /// Queued records, and when they were sent.
+    Audit(Vec<companion_protocol::AuditRecord>, u64),
 }
 
 impl Engine {
@@ -69,18 +73,23 @@ impl Engine {
     ///
     /// [`ConfigError`]: the program does not verify, or needs something that is not configured.
     pub fn new(config: Config, secrets: Secrets, seed: [u8; 32]) -> Result<Self, ConfigError> {
-        let program = Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
+        let program =
+            Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
         let digest_hex = program.digest_hex();
         check::check(&program, &digest_hex, &config, &secrets)?;
-        let keys = key_sets(program.program())?;
+        let keys = reads::key_sets(program.program())?;
         let stream = hex(digest(&[b"audit stream", &seed]).get(..16).unwrap_or_default());
         let limits = config.limits;
         Ok(Self {
-            wanted: wanted(&program),
-            mentioned: mentioned(&program),
+            wanted: reads::wanted(&program),
+            mentioned: reads::mentioned(&program),
             digest: digest_hex,
             reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
-                || program.program().fallbacks.iter().any(|fallback| fallback.post.is_some()),
+                || program
+                    .program()
+                    .fallbacks
+                    .iter()
+                    .any(|fallback| fallback.post.is_some()),
             program,
             hash_key: secrets.hash_key,
             token: secrets.companion_token,
@@ -120,22 +129,32 @@ impl Engine {
     pub fn on_tick(&mut self, now_ms: u64) -> Vec<Command> {
         let mut commands = Vec::new();
         self.ask_for_keys(now_ms, &mut commands);
-        self.ship_audit(&mut commands);
+        self.ship_audit(now_ms, &mut commands);
         self.wake_the_late(now_ms, &mut commands);
         commands
     }
 
     /// The answer to a callout of [`Engine::on_tick`] with its status; `None`: it failed.
-    pub fn on_root_answer(&mut self, token: CallToken, answer: Option<(u16, &[u8])>, now_ms: u64) -> Vec<Command> {
+    pub fn on_root_answer(
+        &mut self,
+        token: CallToken,
+        answer: Option<(u16, &[u8])>,
+        now_ms: u64,
+    ) -> Vec<Command> {
         let mut commands = Vec::new();
         let body = answer.and_then(|(status, body)| (status == 200).then_some(body));
         match self.flights.remove(&token) {
             None => {}
             Some(Flight::Keys(at)) => {
-                let Some(set) = self.keys.get_mut(at) else { return commands };
+                let Some(set) = self.keys.get_mut(at) else {
+                    return commands;
+                };
                 if body.is_none() {
                     commands.push(count(Counter::CalloutsFailed, 1));
-                    commands.push(warn(format!("no keys of issuer `{}` from the companion", set.issuer())));
+                    commands.push(warn(format!(
+                        "no keys of issuer `{}` from the companion",
+                        set.issuer()
+                    )));
                 }
                 if set.answer(body) {
                     self.principals.clear();
@@ -143,29 +162,35 @@ impl Engine {
                 // Whatever came: those that wait look again, and decide for themselves whether to go on waiting.
                 commands.extend(self.waiting.iter().map(|(id, _)| Command::Wake(*id)));
             }
-            Some(Flight::Audit(records)) => {
+            Some(Flight::Audit(records, _)) => {
                 let sent = records.len();
                 let lost = acknowledged(records, body, sent, &mut self.caches);
                 let shipped = sent.saturating_sub(lost.len());
-                commands.push(count(Counter::AuditShipped, u64::try_from(shipped).unwrap_or(u64::MAX)));
+                commands.push(count(
+                    Counter::AuditShipped,
+                    u64::try_from(shipped).unwrap_or(u64::MAX),
+                ));
                 if !lost.is_empty() {
                     commands.push(count(Counter::CalloutsFailed, 1));
-                    commands.push(warn("the companion did not take audit records; they wait".to_owned()));
+                    commands.push(warn(
+                        "the companion did not take audit records; they wait".to_owned(),
+                    ));
                 }
                 self.audit.settle(sent, lost);
                 // What piled up meanwhile goes at once, but a companion that fails is asked on the next tick only.
                 if shipped > 0 {
-                    self.ship_audit(&mut commands);
+                    self.ship_audit(now_ms, &mut commands);
                 }
             }
         }
-        let _ = now_ms;
         commands
     }
 
     /// Whether the program can read this attribute: it spells it out, or a part of it that holds it.
     pub(crate) fn mentions(&self, key: &str) -> bool {
-        let Some(mentioned) = &self.mentioned else { return true };
+        let Some(mentioned) = &self.mentioned else {
+            return true;
+        };
         let mut part = key;
         loop {
             if mentioned.contains(part) {
@@ -202,11 +227,21 @@ impl Engine {
         let body = serde_json::to_vec(request).ok()?;
         let mut headers = self.companion_headers("POST", &format!("{}{EFFECTS_PATH}", companion.path));
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        Some(Callout { token, cluster: companion.cluster.clone(), headers, body, timeout_ms: self.timeout_ms() })
+        Some(Callout {
+            token,
+            cluster: companion.cluster.clone(),
+            headers,
+            body,
+            timeout_ms: self.timeout_ms(),
+        })
     }
 
     fn timeout_ms(&self) -> u32 {
-        self.config.companion.as_ref().and_then(|companion| companion.timeout_ms).unwrap_or(DEFAULT_CALLOUT_MS)
+        self.config
+            .companion
+            .as_ref()
+            .and_then(|companion| companion.timeout_ms)
+            .unwrap_or(DEFAULT_CALLOUT_MS)
     }
 
     fn companion_headers(&self, method: &str, path: &str) -> Vec<(String, String)> {
@@ -229,12 +264,22 @@ impl Engine {
     }
 
     fn ask_for_keys(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
-        let Some(companion) = self.config.companion.clone() else { return };
+        let Some(companion) = self.config.companion.clone() else {
+            return;
+        };
         let timeout_ms = self.timeout_ms();
         for at in 0..self.keys.len() {
-            let Some(set) = self.keys.get_mut(at) else { continue };
-            let Some(forced) = set.due(now_ms, u64::from(timeout_ms)) else { continue };
-            let mut path = format!("{}{JWKS_PATH}?issuer={}", companion.path, percent_encoded(set.issuer()));
+            let Some(set) = self.keys.get_mut(at) else {
+                continue;
+            };
+            let Some(forced) = set.due(now_ms, u64::from(timeout_ms)) else {
+                continue;
+            };
+            let mut path = format!(
+                "{}{JWKS_PATH}?issuer={}",
+                companion.path,
+                reads::percent_encoded(set.issuer())
+            );
             if forced {
                 path.push_str("&refresh=true");
             }
@@ -242,21 +287,34 @@ impl Engine {
             self.flights.insert(token, Flight::Keys(at));
             let headers = self.companion_headers("GET", &path);
             let cluster = companion.cluster.clone();
-            commands.push(Command::Callout(Callout { token, cluster, headers, body: Vec::new(), timeout_ms }));
+            commands.push(Command::Callout(Callout {
+                token,
+                cluster,
+                headers,
+                body: Vec::new(),
+                timeout_ms,
+            }));
         }
     }
 
-    fn ship_audit(&mut self, commands: &mut Vec<Command>) {
+    fn ship_audit(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
         if self.config.companion.is_none() {
             // Without a companion the proxy's log is the only place for them.
             for record in self.audit.take(usize::MAX) {
                 let text = serde_json::to_string(&record).unwrap_or_default();
-                commands.push(Command::Log { level: LogLevel::Info, text: format!("audit {text}") });
+                commands.push(Command::Log {
+                    level: LogLevel::Info,
+                    text: format!("audit {text}"),
+                });
                 self.audit.settle(1, Vec::new());
             }
             return;
         }
-        let flying = self.flights.values().any(|flight| matches!(flight, Flight::Audit(_)));
+        self.recall_lost_audit(now_ms);
+        let flying = self
+            .flights
+            .values()
+            .any(|flight| matches!(flight, Flight::Audit(..)));
         if flying || self.audit.is_empty() {
             return;
         }
@@ -268,71 +326,30 @@ impl Engine {
             effects: records.iter().map(audit::append).collect(),
         };
         if let Some(callout) = self.effects_callout(token, &request) {
-            self.flights.insert(token, Flight::Audit(records));
+            self.flights.insert(token, Flight::Audit(records, now_ms));
             commands.push(Command::Callout(callout));
         }
     }
 
+    /// Records whose call was never answered, not even with a failure, wait again.
+    fn recall_lost_audit(&mut self, now_ms: u64) {
+        let patience = u64::from(self.timeout_ms()).saturating_mul(2);
+        let lost = self.flights.iter().find_map(|(token, flight)| match flight {
+            Flight::Audit(_, sent) if now_ms.saturating_sub(*sent) > patience => Some(*token),
+            Flight::Audit(..) | Flight::Keys(_) => None,
+        });
+        if let Some(Flight::Audit(records, _)) = lost.and_then(|token| self.flights.remove(&token)) {
+            self.audit.settle(records.len(), records);
+        }
+    }
+
     fn wake_the_late(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
-        let late = self.waiting.iter().filter(|(_, deadline_ms)| now_ms >= *deadline_ms);
+        let late = self
+            .waiting
+            .iter()
+            .filter(|(_, deadline_ms)| now_ms >= *deadline_ms);
         commands.extend(late.map(|(id, _)| Command::Wake(*id)));
     }
-}
-
-/// One key set for every issuer, and one more for an issuer whose keys the policy brings.
-fn key_sets(program: &Program) -> Result<Vec<KeySet>, ConfigError> {
-    let mut sets: Vec<KeySet> = Vec::new();
-    for issuer in program.identities.iter().flat_map(|identity| &identity.issuers) {
-        let name = text_of(program, issuer.issuer);
-        if sets.iter().any(|set| set.issuer() == name && set.is_inline() == issuer.jwks.is_some()) {
-            continue;
-        }
-        sets.push(match issuer.jwks {
-            None => KeySet::remote(name),
-            Some(jwks) => KeySet::inline(name, text_of(program, jwks))
-                .ok_or_else(|| ConfigError::InlineKeys(name.to_owned()))?,
-        });
-    }
-    Ok(sets)
-}
-
-/// Headers that hold a credential whoever names them; policy cannot read them.
-const CREDENTIALS: &[&str] = &["authorization", "cookie", "proxy-authorization", "x-api-key", "x-user-token"];
-
-fn wanted(program: &Prepared) -> Wanted {
-    let model = program.program();
-    let mut credentials: Vec<String> =
-        model.identities.iter().map(|identity| text_of(model, identity.header).to_ascii_lowercase()).collect();
-    credentials.push("authorization".to_owned());
-    credentials.sort();
-    credentials.dedup();
-    let mut readable: Vec<String> = (0..model.attrs.len())
-        .filter_map(|at| program.key(apl_bytecode::AttrId(u32::try_from(at).ok()?)))
-        .filter_map(|key| key.strip_prefix("http.request_headers."))
-        .map(str::to_owned)
-        .filter(|name| !credentials.contains(name) && !CREDENTIALS.contains(&name.as_str()))
-        .collect();
-    readable.sort();
-    readable.dedup();
-    Wanted { credentials, readable }
-}
-
-fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
-    let count = u32::try_from(program.program().attrs.len()).ok()?;
-    (0..count).map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned)).collect()
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex(&[byte]).to_ascii_uppercase());
-        }
-    }
-    out
 }
 
 pub(crate) const fn count(counter: Counter, by: u64) -> Command {
@@ -340,5 +357,8 @@ pub(crate) const fn count(counter: Counter, by: u64) -> Command {
 }
 
 fn warn(text: String) -> Command {
-    Command::Log { level: LogLevel::Warn, text }
+    Command::Log {
+        level: LogLevel::Warn,
+        text,
+    }
 }

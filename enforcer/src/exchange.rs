@@ -105,14 +105,20 @@ impl Exchange {
     pub fn on_event(&mut self, engine: &mut Engine, event: Event<'_>, now_ms: u64) -> Reaction {
         let mut out = Out::default();
         match event {
-            Event::RequestHead { headers, end_of_stream, seed } => {
+            Event::RequestHead {
+                headers,
+                end_of_stream,
+                seed,
+            } => {
                 if self.stage == Stage::New {
                     let name = digest(&[b"decision", &seed.to_be_bytes()]);
                     self.decision_id = hex(name.get(..16).unwrap_or_default());
                     self.on_request_head(engine, headers, end_of_stream, now_ms, &mut out);
                 }
             }
-            Event::RequestBody { buffered, end } => self.on_request_body(engine, buffered, end, now_ms, &mut out),
+            Event::RequestBody { buffered, end } => {
+                self.on_request_body(engine, buffered, end, now_ms, &mut out)
+            }
             Event::RequestBytes { bytes } => self.on_request_bytes(engine, bytes, now_ms, &mut out),
             Event::Stuck => {
                 if self.stage == Stage::Body {
@@ -124,11 +130,19 @@ impl Exchange {
                     self.refuse(engine, &refusal, now_ms, &mut out);
                 }
             }
-            Event::ResponseHead { headers, end_of_stream, from_upstream } => {
+            Event::ResponseHead {
+                headers,
+                end_of_stream,
+                from_upstream,
+            } => {
                 self.on_response_head(engine, headers, end_of_stream, from_upstream, now_ms, &mut out);
             }
-            Event::ResponseBody { buffered, end } => self.on_response_body(engine, buffered, end, now_ms, &mut out),
-            Event::ResponseBytes { bytes, end } => self.on_response_bytes(engine, bytes, end, now_ms, &mut out),
+            Event::ResponseBody { buffered, end } => {
+                self.on_response_body(engine, buffered, end, now_ms, &mut out)
+            }
+            Event::ResponseBytes { bytes, end } => {
+                self.on_response_bytes(engine, bytes, end, now_ms, &mut out)
+            }
             Event::CalloutAnswer { token, status, body } => {
                 self.on_answer(engine, token, (status == 200).then_some(body), now_ms, &mut out);
             }
@@ -137,11 +151,23 @@ impl Exchange {
             Event::Gone => self.on_gone(engine, now_ms),
         }
         // Whatever came while a direction is held by us, it stays held.
-        Reaction { commands: out.commands, flow: out.flow }
+        Reaction {
+            commands: out.commands,
+            flow: out.flow,
+        }
     }
 
-    fn on_answer(&mut self, engine: &mut Engine, token: CallToken, body: Option<&[u8]>, now_ms: u64, out: &mut Out) {
-        let Some(flight) = self.flight.take_if(|flight| flight.token == token) else { return };
+    fn on_answer(
+        &mut self,
+        engine: &mut Engine,
+        token: CallToken,
+        body: Option<&[u8]>,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
+        let Some(flight) = self.flight.take_if(|flight| flight.token == token) else {
+            return;
+        };
         if body.is_none() {
             out.push(count(Counter::CalloutsFailed, 1));
         }
@@ -149,7 +175,12 @@ impl Exchange {
         match self.stage {
             Stage::Asking => self.go_on(engine, &answers, now_ms, out),
             Stage::Forwarded => self.after_go_on(engine, &answers, now_ms, out),
-            Stage::New | Stage::Untouched | Stage::Body | Stage::Keys { .. } | Stage::Replied | Stage::Gone => {}
+            Stage::New
+            | Stage::Untouched
+            | Stage::Body
+            | Stage::Keys { .. }
+            | Stage::Replied
+            | Stage::Gone => {}
         }
     }
 
@@ -167,8 +198,14 @@ impl Exchange {
         let metadata = engine.config.resource_metadata.as_deref();
         let reply = refusal.reply(shape, &self.decision_id, only_events, metadata);
         out.push(count(refusal.counter(), 1));
-        out.push(Command::FilterState { key: "aplomb.decision_id", value: self.decision_id.clone() });
-        out.push(Command::FilterState { key: "aplomb.code", value: refusal.code.clone() });
+        out.push(Command::FilterState {
+            key: "aplomb.decision_id",
+            value: self.decision_id.clone(),
+        });
+        out.push(Command::FilterState {
+            key: "aplomb.code",
+            value: refusal.code.clone(),
+        });
         out.push(Command::Reply(reply));
         out.pause();
         self.stage = Stage::Replied;

@@ -34,7 +34,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 const fn hex_digits(byte: u8) -> [u8; 2] {
     const fn digit(nibble: u8) -> u8 {
         // A nibble is at most 15, so neither sum leaves ASCII.
-        if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_sub(10).wrapping_add(nibble) }
+        if nibble < 10 {
+            b'0'.wrapping_add(nibble)
+        } else {
+            b'a'.wrapping_sub(10).wrapping_add(nibble)
+        }
     }
     [digit(byte >> 4), digit(byte & 15)]
 }
@@ -55,7 +59,10 @@ pub(crate) fn rfc3339(second: u64) -> String {
         .saturating_sub(day_of_era / 146_096))
         / 365;
     let day_of_year = day_of_era.saturating_sub(
-        year_of_era.saturating_mul(365).saturating_add(year_of_era / 4).saturating_sub(year_of_era / 100),
+        year_of_era
+            .saturating_mul(365)
+            .saturating_add(year_of_era / 4)
+            .saturating_sub(year_of_era / 100),
     );
     let month_index = day_of_year.saturating_mul(5).saturating_add(2) / 153;
     let day = day_of_year
@@ -66,7 +73,10 @@ pub(crate) fn rfc3339(second: u64) -> String {
     } else {
         (month_index.saturating_sub(9), 1)
     };
-    let year = era.saturating_mul(400).saturating_add(year_of_era).saturating_add(carry);
+    let year = era
+        .saturating_mul(400)
+        .saturating_add(year_of_era)
+        .saturating_add(carry);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{sec:02}Z")
 }
 
@@ -79,7 +89,10 @@ mod tests {
         for text in ["", "a\"b\\c", "\u{0}\u{1f}\n\r\t", "ß€😀"] {
             let mut json = Vec::new();
             push_string(&mut json, text);
-            assert_eq!(serde_json::from_slice::<String>(&json).ok().as_deref(), Some(text));
+            assert_eq!(
+                serde_json::from_slice::<String>(&json).ok().as_deref(),
+                Some(text)
+            );
         }
     }
 

@@ -137,7 +137,8 @@ impl Refusal {
             // An operation without an id is a notification, whatever its method.
             (RefusalKind::Operation, Shape::Notification | Shape::RpcUnknown) => (403, Vec::new()),
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
-            (RefusalKind::Operation, Shape::Rpc(_)) | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown) => {
+            (RefusalKind::Operation, Shape::Rpc(_))
+            | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown) => {
                 let envelope = self.envelope(shape, decision_id, false);
                 let (media, body) = if only_events && self.status == 200 {
                     ("text/event-stream", crate::sse::message(&envelope))
@@ -148,7 +149,12 @@ impl Refusal {
                 (self.status, body)
             }
         };
-        Reply { status, headers, body, details: format!("aplomb.{}", detail(&self.code)) }
+        Reply {
+            status,
+            headers,
+            body,
+            details: format!("aplomb.{}", detail(&self.code)),
+        }
     }
 
     /// The headers that every answer of ours has.
@@ -185,11 +191,17 @@ impl Refusal {
 
 /// An author's code may hold anything; a header holds visible ASCII.
 fn header_text(code: &str) -> String {
-    code.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(256).collect()
+    code.chars()
+        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+        .take(256)
+        .collect()
 }
 
 fn detail(code: &str) -> String {
-    code.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(128).collect()
+    code.chars()
+        .map(|c| if c.is_ascii_graphic() { c } else { '_' })
+        .take(128)
+        .collect()
 }
 
 #[cfg(test)]
@@ -201,8 +213,16 @@ mod tests {
         let denial = Refusal::operation("session_tainted", "write-down \"blocked\"");
         let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, None);
         assert_eq!(reply.status, 200);
-        assert!(reply.headers.contains(&("x-policy-violation".into(), "session_tainted".into())));
-        assert!(reply.headers.contains(&("x-policy-decision-id".into(), "d1".into())));
+        assert!(
+            reply
+                .headers
+                .contains(&("x-policy-violation".into(), "session_tainted".into()))
+        );
+        assert!(
+            reply
+                .headers
+                .contains(&("x-policy-decision-id".into(), "d1".into()))
+        );
         let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("json");
         assert_eq!(
             body,
@@ -214,8 +234,14 @@ mod tests {
     #[test]
     fn answers_as_an_event_when_nothing_else_is_accepted() {
         let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, None);
-        assert!(reply.headers.contains(&("content-type".into(), "text/event-stream".into())));
-        assert!(reply.body.starts_with(b"event: message\ndata: {\"jsonrpc\"") && reply.body.ends_with(b"}\n\n"));
+        assert!(
+            reply
+                .headers
+                .contains(&("content-type".into(), "text/event-stream".into()))
+        );
+        assert!(
+            reply.body.starts_with(b"event: message\ndata: {\"jsonrpc\"") && reply.body.ends_with(b"}\n\n")
+        );
     }
 
     #[test]
@@ -242,6 +268,11 @@ mod tests {
     #[test]
     fn a_code_cannot_break_a_header() {
         let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(Shape::RpcUnknown, "d1", false, None);
-        assert!(reply.headers.iter().all(|(_, value)| value.bytes().all(|b| (b' '..0x7f).contains(&b))));
+        assert!(
+            reply
+                .headers
+                .iter()
+                .all(|(_, value)| value.bytes().all(|b| (b' '..0x7f).contains(&b)))
+        );
     }
 }

@@ -11,7 +11,9 @@ use crate::{http::head::Head, identity::principal::Principal, json_text::hex};
 /// The session id is the client's `X-Session-Id`, else `Mcp-Session-Id`, else the claim `session_id`; without any of them
 /// there is one bucket for the subject.
 pub(crate) fn key_of(principal: &Principal, head: &Head) -> Option<SessionKey> {
-    let owner = principal.of(TokenRole::User).or_else(|| principal.of(TokenRole::Client))?;
+    let owner = principal
+        .of(TokenRole::User)
+        .or_else(|| principal.of(TokenRole::Client))?;
     let kind: &[u8] = match owner.role {
         TokenRole::User => b"user",
         TokenRole::Client | TokenRole::CallerWorkload => b"client",
@@ -25,10 +27,22 @@ pub(crate) fn key_of(principal: &Principal, head: &Head) -> Option<SessionKey> {
     } else {
         (b"none", "")
     };
-    let subject: &[&[u8]] = &[b"subject", kind, owner.issuer.as_bytes(), owner.speaker.id.as_bytes()];
+    let subject: &[&[u8]] = &[
+        b"subject",
+        kind,
+        owner.issuer.as_bytes(),
+        owner.speaker.id.as_bytes(),
+    ];
     Some(SessionKey {
         subject: hex(&digest(subject)),
-        session: hex(&digest(&[b"session", kind, owner.issuer.as_bytes(), owner.speaker.id.as_bytes(), source, id.as_bytes()])),
+        session: hex(&digest(&[
+            b"session",
+            kind,
+            owner.issuer.as_bytes(),
+            owner.speaker.id.as_bytes(),
+            source,
+            id.as_bytes(),
+        ])),
     })
 }
 

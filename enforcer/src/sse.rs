@@ -35,7 +35,13 @@ pub(crate) struct Splitter {
 impl Splitter {
     /// `limit`: bytes of one event.
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { held: Vec::new(), line: 0, seen: 0, limit, started: false }
+        Self {
+            held: Vec::new(),
+            line: 0,
+            seen: 0,
+            limit,
+            started: false,
+        }
     }
 
     /// Takes a chunk and returns the events that it completes.
@@ -45,7 +51,11 @@ impl Splitter {
         while let Some(end) = self.next_event_end(false) {
             events.push(self.take(end));
         }
-        let fine = if self.held.len() > self.limit { Err(SseError::TooLarge) } else { Ok(()) };
+        let fine = if self.held.len() > self.limit {
+            Err(SseError::TooLarge)
+        } else {
+            Ok(())
+        };
         (events, fine)
     }
 
@@ -104,7 +114,11 @@ impl Splitter {
 
     /// A BOM counts as nothing at the start of the stream.
     fn bom_length(&self) -> usize {
-        if !self.started && self.line == 0 && self.held.starts_with(BOM) { BOM.len() } else { 0 }
+        if !self.started && self.line == 0 && self.held.starts_with(BOM) {
+            BOM.len()
+        } else {
+            0
+        }
     }
 
     fn take(&mut self, end: usize) -> RawEvent {
@@ -112,7 +126,11 @@ impl Splitter {
         let raw = std::mem::replace(&mut self.held, rest);
         self.line = 0;
         self.seen = 0;
-        let data = data_of(if self.started { &raw } else { raw.strip_prefix(BOM).unwrap_or(&raw) });
+        let data = data_of(if self.started {
+            &raw
+        } else {
+            raw.strip_prefix(BOM).unwrap_or(&raw)
+        });
         self.started = true;
         RawEvent { raw, data }
     }
@@ -234,7 +252,10 @@ mod tests {
     fn any_chunking_gives_the_same_events() {
         let streams: &[(&[u8], &[Option<&str>])] = &[
             (b"data: a\n\ndata: b\n\n", &[Some("a"), Some("b")]),
-            (b"data: a\r\n\r\ndata: b\r\rdata:c\n\n", &[Some("a"), Some("b"), Some("c")]),
+            (
+                b"data: a\r\n\r\ndata: b\r\rdata:c\n\n",
+                &[Some("a"), Some("b"), Some("c")],
+            ),
             (b"\xef\xbb\xbfdata: a\n\n", &[Some("a")]),
             (b"event: message\nid: 7\ndata: {\ndata: }\n\n", &[Some("{\n}")]),
             (b": comment\n\ndata\n\nid: 1\n\n", &[None, Some(""), None]),

@@ -1,7 +1,5 @@
 //! The enforcer against a mock host: event sequences as Envoy would deliver them, and a scripted companion.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/effects.rs"]
@@ -18,5 +16,9 @@ mod laws;
 mod program;
 #[path = "suite/responses.rs"]
 mod responses;
+#[path = "suite/seed_policy.rs"]
+mod seed_policy;
+#[path = "suite/signatures.rs"]
+mod signatures;
 #[path = "suite/verdicts.rs"]
 mod verdicts;

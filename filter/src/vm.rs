@@ -416,7 +416,7 @@ fn part(plugin: SharedPlugin, context: u32) -> Part {
         Some(Install::Single) => Hold::Single,
         Some(Install::PairedDecider) => Hold::Paired,
     };
-    Part::Decider(Decider {
+    Part::Decider(Box::new(Decider {
         plugin,
         exchange: Exchange::new(ExchangeId(context)),
         hold,
@@ -424,5 +424,5 @@ fn part(plugin: SharedPlugin, context: u32) -> Part {
         request_pending: false,
         response_pending: false,
         response_seen: false,
-    })
+    }))
 }

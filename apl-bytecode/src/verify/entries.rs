@@ -1,18 +1,17 @@
 //! All tables but code.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 
 use super::{Place, VerifyError};
 use crate::{
     limits,
     model::{
-        Attr, AttrId, BlockId, BlockKind, Code, Const, Debug, DenialId, Detector, Effect, Fallback, Identity,
-        IdentityId, Matcher, PathSeg, Pipeline, Position, Program, Regex, RegexId, Response, Route, Scanner,
-        ScannerId, Scopes, Seg, Stage, StrId,
+        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Effect, Identity, PathSeg,
+        Pipeline, Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
     },
 };
 
-type Checked = Result<(), VerifyError>;
+pub(super) type Checked = Result<(), VerifyError>;
 
 /// Checks every table but the blocks' code.
 pub(super) fn check(program: &Program) -> Checked {
@@ -76,8 +75,8 @@ pub(super) fn present(index: u32, table: usize, what: &'static str, place: Place
     }
 }
 
-struct Entries<'a> {
-    program: &'a Program,
+pub(super) struct Entries<'a> {
+    pub(super) program: &'a Program,
 }
 
 impl Entries<'_> {
@@ -102,11 +101,11 @@ impl Entries<'_> {
         Ok(())
     }
 
-    fn text(&self, id: StrId, place: Place) -> Checked {
+    pub(super) fn text(&self, id: StrId, place: Place) -> Checked {
         present(id.0, self.program.strings.len(), "text", place)
     }
 
-    fn option(&self, id: Option<StrId>, place: Place) -> Checked {
+    pub(super) fn option(&self, id: Option<StrId>, place: Place) -> Checked {
         id.map_or(Ok(()), |id| self.text(id, place))
     }
 
@@ -127,7 +126,7 @@ impl Entries<'_> {
         present(id.0, self.program.scanners.len(), "scanner", place)
     }
 
-    fn block(&self, id: BlockId, kind: BlockKind, place: Place) -> Checked {
+    pub(super) fn block(&self, id: BlockId, kind: BlockKind, place: Place) -> Checked {
         match self.program.blocks.get(id.at()) {
             None => Err(VerifyError::Index {
                 place,
@@ -356,105 +355,6 @@ impl Entries<'_> {
             at_least_one(issuer.algorithms.len(), "algorithm", place)?;
             at_most(issuer.algorithms.len(), limits::MAX_LIST, "algorithms", place)?;
             self.option(issuer.jwks, place)?;
-        }
-        Ok(())
-    }
-
-    fn route(&self, route: &Route, place: Place) -> Checked {
-        match route.matcher {
-            Matcher::Exact(name) | Matcher::Glob(name) => self.text(name, place)?,
-            Matcher::Any => {}
-        }
-        self.option(route.scope, place)?;
-        self.option(route.owner, place)?;
-        self.phases(route.pre, route.post, &route.identities, place)?;
-        if let Some(Response {
-            status,
-            body,
-            headers,
-        }) = &route.response
-        {
-            if *status != 0 && !(100..=599).contains(status) {
-                return Err(VerifyError::Meaningless {
-                    place,
-                    what: "a status",
-                });
-            }
-            self.option(*body, place)?;
-            at_most(headers.len(), limits::MAX_LIST, "headers", place)?;
-            for (name, value) in headers {
-                self.text(*name, place)?;
-                self.text(*value, place)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn phases(
-        &self,
-        pre: Option<BlockId>,
-        post: Option<BlockId>,
-        identities: &[IdentityId],
-        place: Place,
-    ) -> Checked {
-        for block in [pre, post].into_iter().flatten() {
-            self.block(block, BlockKind::Steps, place)?;
-        }
-        at_most(identities.len(), limits::MAX_LIST, "identities", place)?;
-        let table = self.program.identities.len();
-        identities
-            .iter()
-            .try_for_each(|id| present(id.0, table, "identity", place))
-    }
-
-    fn fallbacks(&self) -> Checked {
-        let mut seen = BTreeSet::new();
-        for (
-            at,
-            Fallback {
-                entity,
-                pre,
-                post,
-                identities,
-            },
-        ) in self.program.fallbacks.iter().enumerate()
-        {
-            let place = Place::Fallback(at);
-            self.phases(*pre, *post, identities, place)?;
-            if !seen.insert(*entity) {
-                return Err(VerifyError::DuplicateFallback { place });
-            }
-        }
-        Ok(())
-    }
-
-    /// Spans are in order, so that a reader may search them, and point into the program.
-    fn debug(&self, debug: &Debug) -> Checked {
-        let place = Place::Debug;
-        let mut last = None;
-        for (position, span) in &debug.spans {
-            if last.is_some_and(|last| last >= *position) {
-                return Err(VerifyError::Meaningless {
-                    place,
-                    what: "an order of spans",
-                });
-            }
-            last = Some(*position);
-            present(u32::from(span.file), debug.files.len(), "file", place)?;
-            match *position {
-                Position::Instr(block, index) => {
-                    let code = self
-                        .program
-                        .blocks
-                        .get(block as usize)
-                        .map_or(0, |block| block.code.len());
-                    present(index, code, "instruction", place)?;
-                }
-                Position::Pipeline(pipeline) => {
-                    present(pipeline, self.program.pipelines.len(), "pipeline", place)?
-                }
-                Position::Route(route) => present(route, self.program.routes.len(), "route", place)?,
-            }
         }
         Ok(())
     }

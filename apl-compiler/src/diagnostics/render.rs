@@ -53,7 +53,10 @@ impl miette::Diagnostic for Report {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.diagnostic
+            .help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -61,8 +64,17 @@ impl miette::Diagnostic for Report {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let label = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
-        let own = LabeledSpan::new_primary_with_span(label(&self.diagnostic.label), to_miette(self.diagnostic.span));
+        let label = |text: &str| {
+            if text.is_empty() {
+                None
+            } else {
+                Some(text.to_owned())
+            }
+        };
+        let own = LabeledSpan::new_primary_with_span(
+            label(&self.diagnostic.label),
+            to_miette(self.diagnostic.span),
+        );
         let related = self.diagnostic.related.as_ref();
         let related = related.map(|(span, why)| LabeledSpan::new_with_span(label(why), to_miette(*span)));
         Some(Box::new(std::iter::once(own).chain(related)))
@@ -78,7 +90,11 @@ fn to_miette(span: Span) -> SourceSpan {
 pub fn to_json(diagnostic: &Diagnostic, sources: &[Source]) -> Value {
     let place = |span: Span| {
         let source = sources.get(usize::from(span.file))?;
-        Some((source.name.clone(), source.position(span.start), source.position(span.end)))
+        Some((
+            source.name.clone(),
+            source.position(span.start),
+            source.position(span.end),
+        ))
     };
     let mut object = json!({
         "code": diagnostic.code.id(),

@@ -30,33 +30,65 @@ fn check_key(entry: &Entry, section: Section, reader: &mut Reader<'_>) {
             Some(guess) => format!("did you mean `{guess}`?"),
             None => format!("its keys are {}", listed(section)),
         };
-        reader.reports.push(error(Code::UnknownKey, entry.key_span, message).help(help));
+        reader
+            .reports
+            .push(error(Code::UnknownKey, entry.key_span, message).help(help));
         return;
     };
     match treatment {
         Treatment::Read => {}
         Treatment::Old(new) => {
-            reader.reports.push(note(Code::OldSpelling, entry.key_span, format!("`{key}` is an old spelling")).help(format!("write {}", quoted(new))));
+            reader.reports.push(
+                note(
+                    Code::OldSpelling,
+                    entry.key_span,
+                    format!("`{key}` is an old spelling"),
+                )
+                .help(format!("write {}", quoted(new))),
+            );
         }
         Treatment::Inert(instead) => {
             if !reader.noted.contains(&(known, instead)) {
                 reader.noted.push((known, instead));
-                reader.reports.push(note(Code::NoMeaning, entry.key_span, format!("`{key}` has no meaning here")).help(instead));
+                reader.reports.push(
+                    note(
+                        Code::NoMeaning,
+                        entry.key_span,
+                        format!("`{key}` has no meaning here"),
+                    )
+                    .help(instead),
+                );
             }
         }
         Treatment::NotYet(instead) => {
-            reader.reports.push(error(Code::NotInBuild, entry.key_span, format!("`{key}` is not in this build")).help(instead));
+            reader.reports.push(
+                error(
+                    Code::NotInBuild,
+                    entry.key_span,
+                    format!("`{key}` is not in this build"),
+                )
+                .help(instead),
+            );
         }
         Treatment::Elsewhere(place) => {
             reader.reports.push(
-                error(Code::WrongScope, entry.key_span, format!("`{key}` does not belong in {}", section.name())).help(format!("put it under {place}")),
+                error(
+                    Code::WrongScope,
+                    entry.key_span,
+                    format!("`{key}` does not belong in {}", section.name()),
+                )
+                .help(format!("put it under {place}")),
             );
         }
     }
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains('`') { text.to_owned() } else { format!("`{text}`") }
+    if text.contains('`') {
+        text.to_owned()
+    } else {
+        format!("`{text}`")
+    }
 }
 
 fn listed(section: Section) -> String {
@@ -66,7 +98,10 @@ fn listed(section: Section) -> String {
         .map(|(key, _)| key)
         .collect();
     keys.dedup();
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+    keys.iter()
+        .map(|key| format!("`{key}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Reader<'_> {
@@ -95,8 +130,16 @@ impl Reader<'_> {
 
     /// Says that a value has the wrong shape.
     pub(crate) fn wrong(&mut self, node: &Node, what: &str, expected: &str) {
-        let what = if what.contains('`') || what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
-        self.reports.error(Code::WrongType, node.span, format!("{what} is {expected}, this is {}", node.kind()));
+        let what = if what.contains('`') || what.contains(' ') {
+            what.to_owned()
+        } else {
+            format!("`{what}`")
+        };
+        self.reports.error(
+            Code::WrongType,
+            node.span,
+            format!("{what} is {expected}, this is {}", node.kind()),
+        );
     }
 
     /// Text that is not empty.
@@ -104,7 +147,8 @@ impl Reader<'_> {
         let entry = node.get(key)?;
         match entry.node.as_str() {
             Some("") => {
-                self.reports.error(Code::BadValue, entry.node.span, format!("`{key}` is empty"));
+                self.reports
+                    .error(Code::BadValue, entry.node.span, format!("`{key}` is empty"));
                 None
             }
             Some(text) => Some(text),
@@ -116,9 +160,16 @@ impl Reader<'_> {
     }
 
     /// Text that must be there.
-    pub(crate) fn required<'n>(&mut self, node: &'n Node, key: &str, what: &str, at: Span) -> Option<&'n str> {
+    pub(crate) fn required<'n>(
+        &mut self,
+        node: &'n Node,
+        key: &str,
+        what: &str,
+        at: Span,
+    ) -> Option<&'n str> {
         if node.get(key).is_none() {
-            self.reports.error(Code::MissingKey, at, format!("{what} needs `{key}`"));
+            self.reports
+                .error(Code::MissingKey, at, format!("{what} needs `{key}`"));
         }
         self.text(node, key)
     }
@@ -130,8 +181,15 @@ impl Reader<'_> {
             return Some(text);
         }
         let span = node.get(key)?.node.span;
-        let help = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-        self.reports.push(error(Code::BadValue, span, format!("`{key}` cannot be `{text}`")).help(format!("it is one of {help}")));
+        let help = words
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        self.reports.push(
+            error(Code::BadValue, span, format!("`{key}` cannot be `{text}`"))
+                .help(format!("it is one of {help}")),
+        );
         None
     }
 
@@ -151,7 +209,11 @@ impl Reader<'_> {
         match entry.node.value {
             Value::Int(value) if (low..=high).contains(&value) => Some(value),
             Value::Int(value) => {
-                self.reports.error(Code::BadValue, entry.node.span, format!("`{key}` is between {low} and {high}, not {value}"));
+                self.reports.error(
+                    Code::BadValue,
+                    entry.node.span,
+                    format!("`{key}` is between {low} and {high}, not {value}"),
+                );
                 None
             }
             _ => {
@@ -174,7 +236,10 @@ impl Reader<'_> {
         let mut texts = Vec::new();
         for item in items {
             match item.as_str() {
-                Some("") => self.reports.error(Code::BadValue, item.span, format!("`{what}` holds an empty text")),
+                Some("") => {
+                    self.reports
+                        .error(Code::BadValue, item.span, format!("`{what}` holds an empty text"))
+                }
                 Some(text) => texts.push((text.to_owned(), item.span)),
                 None => self.wrong(item, what, "a list of texts"),
             }

@@ -1,5 +1,7 @@
 //! Routes.
 
+use std::collections::HashSet;
+
 use apl_bytecode::EntityKind;
 
 use super::keys::{Reader, check};
@@ -74,12 +76,23 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let names = match selectors.as_slice() {
         [only] => names(only, reader),
         [] => {
-            reader.reports.push(error(Code::Selector, node.span, "this route does not say what it governs").help("add `tool: name`, `prompt:`, `resource:` or `llm:`"));
+            reader.reports.push(
+                error(
+                    Code::Selector,
+                    node.span,
+                    "this route does not say what it governs",
+                )
+                .help("add `tool: name`, `prompt:`, `resource:` or `llm:`"),
+            );
             Vec::new()
         }
         [first, second, ..] => {
             let message = format!("`{}` and `{}` on one route", first.key, second.key);
-            reader.reports.push(error(Code::Selector, second.key_span, message).related(first.key_span, "the other one").help("write two routes, or a group that both join"));
+            reader.reports.push(
+                error(Code::Selector, second.key_span, message)
+                    .related(first.key_span, "the other one")
+                    .help("write two routes, or a group that both join"),
+            );
             Vec::new()
         }
     };
@@ -87,7 +100,9 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let response = response(node, reader);
     let pass_unparseable = reader.word(node, "unparseable_result", &["deny", "pass"]) == Some("pass");
     let owner = reader.text(node, "owner").map(str::to_owned);
-    let suffix = scope.as_ref().map_or_else(String::new, |scope| format!("@{scope}"));
+    let suffix = scope
+        .as_ref()
+        .map_or_else(String::new, |scope| format!("@{scope}"));
     if names.is_empty() {
         // Still read, so that its other mistakes are shown too.
         section::read(node, Section::Route, "routes", reader);
@@ -112,16 +127,27 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
 
 fn names(entry: &Entry, reader: &mut Reader<'_>) -> Vec<(Selector, Span)> {
     // `http` and `a2a` were refused by their table already.
-    let Some(entity) = super::entity(&entry.key) else { return Vec::new() };
+    let Some(entity) = super::entity(&entry.key) else {
+        return Vec::new();
+    };
     let listed = matches!(entry.node.value, Value::List(_));
     let texts = reader.texts(&entry.node, &entry.key);
     if listed && texts.is_empty() {
-        reader.reports.error(Code::Selector, entry.node.span, format!("the list of `{}` names is empty", entry.key));
+        reader.reports.error(
+            Code::Selector,
+            entry.node.span,
+            format!("the list of `{}` names is empty", entry.key),
+        );
     }
     let mut names: Vec<(Selector, Span)> = Vec::new();
+    let mut seen = HashSet::new();
     for (name, span) in texts {
-        if names.iter().any(|(known, _)| known.name == name) {
-            reader.reports.error(Code::Duplicate, span, format!("`{name}` stands twice in this list"));
+        if !seen.insert(name.clone()) {
+            reader.reports.error(
+                Code::Duplicate,
+                span,
+                format!("`{name}` stands twice in this list"),
+            );
             continue;
         }
         names.push((Selector { entity, name, listed }, span));
@@ -139,7 +165,12 @@ fn membership(node: &Node, reader: &mut Reader<'_>) -> (Option<String>, Groups) 
         check(&meta.node, Section::Meta, reader);
         scope = reader.text(&meta.node, "scope").map(str::to_owned);
         if let Some(tags) = meta.node.get("tags") {
-            groups.extend(reader.texts(&tags.node, "tags").into_iter().map(|(name, span)| (name, span, false)));
+            groups.extend(
+                reader
+                    .texts(&tags.node, "tags")
+                    .into_iter()
+                    .map(|(name, span)| (name, span, false)),
+            );
         }
     }
     if let Some(entry) = node.get("groups") {
@@ -157,16 +188,27 @@ fn response(node: &Node, reader: &mut Reader<'_>) -> Option<ResponseDecl> {
     let inside = || node.get("apl").and_then(|apl| apl.node.get("response"));
     let entry = node.get("response").or_else(inside)?;
     check(&entry.node, Section::Response, reader);
-    let status = reader.number(&entry.node, "status", 100, 599).and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
+    let status = reader
+        .number(&entry.node, "status", 100, 599)
+        .and_then(|status| u16::try_from(status).ok())
+        .unwrap_or(0);
     let body = reader.text(&entry.node, "body").map(str::to_owned);
     let mut headers = Vec::new();
     if let Some(entry) = entry.node.get("headers") {
         for header in reader.map(&entry.node, "headers") {
-            match header.node.scalar().filter(|value| !value.contains(|ch: char| ch.is_control())) {
+            match header
+                .node
+                .scalar()
+                .filter(|value| !value.contains(|ch: char| ch.is_control()))
+            {
                 Some(value) => headers.push((header.key.to_ascii_lowercase(), value)),
                 None => reader.wrong(&header.node, "a header's value", "text without line breaks"),
             }
         }
     }
-    Some(ResponseDecl { status, body, headers })
+    Some(ResponseDecl {
+        status,
+        body,
+        headers,
+    })
 }

@@ -24,17 +24,26 @@ type Compiled = Result<(), Box<Diagnostic>>;
 /// Compiles the expression of a `cel:` step to code that leaves its value. `None`: errors, which were reported.
 pub(crate) fn compile(pdp: &Pdp, span: Span, lowering: &mut Lowering<'_>) -> Option<Vec<Instr>> {
     let Some((_, at, node)) = pdp.body.iter().find(|(key, _, _)| key == "expr") else {
-        lowering.reports.push(error(Code::MissingKey, span, "`cel` needs `expr`").help("- cel:\n    expr: \"role.engineer && args.visibility == 'internal'\""));
+        lowering.reports.push(
+            error(Code::MissingKey, span, "`cel` needs `expr`")
+                .help("- cel:\n    expr: \"role.engineer && args.visibility == 'internal'\""),
+        );
         return None;
     };
     let Some(text) = node.text(&lowering.source.text) else {
-        lowering.reports.error(Code::WrongType, node.span, format!("`expr` is text, this is {}", node.kind()));
+        lowering.reports.error(
+            Code::WrongType,
+            node.span,
+            format!("`expr` is text, this is {}", node.kind()),
+        );
         return None;
     };
     let variables = variables(pdp, lowering)?;
     let source = text.all();
     if source.trim().is_empty() {
-        lowering.reports.error(Code::CelSyntax, *at, "the expression is empty");
+        lowering
+            .reports
+            .error(Code::CelSyntax, *at, "the expression is empty");
         return None;
     }
     let (tree, info) = match Parser::new().parse_with_source_info(source.as_str()) {
@@ -43,13 +52,26 @@ pub(crate) fn compile(pdp: &Pdp, span: Span, lowering: &mut Lowering<'_>) -> Opt
             for fault in &faults.errors {
                 let at = offset(source.as_str(), fault.pos);
                 let place = source.sub(at, at + 1).span();
-                lowering.reports.error(Code::CelSyntax, place, format!("the expression does not parse: {}", fault.msg.lines().next().unwrap_or("")));
+                lowering.reports.error(
+                    Code::CelSyntax,
+                    place,
+                    format!(
+                        "the expression does not parse: {}",
+                        fault.msg.lines().next().unwrap_or("")
+                    ),
+                );
             }
             return None;
         }
     };
     let mut out = Vec::new();
-    let mut compiler = Compiler { lowering, text: source, info: &info, variables, locals: Vec::new() };
+    let mut compiler = Compiler {
+        lowering,
+        text: source,
+        info: &info,
+        variables,
+        locals: Vec::new(),
+    };
     match compiler.expr(&tree, &mut out) {
         Ok(()) => Some(out),
         Err(fault) => {
@@ -66,7 +88,11 @@ fn variables(pdp: &Pdp, lowering: &mut Lowering<'_>) -> Option<HashMap<String, C
     let mut good = true;
     for (key, span, node) in pdp.body.iter().filter(|(key, _, _)| key != "expr") {
         if NAMESPACES.iter().any(|(name, _, _)| name == key) {
-            lowering.reports.error(Code::BadValue, *span, format!("the variable `{key}` would hide the attributes of that name"));
+            lowering.reports.error(
+                Code::BadValue,
+                *span,
+                format!("the variable `{key}` would hide the attributes of that name"),
+            );
             good = false;
             continue;
         }
@@ -77,7 +103,14 @@ fn variables(pdp: &Pdp, lowering: &mut Lowering<'_>) -> Option<HashMap<String, C
             Value::Str(text, _) => Const::Str(lowering.tables.str(text)),
             Value::Null => Const::Null,
             Value::List(_) | Value::Map(_) => {
-                lowering.reports.push(error(Code::CelUnsupported, *span, format!("the variable `{key}` is {}", node.kind())).help("variables are texts, numbers and booleans; write a list into the expression"));
+                lowering.reports.push(
+                    error(
+                        Code::CelUnsupported,
+                        *span,
+                        format!("the variable `{key}` is {}", node.kind()),
+                    )
+                    .help("variables are texts, numbers and booleans; write a list into the expression"),
+                );
                 good = false;
                 continue;
             }
@@ -109,15 +142,28 @@ struct Compiler<'c, 'l, 't> {
 impl Compiler<'_, '_, '_> {
     fn span(&self, expr: &IdedExpr) -> Span {
         let text = self.text.as_str();
-        let byte = |chars: u32| text.char_indices().nth(chars as usize).map_or(text.len(), |(at, _)| at);
+        let byte = |chars: u32| {
+            text.char_indices()
+                .nth(chars as usize)
+                .map_or(text.len(), |(at, _)| at)
+        };
         match self.info.offset_for(expr.id) {
-            Some((start, stop)) => self.text.sub(byte(start), byte(stop.saturating_add(1)).max(byte(start) + 1)).span(),
+            Some((start, stop)) => self
+                .text
+                .sub(byte(start), byte(stop.saturating_add(1)).max(byte(start) + 1))
+                .span(),
             None => self.text.span(),
         }
     }
 
     fn unsupported(&self, expr: &IdedExpr, what: &str) -> Box<Diagnostic> {
-        error(Code::CelUnsupported, self.span(expr), format!("{what} is not in this build")).help("see `aplc explain APL0251` for what is").into()
+        error(
+            Code::CelUnsupported,
+            self.span(expr),
+            format!("{what} is not in this build"),
+        )
+        .help("see `aplc explain APL0251` for what is")
+        .into()
     }
 
     fn tables(&mut self) -> &mut Tables {
@@ -137,8 +183,11 @@ impl Compiler<'_, '_, '_> {
                 for element in &list.elements {
                     self.expr(element, out)?;
                 }
-                let count = u16::try_from(list.elements.len()).ok().filter(|count| *count <= 512);
-                let count = count.ok_or_else(|| self.unsupported(expr, "a list of more than 512 elements"))?;
+                let count = u16::try_from(list.elements.len())
+                    .ok()
+                    .filter(|count| *count <= 512);
+                let count =
+                    count.ok_or_else(|| self.unsupported(expr, "a list of more than 512 elements"))?;
                 out.push(Instr::List(count));
                 Ok(())
             }
@@ -187,16 +236,28 @@ impl Compiler<'_, '_, '_> {
         Some(names)
     }
 
-    fn attribute(&mut self, expr: &IdedExpr, names: &[String]) -> Result<apl_bytecode::AttrId, Box<Diagnostic>> {
+    fn attribute(
+        &mut self,
+        expr: &IdedExpr,
+        names: &[String],
+    ) -> Result<apl_bytecode::AttrId, Box<Diagnostic>> {
         let span = self.span(expr);
-        let path = Path { segs: names.iter().cloned().map(AttrSeg::Name).collect(), span };
-        let whole = NAMESPACES.iter().find(|(name, _, _)| *name == path.root()).is_some_and(|(_, attributes, _)| {
-            !attributes.iter().any(|(name, _)| name.is_empty())
-        });
+        let path = Path {
+            segs: names.iter().cloned().map(AttrSeg::Name).collect(),
+            span,
+        };
+        let whole = NAMESPACES
+            .iter()
+            .find(|(name, _, _)| *name == path.root())
+            .is_some_and(|(_, attributes, _)| !attributes.iter().any(|(name, _)| name.is_empty()));
         if names.len() == 1 && whole {
-            return Err(error(Code::CelUnsupported, span, format!("`{}` is a namespace, not a value", path.root()))
-                .help(format!("name an attribute in it: `{}.name`", path.root()))
-                .into());
+            return Err(error(
+                Code::CelUnsupported,
+                span,
+                format!("`{}` is a namespace, not a value", path.root()),
+            )
+            .help(format!("name an attribute in it: `{}.name`", path.root()))
+            .into());
         }
         self.lowering.check_path(&path);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -212,7 +273,8 @@ impl Compiler<'_, '_, '_> {
         match &expr.expr {
             Expr::Ident(name) => {
                 if let Some(depth) = self.locals.iter().rposition(|local| local == name) {
-                    let slot = u8::try_from(depth).map_err(|_| self.unsupported(expr, "nesting this deep"))?;
+                    let slot =
+                        u8::try_from(depth).map_err(|_| self.unsupported(expr, "nesting this deep"))?;
                     out.push(Instr::Local(slot));
                 } else if let Some(constant) = self.variables.get(name).copied() {
                     let id = self.tables().constant(constant);
@@ -232,8 +294,13 @@ impl Compiler<'_, '_, '_> {
 
     /// `has(a.b)`.
     fn presence(&mut self, expr: &IdedExpr, out: &mut Vec<Instr>) -> Compiled {
-        let Expr::Select(select) = &expr.expr else { return Ok(()) };
-        if let Some(mut names) = self.path(&select.operand) {
+        let Expr::Select(select) = &expr.expr else {
+            return Ok(());
+        };
+        // Below the first level of a document the parent must be there, or asking is an error, as in CEL. Facts have no
+        // parents: `has(role.x)` is false for somebody without any role.
+        let document = |names: &[String]| names.len() > 1 && matches!(names[0].as_str(), "args" | "result");
+        if let Some(mut names) = self.path(&select.operand).filter(|names| !document(names)) {
             names.push(select.field.clone());
             let attr = self.attribute(expr, &names)?;
             out.push(Instr::Has(attr));
@@ -246,12 +313,12 @@ impl Compiler<'_, '_, '_> {
     }
 
     fn call(&mut self, expr: &IdedExpr, call: &CallExpr, out: &mut Vec<Instr>) -> Compiled {
-        if call.func_name == operators::INDEX {
-            if let Some(names) = self.path(expr) {
-                let attr = self.attribute(expr, &names)?;
-                out.push(Instr::Load(attr));
-                return Ok(());
-            }
+        if call.func_name == operators::INDEX
+            && let Some(names) = self.path(expr)
+        {
+            let attr = self.attribute(expr, &names)?;
+            out.push(Instr::Load(attr));
+            return Ok(());
         }
         if call.func_name == "matches" {
             return self.matches(expr, call, out);
@@ -261,7 +328,14 @@ impl Compiler<'_, '_, '_> {
         }
         let count = call.args.len() + usize::from(call.target.is_some());
         let Some(instr) = operator(&call.func_name, count, call.target.is_some()) else {
-            return Err(self.unsupported(expr, &format!("the function `{}` with {count} argument{}", call.func_name, if count == 1 { "" } else { "s" })));
+            return Err(self.unsupported(
+                expr,
+                &format!(
+                    "the function `{}` with {count} argument{}",
+                    call.func_name,
+                    if count == 1 { "" } else { "s" }
+                ),
+            ));
         };
         for part in call.target.as_deref().into_iter().chain(&call.args) {
             self.expr(part, out)?;
@@ -280,7 +354,12 @@ impl Compiler<'_, '_, '_> {
         };
         self.expr(text, out)?;
         let span = self.span(pattern);
-        match regex::compile(literal.inner(), span, &mut self.lowering.tables, self.lowering.reports) {
+        match regex::compile(
+            literal.inner(),
+            span,
+            &mut self.lowering.tables,
+            self.lowering.reports,
+        ) {
             Some(id) => {
                 out.push(Instr::Matches(id));
                 Ok(())

@@ -12,8 +12,20 @@ use crate::syntax::{Predicate, Test};
 pub(crate) fn predicate(predicate: &Predicate, negated: bool, tables: &mut Tables, out: &mut Vec<Instr>) {
     match predicate {
         Predicate::Not(inner) => self::predicate(inner, !negated, tables, out),
-        Predicate::And(parts) => join(parts, negated, if negated { Instr::Or } else { Instr::And }, tables, out),
-        Predicate::Or(parts) => join(parts, negated, if negated { Instr::And } else { Instr::Or }, tables, out),
+        Predicate::And(parts) => join(
+            parts,
+            negated,
+            if negated { Instr::Or } else { Instr::And },
+            tables,
+            out,
+        ),
+        Predicate::Or(parts) => join(
+            parts,
+            negated,
+            if negated { Instr::And } else { Instr::Or },
+            tables,
+            out,
+        ),
         Predicate::Test(test) => leaf(test, negated, tables, out),
     }
 }

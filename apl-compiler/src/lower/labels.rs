@@ -1,7 +1,7 @@
 //! Which steps read what an effect answers: the session's labels, and what a delegation was granted.
 
-use apl_bytecode::{Program, Seg};
 use apl_bytecode::{Attr, Instr};
+use apl_bytecode::{Program, Seg};
 
 use crate::syntax::{Effect, EffectKind, Field, Path, Pdp, Predicate, StageKind, Step, StepKind};
 
@@ -19,12 +19,18 @@ pub(crate) struct Reads {
 
 impl Reads {
     fn or(self, other: Self) -> Self {
-        Self { labels: self.labels || other.labels, granted: self.granted || other.granted }
+        Self {
+            labels: self.labels || other.labels,
+            granted: self.granted || other.granted,
+        }
     }
 }
 
 fn path(path: &Path) -> Reads {
-    Reads { labels: path.reads(LABELS) || path.root() == "security" && path.segs.len() == 1, granted: path.reads(GRANTED) }
+    Reads {
+        labels: path.reads(LABELS) || path.root() == "security" && path.segs.len() == 1,
+        granted: path.reads(GRANTED),
+    }
 }
 
 /// What a predicate reads.
@@ -36,18 +42,33 @@ pub(crate) fn predicate(predicate: &Predicate) -> Reads {
 
 /// What a field's conditions read.
 pub(crate) fn field(field: &Field) -> Reads {
-    field.stages.iter().fold(Reads::default(), |reads, stage| match &stage.kind {
-        StageKind::RedactIf(condition) => reads.or(predicate(condition)),
-        StageKind::Plain(_) | StageKind::Enum(_) | StageKind::Regex(_) | StageKind::Taint(_) | StageKind::Run(_) | StageKind::BuiltIn(..) => reads,
-    })
+    field
+        .stages
+        .iter()
+        .fold(Reads::default(), |reads, stage| match &stage.kind {
+            StageKind::RedactIf(condition) => reads.or(predicate(condition)),
+            StageKind::Plain(_)
+            | StageKind::Enum(_)
+            | StageKind::Regex(_)
+            | StageKind::Taint(_)
+            | StageKind::Run(_)
+            | StageKind::BuiltIn(..) => reads,
+        })
 }
 
 /// What an effect reads.
 pub(crate) fn effect(effect: &Effect) -> Reads {
     match &effect.kind {
         EffectKind::Field(inner) => field(inner),
-        EffectKind::Sequential(inner) | EffectKind::Parallel(inner) => inner.iter().map(self::effect).fold(Reads::default(), Reads::or),
-        EffectKind::Allow | EffectKind::Deny(..) | EffectKind::Run(_) | EffectKind::Taint(_) | EffectKind::Delegate(_) | EffectKind::Elicit(..) => Reads::default(),
+        EffectKind::Sequential(inner) | EffectKind::Parallel(inner) => {
+            inner.iter().map(self::effect).fold(Reads::default(), Reads::or)
+        }
+        EffectKind::Allow
+        | EffectKind::Deny(..)
+        | EffectKind::Run(_)
+        | EffectKind::Taint(_)
+        | EffectKind::Delegate(_)
+        | EffectKind::Elicit(..) => Reads::default(),
     }
 }
 
@@ -55,23 +76,31 @@ pub(crate) fn effect(effect: &Effect) -> Reads {
 /// when it is compiled, see [`code`].
 pub(crate) fn step(step: &Step) -> Reads {
     match &step.kind {
-        StepKind::When(condition, effects) => effects.iter().map(effect).fold(predicate(condition), Reads::or),
+        StepKind::When(condition, effects) => {
+            effects.iter().map(effect).fold(predicate(condition), Reads::or)
+        }
         StepKind::Do(inner) => effect(inner),
         StepKind::Pdp(pdp) => reactions(pdp),
     }
 }
 
 fn reactions(pdp: &Pdp) -> Reads {
-    pdp.on_allow.iter().chain(&pdp.on_deny).map(step).fold(Reads::default(), Reads::or)
+    pdp.on_allow
+        .iter()
+        .chain(&pdp.on_deny)
+        .map(step)
+        .fold(Reads::default(), Reads::or)
 }
 
 /// What compiled instructions read.
 pub(crate) fn code(program: &Program, code: &[Instr]) -> Reads {
     code.iter().fold(Reads::default(), |reads, instr| match instr {
-        Instr::Load(id) | Instr::Has(id) | Instr::Truth(id) | Instr::Exists(id) => match program.attrs.get(id.at()) {
-            Some(attr) => reads.or(attribute(program, attr)),
-            None => reads,
-        },
+        Instr::Load(id) | Instr::Has(id) | Instr::Truth(id) | Instr::Exists(id) => {
+            match program.attrs.get(id.at()) {
+                Some(attr) => reads.or(attribute(program, attr)),
+                None => reads,
+            }
+        }
         Instr::Fold(_, block) => match program.blocks.get(block.at()) {
             Some(block) => reads.or(self::code(program, &block.code)),
             None => reads,
@@ -88,5 +117,8 @@ fn attribute(program: &Program, attr: &Attr) -> Reads {
                 Seg::Value(_) => false,
             })
     };
-    Reads { labels: begins(LABELS), granted: begins(GRANTED) || begins(&["delegation"]) && attr.segs.len() == 1 }
+    Reads {
+        labels: begins(LABELS),
+        granted: begins(GRANTED) || begins(&["delegation"]) && attr.segs.len() == 1,
+    }
 }

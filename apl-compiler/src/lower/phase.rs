@@ -50,7 +50,14 @@ pub(crate) struct Emitter<'l, 'a> {
 
 /// Lowers a phase of these layers, outermost first. `None`: there is nothing to do.
 pub(crate) fn lower(layers: &[&SectionDecl], phase: Phase, lowering: &mut Lowering<'_>) -> Option<BlockId> {
-    let mut emitter = Emitter { lowering, phase, code: Vec::new(), spans: Vec::new(), labels: false, delegates: false };
+    let mut emitter = Emitter {
+        lowering,
+        phase,
+        code: Vec::new(),
+        spans: Vec::new(),
+        labels: false,
+        delegates: false,
+    };
     for (source, field) in merged(layers, phase) {
         emitter.field(source, field);
     }
@@ -60,7 +67,12 @@ pub(crate) fn lower(layers: &[&SectionDecl], phase: Phase, lowering: &mut Loweri
             Phase::Post => &layer.post,
         };
         for step in list {
-            let place = Place { source: layer.source.clone(), phase, index: step.index, reactions: Vec::new() };
+            let place = Place {
+                source: layer.source.clone(),
+                phase,
+                index: step.index,
+                reactions: Vec::new(),
+            };
             emitter.whole_step(step, &place);
         }
     }
@@ -104,7 +116,10 @@ impl Emitter<'_, '_> {
         if reads.labels && !self.labels {
             // The step that reads them gives the denial its position; the store's answer gives it its code.
             let denial = self.lowering.tables.denial(code.clone(), None);
-            let effect = self.lowering.tables.effect(apl_bytecode::Effect::LoadLabels { denial });
+            let effect = self
+                .lowering
+                .tables
+                .effect(apl_bytecode::Effect::LoadLabels { denial });
             self.push(Instr::Effect(effect), span);
             self.push(Instr::Await, span);
             self.labels = true;
@@ -154,7 +169,14 @@ impl Emitter<'_, '_> {
         // Labels are loaded before the whole step, so that no branch in it can go without them.
         let reads = labels::step(step);
         let code = self.position(place);
-        self.provide(Reads { granted: false, ..reads }, &code, step.span);
+        self.provide(
+            Reads {
+                granted: false,
+                ..reads
+            },
+            &code,
+            step.span,
+        );
         steps::step(step, place, self);
     }
 
@@ -169,7 +191,10 @@ impl Emitter<'_, '_> {
         let (id, new) = self.lowering.tables.block(what, self.code);
         if new {
             let spans = self.spans.into_iter().enumerate();
-            self.lowering.tables.spans.extend(spans.map(|(at, span)| (Position::Instr(id.0, to_u32(at)), span)));
+            self.lowering
+                .tables
+                .spans
+                .extend(spans.map(|(at, span)| (Position::Instr(id.0, to_u32(at)), span)));
         }
         Some(id)
     }

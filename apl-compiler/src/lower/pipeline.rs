@@ -6,7 +6,7 @@ use super::expression;
 use super::policy::Lowering;
 use super::regex;
 use crate::diagnostics::{self, error, warning};
-use crate::document::{PluginKind, Pii};
+use crate::document::{Pii, PluginKind};
 use crate::source::Span;
 use crate::syntax::{Field, StageKind};
 
@@ -15,7 +15,13 @@ pub(crate) fn field(field: &Field, code: Code, lowering: &mut Lowering<'_>) -> O
     let path = field
         .path
         .iter()
-        .map(|seg| if seg == "**" { PathSeg::AnyDepth } else { PathSeg::Key(lowering.tables.str(seg)) })
+        .map(|seg| {
+            if seg == "**" {
+                PathSeg::AnyDepth
+            } else {
+                PathSeg::Key(lowering.tables.str(seg))
+            }
+        })
         .collect();
     let mut stages = Vec::new();
     let mut good = true;
@@ -26,7 +32,17 @@ pub(crate) fn field(field: &Field, code: Code, lowering: &mut Lowering<'_>) -> O
         }
     }
     let denial = lowering.tables.denial(code, None);
-    good.then(|| lowering.tables.pipeline(Pipeline { side: field.side, path, stages, denial }, field.span))
+    good.then(|| {
+        lowering.tables.pipeline(
+            Pipeline {
+                side: field.side,
+                path,
+                stages,
+                denial,
+            },
+            field.span,
+        )
+    })
 }
 
 fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<Stage> {
@@ -36,11 +52,20 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
         StageKind::Regex(pattern) => {
             if !anchored(pattern) {
                 lowering.reports.push(
-                    warning(diagnostics::Code::NoAnchor, span, format!("`{pattern}` matches anywhere in the value"))
-                        .help(format!("to check the whole value write `^(?:{pattern})$`")),
+                    warning(
+                        diagnostics::Code::NoAnchor,
+                        span,
+                        format!("`{pattern}` matches anywhere in the value"),
+                    )
+                    .help(format!("to check the whole value write `^(?:{pattern})$`")),
                 );
             }
-            Stage::Regex(regex::compile(pattern, span, &mut lowering.tables, lowering.reports)?)
+            Stage::Regex(regex::compile(
+                pattern,
+                span,
+                &mut lowering.tables,
+                lowering.reports,
+            )?)
         }
         StageKind::RedactIf(condition) => {
             lowering.check_predicate(condition);
@@ -50,8 +75,14 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
         }
         StageKind::Taint(taint) => {
             if taint.ttl_s != 0 {
-                let diagnostic = error(diagnostics::Code::NotInBuild, span, "`ttl` in a stage is not in this build");
-                lowering.reports.push(diagnostic.help("write a `taint(...)` step"));
+                let diagnostic = error(
+                    diagnostics::Code::NotInBuild,
+                    span,
+                    "`ttl` in a stage is not in this build",
+                );
+                lowering
+                    .reports
+                    .push(diagnostic.help("write a `taint(...)` step"));
                 return None;
             }
             Stage::Taint(lowering.tables.str(&taint.label), taint.scopes)
@@ -59,22 +90,49 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
         StageKind::BuiltIn(mode, label) => {
             let (name, detectors): (&str, &[Detector]) = match *label {
                 "injection" => ("injection", &[Detector::PromptInjection]),
-                _ => ("pii", &[Detector::Ssn, Detector::CreditCard, Detector::Iban, Detector::Email, Detector::Phone]),
+                _ => (
+                    "pii",
+                    &[
+                        Detector::Ssn,
+                        Detector::CreditCard,
+                        Detector::Iban,
+                        Detector::Email,
+                        Detector::Phone,
+                    ],
+                ),
             };
-            let scanner = Scanner { name: lowering.tables.str(name), detectors: detectors.to_vec(), code: lowering.tables.str("pii.detected") };
-            Stage::Scan { scanner: lowering.tables.scanner(scanner), mode: *mode, label: Some(lowering.tables.str(label)) }
+            let scanner = Scanner {
+                name: lowering.tables.str(name),
+                detectors: detectors.to_vec(),
+                code: lowering.tables.str("pii.detected"),
+            };
+            Stage::Scan {
+                scanner: lowering.tables.scanner(scanner),
+                mode: *mode,
+                label: Some(lowering.tables.str(label)),
+            }
         }
         StageKind::Run(name) => {
             let plugin = lowering.plugin(name, span)?;
             match &plugin.kind {
                 PluginKind::Pii(pii) => {
                     let (pii, mode) = (pii.clone(), pii.mode);
-                    Stage::Scan { scanner: scanner(name, &pii, lowering)?, mode, label: None }
+                    Stage::Scan {
+                        scanner: scanner(name, &pii, lowering)?,
+                        mode,
+                        label: None,
+                    }
                 }
                 PluginKind::Broken => return None,
-                other @ (PluginKind::Jwt(_) | PluginKind::Oauth(_) | PluginKind::Audit { .. } | PluginKind::Ciba) => {
+                other @ (PluginKind::Jwt(_)
+                | PluginKind::Oauth(_)
+                | PluginKind::Audit { .. }
+                | PluginKind::Ciba) => {
                     let message = format!("`{name}` is {}, which is no stage", other.what());
-                    lowering.reports.push(error(diagnostics::Code::WrongKind, span, message).help("a stage can run a validator such as `validator/pii-scan`"));
+                    lowering.reports.push(
+                        error(diagnostics::Code::WrongKind, span, message)
+                            .help("a stage can run a validator such as `validator/pii-scan`"),
+                    );
                     return None;
                 }
             }
@@ -104,7 +162,11 @@ pub(crate) fn scanner(name: &str, pii: &Pii, lowering: &mut Lowering<'_>) -> Opt
     if detectors.is_empty() {
         return None;
     }
-    let scanner = Scanner { name: lowering.tables.str(name), detectors, code: lowering.tables.str(&pii.code) };
+    let scanner = Scanner {
+        name: lowering.tables.str(name),
+        detectors,
+        code: lowering.tables.str(&pii.code),
+    };
     Some(lowering.tables.scanner(scanner))
 }
 

@@ -26,18 +26,9 @@ pub(crate) struct Lowering<'a> {
     pub tables: Tables,
     /// The phase that is being lowered.
     pub phase: Phase,
-    /// What was seen on the way.
-    pub uses: Uses,
+    /// Some section has an `authentication` block.
+    pub authenticates: bool,
     named: HashSet<String>,
-}
-
-/// What a policy was seen to use.
-#[derive(Debug, Default)]
-pub(crate) struct Uses {
-    /// A label is stored.
-    pub labels_written: bool,
-    /// The client's credential is exchanged.
-    pub client: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -52,7 +43,8 @@ impl<'a> Lowering<'a> {
                 Some(guess) => format!("did you mean `{guess}`?"),
                 None => format!("declare it: `plugins: [{{name: {name}, kind: ...}}]`"),
             };
-            self.reports.push(error(Code::UnknownPlugin, span, format!("no plugin is called `{name}`")).help(help));
+            self.reports
+                .push(error(Code::UnknownPlugin, span, format!("no plugin is called `{name}`")).help(help));
         }
         found
     }
@@ -76,7 +68,7 @@ pub(crate) fn lower(document: &Document, source: &Source, reports: &mut Reports)
         reports,
         tables: Tables::default(),
         phase: Phase::Pre,
-        uses: Uses::default(),
+        authenticates: routes::authenticates(document),
         named: HashSet::new(),
     };
     lowering.tables.program.settings = document.settings.clone();
@@ -86,8 +78,12 @@ pub(crate) fn lower(document: &Document, source: &Source, reports: &mut Reports)
     for plugin in &document.plugins {
         if !lowering.named.contains(&plugin.name) {
             lowering.reports.push(
-                warning(Code::UnusedPlugin, plugin.span, format!("nothing uses the plugin `{}`", plugin.name))
-                    .help("name it in a step or an `authentication` list, or remove it"),
+                warning(
+                    Code::UnusedPlugin,
+                    plugin.span,
+                    format!("nothing uses the plugin `{}`", plugin.name),
+                )
+                .help("name it in a step or an `authentication` list, or remove it"),
             );
         }
     }
@@ -96,17 +92,35 @@ pub(crate) fn lower(document: &Document, source: &Source, reports: &mut Reports)
 }
 
 /// Kinds of operation that can meet a policy without a route for them.
-const KINDS: [EntityKind; 6] = [EntityKind::Tool, EntityKind::Prompt, EntityKind::Resource, EntityKind::Llm, EntityKind::A2a, EntityKind::Http];
+const KINDS: [EntityKind; 6] = [
+    EntityKind::Tool,
+    EntityKind::Prompt,
+    EntityKind::Resource,
+    EntityKind::Llm,
+    EntityKind::A2a,
+    EntityKind::Http,
+];
 
 fn fallbacks(lowering: &mut Lowering<'_>) {
     let document = lowering.document;
     for entity in std::iter::once(None).chain(KINDS.into_iter().map(Some)) {
         let mut layers = vec![&document.global];
-        layers.extend(document.defaults.iter().filter(|(kind, _)| Some(*kind) == entity).map(|(_, section)| section));
+        layers.extend(
+            document
+                .defaults
+                .iter()
+                .filter(|(kind, _)| Some(*kind) == entity)
+                .map(|(_, section)| section),
+        );
         let identities = routes::identities(&layers, lowering);
         let pre = lowering.phase(&layers, Phase::Pre);
         let post = lowering.phase(&layers, Phase::Post);
-        lowering.tables.program.fallbacks.push(Fallback { entity, pre, post, identities });
+        lowering.tables.program.fallbacks.push(Fallback {
+            entity,
+            pre,
+            post,
+            identities,
+        });
     }
 }
 
@@ -114,7 +128,11 @@ fn fallbacks(lowering: &mut Lowering<'_>) {
 fn unreached(lowering: &mut Lowering<'_>) {
     let document = lowering.document;
     for (name, _, section) in &document.groups {
-        if !document.routes.iter().any(|route| route.groups.iter().any(|(joined, _, _)| joined == name)) {
+        if !document
+            .routes
+            .iter()
+            .any(|route| route.groups.iter().any(|(joined, _, _)| joined == name))
+        {
             let tables = std::mem::take(&mut lowering.tables);
             routes::identities(&[section], lowering);
             lowering.phase(&[section], Phase::Pre);
@@ -126,14 +144,22 @@ fn unreached(lowering: &mut Lowering<'_>) {
 
 impl Lowering<'_> {
     /// Lowers a phase of these layers.
-    pub(crate) fn phase(&mut self, layers: &[&crate::document::SectionDecl], phase: Phase) -> Option<apl_bytecode::BlockId> {
+    pub(crate) fn phase(
+        &mut self,
+        layers: &[&crate::document::SectionDecl],
+        phase: Phase,
+    ) -> Option<apl_bytecode::BlockId> {
         self.phase = phase;
         phase::lower(layers, phase, self)
     }
 }
 
 fn finish(lowering: Lowering<'_>) -> Program {
-    let Tables { mut program, mut spans, .. } = lowering.tables;
+    let Tables {
+        mut program,
+        mut spans,
+        ..
+    } = lowering.tables;
     spans.sort_by_key(|(position, _)| *position);
     spans.dedup_by_key(|(position, _)| *position);
     let source = lowering.source;
@@ -142,9 +168,21 @@ fn finish(lowering: Lowering<'_>) -> Program {
         .map(|(position, span)| {
             let at = source.position(span.start);
             let length = crate::source::to_u32(source.slice(span).chars().count());
-            (position, apl_bytecode::Span { file: span.file, line: at.line, column: at.column, length })
+            (
+                position,
+                apl_bytecode::Span {
+                    file: span.file,
+                    line: at.line,
+                    column: at.column,
+                    length,
+                },
+            )
         })
         .collect();
-    program.debug = Some(Debug { files: vec![source.name.clone()], compiler: env!("CARGO_PKG_VERSION").to_owned(), spans });
+    program.debug = Some(Debug {
+        files: vec![source.name.clone()],
+        compiler: env!("CARGO_PKG_VERSION").to_owned(),
+        spans,
+    });
     program
 }

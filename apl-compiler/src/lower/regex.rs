@@ -18,21 +18,34 @@ const MAX_DFA: usize = 1024 * 1024;
 const MAX_WORK: usize = 32 * 1024 * 1024;
 
 /// Compiles a pattern; errors are reported.
-pub(crate) fn compile(pattern: &str, span: Span, tables: &mut Tables, reports: &mut Reports) -> Option<RegexId> {
+pub(crate) fn compile(
+    pattern: &str,
+    span: Span,
+    tables: &mut Tables,
+    reports: &mut Reports,
+) -> Option<RegexId> {
     if let Some(id) = tables.known_regex(pattern) {
         return Some(id);
     }
     match build(pattern) {
         Ok(dfa) => Some(tables.regex(pattern, dfa)),
         Err(Fault::Syntax(message)) => {
-            let diagnostic = error(Code::BadRegex, span, format!("the pattern does not compile: {message}"));
+            let diagnostic = error(
+                Code::BadRegex,
+                span,
+                format!("the pattern does not compile: {message}"),
+            );
             reports.push(diagnostic.help("look-around and back-references do not exist; a backslash must be doubled in a quoted argument"));
             None
         }
         Err(Fault::TooLarge) => {
             reports.push(
-                error(Code::RegexTooLarge, span, format!("the pattern's automaton is larger than {MAX_DFA} bytes"))
-                    .help("replace large counted repetitions such as `.{1,1000}` by a `len(..1000)` stage"),
+                error(
+                    Code::RegexTooLarge,
+                    span,
+                    format!("the pattern's automaton is larger than {MAX_DFA} bytes"),
+                )
+                .help("replace large counted repetitions such as `.{1,1000}` by a `len(..1000)` stage"),
             );
             None
         }
@@ -56,16 +69,32 @@ fn build(pattern: &str) -> Result<Vec<u8>, Fault> {
         .syntax(syntax::Config::new())
         .configure(thompson::Config::new().nfa_size_limit(Some(MAX_WORK)))
         .build(&ascii)
-        .map_err(|fault| if fault.size_limit().is_some() { Fault::TooLarge } else { Fault::Syntax(root_cause(&fault)) })?;
+        .map_err(|fault| {
+            if fault.size_limit().is_some() {
+                Fault::TooLarge
+            } else {
+                Fault::Syntax(root_cause(&fault))
+            }
+        })?;
     let dfa = dense::Builder::new()
         .syntax(syntax::Config::new())
         .thompson(thompson::Config::new().nfa_size_limit(Some(MAX_WORK)))
         .configure(config)
         .build(&ascii)
-        .map_err(|fault| if fault.is_size_limit_exceeded() { Fault::TooLarge } else { Fault::Syntax(root_cause(&fault)) })?;
+        .map_err(|fault| {
+            if fault.is_size_limit_exceeded() {
+                Fault::TooLarge
+            } else {
+                Fault::Syntax(root_cause(&fault))
+            }
+        })?;
     let sparse = dfa.to_sparse().map_err(|_| Fault::TooLarge)?;
     let bytes = sparse.to_bytes_little_endian();
-    if bytes.len() > MAX_DFA { Err(Fault::TooLarge) } else { Ok(bytes) }
+    if bytes.len() > MAX_DFA {
+        Err(Fault::TooLarge)
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// The innermost message, on one line: outer ones only say that something failed.
@@ -75,7 +104,11 @@ fn root_cause(fault: &dyn std::error::Error) -> String {
         cause = inner;
     }
     let text = cause.to_string();
-    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("unknown");
+    let last = text
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("unknown");
     last.trim().trim_start_matches("error: ").to_owned()
 }
 
@@ -112,12 +145,19 @@ fn ascii_classes(pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Fault, ascii_classes, build};
-    use regex_automata::{Input, dfa::{Automaton, sparse::DFA}};
+    use regex_automata::{
+        Input,
+        dfa::{Automaton, sparse::DFA},
+    };
 
     fn matches(pattern: &str, text: &str) -> bool {
-        let Ok(bytes) = build(pattern) else { panic!("`{pattern}` must build") };
+        let Ok(bytes) = build(pattern) else {
+            panic!("`{pattern}` must build")
+        };
         let (dfa, _) = DFA::from_bytes(&bytes).expect("what was written can be read");
-        dfa.try_search_fwd(&Input::new(text)).expect("searches do not give up").is_some()
+        dfa.try_search_fwd(&Input::new(text))
+            .expect("searches do not give up")
+            .is_some()
     }
 
     #[test]
@@ -140,7 +180,10 @@ mod tests {
 
     #[test]
     fn size_is_bounded() {
-        assert!(matches!(build(r"(?u)^\w{1,200}[a-z]*\w{50}$"), Err(Fault::TooLarge)));
+        assert!(matches!(
+            build(r"(?u)^\w{1,200}[a-z]*\w{50}$"),
+            Err(Fault::TooLarge)
+        ));
         assert!(matches!(build("("), Err(Fault::Syntax(_))));
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use apl_bytecode::{
-    ClaimMap, Enforcement, EntityKind, Identity, IdentityId, Issuer, Matcher, Phase, Position, Response, Route,
+    ClaimMap, Enforcement, EntityKind, Identity, IdentityId, Issuer, Matcher, Phase, Position, Response,
+    Route,
 };
 
 use super::policy::Lowering;
 use crate::diagnostics::{Code, error, note, warning};
-use crate::document::{Jwt, Keys, PluginKind, RouteDecl, SectionDecl};
+use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl};
 use crate::glob;
 use crate::source::to_u32;
 
@@ -21,7 +22,13 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
             continue;
         }
         let mut layers: Vec<&SectionDecl> = vec![&document.global];
-        layers.extend(document.defaults.iter().filter(|(kind, _)| *kind == route.selector.entity).map(|(_, section)| section));
+        layers.extend(
+            document
+                .defaults
+                .iter()
+                .filter(|(kind, _)| *kind == route.selector.entity)
+                .map(|(_, section)| section),
+        );
         layers.extend(groups(route, lowering));
         layers.push(&route.section);
         let identities = identities(&layers, lowering);
@@ -36,7 +43,11 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
         let response = route.response.as_ref().map(|response| Response {
             status: response.status,
             body: response.body.as_ref().map(|body| tables.str(body)),
-            headers: response.headers.iter().map(|(name, value)| (tables.str(name), tables.str(value))).collect(),
+            headers: response
+                .headers
+                .iter()
+                .map(|(name, value)| (tables.str(name), tables.str(value)))
+                .collect(),
         });
         let compiled = Route {
             entity: route.selector.entity,
@@ -59,7 +70,11 @@ fn matcher(route: &RouteDecl, lowering: &mut Lowering<'_>) -> Matcher {
     if route.selector.listed || !glob::is_glob(name) {
         return Matcher::Exact(lowering.tables.str(name));
     }
-    if name == "*" { Matcher::Any } else { Matcher::Glob(lowering.tables.str(name)) }
+    if name == "*" {
+        Matcher::Any
+    } else {
+        Matcher::Glob(lowering.tables.str(name))
+    }
 }
 
 fn groups<'a>(route: &RouteDecl, lowering: &mut Lowering<'a>) -> Vec<&'a SectionDecl> {
@@ -72,9 +87,18 @@ fn groups<'a>(route: &RouteDecl, lowering: &mut Lowering<'a>) -> Vec<&'a Section
                 let names = document.groups.iter().map(|(name, _, _)| name.as_str());
                 let help = match crate::vocabulary::nearest(name, names) {
                     Some(guess) => format!("did you mean `{guess}`?"),
-                    None => format!("define it under `groups:`, or use `meta: {{tags: [{name}]}}` for a tag that is no group"),
+                    None => format!(
+                        "define it under `groups:`, or use `meta: {{tags: [{name}]}}` for a tag that is no group"
+                    ),
                 };
-                lowering.reports.push(error(Code::UndefinedGroup, *span, format!("no group is called `{name}`")).help(help));
+                lowering.reports.push(
+                    error(
+                        Code::UndefinedGroup,
+                        *span,
+                        format!("no group is called `{name}`"),
+                    )
+                    .help(help),
+                );
             }
             None => {}
         }
@@ -92,19 +116,31 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
         }
         names.extend(block.steps.iter().cloned());
     }
-    if !authenticates(lowering) {
-        let declared = document.plugins.iter().filter(|plugin| matches!(plugin.kind, PluginKind::Jwt(_)));
+    if !lowering.authenticates {
+        let declared = document
+            .plugins
+            .iter()
+            .filter(|plugin| matches!(plugin.kind, PluginKind::Jwt(_)));
         for plugin in declared {
             lowering.reports.push(
-                note(Code::NoMeaning, plugin.span, format!("`{}` is verified on every route, because no `authentication` is given", plugin.name))
-                    .help(format!("write `global: {{authentication: [{}]}}`", plugin.name)),
+                note(
+                    Code::NoMeaning,
+                    plugin.span,
+                    format!(
+                        "`{}` is verified on every route, because no `authentication` is given",
+                        plugin.name
+                    ),
+                )
+                .help(format!("write `global: {{authentication: [{}]}}`", plugin.name)),
             );
             names.push((plugin.name.clone(), plugin.span));
         }
     }
     let mut ids = Vec::new();
     for (name, span) in names {
-        let Some(plugin) = lowering.plugin(&name, span) else { continue };
+        let Some(plugin) = lowering.plugin(&name, span) else {
+            continue;
+        };
         match &plugin.kind {
             PluginKind::Jwt(jwt) => {
                 let id = identity(&name, jwt, lowering);
@@ -113,22 +149,30 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
                 }
             }
             PluginKind::Broken => {}
-            other @ (PluginKind::Oauth(_) | PluginKind::Pii(_) | PluginKind::Audit { .. } | PluginKind::Ciba) => {
+            other @ (PluginKind::Oauth(_)
+            | PluginKind::Pii(_)
+            | PluginKind::Audit { .. }
+            | PluginKind::Ciba) => {
                 let message = format!("`{name}` is {}, not an identity plugin", other.what());
-                lowering.reports.push(error(Code::WrongKind, span, message).help("`authentication` lists plugins of kind `identity/jwt`"));
+                lowering.reports.push(
+                    error(Code::WrongKind, span, message)
+                        .help("`authentication` lists plugins of kind `identity/jwt`"),
+                );
             }
         }
     }
     ids
 }
 
-fn authenticates(lowering: &Lowering<'_>) -> bool {
-    let document = lowering.document;
+/// Whether any section says whose credentials count.
+pub(crate) fn authenticates(document: &Document) -> bool {
     let sections = std::iter::once(&document.global)
         .chain(document.defaults.iter().map(|(_, section)| section))
         .chain(document.groups.iter().map(|(_, _, section)| section))
         .chain(document.routes.iter().map(|route| &route.section));
-    sections.into_iter().any(|section| section.authentication.is_some())
+    sections
+        .into_iter()
+        .any(|section| section.authentication.is_some())
 }
 
 fn identity(name: &str, jwt: &Jwt, lowering: &mut Lowering<'_>) -> IdentityId {
@@ -147,22 +191,43 @@ fn identity(name: &str, jwt: &Jwt, lowering: &mut Lowering<'_>) -> IdentityId {
             },
         })
         .collect();
-    let identity = Identity { name: tables.str(name), role: jwt.role, header: tables.str(&jwt.header), issuers, claim_map: ClaimMap::Standard };
+    let identity = Identity {
+        name: tables.str(name),
+        role: jwt.role,
+        header: tables.str(&jwt.header),
+        issuers,
+        claim_map: ClaimMap::Standard,
+    };
     let list = &mut tables.program.identities;
-    let at = list.iter().position(|known| *known == identity).unwrap_or_else(|| {
-        list.push(identity);
-        list.len() - 1
-    });
+    let at = list
+        .iter()
+        .position(|known| *known == identity)
+        .unwrap_or_else(|| {
+            list.push(identity);
+            list.len() - 1
+        });
     IdentityId(to_u32(at))
 }
 
 /// Rules about callers on a route that verifies nobody never see one.
 fn without_identity(route: &RouteDecl, layers: &[&SectionDecl], lowering: &mut Lowering<'_>) {
-    let about_callers = layers.iter().flat_map(|layer| layer.pre.iter().chain(&layer.post)).any(crate::lints::asks_who);
+    let about_callers = layers
+        .iter()
+        .flat_map(|layer| layer.pre.iter().chain(&layer.post))
+        .any(crate::lints::asks_who);
     if about_callers {
         lowering.reports.push(
-            warning(Code::NoIdentity, route.span, format!("`{}` has rules about callers, but verifies no credential", route.selector.name))
-                .help("declare a plugin of kind `identity/jwt` and list it under `global: {authentication: [...]}`"),
+            warning(
+                Code::NoIdentity,
+                route.span,
+                format!(
+                    "`{}` has rules about callers, but verifies no credential",
+                    route.selector.name
+                ),
+            )
+            .help(
+                "declare a plugin of kind `identity/jwt` and list it under `global: {authentication: [...]}`",
+            ),
         );
     }
 }
@@ -180,13 +245,20 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
         let name = route.selector.name.as_str();
         if !route.selector.listed && glob::is_glob(name) {
             let rivals = globs.entry((key, name.chars().count())).or_default();
-            if let Some(rival) = rivals.iter().find(|rival| routes.get(**rival).is_some_and(|rival| glob::overlap(&rival.selector.name, name))) {
+            if let Some(rival) = rivals.iter().find(|rival| {
+                routes
+                    .get(**rival)
+                    .is_some_and(|rival| glob::overlap(&rival.selector.name, name))
+            }) {
                 tie(routes, *rival, route, lowering);
             }
             rivals.push(index);
             continue;
         }
-        match exact.get(&(key, name)).and_then(|rival| routes.get(*rival).map(|route| (*rival, route))) {
+        match exact
+            .get(&(key, name))
+            .and_then(|rival| routes.get(*rival).map(|route| (*rival, route)))
+        {
             None => {
                 exact.insert((key, name), index);
             }
@@ -204,7 +276,11 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
 fn tie(routes: &[RouteDecl], rival: usize, route: &RouteDecl, lowering: &mut Lowering<'_>) {
     let Some(other) = routes.get(rival) else { return };
     let (a, b) = (&other.selector.name, &route.selector.name);
-    let message = if a == b { format!("two routes for {} `{b}`", route.selector.entity.name()) } else { format!("`{a}` and `{b}` match the same names equally well") };
+    let message = if a == b {
+        format!("two routes for {} `{b}`", route.selector.entity.name())
+    } else {
+        format!("`{a}` and `{b}` match the same names equally well")
+    };
     lowering.reports.push(
         error(Code::Duplicate, route.span, message)
             .related(other.span, "the other route")

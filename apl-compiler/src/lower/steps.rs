@@ -1,6 +1,6 @@
 //! Steps and effects.
 
-use apl_bytecode::{Actor, Delegate, Effect as Outside, Instr, OnError, Scopes, Subject};
+use apl_bytecode::{Delegate, Effect as Outside, Instr, OnError};
 
 use super::labels;
 use super::phase::{Emitter, Place};
@@ -26,15 +26,27 @@ fn when(condition: &Predicate, effects: &[Effect], span: Span, place: &Place, ou
     let position = out.position(place);
     out.provide(labels::predicate(condition), &position, span);
     // `predicate: allow` does nothing, but an order comparison in it that cannot be made still denies.
-    let effects: Vec<&Effect> = effects.iter().filter(|effect| !matches!(effect.kind, EffectKind::Allow)).collect();
+    let effects: Vec<&Effect> = effects
+        .iter()
+        .filter(|effect| !matches!(effect.kind, EffectKind::Allow))
+        .collect();
     match effects.as_slice() {
-        [Effect { kind: EffectKind::Deny(reason, code_text), .. }, ..] => {
+        [
+            Effect {
+                kind: EffectKind::Deny(reason, code_text),
+                ..
+            },
+            ..,
+        ] => {
             let denial = denial(reason.as_deref(), code_text.as_deref(), place, out);
             out.extend(code, span);
             out.push(Instr::DenyIf(denial), span);
         }
         _ => {
-            let denial = out.lowering.tables.denial(position, Some("condition cannot be evaluated"));
+            let denial = out
+                .lowering
+                .tables
+                .denial(position, Some("condition cannot be evaluated"));
             out.extend(code, span);
             let jump = out.code.len();
             out.push(Instr::SkipUnless(0, denial), span);
@@ -47,12 +59,19 @@ fn when(condition: &Predicate, effects: &[Effect], span: Span, place: &Place, ou
     }
 }
 
-fn denial(reason: Option<&str>, code: Option<&str>, place: &Place, out: &mut Emitter<'_, '_>) -> apl_bytecode::DenialId {
+fn denial(
+    reason: Option<&str>,
+    code: Option<&str>,
+    place: &Place,
+    out: &mut Emitter<'_, '_>,
+) -> apl_bytecode::DenialId {
     let code = match code.filter(|code| !code.is_empty()) {
         Some(text) => apl_bytecode::Code::Text(out.lowering.tables.str(text)),
         None => out.position(place),
     };
-    out.lowering.tables.denial(code, reason.filter(|reason| !reason.is_empty()))
+    out.lowering
+        .tables
+        .denial(code, reason.filter(|reason| !reason.is_empty()))
 }
 
 fn effect(effect: &Effect, place: &Place, out: &mut Emitter<'_, '_>) {
@@ -84,7 +103,9 @@ fn effect(effect: &Effect, place: &Place, out: &mut Emitter<'_, '_>) {
 }
 
 fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let Some(plugin) = out.lowering.plugin(name, span) else { return };
+    let Some(plugin) = out.lowering.plugin(name, span) else {
+        return;
+    };
     match plugin.kind.clone() {
         PluginKind::Pii(pii) => {
             if !pipeline::denies(&pii) {
@@ -103,7 +124,11 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
         PluginKind::Audit { durable } => {
             let code = out.position(place);
             let plugin = out.lowering.tables.str(name);
-            let effect = out.lowering.tables.effect(Outside::Audit { plugin, durable, code });
+            let effect = out.lowering.tables.effect(Outside::Audit {
+                plugin,
+                durable,
+                code,
+            });
             out.push(Instr::Effect(effect), span);
         }
         PluginKind::Broken => {}
@@ -114,7 +139,9 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
                 _ => format!("list `{name}` under `authentication`"),
             };
             let message = format!("`{name}` is {}, which `run` cannot run", other.what());
-            out.lowering.reports.push(error(diagnostics::Code::WrongKind, span, message).help(help));
+            out.lowering
+                .reports
+                .push(error(diagnostics::Code::WrongKind, span, message).help(help));
         }
     }
 }
@@ -123,16 +150,25 @@ fn taint(call: &TaintCall, span: Span, place: &Place, out: &mut Emitter<'_, '_>)
     let code = out.position(place);
     let denial = out.lowering.tables.denial(code, None);
     let label = out.lowering.tables.str(&call.label);
-    let effect = out.lowering.tables.effect(Outside::Taint { label, scopes: call.scopes, ttl_s: call.ttl_s, denial });
+    let effect = out.lowering.tables.effect(Outside::Taint {
+        label,
+        scopes: call.scopes,
+        ttl_s: call.ttl_s,
+        denial,
+    });
     out.push(Instr::Effect(effect), span);
-    out.lowering.uses.labels_written |= call.scopes.has(Scopes::SESSION) || call.scopes.has(Scopes::SUBJECT);
 }
 
 fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let Some(plugin) = out.lowering.plugin(&call.plugin, call.plugin_span) else { return };
+    let Some(plugin) = out.lowering.plugin(&call.plugin, call.plugin_span) else {
+        return;
+    };
     if !matches!(plugin.kind, PluginKind::Oauth(_) | PluginKind::Broken) {
         let message = format!("`{}` is {}, not a delegator", call.plugin, plugin.kind.what());
-        out.lowering.reports.push(error(diagnostics::Code::WrongKind, call.plugin_span, message).help("delegate needs a plugin of kind `delegator/oauth`"));
+        out.lowering.reports.push(
+            error(diagnostics::Code::WrongKind, call.plugin_span, message)
+                .help("delegate needs a plugin of kind `delegator/oauth`"),
+        );
         return;
     }
     let code = out.position(place);
@@ -148,33 +184,63 @@ fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_
         permissions: tables.strs(&call.permissions),
         subject: call.subject,
         actor: call.actor,
-        on_error: if call.goes_on { OnError::Continue } else { OnError::Deny },
+        on_error: if call.goes_on {
+            OnError::Continue
+        } else {
+            OnError::Deny
+        },
         denial,
     };
-    out.lowering.uses.client |= call.subject == Subject::Client || call.actor == Some(Actor::Client);
     let effect = out.lowering.tables.effect(Outside::Delegate(delegate));
     out.push(Instr::Effect(effect), span);
     out.delegates = true;
 }
 
 fn elicit(verb: &str, handler: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let Some(plugin) = out.lowering.plugin(handler, span) else { return };
+    let Some(plugin) = out.lowering.plugin(handler, span) else {
+        return;
+    };
     if !matches!(plugin.kind, PluginKind::Ciba | PluginKind::Broken) {
         let message = format!("`{handler}` is {}, not an approval handler", plugin.kind.what());
-        out.lowering.reports.push(error(diagnostics::Code::WrongKind, span, message).help(format!("`{verb}` needs a plugin of kind `elicitation/ciba`")));
+        out.lowering.reports.push(
+            error(diagnostics::Code::WrongKind, span, message)
+                .help(format!("`{verb}` needs a plugin of kind `elicitation/ciba`")),
+        );
         return;
     }
-    refuse(&format!("`{verb}`"), &format!("{verb} is not in this build"), span, place, out);
+    refuse(
+        &format!("`{verb}`"),
+        &format!("{verb} is not in this build"),
+        span,
+        place,
+        out,
+    );
 }
 
 /// A step that this build cannot enforce denies, and says so when the policy is built.
 fn refuse(what: &str, reason: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let mut at = format!("{}.{}[{}]", place.source, if place.phase == apl_bytecode::Phase::Pre { "pre_invocation" } else { "post_invocation" }, place.index);
+    let mut at = format!(
+        "{}.{}[{}]",
+        place.source,
+        if place.phase == apl_bytecode::Phase::Pre {
+            "pre_invocation"
+        } else {
+            "post_invocation"
+        },
+        place.index
+    );
     for (allow, index) in &place.reactions {
         at.push_str(&format!(".on_{}[{index}]", if *allow { "allow" } else { "deny" }));
     }
     out.lowering.reports.push(
-        note(diagnostics::Code::NotInBuild, span, format!("{what} is not in this build")).help(format!("`{at}` denies with `build.unsupported` when it is reached")),
+        note(
+            diagnostics::Code::NotInBuild,
+            span,
+            format!("{what} is not in this build"),
+        )
+        .help(format!(
+            "`{at}` denies with `build.unsupported` when it is reached"
+        )),
     );
     let code = apl_bytecode::Code::Text(out.lowering.tables.str("build.unsupported"));
     let denial = out.lowering.tables.denial(code, Some(reason));
@@ -184,9 +250,17 @@ fn refuse(what: &str, reason: &str, span: Span, place: &Place, out: &mut Emitter
 fn decision(pdp: &Pdp, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
     if pdp.dialect != "cel" {
         let what = format!("the decision point `{}`", pdp.dialect);
-        return refuse(&what, &format!("the decision point {} is not in this build", pdp.dialect), span, place, out);
+        return refuse(
+            &what,
+            &format!("the decision point {} is not in this build", pdp.dialect),
+            span,
+            place,
+            out,
+        );
     }
-    let Some(code) = cel::compile(pdp, span, out.lowering) else { return };
+    let Some(code) = cel::compile(pdp, span, out.lowering) else {
+        return;
+    };
     let position = out.position(place);
     out.provide(labels::code(&out.lowering.tables.program, &code), &position, span);
     out.extend(code, span);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use apl_bytecode::{
-    Attr, AttrId, Block, BlockId, BlockKind, Code, Const, ConstId, Denial, DenialId, Effect, EffectId, Instr, Pipeline, PipelineId,
-    Position, Program, Regex, RegexId, Scanner, ScannerId, Seg, StrId,
+    Attr, AttrId, Block, BlockId, BlockKind, Code, Const, ConstId, Denial, DenialId, Effect, EffectId, Instr,
+    Pipeline, PipelineId, Position, Program, Regex, RegexId, Scanner, ScannerId, Seg, StrId,
 };
 
 use crate::source::{Span, to_u32};
@@ -51,7 +51,12 @@ pub(crate) enum Use {
     Post = 2,
 }
 
-fn intern<K: Hash + Eq + Clone, V>(known: &mut HashMap<K, u32>, table: &mut Vec<V>, key: K, make: impl FnOnce(K) -> V) -> u32 {
+fn intern<K: Hash + Eq + Clone, V>(
+    known: &mut HashMap<K, u32>,
+    table: &mut Vec<V>,
+    key: K,
+    make: impl FnOnce(K) -> V,
+) -> u32 {
     if let Some(id) = known.get(&key) {
         return *id;
     }
@@ -67,7 +72,12 @@ impl Tables {
         if let Some(id) = self.strings.get(text) {
             return StrId(*id);
         }
-        StrId(intern(&mut self.strings, &mut self.program.strings, text.to_owned(), |text| text))
+        StrId(intern(
+            &mut self.strings,
+            &mut self.program.strings,
+            text.to_owned(),
+            |text| text,
+        ))
     }
 
     /// Texts.
@@ -78,7 +88,12 @@ impl Tables {
     /// An attribute given by its names.
     pub(crate) fn attr_of(&mut self, names: &[&str]) -> AttrId {
         let segs = names.iter().map(|name| Seg::Name(self.str(name))).collect();
-        AttrId(intern(&mut self.attrs, &mut self.program.attrs, Attr { segs }, |attr| attr))
+        AttrId(intern(
+            &mut self.attrs,
+            &mut self.program.attrs,
+            Attr { segs },
+            |attr| attr,
+        ))
     }
 
     /// An attribute path. Paths in subscripts come before it in the table.
@@ -91,7 +106,12 @@ impl Tables {
                 AttrSeg::Value(path) => Seg::Value(self.attr(path)),
             })
             .collect();
-        AttrId(intern(&mut self.attrs, &mut self.program.attrs, Attr { segs }, |attr| attr))
+        AttrId(intern(
+            &mut self.attrs,
+            &mut self.program.attrs,
+            Attr { segs },
+            |attr| attr,
+        ))
     }
 
     /// A literal of APL.
@@ -127,23 +147,43 @@ impl Tables {
     /// A denial.
     pub(crate) fn denial(&mut self, code: Code, reason: Option<&str>) -> DenialId {
         let reason = reason.map(|reason| self.str(reason));
-        DenialId(intern(&mut self.denials, &mut self.program.denials, Denial { code, reason }, |denial| denial))
+        DenialId(intern(
+            &mut self.denials,
+            &mut self.program.denials,
+            Denial { code, reason },
+            |denial| denial,
+        ))
     }
 
     /// An effect.
     pub(crate) fn effect(&mut self, effect: Effect) -> EffectId {
-        EffectId(intern(&mut self.effects, &mut self.program.effects, effect, |effect| effect))
+        EffectId(intern(
+            &mut self.effects,
+            &mut self.program.effects,
+            effect,
+            |effect| effect,
+        ))
     }
 
     /// A scanner.
     pub(crate) fn scanner(&mut self, scanner: Scanner) -> ScannerId {
-        ScannerId(intern(&mut self.scanners, &mut self.program.scanners, scanner, |scanner| scanner))
+        ScannerId(intern(
+            &mut self.scanners,
+            &mut self.program.scanners,
+            scanner,
+            |scanner| scanner,
+        ))
     }
 
     /// A pipeline.
     pub(crate) fn pipeline(&mut self, pipeline: Pipeline, span: Span) -> PipelineId {
         let before = self.program.pipelines.len();
-        let id = intern(&mut self.pipelines, &mut self.program.pipelines, (pipeline, span), |(pipeline, _)| pipeline);
+        let id = intern(
+            &mut self.pipelines,
+            &mut self.program.pipelines,
+            (pipeline, span),
+            |(pipeline, _)| pipeline,
+        );
         if self.program.pipelines.len() > before {
             self.spans.push((Position::Pipeline(id), span));
         }
@@ -158,7 +198,12 @@ impl Tables {
     /// A compiled pattern.
     pub(crate) fn regex(&mut self, pattern: &str, dfa: Vec<u8>) -> RegexId {
         let text = self.str(pattern);
-        RegexId(intern(&mut self.regexes, &mut self.program.regexes, pattern.to_owned(), |_| Regex { pattern: text, dfa }))
+        RegexId(intern(
+            &mut self.regexes,
+            &mut self.program.regexes,
+            pattern.to_owned(),
+            |_| Regex { pattern: text, dfa },
+        ))
     }
 
     /// An expression block.
@@ -174,7 +219,9 @@ impl Tables {
         };
         let before = self.program.blocks.len();
         let key = (what as u8, code);
-        let id = intern(&mut self.blocks, &mut self.program.blocks, key, |(_, code)| Block { kind, code });
+        let id = intern(&mut self.blocks, &mut self.program.blocks, key, |(_, code)| {
+            Block { kind, code }
+        });
         (BlockId(id), self.program.blocks.len() > before)
     }
 }

@@ -48,8 +48,15 @@ impl Path {
     /// Whether it, or a path in its subscripts, begins with these names.
     pub(crate) fn reads(&self, names: &[&str]) -> bool {
         let own = self.segs.len() >= names.len()
-            && self.segs.iter().zip(names).all(|(seg, name)| matches!(seg, PathSeg::Name(text) if text == name));
-        own || self.segs.iter().any(|seg| matches!(seg, PathSeg::Value(path) if path.reads(names)))
+            && self
+                .segs
+                .iter()
+                .zip(names)
+                .all(|(seg, name)| matches!(seg, PathSeg::Name(text) if text == name));
+        own || self
+            .segs
+            .iter()
+            .any(|seg| matches!(seg, PathSeg::Value(path) if path.reads(names)))
     }
 }
 
@@ -98,7 +105,9 @@ impl Predicate {
     /// Every path in it.
     pub(crate) fn paths<'a>(&'a self, out: &mut Vec<&'a Path>) {
         match self {
-            Self::Test(Test::Truth(path) | Test::Exists(path) | Test::Compare(_, path, _) | Test::Contains(path, _)) => {
+            Self::Test(
+                Test::Truth(path) | Test::Exists(path) | Test::Compare(_, path, _) | Test::Contains(path, _),
+            ) => {
                 out.push(path);
             }
             Self::Test(Test::In(a, b)) => out.extend([a, b]),

@@ -28,7 +28,13 @@ pub(crate) fn call(name: &str, arguments: Slice<'_>) -> Option<Parsed<EffectKind
 pub(crate) fn plugin_name(arguments: Slice<'_>) -> Parsed<String> {
     let name = maybe_quoted(arguments)?;
     if name.is_empty() {
-        return Err(error(Code::BadArgument, arguments.span(), "the plugin's name is missing").help("run(pii-scan)").into());
+        return Err(error(
+            Code::BadArgument,
+            arguments.span(),
+            "the plugin's name is missing",
+        )
+        .help("run(pii-scan)")
+        .into());
     }
     Ok(name)
 }
@@ -36,7 +42,13 @@ pub(crate) fn plugin_name(arguments: Slice<'_>) -> Parsed<String> {
 fn deny(arguments: Slice<'_>) -> Parsed<EffectKind> {
     let pieces = split(arguments, ',')?;
     if let [_, _, third, ..] = pieces.as_slice() {
-        return Err(error(Code::BadArgument, third.span(), "`deny` takes a reason and a code, no more").help("deny('reason', 'code')").into());
+        return Err(error(
+            Code::BadArgument,
+            third.span(),
+            "`deny` takes a reason and a code, no more",
+        )
+        .help("deny('reason', 'code')")
+        .into());
     }
     let reason = pieces.first().map(|piece| quoted(*piece, "reason")).transpose()?;
     let code = pieces.get(1).map(|piece| quoted(*piece, "code")).transpose()?;
@@ -49,25 +61,36 @@ pub(crate) fn taint(arguments: Slice<'_>) -> Parsed<TaintCall> {
     let label_slice = pieces.first().copied().unwrap_or(arguments);
     let label = maybe_quoted(label_slice)?;
     if label.is_empty() {
-        return Err(error(Code::Taint, arguments.span(), "the label is missing").help("taint(secret, session)").into());
+        return Err(error(Code::Taint, arguments.span(), "the label is missing")
+            .help("taint(secret, session)")
+            .into());
     }
     let (mut scopes, mut ttl_s) = (None, 0);
     for piece in pieces.iter().skip(1) {
         let text = piece.as_str();
         if let Some(ttl) = text.strip_prefix("ttl:") {
             ttl_s = seconds(ttl.trim()).ok_or_else(|| {
-                error(Code::Taint, piece.span(), "`ttl` is a number with a unit").help("`ttl: 90s`, `15m`, `8h` or `30d`")
+                error(Code::Taint, piece.span(), "`ttl` is a number with a unit")
+                    .help("`ttl: 90s`, `15m`, `8h` or `30d`")
             })?;
             continue;
         }
         if scopes.is_some() {
-            return Err(error(Code::Taint, piece.span(), "more than one scope needs brackets").help("taint(secret, [session, message])").into());
+            return Err(
+                error(Code::Taint, piece.span(), "more than one scope needs brackets")
+                    .help("taint(secret, [session, message])")
+                    .into(),
+            );
         }
         scopes = Some(scope_list(*piece)?);
     }
     let scopes = scopes.unwrap_or(Scopes::SESSION);
     if ttl_s != 0 && !scopes.has(Scopes::SUBJECT) {
-        return Err(error(Code::Taint, arguments.span(), "`ttl` belongs to scope `subject`").help("taint(suspect, subject, ttl: 8h)").into());
+        return Err(
+            error(Code::Taint, arguments.span(), "`ttl` belongs to scope `subject`")
+                .help("taint(suspect, subject, ttl: 8h)")
+                .into(),
+        );
     }
     Ok(TaintCall { label, scopes, ttl_s })
 }
@@ -91,8 +114,14 @@ fn scope(piece: Slice<'_>) -> Parsed<Scopes> {
         "message" => Ok(Scopes::MESSAGE),
         "subject" => Ok(Scopes::SUBJECT),
         other => {
-            let message = if other.is_empty() { "the scope is missing".to_owned() } else { format!("`{other}` is no scope") };
-            Err(error(Code::Taint, piece.span(), message).help("scopes are `session`, `message` and `subject`").into())
+            let message = if other.is_empty() {
+                "the scope is missing".to_owned()
+            } else {
+                format!("`{other}` is no scope")
+            };
+            Err(error(Code::Taint, piece.span(), message)
+                .help("scopes are `session`, `message` and `subject`")
+                .into())
         }
     }
 }
@@ -116,20 +145,41 @@ fn named(arguments: Slice<'_>, example: &str) -> Parsed<(String, Span, Vec<Keywo
     let first = pieces.first().copied().unwrap_or(arguments);
     let name = maybe_quoted(first)?;
     if name.is_empty() {
-        return Err(error(Code::BadArgument, arguments.span(), "the plugin's name is missing").help(example).into());
+        return Err(error(
+            Code::BadArgument,
+            arguments.span(),
+            "the plugin's name is missing",
+        )
+        .help(example)
+        .into());
     }
     if !first.as_str().starts_with(['"', '\'']) && name.contains(':') {
-        return Err(error(Code::BadArgument, first.span(), "the plugin's name must come first, before any `key: value`").help(example).into());
+        return Err(error(
+            Code::BadArgument,
+            first.span(),
+            "the plugin's name must come first, before any `key: value`",
+        )
+        .help(example)
+        .into());
     }
     let rest = keywords(pieces.get(1..).unwrap_or(&[]))?;
     if let Some(plugin) = rest.iter().find(|keyword| keyword.key == "plugin") {
-        return Err(error(Code::Keyword, plugin.key_span, "the plugin is the first argument, without a key").help(example).into());
+        return Err(error(
+            Code::Keyword,
+            plugin.key_span,
+            "the plugin is the first argument, without a key",
+        )
+        .help(example)
+        .into());
     }
     Ok((name, first.span(), rest))
 }
 
 fn delegate(arguments: Slice<'_>) -> Parsed<DelegateCall> {
-    let (plugin, plugin_span, keywords) = named(arguments, "delegate(workday-oauth, target: workday-api, permissions: [read])")?;
+    let (plugin, plugin_span, keywords) = named(
+        arguments,
+        "delegate(workday-oauth, target: workday-api, permissions: [read])",
+    )?;
     let mut call = delegation(plugin, plugin_span);
     for keyword in keywords {
         set(&mut call, &keyword)?;
@@ -139,10 +189,29 @@ fn delegate(arguments: Slice<'_>) -> Parsed<DelegateCall> {
 
 /// A delegation with defaults.
 pub(crate) fn delegation(plugin: String, plugin_span: Span) -> DelegateCall {
-    DelegateCall { plugin, plugin_span, target: None, audience: None, permissions: Vec::new(), subject: Subject::User, actor: None, goes_on: false }
+    DelegateCall {
+        plugin,
+        plugin_span,
+        target: None,
+        audience: None,
+        permissions: Vec::new(),
+        subject: Subject::User,
+        actor: None,
+        goes_on: false,
+    }
 }
 
-const DELEGATE_KEYS: &[&str] = &["target", "audience", "permissions", "subject", "actor", "on_error", "target_type", "auth_enforced_by", "attenuation"];
+const DELEGATE_KEYS: &[&str] = &[
+    "target",
+    "audience",
+    "permissions",
+    "subject",
+    "actor",
+    "on_error",
+    "target_type",
+    "auth_enforced_by",
+    "attenuation",
+];
 
 /// Applies one `key: value` to a delegation.
 pub(crate) fn set(call: &mut DelegateCall, keyword: &Keyword) -> Parsed<()> {
@@ -150,7 +219,11 @@ pub(crate) fn set(call: &mut DelegateCall, keyword: &Keyword) -> Parsed<()> {
     match keyword.key.as_str() {
         "permissions" => {
             let Argument::List(items) = &keyword.value else {
-                return Err(error(Code::Keyword, keyword.value_span, "`permissions` is a list").help("permissions: [repo:read:internal]").into());
+                return Err(
+                    error(Code::Keyword, keyword.value_span, "`permissions` is a list")
+                        .help("permissions: [repo:read:internal]")
+                        .into(),
+                );
             };
             for item in items {
                 match item {
@@ -172,7 +245,11 @@ pub(crate) fn set(call: &mut DelegateCall, keyword: &Keyword) -> Parsed<()> {
                 "client" => Subject::Client,
                 "caller_workload" | "workload" => Subject::CallerWorkload,
                 "this_workload" | "gateway" => Subject::ThisWorkload,
-                other => return bad(format!("`subject` is `user`, `client`, `caller_workload` or `this_workload`, not `{other}`")),
+                other => {
+                    return bad(format!(
+                        "`subject` is `user`, `client`, `caller_workload` or `this_workload`, not `{other}`"
+                    ));
+                }
             };
         }
         "actor" => {
@@ -180,7 +257,11 @@ pub(crate) fn set(call: &mut DelegateCall, keyword: &Keyword) -> Parsed<()> {
                 "user" => Actor::User,
                 "client" => Actor::Client,
                 "caller_workload" | "workload" => Actor::CallerWorkload,
-                other => return bad(format!("`actor` is `user`, `client` or `caller_workload`, not `{other}`")),
+                other => {
+                    return bad(format!(
+                        "`actor` is `user`, `client` or `caller_workload`, not `{other}`"
+                    ));
+                }
             });
         }
         // They describe the target to plugins of other kinds; an OAuth exchange has no use for them.
@@ -188,14 +269,35 @@ pub(crate) fn set(call: &mut DelegateCall, keyword: &Keyword) -> Parsed<()> {
             text(keyword)?;
         }
         "attenuation" => {
-            return Err(error(Code::NotInBuild, keyword.key_span, "`attenuation` is not in this build").help("narrow the token with `permissions`").into());
+            return Err(error(
+                Code::NotInBuild,
+                keyword.key_span,
+                "`attenuation` is not in this build",
+            )
+            .help("narrow the token with `permissions`")
+            .into());
         }
         other => {
             let guess = nearest(other, DELEGATE_KEYS.iter().copied()).map_or_else(
-                || format!("keys are {}", DELEGATE_KEYS.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")),
+                || {
+                    format!(
+                        "keys are {}",
+                        DELEGATE_KEYS
+                            .iter()
+                            .map(|key| format!("`{key}`"))
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    )
+                },
                 |guess| format!("did you mean `{guess}`?"),
             );
-            return Err(error(Code::Keyword, keyword.key_span, format!("`delegate` has no key `{other}`")).help(guess).into());
+            return Err(error(
+                Code::Keyword,
+                keyword.key_span,
+                format!("`delegate` has no key `{other}`"),
+            )
+            .help(guess)
+            .into());
         }
     }
     if call.actor.is_some() && matches!(call.subject, Subject::CallerWorkload | Subject::ThisWorkload) {
@@ -209,20 +311,36 @@ fn text(keyword: &Keyword) -> Parsed<String> {
         Argument::Text(text) if !text.is_empty() => Ok(text.clone()),
         Argument::Text(_) | Argument::Other(_) | Argument::List(_) => {
             let message = format!("`{}` must be text that is not empty", keyword.key);
-            Err(error(Code::Keyword, keyword.value_span, message).help("a number or `true` needs quotes to be text").into())
+            Err(error(Code::Keyword, keyword.value_span, message)
+                .help("a number or `true` needs quotes to be text")
+                .into())
         }
     }
 }
 
-const ELICIT_KEYS: &[&str] = &["from", "channel", "scope", "purpose", "prompt", "timeout", "on_error"];
+const ELICIT_KEYS: &[&str] = &[
+    "from", "channel", "scope", "purpose", "prompt", "timeout", "on_error",
+];
 
 fn elicit(verb: &'static str, arguments: Slice<'_>) -> Parsed<EffectKind> {
-    let (handler, span, keywords) = named(arguments, "require_approval(manager-approver, from: claim.manager)")?;
+    let (handler, span, keywords) = named(
+        arguments,
+        "require_approval(manager-approver, from: claim.manager)",
+    )?;
     for keyword in &keywords {
         if !ELICIT_KEYS.contains(&keyword.key.as_str()) {
             let guess = nearest(&keyword.key, ELICIT_KEYS.iter().copied());
-            let help = guess.map_or_else(|| format!("keys are {}", ELICIT_KEYS.join(", ")), |guess| format!("did you mean `{guess}`?"));
-            return Err(error(Code::Keyword, keyword.key_span, format!("`{verb}` has no key `{}`", keyword.key)).help(help).into());
+            let help = guess.map_or_else(
+                || format!("keys are {}", ELICIT_KEYS.join(", ")),
+                |guess| format!("did you mean `{guess}`?"),
+            );
+            return Err(error(
+                Code::Keyword,
+                keyword.key_span,
+                format!("`{verb}` has no key `{}`", keyword.key),
+            )
+            .help(help)
+            .into());
         }
         let value = text(keyword)?;
         if keyword.key == "scope" {
@@ -237,7 +355,13 @@ fn elicit(verb: &'static str, arguments: Slice<'_>) -> Parsed<EffectKind> {
         }
     }
     if !keywords.iter().any(|keyword| keyword.key == "from") {
-        return Err(error(Code::Keyword, span, format!("`{verb}` needs `from`: who is asked")).help("from: claim.manager").into());
+        return Err(error(
+            Code::Keyword,
+            span,
+            format!("`{verb}` needs `from`: who is asked"),
+        )
+        .help("from: claim.manager")
+        .into());
     }
     Ok(EffectKind::Elicit(verb, handler))
 }

@@ -58,7 +58,10 @@ pub(crate) fn tokens(text: Slice<'_>) -> Parsed<Vec<Token>> {
             _ if path::starts_name(ch) => word(text, at)?,
             _ => symbol(text, at, ch)?,
         };
-        list.push(Token { kind, span: text.sub(at, end).span() });
+        list.push(Token {
+            kind,
+            span: text.sub(at, end).span(),
+        });
         at = end;
     }
     Ok(list)
@@ -67,7 +70,9 @@ pub(crate) fn tokens(text: Slice<'_>) -> Parsed<Vec<Token>> {
 fn symbol(text: Slice<'_>, at: usize, ch: char) -> Parsed<(TokenKind, usize)> {
     let rest = text.as_str().get(at..).unwrap_or("");
     let refuse = |length: usize, message: &str, help: &str| {
-        Err(error(Code::BadToken, text.sub(at, at + length).span(), message).help(help).into())
+        Err(error(Code::BadToken, text.sub(at, at + length).span(), message)
+            .help(help)
+            .into())
     };
     if rest.starts_with("&&") {
         return refuse(2, "`&&` is no operator here", "write `&`; `&&` belongs to CEL");
@@ -75,7 +80,12 @@ fn symbol(text: Slice<'_>, at: usize, ch: char) -> Parsed<(TokenKind, usize)> {
     if rest.starts_with("||") {
         return refuse(2, "`||` is no operator here", "write `|`; `||` belongs to CEL");
     }
-    let two = [("==", CmpOp::Eq), ("!=", CmpOp::Ne), (">=", CmpOp::Ge), ("<=", CmpOp::Le)];
+    let two = [
+        ("==", CmpOp::Eq),
+        ("!=", CmpOp::Ne),
+        (">=", CmpOp::Ge),
+        ("<=", CmpOp::Le),
+    ];
     if let Some((word, op)) = two.into_iter().find(|(word, _)| rest.starts_with(word)) {
         return Ok((TokenKind::Compare(op), at + word.len()));
     }
@@ -89,10 +99,20 @@ fn symbol(text: Slice<'_>, at: usize, ch: char) -> Parsed<(TokenKind, usize)> {
         '<' => TokenKind::Compare(CmpOp::Lt),
         '>' => TokenKind::Compare(CmpOp::Gt),
         '=' => return refuse(1, "a single `=` is no operator", "write `==` to compare"),
-        '.' => return refuse(1, "a number or name cannot begin with a dot", "write `0.5` for one half"),
+        '.' => {
+            return refuse(
+                1,
+                "a number or name cannot begin with a dot",
+                "write `0.5` for one half",
+            );
+        }
         _ => {
             let message = format!("`{ch}` cannot stand in a predicate");
-            return refuse(ch.len_utf8(), &message, "keys that are no names go into a quoted subscript: `perm[\"repo:read\"]`");
+            return refuse(
+                ch.len_utf8(),
+                &message,
+                "keys that are no names go into a quoted subscript: `perm[\"repo:read\"]`",
+            );
         }
     };
     Ok((kind, at + ch.len_utf8()))
@@ -112,7 +132,9 @@ fn word(text: Slice<'_>, at: usize) -> Parsed<(TokenKind, usize)> {
             _ => TokenKind::Path(path),
         },
         [PathSeg::Name(name), ..] if name == "not" => {
-            return Err(error(Code::BadPath, path.span, "a path cannot begin with `not`").help("`not` is only for `not in`; write `!` to negate").into());
+            return Err(error(Code::BadPath, path.span, "a path cannot begin with `not`")
+                .help("`not` is only for `not in`; write `!` to negate")
+                .into());
         }
         _ => TokenKind::Path(path),
     };
@@ -122,7 +144,11 @@ fn word(text: Slice<'_>, at: usize) -> Parsed<(TokenKind, usize)> {
 /// `-`, digits, then optionally a dot and digits; nothing that could be read as part of a number may follow.
 fn number(text: Slice<'_>, at: usize) -> Parsed<(TokenKind, usize)> {
     let rest = text.as_str().get(at..).unwrap_or("");
-    let digits = |from: usize| rest.get(from..).map_or(0, |r| r.len() - r.trim_start_matches(|ch: char| ch.is_ascii_digit()).len());
+    let digits = |from: usize| {
+        rest.get(from..).map_or(0, |r| {
+            r.len() - r.trim_start_matches(|ch: char| ch.is_ascii_digit()).len()
+        })
+    };
     let sign = usize::from(rest.starts_with('-'));
     let whole = digits(sign);
     let mut end = sign + whole;
@@ -132,14 +158,29 @@ fn number(text: Slice<'_>, at: usize) -> Parsed<(TokenKind, usize)> {
         fraction = digits(end + 1);
         end += 1 + fraction;
     }
-    let tail = rest.get(end..).and_then(|r| r.chars().next()).is_some_and(|ch| path::goes_on(ch) || ch == '.');
+    let tail = rest
+        .get(end..)
+        .and_then(|r| r.chars().next())
+        .is_some_and(|ch| path::goes_on(ch) || ch == '.');
     let shown = rest.get(..end).unwrap_or("");
-    let bad = |message: String| {
-        let length = rest.find(|ch: char| !(path::goes_on(ch) || matches!(ch, '.' | '-'))).unwrap_or(rest.len());
-        Err(error(Code::BadNumber, text.sub(at, at + length.max(1)).span(), message)
+    let bad =
+        |message: String| {
+            let length = rest
+                .find(|ch: char| !(path::goes_on(ch) || matches!(ch, '.' | '-')))
+                .unwrap_or(rest.len());
+            Err(error(Code::BadNumber, text.sub(at, at + length.max(1)).span(), message)
             .help("an optional `-`, digits, then optionally `.` and more digits; no exponent, no suffix")
             .into())
-    };
+        };
+    if sign == 1 && whole == 0 {
+        return Err(error(
+            Code::BadToken,
+            text.sub(at, at + 1).span(),
+            "`-` cannot stand here",
+        )
+        .help("keys that are no names go into a quoted subscript: `perm[\"repo-read\"]`")
+        .into());
+    }
     if whole == 0 || tail || (dot && fraction == 0) {
         return bad("this is not a number".to_owned());
     }

@@ -1,12 +1,12 @@
 //! Attribute paths.
 
+use super::Slice;
 use super::ast::{Path, PathSeg};
 use super::scan::{Parsed, literal};
-use super::Slice;
 use crate::diagnostics::{Code, error};
 
-/// Deepest nesting of subscripts.
-const MAX_SUBSCRIPTS: u32 = 8;
+/// Deepest nesting of subscripts: what stands in one has none itself, as in both engines before us.
+const MAX_SUBSCRIPTS: u32 = 1;
 
 /// Whether a character can begin a name.
 pub(crate) const fn starts_name(ch: char) -> bool {
@@ -37,7 +37,12 @@ fn nested(text: Slice<'_>, start: usize, depth: u32) -> Parsed<(Path, usize)> {
             }
             Some('[') => {
                 if depth >= MAX_SUBSCRIPTS {
-                    return Err(error(Code::BadPath, text.sub(start, at + 1).span(), "subscripts are nested too deep").into());
+                    return Err(error(
+                        Code::BadPath,
+                        text.sub(start, at + 1).span(),
+                        "a subscript cannot hold another one",
+                    )
+                    .into());
                 }
                 let (seg, end) = subscript(text, at, depth)?;
                 segs.push(seg);
@@ -46,14 +51,25 @@ fn nested(text: Slice<'_>, start: usize, depth: u32) -> Parsed<(Path, usize)> {
             _ => break,
         }
     }
-    Ok((Path { segs, span: text.sub(start, at).span() }, at))
+    Ok((
+        Path {
+            segs,
+            span: text.sub(start, at).span(),
+        },
+        at,
+    ))
 }
 
 fn name(text: Slice<'_>, start: usize) -> Parsed<(String, usize)> {
     let rest = text.as_str().get(start..).unwrap_or("");
     if !rest.starts_with(starts_name) {
         let end = start + rest.chars().next().map_or(0, char::len_utf8);
-        return Err(error(Code::BadPath, text.sub(start, end).span(), "expected the name of an attribute").into());
+        return Err(error(
+            Code::BadPath,
+            text.sub(start, end).span(),
+            "expected the name of an attribute",
+        )
+        .into());
     }
     let length = rest.find(|ch: char| !goes_on(ch)).unwrap_or(rest.len());
     Ok((rest.get(..length).unwrap_or("").to_owned(), start + length))
@@ -62,9 +78,13 @@ fn name(text: Slice<'_>, start: usize) -> Parsed<(String, usize)> {
 fn name_after_dot(text: Slice<'_>, start: usize, dot: usize) -> Parsed<(String, usize)> {
     name(text, dot + 1).map_err(|_| {
         let path = text.sub(start, dot + 1);
-        error(Code::BadPath, text.sub(dot, dot + 1).span(), format!("a name must follow the dot in `{}`", path.as_str()))
-            .help("keys that are no names go into a quoted subscript: `perm[\"repo:read\"]`")
-            .into()
+        error(
+            Code::BadPath,
+            text.sub(dot, dot + 1).span(),
+            format!("a name must follow the dot in `{}`", path.as_str()),
+        )
+        .help("keys that are no names go into a quoted subscript: `perm[\"repo:read\"]`")
+        .into()
     })
 }
 
@@ -94,7 +114,11 @@ fn subscript(text: Slice<'_>, open: usize, depth: u32) -> Parsed<(PathSeg, usize
     if source.get(close..).is_some_and(|rest| rest.starts_with(']')) {
         return Ok((seg, close + 1));
     }
-    Err(error(Code::BadPath, text.sub(open, close).span(), "this subscript is not closed")
-        .help("a subscript holds one attribute path or one quoted text")
-        .into())
+    Err(error(
+        Code::BadPath,
+        text.sub(open, close).span(),
+        "this subscript is not closed",
+    )
+    .help("a subscript holds one attribute path or one quoted text")
+    .into())
 }

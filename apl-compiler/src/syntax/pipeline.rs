@@ -10,7 +10,12 @@ use crate::source::Span;
 use crate::vocabulary::{STAGES, nearest};
 
 /// Parses the pipeline of one field under `args:` or `result:`.
-pub(crate) fn parse_field(side: Side, name: &str, name_span: Span, text: Slice<'_>) -> Result<Field, Vec<Diagnostic>> {
+pub(crate) fn parse_field(
+    side: Side,
+    name: &str,
+    name_span: Span,
+    text: Slice<'_>,
+) -> Result<Field, Vec<Diagnostic>> {
     let pieces = split(text, '|').map_err(|fault| vec![*fault])?;
     let stages = stages(&pieces, text)?;
     field(side, name, name_span, stages).map_err(|fault| vec![*fault])
@@ -22,33 +27,66 @@ pub(crate) fn stages(pieces: &[Slice<'_>], whole: Slice<'_>) -> Result<Vec<Stage
     let mut stages = Vec::new();
     for piece in pieces {
         if piece.is_empty() {
-            let span = if whole.trim().is_empty() { whole.span() } else { piece.span() };
-            faults.push(error(Code::StageSyntax, span, "a stage is missing").help("stages are joined by single `|`; remove the extra one, or the whole field"));
+            let span = if whole.trim().is_empty() {
+                whole.span()
+            } else {
+                piece.span()
+            };
+            faults.push(
+                error(Code::StageSyntax, span, "a stage is missing")
+                    .help("stages are joined by single `|`; remove the extra one, or the whole field"),
+            );
             continue;
         }
         match stage(*piece) {
-            Ok(kind) => stages.push(Stage { kind, span: piece.span() }),
+            Ok(kind) => stages.push(Stage {
+                kind,
+                span: piece.span(),
+            }),
             Err(fault) => faults.push(*fault),
         }
     }
-    if faults.is_empty() { Ok(stages) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(stages)
+    } else {
+        Err(faults)
+    }
 }
 
 /// Puts a field together and checks its path.
 pub(crate) fn field(side: Side, name: &str, span: Span, stages: Vec<Stage>) -> Parsed<Field> {
     let path: Vec<String> = name.split('.').map(str::to_owned).collect();
     if path.iter().any(String::is_empty) {
-        return Err(error(Code::FieldPath, span, format!("`{name}` is no field path")).help("object keys joined by single dots: `user.address.street`").into());
+        return Err(error(Code::FieldPath, span, format!("`{name}` is no field path"))
+            .help("object keys joined by single dots: `user.address.street`")
+            .into());
     }
     let any_depth = path.iter().any(|seg| seg == "**");
-    let redacts = stages.iter().any(|stage| matches!(stage.kind, StageKind::RedactIf(_) | StageKind::Plain(Plain::Redact(_))));
+    let redacts = stages.iter().any(|stage| {
+        matches!(
+            stage.kind,
+            StageKind::RedactIf(_) | StageKind::Plain(Plain::Redact(_))
+        )
+    });
     if any_depth && !redacts {
-        return Err(error(Code::FieldPath, span, "`**` needs a `redact` in the pipeline").help("`**.ssn: \"redact\"` hides the key at any depth").into());
+        return Err(
+            error(Code::FieldPath, span, "`**` needs a `redact` in the pipeline")
+                .help("`**.ssn: \"redact\"` hides the key at any depth")
+                .into(),
+        );
     }
     if path.last().is_some_and(|seg| seg == "**") {
-        return Err(error(Code::FieldPath, span, "`**` must be followed by a key").help("`**.ssn`").into());
+        return Err(error(Code::FieldPath, span, "`**` must be followed by a key")
+            .help("`**.ssn`")
+            .into());
     }
-    Ok(Field { side, name: name.to_owned(), path, stages, span })
+    Ok(Field {
+        side,
+        name: name.to_owned(),
+        path,
+        stages,
+        span,
+    })
 }
 
 /// Whether a text reads as a stage, for telling field operations from predicates.
@@ -94,7 +132,11 @@ fn bare(text: Slice<'_>) -> Parsed<StageKind> {
 }
 
 fn with_arguments(name: &str, arguments: Slice<'_>, whole: Slice<'_>) -> Parsed<StageKind> {
-    let bad = |message: &str| Err(error(Code::StageArgument, arguments.span(), message).help(usage(name)).into());
+    let bad = |message: &str| {
+        Err(error(Code::StageArgument, arguments.span(), message)
+            .help(usage(name))
+            .into())
+    };
     match name {
         "mask" => match arguments.as_str().trim().parse::<u32>() {
             Ok(keep) => Ok(StageKind::Plain(Plain::Mask(keep))),
@@ -102,7 +144,10 @@ fn with_arguments(name: &str, arguments: Slice<'_>, whole: Slice<'_>) -> Parsed<
         },
         "len" => {
             let (low, high) = range(arguments.trim())?;
-            match (low.map(u32::try_from).transpose(), high.map(u32::try_from).transpose()) {
+            match (
+                low.map(u32::try_from).transpose(),
+                high.map(u32::try_from).transpose(),
+            ) {
                 (Ok(low), Ok(high)) => Ok(StageKind::Plain(Plain::Len(low, high))),
                 _ => bad("a length is between 0 and 4294967295"),
             }
@@ -110,13 +155,21 @@ fn with_arguments(name: &str, arguments: Slice<'_>, whole: Slice<'_>) -> Parsed<
         "enum" => {
             let items = split(arguments, ',')?.into_iter().filter(|item| !item.is_empty());
             let items = items.map(maybe_quoted).collect::<Parsed<Vec<_>>>()?;
-            if items.is_empty() { bad("`enum` needs at least one value") } else { Ok(StageKind::Enum(items)) }
+            if items.is_empty() {
+                bad("`enum` needs at least one value")
+            } else {
+                Ok(StageKind::Enum(items))
+            }
         }
         "regex" => Ok(StageKind::Regex(maybe_quoted(arguments)?)),
         "redact" => Ok(StageKind::RedactIf(predicate::parse(arguments)?)),
         "taint" => Ok(StageKind::Taint(effect::taint(arguments)?)),
         "run" | "plugin" => Ok(StageKind::Run(effect::plugin_name(arguments)?)),
-        "validate" => Err(error(Code::UnknownStage, whole.span(), "`validate` does not exist").help("use `regex(...)`, or `run(name)` with a validator plugin").into()),
+        "validate" => Err(
+            error(Code::UnknownStage, whole.span(), "`validate` does not exist")
+                .help("use `regex(...)`, or `run(name)` with a validator plugin")
+                .into(),
+        ),
         _ if STAGES.iter().any(|(word, _, _)| *word == name) => bad("this stage takes no arguments"),
         _ => Err(unknown(whole)),
     }
@@ -132,14 +185,28 @@ fn usage(name: &str) -> String {
 fn unknown(text: Slice<'_>) -> Box<Diagnostic> {
     let word = text.as_str().split('(').next().unwrap_or("").trim();
     if STAGES.iter().any(|(known, _, _)| *known == word) {
-        return error(Code::StageArgument, text.span(), format!("`{word}` is not written like this")).help(usage(word)).into();
+        return error(
+            Code::StageArgument,
+            text.span(),
+            format!("`{word}` is not written like this"),
+        )
+        .help(usage(word))
+        .into();
     }
-    let diagnostic = error(Code::UnknownStage, text.span(), format!("`{}` is no stage", text.as_str()));
+    let diagnostic = error(
+        Code::UnknownStage,
+        text.span(),
+        format!("`{}` is no stage", text.as_str()),
+    );
     match nearest(word, STAGES.iter().map(|(word, _, _)| *word)) {
-        Some(guess) => diagnostic.help(format!("did you mean `{guess}`? {}", usage(guess))).into(),
+        Some(guess) => diagnostic
+            .help(format!("did you mean `{guess}`? {}", usage(guess)))
+            .into(),
         None => {
             let words: Vec<&str> = STAGES.iter().map(|(word, _, _)| *word).collect();
-            diagnostic.help(format!("stages are ranges such as `1..10`, {}", words.join(", "))).into()
+            diagnostic
+                .help(format!("stages are ranges such as `1..10`, {}", words.join(", ")))
+                .into()
         }
     }
 }
@@ -147,7 +214,10 @@ fn unknown(text: Slice<'_>) -> Box<Diagnostic> {
 /// `N..M` with open ends; `k` and `m` multiply by a thousand and a million.
 fn range(text: Slice<'_>) -> Parsed<(Option<i64>, Option<i64>)> {
     let source = text.as_str();
-    let bad = |message: String| error(Code::StageArgument, text.span(), message).help("`1..10`, `..10` or `1..`, with `k` or `m` for thousands and millions");
+    let bad = |message: String| {
+        error(Code::StageArgument, text.span(), message)
+            .help("`1..10`, `..10` or `1..`, with `k` or `m` for thousands and millions")
+    };
     let Some((low, high)) = source.split_once("..") else {
         return Err(bad(format!("`{source}` is no range")).into());
     };
@@ -161,13 +231,20 @@ fn range(text: Slice<'_>) -> Parsed<(Option<i64>, Option<i64>)> {
             Some('m' | 'M') => (&bound[..bound.len() - 1], 1_000_000),
             _ => (bound, 1),
         };
-        let value = digits.parse::<i64>().ok().and_then(|value| value.checked_mul(factor));
-        value.map(Some).ok_or_else(|| bad(format!("`{bound}` is no whole number of 64 bits")).into())
+        let value = digits
+            .parse::<i64>()
+            .ok()
+            .and_then(|value| value.checked_mul(factor));
+        value
+            .map(Some)
+            .ok_or_else(|| bad(format!("`{bound}` is no whole number of 64 bits")).into())
     };
     let (low, high) = (bound(low)?, bound(high)?);
     match (low, high) {
         (None, None) => Err(bad("a range needs at least one end".to_owned()).into()),
-        (Some(low), Some(high)) if low > high => Err(bad("the range is empty: its lower end is above its upper one".to_owned()).into()),
+        (Some(low), Some(high)) if low > high => {
+            Err(bad("the range is empty: its lower end is above its upper one".to_owned()).into())
+        }
         ends => Ok(ends),
     }
 }

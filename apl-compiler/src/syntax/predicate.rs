@@ -8,10 +8,10 @@
 //! test      = path [ op literal | [ "not" ] "in" path ] ;
 //! ```
 
+use super::Slice;
 use super::ast::{Literal, Path, Predicate, Test};
 use super::lexer::{Token, TokenKind, tokens};
 use super::scan::Parsed;
-use super::Slice;
 use crate::diagnostics::{Code, error};
 use crate::source::Span;
 
@@ -28,9 +28,19 @@ pub(crate) fn parse(text: Slice<'_>) -> Parsed<Predicate> {
         return Err(error(Code::PredicateSyntax, text.span(), "the predicate is empty").into());
     }
     if tokens.len() > MAX_TOKENS {
-        return Err(error(Code::PredicateSyntax, text.span(), format!("a predicate has at most {MAX_TOKENS} tokens")).into());
+        return Err(error(
+            Code::PredicateSyntax,
+            text.span(),
+            format!("a predicate has at most {MAX_TOKENS} tokens"),
+        )
+        .into());
     }
-    let mut parser = Parser { tokens: &tokens, at: 0, end: text.from(text.as_str().len()).span(), depth: 0 };
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        end: text.from(text.as_str().len()).span(),
+        depth: 0,
+    };
     let predicate = parser.or()?;
     match parser.peek() {
         None => Ok(predicate),
@@ -42,7 +52,16 @@ pub(crate) fn parse(text: Slice<'_>) -> Parsed<Predicate> {
 pub(crate) fn is_require(text: Slice<'_>) -> bool {
     let Ok(tokens) = tokens(text) else { return false };
     let mut depth = 0_i32;
-    let begins = matches!(tokens.as_slice(), [Token { kind: TokenKind::Require, .. }, ..]);
+    let begins = matches!(
+        tokens.as_slice(),
+        [
+            Token {
+                kind: TokenKind::Require,
+                ..
+            },
+            ..
+        ]
+    );
     // The parenthesis after `require` closes at the very end, and only there.
     begins
         && tokens.iter().enumerate().skip(1).all(|(index, token)| {
@@ -68,7 +87,6 @@ impl<'t> Parser<'t> {
         self.tokens.get(self.at)
     }
 
-
     fn eat(&mut self, kind: &TokenKind) -> bool {
         let found = self.peek().is_some_and(|token| token.kind == *kind);
         self.at += usize::from(found);
@@ -78,7 +96,10 @@ impl<'t> Parser<'t> {
     /// Fails with what was expected, at the token that stands there instead.
     fn expected<T>(&self, what: &str, help: Option<&str>) -> Parsed<T> {
         let (span, message) = match self.peek() {
-            Some(token) => (token.span, format!("expected {what}, found {}", describe(&token.kind))),
+            Some(token) => (
+                token.span,
+                format!("expected {what}, found {}", describe(&token.kind)),
+            ),
             None => (self.end, format!("expected {what} at the end")),
         };
         let diagnostic = error(Code::PredicateSyntax, span, message);
@@ -89,7 +110,11 @@ impl<'t> Parser<'t> {
     }
 
     fn left_over(&self, token: &Token) -> Box<crate::diagnostics::Diagnostic> {
-        let diagnostic = error(Code::PredicateSyntax, token.span, format!("{} is left over", describe(&token.kind)));
+        let diagnostic = error(
+            Code::PredicateSyntax,
+            token.span,
+            format!("{} is left over", describe(&token.kind)),
+        );
         let words = match &token.kind {
             TokenKind::Path(path) => path.dotted(),
             _ => None,
@@ -97,7 +122,9 @@ impl<'t> Parser<'t> {
         match words.as_deref() {
             Some("and") => diagnostic.help("write `&`").into(),
             Some("or") => diagnostic.help("write `|`").into(),
-            _ => diagnostic.help("join tests with `&` or `|`; comparisons do not chain").into(),
+            _ => diagnostic
+                .help("join tests with `&` or `|`; comparisons do not chain")
+                .into(),
         }
     }
 
@@ -105,7 +132,12 @@ impl<'t> Parser<'t> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             let span = self.peek().map_or(self.end, |token| token.span);
-            return Err(error(Code::PredicateSyntax, span, format!("the predicate is nested more than {MAX_DEPTH} deep")).into());
+            return Err(error(
+                Code::PredicateSyntax,
+                span,
+                format!("the predicate is nested more than {MAX_DEPTH} deep"),
+            )
+            .into());
         }
         Ok(())
     }
@@ -152,13 +184,20 @@ impl<'t> Parser<'t> {
                 self.at += 1;
                 self.test(path.clone())
             }
-            Some(TokenKind::Literal(_)) => self.expected("an attribute", Some("a comparison has the attribute on the left and the literal on the right")),
+            Some(TokenKind::Literal(_)) => self.expected(
+                "an attribute",
+                Some("a comparison has the attribute on the left and the literal on the right"),
+            ),
             _ => self.expected("an attribute", None),
         }
     }
 
     fn close(&mut self) -> Parsed<()> {
-        if self.eat(&TokenKind::Close) { Ok(()) } else { self.expected("`)`", None) }
+        if self.eat(&TokenKind::Close) {
+            Ok(())
+        } else {
+            self.expected("`)`", None)
+        }
     }
 
     fn exists(&mut self) -> Parsed<Predicate> {
@@ -206,14 +245,23 @@ impl<'t> Parser<'t> {
             }
             Some(TokenKind::In) => {
                 self.at += 1;
-                Test::In(path, self.path("an attribute path", "`in` looks in a set: `args.user in data.admins`")?)
+                Test::In(
+                    path,
+                    self.path(
+                        "an attribute path",
+                        "`in` looks in a set: `args.user in data.admins`",
+                    )?,
+                )
             }
             Some(TokenKind::NotWord) => {
                 self.at += 1;
                 if !self.eat(&TokenKind::In) {
                     return self.expected("`in`", Some("`not` is only for `not in`; write `!` to negate"));
                 }
-                let set = self.path("an attribute path", "`not in` looks in a set: `args.user not in data.admins`")?;
+                let set = self.path(
+                    "an attribute path",
+                    "`not in` looks in a set: `args.user not in data.admins`",
+                )?;
                 return Ok(Predicate::Not(Box::new(Predicate::Test(Test::In(path, set)))));
             }
             _ => Test::Truth(path),
@@ -246,7 +294,9 @@ fn join(mut parts: Vec<Predicate>, make: fn(Vec<Predicate>) -> Predicate) -> Pre
 
 fn describe(kind: &TokenKind) -> String {
     match kind {
-        TokenKind::Path(path) => path.dotted().map_or_else(|| "an attribute".to_owned(), |text| format!("`{text}`")),
+        TokenKind::Path(path) => path
+            .dotted()
+            .map_or_else(|| "an attribute".to_owned(), |text| format!("`{text}`")),
         TokenKind::Literal(Literal::Str(text)) => format!("the text '{text}'"),
         TokenKind::Literal(Literal::Int(value)) => format!("`{value}`"),
         TokenKind::Literal(Literal::Float(value)) => format!("`{value}`"),

@@ -13,7 +13,12 @@ use crate::vocabulary::{DIALECTS, ELICITATIONS, STEP_CALLS};
 pub(crate) fn step(text: Slice<'_>, cx: &mut Context<'_>) -> Parsed<StepKind> {
     let text = text.trim();
     if let Some(kind) = called(text, cx) {
-        return kind.map(|kind| StepKind::Do(Effect { span: text.span(), kind }));
+        return kind.map(|kind| {
+            StepKind::Do(Effect {
+                span: text.span(),
+                kind,
+            })
+        });
     }
     yaml_only(text)?;
     field_in_rule(text)?;
@@ -26,12 +31,21 @@ pub(crate) fn step(text: Slice<'_>, cx: &mut Context<'_>) -> Parsed<StepKind> {
             Ok(StepKind::When(predicate, vec![effect]))
         }
         None => match text.as_str() {
-            "deny" => Ok(StepKind::Do(Effect { span: text.span(), kind: EffectKind::Deny(None, None) })),
-            "allow" => Ok(StepKind::Do(Effect { span: text.span(), kind: EffectKind::Allow })),
+            "deny" => Ok(StepKind::Do(Effect {
+                span: text.span(),
+                kind: EffectKind::Deny(None, None),
+            })),
+            "allow" => Ok(StepKind::Do(Effect {
+                span: text.span(),
+                kind: EffectKind::Allow,
+            })),
             _ => {
                 let predicate = predicate::parse(text).map_err(|fault| misspelt_call(text, fault))?;
                 looks_like_require(text, &predicate, cx);
-                let deny = Effect { span: text.span(), kind: EffectKind::Deny(None, None) };
+                let deny = Effect {
+                    span: text.span(),
+                    kind: EffectKind::Deny(None, None),
+                };
                 Ok(StepKind::When(predicate, vec![deny]))
             }
         },
@@ -40,12 +54,20 @@ pub(crate) fn step(text: Slice<'_>, cx: &mut Context<'_>) -> Parsed<StepKind> {
 
 /// A rule whose whole condition is `require(...)` may only deny.
 pub(crate) fn only_denies(condition: Slice<'_>, effects: &[Effect]) -> Parsed<()> {
-    if !predicate::is_require(condition) || effects.iter().all(|effect| matches!(effect.kind, EffectKind::Deny(..))) {
+    if !predicate::is_require(condition)
+        || effects
+            .iter()
+            .all(|effect| matches!(effect.kind, EffectKind::Deny(..)))
+    {
         return Ok(());
     }
-    Err(error(Code::Require, condition.span(), "a rule that is `require(...)` may only deny")
-        .help("`require(p)` holds when p does not; to act when p holds, write p itself as the condition")
-        .into())
+    Err(error(
+        Code::Require,
+        condition.span(),
+        "a rule that is `require(...)` may only deny",
+    )
+    .help("`require(p)` holds when p does not; to act when p holds, write p itself as the condition")
+    .into())
 }
 
 /// Effects written as calls. `None`: the text is none of them.
@@ -61,20 +83,33 @@ fn called(text: Slice<'_>, cx: &mut Context<'_>) -> Option<Parsed<EffectKind>> {
         Err(fault) => return Some(Err(fault)),
     };
     if name == "plugin" {
-        cx.reports.push(note(Code::OldSpelling, text.sub(0, name.len()).span(), "`plugin(...)` is an old spelling").help("write `run(...)`"));
+        cx.reports.push(
+            note(
+                Code::OldSpelling,
+                text.sub(0, name.len()).span(),
+                "`plugin(...)` is an old spelling",
+            )
+            .help("write `run(...)`"),
+        );
     }
     effect::call(name, arguments)
 }
 
 fn yaml_only(text: Slice<'_>) -> Parsed<()> {
     let source = text.as_str();
-    let words = DIALECTS.iter().chain(&["sequential", "parallel", "restrict", "pdp"]);
+    let words = DIALECTS
+        .iter()
+        .chain(&["sequential", "parallel", "restrict", "pdp"]);
     for word in words {
         let rest = source.strip_prefix(*word);
         if rest.is_some_and(|rest| rest.starts_with([':', '('])) {
-            return Err(error(Code::YamlOnly, text.sub(0, word.len()).span(), format!("`{word}` is written as a YAML map, not as text"))
-                .help(format!("- {word}:\n    ..."))
-                .into());
+            return Err(error(
+                Code::YamlOnly,
+                text.sub(0, word.len()).span(),
+                format!("`{word}` is written as a YAML map, not as text"),
+            )
+            .help(format!("- {word}:\n    ..."))
+            .into());
         }
     }
     Ok(())
@@ -82,15 +117,29 @@ fn yaml_only(text: Slice<'_>) -> Parsed<()> {
 
 /// `result.x | redact` in a phase list.
 fn field_in_rule(text: Slice<'_>) -> Parsed<()> {
-    let Ok(pieces) = split(text, '|') else { return Ok(()) };
-    let [head, rest @ ..] = pieces.as_slice() else { return Ok(()) };
-    if field_path(head.as_str()).is_none() || !rest.iter().any(|piece| pipeline::looks_like_stage(piece.as_str())) {
+    let Ok(pieces) = split(text, '|') else {
+        return Ok(());
+    };
+    let [head, rest @ ..] = pieces.as_slice() else {
+        return Ok(());
+    };
+    if field_path(head.as_str()).is_none()
+        || !rest
+            .iter()
+            .any(|piece| pipeline::looks_like_stage(piece.as_str()))
+    {
         return Ok(());
     }
     let (side, name) = head.as_str().split_once('.').unwrap_or(("result", head.as_str()));
-    Err(error(Code::FieldInRule, text.span(), "a field operation is no rule; here it would be read as a predicate and do nothing")
-        .help(format!("put it under `{side}:` as `{name}: \"...\"`, or into the `do:` of a `when:`"))
-        .into())
+    Err(error(
+        Code::FieldInRule,
+        text.span(),
+        "a field operation is no rule; here it would be read as a predicate and do nothing",
+    )
+    .help(format!(
+        "put it under `{side}:` as `{name}: \"...\"`, or into the `do:` of a `when:`"
+    ))
+    .into())
 }
 
 fn action_of(text: Slice<'_>) -> Parsed<Effect> {
@@ -105,28 +154,50 @@ fn action_of(text: Slice<'_>) -> Parsed<Effect> {
             _ => return Err(unsupported(text)),
         },
     };
-    Ok(Effect { span: text.span(), kind })
+    Ok(Effect {
+        span: text.span(),
+        kind,
+    })
 }
 
 fn unsupported(text: Slice<'_>) -> Box<crate::diagnostics::Diagnostic> {
-    let message = if text.is_empty() { "the action after the colon is missing".to_owned() } else { format!("`{}` is no action", text.as_str()) };
+    let message = if text.is_empty() {
+        "the action after the colon is missing".to_owned()
+    } else {
+        format!("`{}` is no action", text.as_str())
+    };
     error(Code::UnsupportedAction, text.span(), message)
         .help("after the colon stands `deny`, `deny('reason', 'code')` or `allow`; other effects are written as `when:` and `do:`")
         .into()
 }
 
 /// `requires(role.hr)`, `run (x)`: a predicate error is not what the writer wants to read.
-fn misspelt_call(text: Slice<'_>, fault: Box<crate::diagnostics::Diagnostic>) -> Box<crate::diagnostics::Diagnostic> {
+fn misspelt_call(
+    text: Slice<'_>,
+    fault: Box<crate::diagnostics::Diagnostic>,
+) -> Box<crate::diagnostics::Diagnostic> {
     let source = text.as_str();
     let word = source.split('(').next().unwrap_or("");
     let words = STEP_CALLS.iter().chain(ELICITATIONS).copied();
-    if !source.contains('(') || word.is_empty() || !word.trim_end().chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_') {
+    if !source.contains('(')
+        || word.is_empty()
+        || !word
+            .trim_end()
+            .chars()
+            .all(|ch| ch.is_ascii_alphanumeric() || ch == '_')
+    {
         return fault;
     }
     match crate::vocabulary::nearest(word.trim_end(), words) {
         Some(guess) => {
             let span = text.sub(0, word.len()).span();
-            error(Code::PredicateSyntax, span, format!("there is no step `{}`", word.trim_end())).help(format!("did you mean `{guess}(...)`?")).into()
+            error(
+                Code::PredicateSyntax,
+                span,
+                format!("there is no step `{}`", word.trim_end()),
+            )
+            .help(format!("did you mean `{guess}(...)`?"))
+            .into()
         }
         None => fault,
     }
@@ -179,7 +250,9 @@ fn not_an_effect(text: Slice<'_>) -> Box<crate::diagnostics::Diagnostic> {
 /// `args.card | mask(4)`. `None`: not a field operation; `Some(None)`: one with errors, which are reported.
 fn field_operation(text: Slice<'_>, cx: &mut Context<'_>) -> Option<Option<EffectKind>> {
     let pieces = split(text, '|').ok()?;
-    let [head, rest @ ..] = pieces.as_slice() else { return None };
+    let [head, rest @ ..] = pieces.as_slice() else {
+        return None;
+    };
     let (side, name) = field_path(head.as_str())?;
     if rest.is_empty() {
         return None;
@@ -196,7 +269,8 @@ fn field_operation(text: Slice<'_>, cx: &mut Context<'_>) -> Option<Option<Effec
             Side::Args => ("arguments can only be changed before the call", "pre_invocation"),
             Side::Result => ("a result can only be changed after the call", "post_invocation"),
         };
-        cx.reports.push(error(Code::WrongPhase, head.span(), what).help(format!("move it to `{where_}`")));
+        cx.reports
+            .push(error(Code::WrongPhase, head.span(), what).help(format!("move it to `{where_}`")));
         return Some(None);
     }
     match pipeline::field(side, name, head.span(), stages) {
@@ -216,6 +290,8 @@ fn field_path(text: &str) -> Option<(Side, &str)> {
         "result" => Side::Result,
         _ => return None,
     };
-    let word = |seg: &str| seg == "**" || (!seg.is_empty() && seg.chars().all(|ch| ch.is_alphanumeric() || ch == '_'));
+    let word = |seg: &str| {
+        seg == "**" || (!seg.is_empty() && seg.chars().all(|ch| ch.is_alphanumeric() || ch == '_'))
+    };
     name.split('.').all(word).then_some((side, name))
 }

@@ -38,9 +38,13 @@ pub(crate) fn literal(text: Slice<'_>, at: usize) -> Parsed<(String, usize)> {
             }
         }
     }
-    Err(error(Code::BadString, text.from(at).span(), "this quoted text does not end")
-        .help("close it with the same quote; an apostrophe in text belongs into double quotes")
-        .into())
+    Err(error(
+        Code::BadString,
+        text.from(at).span(),
+        "this quoted text does not end",
+    )
+    .help("close it with the same quote; an apostrophe in text belongs into double quotes")
+    .into())
 }
 
 /// Byte offsets of characters that stand outside quotes, parentheses, brackets and braces, for which `wanted` holds.
@@ -58,7 +62,9 @@ fn outside(text: Slice<'_>, wanted: impl Fn(char) -> bool) -> Parsed<Vec<usize>>
         match ch {
             '(' | '[' | '{' => open.push((ch, at)),
             ')' | ']' | '}' => {
-                let matches = open.pop().is_some_and(|(opened, _)| matches!((opened, ch), ('(', ')') | ('[', ']') | ('{', '}')));
+                let matches = open
+                    .pop()
+                    .is_some_and(|(opened, _)| matches!((opened, ch), ('(', ')') | ('[', ']') | ('{', '}')));
                 if !matches {
                     let message = format!("`{ch}` closes nothing");
                     return Err(error(Code::MalformedCall, text.sub(at, next).span(), message)
@@ -125,7 +131,9 @@ fn arguments(text: Slice<'_>, open: usize) -> Parsed<Slice<'_>> {
                     let rest = text.from(at + 1).trim();
                     if !rest.is_empty() {
                         let message = format!("`{}` follows the closing parenthesis", rest.as_str());
-                        return Err(error(Code::MalformedCall, rest.span(), message).help("a call is a whole step; put what follows into a step of its own").into());
+                        return Err(error(Code::MalformedCall, rest.span(), message)
+                            .help("a call is a whole step; put what follows into a step of its own")
+                            .into());
                     }
                     return Ok(text.sub(open + 1, at));
                 }
@@ -134,7 +142,12 @@ fn arguments(text: Slice<'_>, open: usize) -> Parsed<Slice<'_>> {
         }
         at += ch.len_utf8();
     }
-    Err(error(Code::MalformedCall, text.sub(open, open + 1).span(), "this parenthesis is not closed").into())
+    Err(error(
+        Code::MalformedCall,
+        text.sub(open, open + 1).span(),
+        "this parenthesis is not closed",
+    )
+    .into())
 }
 
 /// An argument that may be quoted: a literal that is the whole argument, or the bare text.
@@ -159,6 +172,12 @@ pub(crate) fn quoted(text: Slice<'_>, what: &str) -> Parsed<String> {
     if text.as_str().starts_with(['\'', '"']) {
         return maybe_quoted(text);
     }
-    let message = if text.is_empty() { format!("the {what} is empty") } else { format!("the {what} must be in quotes") };
-    Err(error(Code::BadArgument, text.span(), message).help("deny('reason', 'code')").into())
+    let message = if text.is_empty() {
+        format!("the {what} is empty")
+    } else {
+        format!("the {what} must be in quotes")
+    };
+    Err(error(Code::BadArgument, text.span(), message)
+        .help("deny('reason', 'code')")
+        .into())
 }

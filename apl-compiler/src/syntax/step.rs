@@ -28,18 +28,33 @@ const MAX_STEPS: usize = u16::MAX as usize;
 pub(crate) fn parse_steps(node: &Node, what: &str, cx: &mut Context<'_>) -> Vec<Step> {
     let Some(items) = node.as_list() else {
         cx.reports.push(
-            error(Code::WrongType, node.span, format!("`{what}` is a list of steps, this is {}", node.kind())).help("begin each step with `- `"),
+            error(
+                Code::WrongType,
+                node.span,
+                format!("`{what}` is a list of steps, this is {}", node.kind()),
+            )
+            .help("begin each step with `- `"),
         );
         return Vec::new();
     };
     if items.len() > MAX_STEPS {
-        cx.reports.error(Code::Limit, node.span, format!("a list has at most {MAX_STEPS} steps"));
+        cx.reports.error(
+            Code::Limit,
+            node.span,
+            format!("a list has at most {MAX_STEPS} steps"),
+        );
         return Vec::new();
     }
     items
         .iter()
         .zip(0_u16..)
-        .filter_map(|(item, index)| Some(Step { span: item.span, index, kind: step(item, cx)? }))
+        .filter_map(|(item, index)| {
+            Some(Step {
+                span: item.span,
+                index,
+                kind: step(item, cx)?,
+            })
+        })
         .collect()
 }
 
@@ -49,7 +64,10 @@ fn step(node: &Node, cx: &mut Context<'_>) -> Option<StepKind> {
     }
     let Some(entries) = node.as_map() else {
         let message = format!("a step is text or a map, this is {}", node.kind());
-        cx.reports.push(error(Code::StepShape, node.span, message).help("put a rule into quotes if YAML reads it as something else"));
+        cx.reports.push(
+            error(Code::StepShape, node.span, message)
+                .help("put a rule into quotes if YAML reads it as something else"),
+        );
         return None;
     };
     if node.get("when").is_some() || node.get("do").is_some() {
@@ -94,26 +112,50 @@ fn map_step(main: &Entry, beside: &[&Entry], cx: &mut Context<'_>) -> Option<Ste
         keep(rule::only_denies(condition, &effects), cx)?;
         return Some(StepKind::When(predicate?, effects));
     }
-    let words = DIALECTS.iter().copied().chain(["when", "do", "delegate", "restrict", "sequential", "parallel", "pdp"]);
+    let words = DIALECTS.iter().copied().chain([
+        "when",
+        "do",
+        "delegate",
+        "restrict",
+        "sequential",
+        "parallel",
+        "pdp",
+    ]);
     let help = match nearest(head, words) {
         Some(guess) => format!("did you mean `{guess}`?"),
         None => "a map is `when` with `do`, `delegate`, `restrict`, `sequential`, `parallel`, `cel`, `cedar`, `opa`, `authzen`, `nemo`, `pdp(name)`, or a predicate with a list of effects; a rule such as `role.hr: deny` must be in quotes".to_owned(),
     };
-    cx.reports.push(error(Code::StepShape, main.key_span, format!("`{}` is no step", main.key)).help(help));
+    cx.reports.push(
+        error(
+            Code::StepShape,
+            main.key_span,
+            format!("`{}` is no step", main.key),
+        )
+        .help(help),
+    );
     None
 }
 
 fn when_do(node: &Node, entries: &[Entry], cx: &mut Context<'_>) -> Option<StepKind> {
     let mut good = true;
-    for entry in entries.iter().filter(|entry| !matches!(entry.key.as_str(), "when" | "do" | "id")) {
+    for entry in entries
+        .iter()
+        .filter(|entry| !matches!(entry.key.as_str(), "when" | "do" | "id"))
+    {
         cx.reports.push(
-            error(Code::StepShape, entry.key_span, format!("`{}` does not belong beside `when` and `do`", entry.key)).help("a conditional step has `when`, `do` and, if you like, `id`"),
+            error(
+                Code::StepShape,
+                entry.key_span,
+                format!("`{}` does not belong beside `when` and `do`", entry.key),
+            )
+            .help("a conditional step has `when`, `do` and, if you like, `id`"),
         );
         good = false;
     }
     let (Some(when), Some(body)) = (node.get("when"), node.get("do")) else {
         let missing = if node.get("when").is_none() { "when" } else { "do" };
-        cx.reports.error(Code::StepShape, node.span, format!("`{missing}` is missing"));
+        cx.reports
+            .error(Code::StepShape, node.span, format!("`{missing}` is missing"));
         return None;
     };
     let condition = when.node.text(&cx.source.text);
@@ -139,12 +181,20 @@ fn effects(node: &Node, what: &str, cx: &mut Context<'_>) -> Vec<Effect> {
         Value::List(items) => items.as_slice(),
         Value::Str(..) | Value::Map(_) => std::slice::from_ref(node),
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-            cx.reports.error(Code::WrongType, node.span, format!("`{what}` is an effect or a list of effects, this is {}", node.kind()));
+            cx.reports.error(
+                Code::WrongType,
+                node.span,
+                format!(
+                    "`{what}` is an effect or a list of effects, this is {}",
+                    node.kind()
+                ),
+            );
             return Vec::new();
         }
     };
     if items.is_empty() {
-        cx.reports.error(Code::StepShape, node.span, format!("`{what}` has no effects"));
+        cx.reports
+            .error(Code::StepShape, node.span, format!("`{what}` has no effects"));
     }
     items.iter().filter_map(|item| effect_node(item, cx)).collect()
 }
@@ -154,7 +204,14 @@ fn effect_node(node: &Node, cx: &mut Context<'_>) -> Option<Effect> {
         return rule::effect_text(text.all(), cx);
     }
     match node.as_map() {
-        Some([entry]) if matches!(entry.key.as_str(), "delegate" | "sequential" | "parallel" | "restrict") => effect_map(entry, cx),
+        Some([entry])
+            if matches!(
+                entry.key.as_str(),
+                "delegate" | "sequential" | "parallel" | "restrict"
+            ) =>
+        {
+            effect_map(entry, cx)
+        }
         Some(_) => {
             cx.reports.push(
                 error(Code::NotAnEffect, node.span, "conditions and decision points cannot stand inside effects")
@@ -163,7 +220,11 @@ fn effect_node(node: &Node, cx: &mut Context<'_>) -> Option<Effect> {
             None
         }
         None => {
-            cx.reports.error(Code::WrongType, node.span, format!("an effect is text or a map, this is {}", node.kind()));
+            cx.reports.error(
+                Code::WrongType,
+                node.span,
+                format!("an effect is text or a map, this is {}", node.kind()),
+            );
             None
         }
     }
@@ -174,12 +235,19 @@ fn effect_map(entry: &Entry, cx: &mut Context<'_>) -> Option<Effect> {
     let kind = match entry.key.as_str() {
         "delegate" => EffectKind::Delegate(delegate_map(entry, cx)?),
         "restrict" => {
-            cx.reports.push(error(Code::NotInBuild, span, "`restrict` is not in this build").help("choose the cluster in Envoy's routes for now"));
+            cx.reports.push(
+                error(Code::NotInBuild, span, "`restrict` is not in this build")
+                    .help("choose the cluster in Envoy's routes for now"),
+            );
             return None;
         }
         word => {
             if entry.node.as_list().is_none() {
-                cx.reports.error(Code::WrongType, entry.node.span, format!("`{word}` is a list of effects, this is {}", entry.node.kind()));
+                cx.reports.error(
+                    Code::WrongType,
+                    entry.node.span,
+                    format!("`{word}` is a list of effects, this is {}", entry.node.kind()),
+                );
                 return None;
             }
             let effects = effects(&entry.node, word, cx);
@@ -205,12 +273,30 @@ fn check_parallel(effect: &Effect, cx: &mut Context<'_>) {
         }
         EffectKind::Allow | EffectKind::Deny(..) | EffectKind::Run(_) | EffectKind::Taint(_) => return,
     };
-    cx.reports.push(error(Code::Parallel, effect.span, format!("{what} cannot run in `parallel`")).help("use `sequential`, or put it into a step of its own"));
+    cx.reports.push(
+        error(
+            Code::Parallel,
+            effect.span,
+            format!("{what} cannot run in `parallel`"),
+        )
+        .help("use `sequential`, or put it into a step of its own"),
+    );
 }
 
 fn delegate_map(entry: &Entry, cx: &mut Context<'_>) -> Option<super::ast::DelegateCall> {
-    let Some(plugin) = entry.node.get("plugin").filter(|plugin| plugin.node.as_str().is_some_and(|name| !name.is_empty())) else {
-        cx.reports.push(error(Code::BadArgument, entry.key_span, "`delegate` needs `plugin`, the delegator's name").help("delegate: {plugin: workday-oauth, config: {target: workday-api}}"));
+    let Some(plugin) = entry
+        .node
+        .get("plugin")
+        .filter(|plugin| plugin.node.as_str().is_some_and(|name| !name.is_empty()))
+    else {
+        cx.reports.push(
+            error(
+                Code::BadArgument,
+                entry.key_span,
+                "`delegate` needs `plugin`, the delegator's name",
+            )
+            .help("delegate: {plugin: workday-oauth, config: {target: workday-api}}"),
+        );
         return None;
     };
     let name = plugin.node.as_str().unwrap_or("").to_owned();
@@ -230,10 +316,19 @@ fn delegate_map(entry: &Entry, cx: &mut Context<'_>) -> Option<super::ast::Deleg
     }
     for part in settings {
         let Some(value) = argument(&part.node) else {
-            cx.reports.error(Code::WrongType, part.node.span, format!("`{}` is text or a list, this is {}", part.key, part.node.kind()));
+            cx.reports.error(
+                Code::WrongType,
+                part.node.span,
+                format!("`{}` is text or a list, this is {}", part.key, part.node.kind()),
+            );
             continue;
         };
-        let keyword = Keyword { key: part.key.clone(), key_span: part.key_span, value, value_span: part.node.span };
+        let keyword = Keyword {
+            key: part.key.clone(),
+            key_span: part.key_span,
+            value,
+            value_span: part.node.span,
+        };
         keep(effect::set(&mut call, &keyword), cx);
     }
     Some(call)
@@ -243,7 +338,11 @@ fn argument(node: &Node) -> Option<Argument> {
     match &node.value {
         Value::Str(text, _) => Some(Argument::Text(text.clone())),
         Value::Bool(_) | Value::Int(_) | Value::Float(_) => node.scalar().map(Argument::Other),
-        Value::List(items) => items.iter().map(argument).collect::<Option<_>>().map(Argument::List),
+        Value::List(items) => items
+            .iter()
+            .map(argument)
+            .collect::<Option<_>>()
+            .map(Argument::List),
         Value::Null | Value::Map(_) => None,
     }
 }
@@ -252,28 +351,55 @@ fn decision(main: &Entry, beside: &[&Entry], cx: &mut Context<'_>) -> Option<Pdp
     let dialect = dialect(main, cx)?;
     let Some(entries) = main.node.as_map() else {
         let message = format!("`{}` takes a map, this is {}", main.key, main.node.kind());
-        cx.reports.push(error(Code::WrongType, main.node.span, message).help("- cel:\n    expr: \"...\"\n    on_deny: [\"deny('reason', 'code')\"]"));
+        cx.reports.push(
+            error(Code::WrongType, main.node.span, message)
+                .help("- cel:\n    expr: \"...\"\n    on_deny: [\"deny('reason', 'code')\"]"),
+        );
         return None;
     };
-    let mut pdp = Pdp { dialect, body: Vec::new(), on_allow: Vec::new(), on_deny: Vec::new() };
+    let mut pdp = Pdp {
+        dialect,
+        body: Vec::new(),
+        on_allow: Vec::new(),
+        on_deny: Vec::new(),
+    };
     let mut seen: Vec<(&str, Span)> = Vec::new();
-    let inside = entries.iter().filter(|entry| matches!(entry.key.as_str(), "on_allow" | "on_deny"));
+    let inside = entries
+        .iter()
+        .filter(|entry| matches!(entry.key.as_str(), "on_allow" | "on_deny"));
     for entry in inside.chain(beside.iter().copied()) {
         if let Some((_, first)) = seen.iter().find(|(key, _)| *key == entry.key) {
             let message = format!("`{}` stands inside the decision point and beside it", entry.key);
-            cx.reports.push(error(Code::TwoSpellings, entry.key_span, message).related(*first, "the other one"));
+            cx.reports
+                .push(error(Code::TwoSpellings, entry.key_span, message).related(*first, "the other one"));
             continue;
         }
         seen.push((&entry.key, entry.key_span));
         let steps = parse_steps(&entry.node, &entry.key, cx);
-        if entry.key == "on_allow" { pdp.on_allow = steps } else { pdp.on_deny = steps }
-    }
-    let own = entries.iter().filter(|entry| !matches!(entry.key.as_str(), "on_allow" | "on_deny"));
-    for entry in own {
-        if let Some(guess) = nearest(&entry.key, ["on_allow", "on_deny"]).filter(|_| entry.node.as_list().is_some()) {
-            cx.reports.push(error(Code::UnknownKey, entry.key_span, format!("unknown key `{}`", entry.key)).help(format!("did you mean `{guess}`?")));
+        if entry.key == "on_allow" {
+            pdp.on_allow = steps
+        } else {
+            pdp.on_deny = steps
         }
-        pdp.body.push((entry.key.clone(), entry.key_span, entry.node.clone()));
+    }
+    let own = entries
+        .iter()
+        .filter(|entry| !matches!(entry.key.as_str(), "on_allow" | "on_deny"));
+    for entry in own {
+        if let Some(guess) =
+            nearest(&entry.key, ["on_allow", "on_deny"]).filter(|_| entry.node.as_list().is_some())
+        {
+            cx.reports.push(
+                error(
+                    Code::UnknownKey,
+                    entry.key_span,
+                    format!("unknown key `{}`", entry.key),
+                )
+                .help(format!("did you mean `{guess}`?")),
+            );
+        }
+        pdp.body
+            .push((entry.key.clone(), entry.key_span, entry.node.clone()));
     }
     Some(pdp)
 }
@@ -292,13 +418,24 @@ fn dialect(main: &Entry, cx: &mut Context<'_>) -> Option<String> {
             return None;
         }
         None => {
-            cx.reports.push(error(Code::StepShape, main.key_span, format!("`{}` is no decision point", main.key)).help("`pdp(name)` takes the name in parentheses"));
+            cx.reports.push(
+                error(
+                    Code::StepShape,
+                    main.key_span,
+                    format!("`{}` is no decision point", main.key),
+                )
+                .help("`pdp(name)` takes the name in parentheses"),
+            );
             return None;
         }
     };
     let argument = keep(maybe_quoted(arguments), cx)?;
     if argument.is_empty() {
-        cx.reports.error(Code::BadArgument, main.key_span, format!("`{name}()` needs an argument"));
+        cx.reports.error(
+            Code::BadArgument,
+            main.key_span,
+            format!("`{name}()` needs an argument"),
+        );
         return None;
     }
     Some(if name == "pdp" { argument } else { name.to_owned() })

@@ -37,12 +37,21 @@ impl Text {
             }
             _ => Map::Bytes(align(value, style, raw, span)),
         };
-        Self { value: value.to_owned(), file: span.file, whole: span, map }
+        Self {
+            value: value.to_owned(),
+            file: span.file,
+            whole: span,
+            map,
+        }
     }
 
     /// All of it.
     pub(crate) fn all(&self) -> Slice<'_> {
-        Slice { text: self, start: 0, end: self.value.len() }
+        Slice {
+            text: self,
+            start: 0,
+            end: self.value.len(),
+        }
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
@@ -58,7 +67,11 @@ impl Text {
                 (first, last.max(first))
             }
         };
-        Span { file: self.file, start: first, end: last }
+        Span {
+            file: self.file,
+            start: first,
+            end: last,
+        }
     }
 }
 
@@ -82,7 +95,10 @@ fn align(value: &str, style: Style, raw: &str, span: Span) -> Vec<u32> {
             at += 2;
         } else if let Some(found) = rest.find(ch) {
             // Only white space may be skipped (indentation, folds); anything else means the two are out of step.
-            if rest.get(..found).is_some_and(|skipped| skipped.chars().all(|c| c.is_whitespace() || ">|-+".contains(c))) {
+            if rest
+                .get(..found)
+                .is_some_and(|skipped| skipped.chars().all(|c| c.is_whitespace() || ">|-+".contains(c)))
+            {
                 place = at + found;
                 at = place + ch.len_utf8();
             }
@@ -118,7 +134,11 @@ impl<'a> Slice<'a> {
     pub(crate) fn sub(self, start: usize, end: usize) -> Self {
         let length = self.end - self.start;
         let (start, end) = (start.min(length), end.min(length));
-        Self { text: self.text, start: self.start + start, end: self.start + end.max(start) }
+        Self {
+            text: self.text,
+            start: self.start + start,
+            end: self.start + end.max(start),
+        }
     }
 
     /// From a byte offset to the end.

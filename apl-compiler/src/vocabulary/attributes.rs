@@ -17,16 +17,38 @@ pub type Attribute = (&'static str, Shape);
 
 /// A namespace: its name; the attributes in it (`""`: the namespace itself, `"*"`: any name); what it is.
 pub const NAMESPACES: &[(&str, &[Attribute], &str)] = &[
-    ("args", &[("*", Shape::Json), ("", Shape::Json)], "the operation's arguments"),
-    ("result", &[("*", Shape::Json), ("", Shape::Json)], "the operation's result, after the call"),
-    ("authenticated", &[("", Shape::Bool)], "true when a verified subject exists"),
+    (
+        "args",
+        &[("*", Shape::Json), ("", Shape::Json)],
+        "the operation's arguments",
+    ),
+    (
+        "result",
+        &[("*", Shape::Json), ("", Shape::Json)],
+        "the operation's result, after the call",
+    ),
+    (
+        "authenticated",
+        &[("", Shape::Bool)],
+        "true when a verified subject exists",
+    ),
     (
         "subject",
-        &[("id", Shape::Text), ("type", Shape::Text), ("roles", Shape::Set), ("permissions", Shape::Set), ("teams", Shape::Set)],
+        &[
+            ("id", Shape::Text),
+            ("type", Shape::Text),
+            ("roles", Shape::Set),
+            ("permissions", Shape::Set),
+            ("teams", Shape::Set),
+        ],
         "the verified user",
     ),
     ("role", &[("*", Shape::Bool)], "true for each role of the subject"),
-    ("perm", &[("*", Shape::Bool)], "true for each permission of the subject"),
+    (
+        "perm",
+        &[("*", Shape::Bool)],
+        "true for each permission of the subject",
+    ),
     ("team", &[("*", Shape::Bool)], "true for each team of the subject"),
     ("claim", &[("*", Shape::Json)], "claims of the subject's token"),
     (
@@ -48,9 +70,21 @@ pub const NAMESPACES: &[(&str, &[Attribute], &str)] = &[
     ),
     ("caller_workload", WORKLOAD, "the workload that called the proxy"),
     ("this_workload", WORKLOAD, "the proxy's own workload"),
-    ("auth_method", &[("", Shape::Text)], "how the subject authenticated"),
-    ("security", &[("labels", Shape::Set), ("classification", Shape::Text)], "labels of the session, the subject and this exchange"),
-    ("delegated", &[("", Shape::Bool)], "whether the subject's token was delegated"),
+    (
+        "auth_method",
+        &[("", Shape::Text)],
+        "how the subject authenticated",
+    ),
+    (
+        "security",
+        &[("labels", Shape::Set), ("classification", Shape::Text)],
+        "labels of the session, the subject and this exchange",
+    ),
+    (
+        "delegated",
+        &[("", Shape::Bool)],
+        "whether the subject's token was delegated",
+    ),
     (
         "delegation",
         &[
@@ -79,13 +113,45 @@ pub const NAMESPACES: &[(&str, &[Attribute], &str)] = &[
         ],
         "the approval of this phase",
     ),
-    ("agent", &[("*", Shape::Json)], "what the host says about the agent"),
-    ("meta", &[("entity_type", Shape::Text), ("entity_name", Shape::Text), ("scope", Shape::Text), ("tags", Shape::Set), ("properties.*", Shape::Text)], "the operation's route"),
-    ("request", &[("environment", Shape::Text), ("request_id", Shape::Text), ("timestamp", Shape::Text), ("trace_id", Shape::Text), ("span_id", Shape::Text)], "the request"),
+    (
+        "agent",
+        &[("*", Shape::Json)],
+        "what the host says about the agent",
+    ),
+    (
+        "meta",
+        &[
+            ("entity_type", Shape::Text),
+            ("entity_name", Shape::Text),
+            ("scope", Shape::Text),
+            ("tags", Shape::Set),
+            ("properties.*", Shape::Text),
+        ],
+        "the operation's route",
+    ),
+    (
+        "request",
+        &[
+            ("environment", Shape::Text),
+            ("request_id", Shape::Text),
+            ("timestamp", Shape::Text),
+            ("trace_id", Shape::Text),
+            ("span_id", Shape::Text),
+        ],
+        "the request",
+    ),
     ("llm", &[("*", Shape::Json)], "the model request"),
     ("mcp", &[("*", Shape::Json)], "the MCP request"),
     ("completion", &[("*", Shape::Json)], "the model's answer"),
-    ("provenance", &[("source", Shape::Text), ("message_id", Shape::Text), ("parent_id", Shape::Text)], "where the message came from"),
+    (
+        "provenance",
+        &[
+            ("source", Shape::Text),
+            ("message_id", Shape::Text),
+            ("parent_id", Shape::Text),
+        ],
+        "where the message came from",
+    ),
     ("framework", &[("*", Shape::Json)], "the agent's framework"),
     ("custom", &[("*", Shape::Json)], "what the host adds"),
     (

@@ -73,7 +73,10 @@ const TOP: &[Key] = &[
     ("plugin_settings", Read),
     ("engine_settings", Read),
     ("plugin_dirs", Inert("plugins are the built-in kinds")),
-    ("secrets", NotYet("name environment variables or files where the secrets are used")),
+    (
+        "secrets",
+        NotYet("name environment variables or files where the secrets are used"),
+    ),
 ];
 
 const GLOBAL: &[Key] = &[
@@ -84,7 +87,10 @@ const GLOBAL: &[Key] = &[
     ("plugins", Read),
     ("pdp", Read),
     ("session_store", Read),
-    ("response", Inert("it applies to plain HTTP traffic, which this build does not route")),
+    (
+        "response",
+        Inert("it applies to plain HTTP traffic, which this build does not route"),
+    ),
     ("assertions", ASSERTIONS),
     ("attribute_files", ATTRIBUTE_FILES),
     ("enforcement", SHADOW),
@@ -97,7 +103,10 @@ const BUNDLE: &[Key] = &[
     ("plugins", Read),
     ("authentication", Read),
     ("identity", Old("authentication")),
-    ("response", Inert("`response` is not inherited; put it on the route")),
+    (
+        "response",
+        Inert("`response` is not inherited; put it on the route"),
+    ),
     ("assertions", ASSERTIONS),
     ("pdp", GLOBAL_ONLY),
     ("session_store", GLOBAL_ONLY),
@@ -122,7 +131,10 @@ const ROUTE: &[Key] = &[
     ("owner", Read),
     ("enforcement", SHADOW),
     ("until", SHADOW),
-    ("when", NotYet("put the condition into the steps: upstream stores it and never evaluates it")),
+    (
+        "when",
+        NotYet("put the condition into the steps: upstream stores it and never evaluates it"),
+    ),
     ("assertions", ASSERTIONS),
     ("pdp", GLOBAL_ONLY),
     ("session_store", GLOBAL_ONLY),
@@ -130,7 +142,14 @@ const ROUTE: &[Key] = &[
     ("apl", Read),
 ];
 
-const META: &[Key] = &[("tags", Read), ("scope", Read), ("properties", Inert("`meta.properties.*` is not readable by policy in this build"))];
+const META: &[Key] = &[
+    ("tags", Read),
+    ("scope", Read),
+    (
+        "properties",
+        Inert("`meta.properties.*` is not readable by policy in this build"),
+    ),
+];
 
 const PLUGIN: &[Key] = &[
     ("name", Read),
@@ -140,37 +159,76 @@ const PLUGIN: &[Key] = &[
     ("mode", Read),
     ("priority", Inert("the order of the steps is the order")),
     ("on_error", Read),
-    ("capabilities", Inert("built-in kinds see what they need and no more")),
+    (
+        "capabilities",
+        Inert("built-in kinds see what they need and no more"),
+    ),
     ("tags", Inert("it is for readers")),
     ("description", Inert("it is for readers")),
     ("author", Inert("it is for readers")),
     ("version", Inert("it is for readers")),
-    ("conditions", NotYet("put the condition into a `when:` around the step")),
+    (
+        "conditions",
+        NotYet("put the condition into a `when:` around the step"),
+    ),
 ];
 
 const ENGINE_SETTINGS: &[Key] = &[
     ("unmatched", Read),
     ("forward_inbound_credentials", Read),
-    ("public_paths", NotYet("list the traffic that is governed in `protocols` of the filter configuration")),
+    (
+        "public_paths",
+        NotYet("list the traffic that is governed in `protocols` of the filter configuration"),
+    ),
     ("dispatch", Inert("policy decides what runs")),
-    ("plugin_timeout", Inert("timeouts belong to the filter configuration and the delegators")),
-    ("audit_timeout_milliseconds", Inert("audit is queued and never delays an answer")),
+    (
+        "plugin_timeout",
+        Inert("timeouts belong to the filter configuration and the delegators"),
+    ),
+    (
+        "audit_timeout_milliseconds",
+        Inert("audit is queued and never delays an answer"),
+    ),
     ("short_circuit_on_deny", Inert("the first denial ends a phase")),
-    ("route_cache_max_entries", Inert("routes are compiled into one table")),
+    (
+        "route_cache_max_entries",
+        Inert("routes are compiled into one table"),
+    ),
     ("effect_log_path", Inert("the companion's store is durable")),
-    ("effect_log_compaction_threshold", Inert("the companion's store is durable")),
-    ("capture_content_provenance", Inert("audit records hold keyed digests of the bodies that were read")),
-    ("content_provenance_key", Inert("audit records hold keyed digests of the bodies that were read")),
-    ("audit_stream_namespace", Inert("audit records are numbered by the companion")),
+    (
+        "effect_log_compaction_threshold",
+        Inert("the companion's store is durable"),
+    ),
+    (
+        "capture_content_provenance",
+        Inert("audit records hold keyed digests of the bodies that were read"),
+    ),
+    (
+        "content_provenance_key",
+        Inert("audit records hold keyed digests of the bodies that were read"),
+    ),
+    (
+        "audit_stream_namespace",
+        Inert("audit records are numbered by the companion"),
+    ),
 ];
 
 const PLUGIN_SETTINGS: &[Key] = &[
     ("routing_enabled", Inert("routing is always on")),
-    ("plugin_timeout", Inert("timeouts belong to the filter configuration and the delegators")),
+    (
+        "plugin_timeout",
+        Inert("timeouts belong to the filter configuration and the delegators"),
+    ),
     ("short_circuit_on_deny", Inert("the first denial ends a phase")),
-    ("parallel_execution_within_band", Inert("steps run in written order")),
+    (
+        "parallel_execution_within_band",
+        Inert("steps run in written order"),
+    ),
     ("fail_on_plugin_error", Inert("a failing step denies")),
-    ("route_cache_max_entries", Inert("routes are compiled into one table")),
+    (
+        "route_cache_max_entries",
+        Inert("routes are compiled into one table"),
+    ),
 ];
 
 const RESPONSE: &[Key] = &[("status", Read), ("body", Read), ("headers", Read)];
@@ -181,7 +239,10 @@ const JWT: &[Key] = &[
     ("header", Read),
     ("claim_mapper", Read),
     ("claim_map", NotYet("use `claim_mapper: standard`")),
-    ("claims", NotYet("every claim of the token is readable as `claim.<name>`")),
+    (
+        "claims",
+        NotYet("every claim of the token is readable as `claim.<name>`"),
+    ),
 ];
 
 const TRUSTED_ISSUER: &[Key] = &[
@@ -198,7 +259,10 @@ const DECODING_KEY: &[Key] = &[
     ("url", Read),
     ("insecure_http", Read),
     ("refresh_secs", Read),
-    ("min_refresh_interval_secs", Inert("the companion limits how often keys are fetched")),
+    (
+        "min_refresh_interval_secs",
+        Inert("the companion limits how often keys are fetched"),
+    ),
     ("jwk", Read),
     ("pem", Read),
     ("path", Read),
@@ -218,8 +282,16 @@ const OAUTH: &[Key] = &[
     ("workload_assertion_type", Inert("the SPIFFE JWT type is used")),
     ("strict_response_validation", Read),
     ("allowed_extra_scopes", Read),
-    ("cache", Inert("minted tokens are cached in the proxy until they end, keyed by every parameter of the exchange")),
-    ("idempotency_header", NotYet("remove it; exchanges are not retried")),
+    (
+        "cache",
+        Inert(
+            "minted tokens are cached in the proxy until they end, keyed by every parameter of the exchange",
+        ),
+    ),
+    (
+        "idempotency_header",
+        NotYet("remove it; exchanges are not retried"),
+    ),
 ];
 
 const SECRET_SOURCE: &[Key] = &[("kind", Read), ("name", Read), ("path", Read), ("secret", Read)];
@@ -239,9 +311,18 @@ const SESSION_STORE: &[Key] = &[
     ("endpoint", Read),
     ("tls", Read),
     ("key_prefix", Inert("the companion lays out its keys itself")),
-    ("username", NotYet("give credentials to the companion: `--store` takes a URL from its environment")),
-    ("password", NotYet("give credentials to the companion: `--store` takes a URL from its environment")),
-    ("ttl_seconds", NotYet("set the lifetime of labels at the companion")),
+    (
+        "username",
+        NotYet("give credentials to the companion: `--store` takes a URL from its environment"),
+    ),
+    (
+        "password",
+        NotYet("give credentials to the companion: `--store` takes a URL from its environment"),
+    ),
+    (
+        "ttl_seconds",
+        NotYet("set the lifetime of labels at the companion"),
+    ),
     ("connect_timeout_ms", Inert("the companion has its own timeouts")),
     ("command_timeout_ms", Inert("the companion has its own timeouts")),
 ];
@@ -256,13 +337,19 @@ const PDP: &[Key] = &[
     ("entity_namespace", Read),
     ("structured_context", Read),
     ("on_error", Read),
-    ("cache", Inert("decisions are made in the program and need no cache")),
+    (
+        "cache",
+        Inert("decisions are made in the program and need no cache"),
+    ),
     ("modules", Read),
     ("module_files", Read),
     ("data", Read),
     ("data_files", Read),
     ("decision_field", Read),
-    ("max_cache_entries", Inert("decisions are made in the program and need no cache")),
+    (
+        "max_cache_entries",
+        Inert("decisions are made in the program and need no cache"),
+    ),
 ];
 
 const APL: &[Key] = &[

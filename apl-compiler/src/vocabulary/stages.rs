@@ -16,24 +16,46 @@ pub const STAGES: &[StageWord] = &[
     ("len", "len(N..M)", "length in Unicode scalar values"),
     ("enum", "enum(a, b, ...)", "one of these texts"),
     ("regex", "regex(\"pattern\")", "a match anywhere in the text"),
-    ("mask", "mask(N)", "all but the last N become `*`; at least half is hidden"),
-    ("redact", "redact or redact(predicate)", "becomes [REDACTED], always or when the predicate holds"),
+    (
+        "mask",
+        "mask(N)",
+        "all but the last N become `*`; at least half is hidden",
+    ),
+    (
+        "redact",
+        "redact or redact(predicate)",
+        "becomes [REDACTED], always or when the predicate holds",
+    ),
     ("omit", "omit", "the field is removed"),
     ("hash", "hash", "HMAC-SHA-256 under the deployment's key"),
     ("taint", "taint(label, scope)", "records a label"),
     ("run", "run(name)", "a scanner"),
     ("plugin", "plugin(name)", "old spelling of run"),
     ("pii.detect", "pii.detect", "records the label PII on a find"),
-    ("pii.redact", "pii.redact", "replaces every find, and records the label PII"),
-    ("injection.scan", "injection.scan", "records the label injection on a find"),
+    (
+        "pii.redact",
+        "pii.redact",
+        "replaces every find, and records the label PII",
+    ),
+    (
+        "injection.scan",
+        "injection.scan",
+        "records the label injection on a find",
+    ),
 ];
 
 /// Steps that are written as calls.
 pub const STEP_CALLS: &[&str] = &["run", "plugin", "taint", "delegate", "deny", "require"];
 
 /// The elicitation verbs.
-pub const ELICITATIONS: &[&str] =
-    &["require_approval", "confirm", "require_step_up", "require_attestation", "request_info", "require_review"];
+pub const ELICITATIONS: &[&str] = &[
+    "require_approval",
+    "confirm",
+    "require_step_up",
+    "require_attestation",
+    "request_info",
+    "require_review",
+];
 
 /// Decision points.
 pub const DIALECTS: &[&str] = &["cel", "cedar", "opa", "authzen", "nemo"];

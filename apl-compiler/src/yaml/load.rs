@@ -12,15 +12,35 @@ use crate::source::{Source, Span, to_u32};
 pub(crate) fn load(source: &Source, file: u16, reports: &mut Reports) -> Option<Node> {
     let text = source.text.as_str();
     if text.len() > MAX_BYTES {
-        let span = Span { file, start: 0, end: 0 };
-        let message = format!("the file has {} bytes, more than the limit of {MAX_BYTES}", text.len());
-        reports.push(error(Code::FileTooLarge, span, message).help("split the policy, or look for what does not belong in it"));
+        let span = Span {
+            file,
+            start: 0,
+            end: 0,
+        };
+        let message = format!(
+            "the file has {} bytes, more than the limit of {MAX_BYTES}",
+            text.len()
+        );
+        reports.push(
+            error(Code::FileTooLarge, span, message)
+                .help("split the policy, or look for what does not belong in it"),
+        );
         return None;
     }
-    if let Some((at, ch)) = text.char_indices().find(|(_, ch)| ch.is_control() && !matches!(ch, '\t' | '\n' | '\r' | '\u{85}')) {
-        let span = Span { file, start: to_u32(at), end: to_u32(at + ch.len_utf8()) };
+    if let Some((at, ch)) = text
+        .char_indices()
+        .find(|(_, ch)| ch.is_control() && !matches!(ch, '\t' | '\n' | '\r' | '\u{85}'))
+    {
+        let span = Span {
+            file,
+            start: to_u32(at),
+            end: to_u32(at + ch.len_utf8()),
+        };
         let message = format!("the file holds the control character U+{:04X}", u32::from(ch));
-        reports.push(error(Code::BadCharacter, span, message).help("remove it; inside a double-quoted string it can be written as an escape"));
+        reports.push(
+            error(Code::BadCharacter, span, message)
+                .help("remove it; inside a double-quoted string it can be written as an escape"),
+        );
         return None;
     }
     let mut loader = Loader::new(source, file, reports);
@@ -29,8 +49,18 @@ pub(crate) fn load(source: &Source, file: u16, reports: &mut Reports) -> Option<
 
 /// A map or list that is not complete yet.
 enum Open {
-    List { span: Span, anchor: usize, items: Vec<Node> },
-    Map { span: Span, anchor: usize, entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<(String, Style, Span)> },
+    List {
+        span: Span,
+        anchor: usize,
+        items: Vec<Node>,
+    },
+    Map {
+        span: Span,
+        anchor: usize,
+        entries: Vec<Entry>,
+        seen: HashMap<String, Span>,
+        key: Option<(String, Style, Span)>,
+    },
 }
 
 struct Loader<'s, 'r> {
@@ -50,9 +80,23 @@ impl<'s, 'r> Loader<'s, 'r> {
         let bytes = if source.text.is_ascii() {
             Vec::new()
         } else {
-            source.text.char_indices().map(|(at, _)| to_u32(at)).chain([to_u32(source.text.len())]).collect()
+            source
+                .text
+                .char_indices()
+                .map(|(at, _)| to_u32(at))
+                .chain([to_u32(source.text.len())])
+                .collect()
         };
-        Self { source, file, reports, bytes, open: Vec::new(), anchors: HashMap::new(), aliased: 0, root: None }
+        Self {
+            source,
+            file,
+            reports,
+            bytes,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            aliased: 0,
+            root: None,
+        }
     }
 
     fn run(&mut self) -> Option<Node> {
@@ -77,7 +121,8 @@ impl<'s, 'r> Loader<'s, 'r> {
                     documents += 1;
                     if documents > 1 {
                         self.reports.push(
-                            error(Code::Documents, span, "a policy file holds one document").help("put the second document in a file of its own"),
+                            error(Code::Documents, span, "a policy file holds one document")
+                                .help("put the second document in a file of its own"),
                         );
                         return None;
                     }
@@ -99,11 +144,24 @@ impl<'s, 'r> Loader<'s, 'r> {
                 }
                 Event::SequenceStart(anchor, tag) => {
                     self.tag(tag.as_deref(), span);
-                    self.enter(Open::List { span, anchor, items: Vec::new() }, span)?;
+                    self.enter(
+                        Open::List {
+                            span,
+                            anchor,
+                            items: Vec::new(),
+                        },
+                        span,
+                    )?;
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.tag(tag.as_deref(), span);
-                    let open = Open::Map { span, anchor, entries: Vec::new(), seen: HashMap::new(), key: None };
+                    let open = Open::Map {
+                        span,
+                        anchor,
+                        entries: Vec::new(),
+                        seen: HashMap::new(),
+                        key: None,
+                    };
                     self.enter(open, span)?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.leave(span)?,
@@ -111,8 +169,14 @@ impl<'s, 'r> Loader<'s, 'r> {
         }
         let root = self.root.take();
         if root.as_ref().is_none_or(Node::is_null) {
-            let span = Span { file: self.file, start: 0, end: 0 };
-            self.reports.push(error(Code::Documents, span, "the file is empty").help("a policy needs at least `routes:`"));
+            let span = Span {
+                file: self.file,
+                start: 0,
+                end: 0,
+            };
+            self.reports.push(
+                error(Code::Documents, span, "the file is empty").help("a policy needs at least `routes:`"),
+            );
             return None;
         }
         root
@@ -130,8 +194,25 @@ impl<'s, 'r> Loader<'s, 'r> {
 
     fn leave(&mut self, end: Span) -> Option<()> {
         let (node, anchor) = match self.open.pop()? {
-            Open::List { span, anchor, items } => (Node { span: span.to(end), value: Value::List(items) }, anchor),
-            Open::Map { span, anchor, entries, .. } => (Node { span: span.to(end), value: Value::Map(entries) }, anchor),
+            Open::List { span, anchor, items } => (
+                Node {
+                    span: span.to(end),
+                    value: Value::List(items),
+                },
+                anchor,
+            ),
+            Open::Map {
+                span,
+                anchor,
+                entries,
+                ..
+            } => (
+                Node {
+                    span: span.to(end),
+                    value: Value::Map(entries),
+                },
+                anchor,
+            ),
         };
         self.put(node, anchor)
     }
@@ -145,21 +226,32 @@ impl<'s, 'r> Loader<'s, 'r> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, seen, key, .. }) => match key.take() {
+            Some(Open::Map {
+                entries, seen, key, ..
+            }) => match key.take() {
                 None => {
                     let style = match &node.value {
                         Value::Str(_, style) => *style,
-                        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => Style::Plain,
+                        Value::Null
+                        | Value::Bool(_)
+                        | Value::Int(_)
+                        | Value::Float(_)
+                        | Value::List(_)
+                        | Value::Map(_) => Style::Plain,
                     };
                     // A plain key keeps its spelling: `007:` is not `7:`.
                     let text = match (&node.value, style) {
-                        (Value::Bool(_) | Value::Int(_) | Value::Float(_), _) => Some(self.source.slice(node.span).to_owned()),
+                        (Value::Bool(_) | Value::Int(_) | Value::Float(_), _) => {
+                            Some(self.source.slice(node.span).to_owned())
+                        }
                         _ => node.scalar(),
                     };
                     let Some(text) = text else {
                         let message = format!("a key must be text, this is {}", node.kind());
                         self.reports.push(
-                            error(Code::YamlSyntax, node.span, message).help("if this was meant as text that begins with `[` or `{`, put it in quotes"),
+                            error(Code::YamlSyntax, node.span, message).help(
+                                "if this was meant as text that begins with `[` or `{`, put it in quotes",
+                            ),
                         );
                         return None;
                     };
@@ -174,7 +266,12 @@ impl<'s, 'r> Loader<'s, 'r> {
                     }
                     *key = Some((text, style, node.span));
                 }
-                Some((key, key_style, key_span)) => entries.push(Entry { key, key_style, key_span, node }),
+                Some((key, key_style, key_span)) => entries.push(Entry {
+                    key,
+                    key_style,
+                    key_span,
+                    node,
+                }),
             },
         }
         Some(())
@@ -182,13 +279,17 @@ impl<'s, 'r> Loader<'s, 'r> {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Option<()> {
         let Some((node, size)) = self.anchors.get(&anchor) else {
-            self.reports.error(Code::Alias, span, "this alias stands inside what it refers to");
+            self.reports
+                .error(Code::Alias, span, "this alias stands inside what it refers to");
             return None;
         };
         self.aliased += size;
         if self.aliased > MAX_ALIASED_NODES {
             let message = format!("aliases expand to more than {MAX_ALIASED_NODES} nodes");
-            self.reports.push(error(Code::Alias, span, message).help("write the repeated parts as a group and name it in the routes"));
+            self.reports.push(
+                error(Code::Alias, span, message)
+                    .help("write the repeated parts as a group and name it in the routes"),
+            );
             return None;
         }
         let mut node = node.clone();
@@ -213,7 +314,9 @@ impl<'s, 'r> Loader<'s, 'r> {
             Some(tag) => {
                 let message = format!("the tag `{tag}` means nothing here");
                 let diagnostic = error(Code::Tag, span, message);
-                self.reports.push(diagnostic.help("if the `!` was meant as `not`, put the whole rule in quotes: \"!delegated: deny\""));
+                self.reports.push(diagnostic.help(
+                    "if the `!` was meant as `not`, put the whole rule in quotes: \"!delegated: deny\"",
+                ));
                 true
             }
         }
@@ -223,19 +326,34 @@ impl<'s, 'r> Loader<'s, 'r> {
         if self.bytes.is_empty() {
             to_u32(index.min(self.source.text.len()))
         } else {
-            self.bytes.get(index).copied().unwrap_or_else(|| to_u32(self.source.text.len()))
+            self.bytes
+                .get(index)
+                .copied()
+                .unwrap_or_else(|| to_u32(self.source.text.len()))
         }
     }
 
     fn span(&self, place: YamlSpan) -> Span {
         let (start, end) = (self.offset(place.start.index()), self.offset(place.end.index()));
-        Span { file: self.file, start, end: end.max(start) }
+        Span {
+            file: self.file,
+            start,
+            end: end.max(start),
+        }
     }
 
     fn around(&self, at: u32) -> Span {
         let rest = self.source.text.get(at as usize..).unwrap_or("");
-        let width = rest.chars().next().filter(|ch| !ch.is_control()).map_or(0, char::len_utf8);
-        Span { file: self.file, start: at, end: at + to_u32(width) }
+        let width = rest
+            .chars()
+            .next()
+            .filter(|ch| !ch.is_control())
+            .map_or(0, char::len_utf8);
+        Span {
+            file: self.file,
+            start: at,
+            end: at + to_u32(width),
+        }
     }
 }
 
@@ -253,10 +371,11 @@ fn plain(text: &str) -> Value {
             return Value::Int(value);
         }
         let exotic = |ch: char| !(ch.is_ascii_digit() || matches!(ch, '.' | 'e' | 'E' | '+' | '-'));
-        if !digits.contains(exotic) && digits.contains(|ch: char| ch.is_ascii_digit()) {
-            if let Ok(value) = text.parse::<f64>() {
-                return Value::Float(value);
-            }
+        if !digits.contains(exotic)
+            && digits.contains(|ch: char| ch.is_ascii_digit())
+            && let Ok(value) = text.parse::<f64>()
+        {
+            return Value::Float(value);
         }
     }
     Value::Str(text.to_owned(), Style::Plain)

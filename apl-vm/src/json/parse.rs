@@ -1,10 +1,12 @@
 //! The parser: one pass, no recursion, no allocation for a value.
 
+mod keys;
+mod lexeme;
+
 use super::{
     document::{Limits, Slot},
     error::JsonError,
     node::Kind,
-    text::{Unescaped, compare},
 };
 
 /// Appends the index of one JSON text to `slots`. `flags` is set in each of them. Positions are offsets into `text`
@@ -162,7 +164,8 @@ impl Parser<'_> {
             .get(start.wrapping_add(1)..self.pos.wrapping_sub(1))
             .unwrap_or_default();
         let local = slot.wrapping_sub(self.first) as u64;
-        self.keys.push((u64::from(hash(raw, escaped)) << 32) | local);
+        self.keys
+            .push((u64::from(keys::hash(raw, escaped)) << 32) | local);
         self.space();
         match self.peek() {
             Some(b':') => self.skip(),
@@ -170,199 +173,6 @@ impl Parser<'_> {
             None => return Err(JsonError::End { at: self.at() }),
         }
         Ok(())
-    }
-
-    /// Checks that the keys from `base` on differ, and forgets them. Sorting by hash brings equal keys together; where
-    /// hashes are equal the keys themselves are sorted, so that no choice of keys costs more than n log n comparisons.
-    fn distinct(&mut self, base: usize) -> Result<(), JsonError> {
-        let mut keys = std::mem::take(&mut self.keys);
-        let verdict = self.first_duplicate(keys.get_mut(base..).unwrap_or_default());
-        keys.truncate(base);
-        self.keys = keys;
-        match verdict {
-            Some(at) => Err(JsonError::DuplicateKey { at }),
-            None => Ok(()),
-        }
-    }
-
-    fn first_duplicate(&self, keys: &mut [u64]) -> Option<u32> {
-        const FEW: usize = 8;
-        if keys.len() <= FEW {
-            for (i, a) in keys.iter().enumerate() {
-                for b in keys.get(i.wrapping_add(1)..).unwrap_or_default() {
-                    if a >> 32 == b >> 32 && compare(self.key_text(*a).1, self.key_text(*b).1).is_eq() {
-                        return Some(self.key_text(*b).0);
-                    }
-                }
-            }
-            return None;
-        }
-        keys.sort_unstable();
-        for same in keys.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
-            if same.len() > 1 {
-                same.sort_by(|a, b| compare(self.key_text(*a).1, self.key_text(*b).1));
-                for pair in same.windows(2) {
-                    let [a, b] = pair else { continue };
-                    if compare(self.key_text(*a).1, self.key_text(*b).1).is_eq() {
-                        return Some(self.key_text(*b).0);
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    /// Position and text of a key in [`Self::keys`].
-    fn key_text(&self, key: u64) -> (u32, (&str, bool)) {
-        let local = (key & u64::from(u32::MAX)) as usize;
-        let Some(slot) = self.slots.get(self.first.wrapping_add(local)) else {
-            return (0, ("", false));
-        };
-        let start = slot.start.wrapping_sub(self.base) as usize;
-        let end = slot.end.wrapping_sub(self.base) as usize;
-        let raw = self
-            .text
-            .get(start.wrapping_add(1)..end.wrapping_sub(1))
-            .unwrap_or_default();
-        (slot.start, (raw, slot.has(Slot::ESCAPED)))
-    }
-
-    /// Steps over a string, both quotes included. `true` when it has escapes.
-    fn string(&mut self) -> Result<bool, JsonError> {
-        let mut escaped = false;
-        self.skip();
-        loop {
-            self.plain_run();
-            match self.peek() {
-                Some(b'"') => {
-                    self.skip();
-                    return Ok(escaped);
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(0..0x20) => return Err(JsonError::Control { at: self.at() }),
-                Some(_) => self.skip(),
-                None => return Err(JsonError::End { at: self.at() }),
-            }
-        }
-    }
-
-    /// Steps over whole groups of eight bytes that hold no quote, backslash or control character.
-    fn plain_run(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        let rest = self.bytes.get(self.pos..).unwrap_or_default();
-        let (groups, _) = rest.as_chunks::<8>();
-        for group in groups {
-            let word = u64::from_le_bytes(*group);
-            // A byte of each term is 0x80 where the byte was zero (or less than 0x20); the borrow into higher bytes can
-            // only report too much, and then the bytes are looked at one by one.
-            let quote = word ^ ONES.wrapping_mul(0x22);
-            let slash = word ^ ONES.wrapping_mul(0x5C);
-            let found = (quote.wrapping_sub(ONES) & !quote)
-                | (slash.wrapping_sub(ONES) & !slash)
-                | (word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word);
-            if found & HIGH != 0 {
-                break;
-            }
-            self.pos = self.pos.wrapping_add(8);
-        }
-        while self
-            .peek()
-            .is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-        {
-            self.skip();
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), JsonError> {
-        let at = self.at();
-        self.skip();
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.skip();
-                Ok(())
-            }
-            Some(b'u') => {
-                self.skip();
-                match self.hex4(at)? {
-                    0xD800..0xDC00 => {
-                        if self.bytes.get(self.pos..self.pos.wrapping_add(2)) != Some(b"\\u") {
-                            return Err(JsonError::LoneSurrogate { at });
-                        }
-                        self.pos = self.pos.wrapping_add(2);
-                        match self.hex4(at)? {
-                            0xDC00..0xE000 => Ok(()),
-                            _ => Err(JsonError::LoneSurrogate { at }),
-                        }
-                    }
-                    0xDC00..0xE000 => Err(JsonError::LoneSurrogate { at }),
-                    _ => Ok(()),
-                }
-            }
-            Some(_) => Err(JsonError::Escape { at }),
-            None => Err(JsonError::End { at: self.at() }),
-        }
-    }
-
-    fn hex4(&mut self, at: u32) -> Result<u32, JsonError> {
-        let mut value = 0_u32;
-        for _ in 0..4 {
-            let Some(byte) = self.peek() else {
-                return Err(JsonError::End { at: self.at() });
-            };
-            let Some(digit) = char::from(byte).to_digit(16) else {
-                return Err(JsonError::Escape { at });
-            };
-            value = (value << 4) | digit;
-            self.skip();
-        }
-        Ok(value)
-    }
-
-    fn number(&mut self) -> Result<(), JsonError> {
-        let at = self.at();
-        let bad = Err(JsonError::Number { at });
-        if self.peek() == Some(b'-') {
-            self.skip();
-        }
-        match self.peek() {
-            Some(b'0') => self.skip(),
-            Some(b'1'..=b'9') => {
-                self.digits();
-            }
-            _ => return bad,
-        }
-        if self.peek() == Some(b'.') {
-            self.skip();
-            if !self.digits() {
-                return bad;
-            }
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.skip();
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.skip();
-            }
-            if !self.digits() {
-                return bad;
-            }
-        }
-        match self.peek() {
-            // `01`, `1.2.3`, `1x`: say that the number is at fault, not the byte behind it.
-            Some(b'0'..=b'9' | b'.' | b'+' | b'-' | b'a'..=b'z' | b'A'..=b'Z') => bad,
-            _ => Ok(()),
-        }
-    }
-
-    fn digits(&mut self) -> bool {
-        let start = self.pos;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.skip();
-        }
-        self.pos > start
     }
 
     fn word(&mut self, word: &'static [u8], kind: Kind) -> Result<(), JsonError> {
@@ -442,21 +252,5 @@ impl Parser<'_> {
 
     fn at(&self) -> u32 {
         self.base.wrapping_add(self.pos as u32)
-    }
-}
-
-/// FNV-1a over the unescaped text. Collisions cost a comparison, nothing else.
-fn hash(raw: &str, escaped: bool) -> u32 {
-    const fn step(hash: u32, byte: u8) -> u32 {
-        (hash ^ byte as u32).wrapping_mul(0x0100_0193)
-    }
-    const START: u32 = 0x811C_9DC5;
-    if escaped {
-        let mut buffer = [0_u8; 4];
-        Unescaped::new(raw).fold(START, |hash, c| {
-            c.encode_utf8(&mut buffer).bytes().fold(hash, step)
-        })
-    } else {
-        raw.bytes().fold(START, step)
     }
 }

@@ -54,15 +54,11 @@ static TRIGGERS: [Set; 256] = {
     let mut table = [Set(0); 256];
     let mut byte = 0_usize;
     while byte < 256 {
-        let set = match byte as u8 {
+        let letter = (byte as u8).to_ascii_lowercase();
+        let mut set = match byte as u8 {
             b'0'..=b'9' => Set::SSN.with(Set::CARD).with(Set::PHONE).with(Set::IP),
-            b'e' => Set::IP
-                .with(Set::IBAN)
-                .with(Set::API_KEY)
-                .with(Set::INJECTION)
-                .with(Set::JWT),
-            b'a'..=b'f' | b'A'..=b'F' => Set::IP.with(Set::IBAN).with(Set::API_KEY).with(Set::INJECTION),
-            b'g'..=b'z' | b'G'..=b'Z' => Set::IBAN.with(Set::API_KEY).with(Set::INJECTION),
+            b'a'..=b'f' | b'A'..=b'F' => Set::IP.with(Set::IBAN),
+            b'g'..=b'z' | b'G'..=b'Z' => Set::IBAN,
             b':' => Set::IP,
             b'+' | b'(' => Set::PHONE,
             b'@' => Set::EMAIL,
@@ -70,6 +66,15 @@ static TRIGGERS: [Set; 256] = {
             b'<' | b'[' => Set::INJECTION,
             _ => Set(0),
         };
+        if byte as u8 == b'e' {
+            set = set.with(Set::JWT);
+        }
+        if secrets::starts_key(byte as u8) {
+            set = set.with(Set::API_KEY);
+        }
+        if injection::starts_phrase(letter) {
+            set = set.with(Set::INJECTION);
+        }
         #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
         {
             table[byte] = set;

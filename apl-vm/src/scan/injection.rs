@@ -99,15 +99,48 @@ pub(super) fn phrase(bytes: &[u8], at: usize) -> Option<usize> {
         })?;
         return at.checked_add(marker.len());
     }
-    let words = Words { bytes, at };
-    order(words.clone()).or_else(|| fixed(words))
+    let mut words = Words { bytes, at };
+    let (first, _) = words.next()?;
+    order(first, &words).or_else(|| fixed(first, &words))
 }
 
-fn order(mut words: Words<'_>) -> Option<usize> {
-    let (verb, _) = words.next()?;
+/// Whether an order or a phrase starts with this lower-case letter.
+pub(super) const fn starts_phrase(letter: u8) -> bool {
+    let mut orders = ORDERS;
+    while let [(verbs, _, _), rest @ ..] = orders {
+        if one_starts(verbs, letter) {
+            return true;
+        }
+        orders = rest;
+    }
+    let mut phrases = PHRASES;
+    while let [phrase, rest @ ..] = phrases {
+        if let [first, ..] = *phrase
+            && one_starts(&[*first], letter)
+        {
+            return true;
+        }
+        phrases = rest;
+    }
+    false
+}
+
+const fn one_starts(mut words: &[&str], letter: u8) -> bool {
+    while let [word, rest @ ..] = words {
+        if let [first, ..] = word.as_bytes()
+            && *first == letter
+        {
+            return true;
+        }
+        words = rest;
+    }
+    false
+}
+
+fn order(verb: &[u8], words: &Words<'_>) -> Option<usize> {
     let (_, qualifiers, nouns) = ORDERS.iter().find(|(verbs, _, _)| among(verbs, verb))?;
     let mut qualified = false;
-    for (word, end) in words.take(REACH) {
+    for (word, end) in words.clone().take(REACH) {
         if qualified && among(nouns, word) {
             return Some(end);
         }
@@ -116,10 +149,14 @@ fn order(mut words: Words<'_>) -> Option<usize> {
     None
 }
 
-fn fixed(words: Words<'_>) -> Option<usize> {
+fn fixed(first: &[u8], words: &Words<'_>) -> Option<usize> {
     PHRASES.iter().find_map(|phrase| {
+        let (start, rest) = phrase.split_first()?;
+        if !first.eq_ignore_ascii_case(start.as_bytes()) {
+            return None;
+        }
         let mut words = words.clone();
-        phrase.iter().try_fold(0, |_, wanted| {
+        rest.iter().try_fold(0, |_, wanted| {
             let (word, end) = words.next()?;
             word.eq_ignore_ascii_case(wanted.as_bytes()).then_some(end)
         })

@@ -253,6 +253,10 @@ pub(super) fn ip_address(bytes: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     let rest = bytes.get(at..)?;
+    // Within five bytes there is a point or a colon, or it is none.
+    if !rest.iter().take(5).any(|byte| matches!(byte, b'.' | b':')) {
+        return None;
+    }
     let run = |part: fn(&u8) -> bool| {
         let length = rest
             .iter()

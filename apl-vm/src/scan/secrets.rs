@@ -43,6 +43,20 @@ const KEYS: &[Key] = &[
     Key("AccountKey=", 64, MANY, false),
 ];
 
+/// Whether a key of [`KEYS`] starts with this byte.
+pub(super) const fn starts_key(first: u8) -> bool {
+    let mut keys = KEYS;
+    while let [Key(prefix, ..), rest @ ..] = keys {
+        if let [byte, ..] = prefix.as_bytes()
+            && *byte == first
+        {
+            return true;
+        }
+        keys = rest;
+    }
+    false
+}
+
 /// How far a verifier looks before it decides. What passes is then followed to its end, once.
 const LONGEST: usize = 512;
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod assembler;
+mod documents;
 mod effects;
 mod expressions;
 mod limits;

@@ -59,6 +59,21 @@ impl LogFile {
         Ok(text.lines().skip(skip).map(str::to_owned).collect())
     }
 
+    /// The oldest line, if there is a whole one.
+    pub(super) fn first_line(path: &Path) -> io::Result<Option<String>> {
+        let mut line = Vec::new();
+        io::BufRead::read_until(&mut io::BufReader::new(File::open(path)?), b'\n', &mut line)?;
+        let text = line
+            .strip_suffix(b"\n")
+            .map(|line| String::from_utf8_lossy(line).into_owned());
+        Ok(text)
+    }
+
+    /// Its size in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.end
+    }
+
     /// Writes lines and syncs them. After an error none of them is in the file, or the log stays broken.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.broken {

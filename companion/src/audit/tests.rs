@@ -5,7 +5,7 @@ use companion_protocol::{StepRecord, VerdictKind};
 
 use super::*;
 
-fn record(seq: u64) -> AuditRecord {
+pub(super) fn record(seq: u64) -> AuditRecord {
     AuditRecord {
         seq,
         stream: "worker-1".to_owned(),
@@ -34,7 +34,7 @@ fn record(seq: u64) -> AuditRecord {
 }
 
 fn open(path: &Path) -> AuditLog {
-    AuditLog::open(path, Arc::new(Metrics::new())).expect("opens")
+    AuditLog::open(path, AuditOptions::default(), Arc::new(Metrics::new())).expect("opens")
 }
 
 fn read(path: &Path) -> Vec<AuditRecord> {
@@ -112,14 +112,21 @@ fn a_log_that_cannot_be_written_acknowledges_only_what_it_holds() {
     let mut recent = Recent::new(RECENT);
     recent.insert(held);
     let mut writer = Writer {
+        path: file.path().to_owned(),
         file: LogFile::unwritable(file.path()).expect("opens"),
+        chain: Chain::START,
+        segment_start: 1,
+        segment_bytes: SEGMENT_BYTES,
+        checkpoints: None,
+        signed: 0,
+        signed_at: None,
         recent,
         metrics: Arc::new(Metrics::new()),
         healthy: Arc::new(AtomicBool::new(true)),
     };
     let line = |seq| Line {
         id: RecordId::of(&record(seq)),
-        line: b"{}\n".to_vec(),
+        line: b"{}".to_vec(),
     };
     assert_eq!(writer.commit(vec![line(1), line(2)]), [Ok(()), Err(AuditError)]);
     assert!(!writer.healthy.load(Ordering::Relaxed));

@@ -14,6 +14,11 @@ pub(super) const SECRETS_FILE: &str = "secrets.env";
 pub struct Secret(String);
 
 impl Secret {
+    /// From its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0

@@ -7,6 +7,9 @@ use axum::response::{IntoResponse, Response};
 use companion_protocol::{MAX_EFFECTS, MAX_REQUEST_BYTES};
 use serde_json::json;
 
+use crate::admin::AdminError;
+use crate::store::StoreError;
+
 /// Why a request is refused. On the wire: `{"error":{"code":…,"message":…}}`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -48,6 +51,12 @@ pub enum ApiError {
     /// Too much at a time.
     #[error("too many requests at a time")]
     Overloaded,
+    /// Not what [`crate::admin`] describes.
+    #[error("the body is not what this endpoint takes")]
+    NotAWish,
+    /// An operator's wish was not performed.
+    #[error(transparent)]
+    Admin(AdminError),
     /// `issuer` is missing or the query does not parse.
     #[error(
         "the query must be `issuer=<percent-encoded issuer>`, with `refresh=true` if held keys do not do"
@@ -70,7 +79,18 @@ impl ApiError {
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "companion.media_type"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "companion.too_large"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "companion.slow_body"),
-            Self::BrokenBody | Self::NotAnEffectsRequest { .. } | Self::NoIssuer => {
+            Self::Admin(error) => match error {
+                AdminError::Reason => (StatusCode::BAD_REQUEST, "admin.reason"),
+                AdminError::Audit => (StatusCode::SERVICE_UNAVAILABLE, "audit.unavailable"),
+                AdminError::Random => (StatusCode::SERVICE_UNAVAILABLE, "admin.unavailable"),
+                AdminError::Store(StoreError::Unavailable) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "admin.store_failed")
+                }
+                AdminError::Store(
+                    StoreError::InvalidKey | StoreError::InvalidLabel | StoreError::BucketFull,
+                ) => (StatusCode::BAD_REQUEST, "admin.bad_selection"),
+            },
+            Self::BrokenBody | Self::NotAnEffectsRequest { .. } | Self::NoIssuer | Self::NotAWish => {
                 (StatusCode::BAD_REQUEST, "companion.bad_request")
             }
             Self::TooManyEffects { .. } => (StatusCode::BAD_REQUEST, "companion.too_many_effects"),

@@ -1,39 +1,48 @@
-//! Labels of one bucket in a redb table: a row a label, `(bucket, label) → when it ends`.
+//! What one bucket holds, wherever it is kept.
 
-use redb::{ReadableTable, Table, TableDefinition};
+use companion_protocol::Labels;
 
-use super::{MAX_LABELS, StoreError};
+use super::lifetime::Life;
+use super::{HeldLabel, MAX_LABELS, StoreError};
 
-/// Rows of one kind of bucket. The value is milliseconds since the Unix epoch, or [`NEVER`].
-pub(super) type Definition = TableDefinition<'static, Row<'static>, u64>;
+/// A label and how long it lives.
+pub(super) type Entry = (String, Life);
 
-/// `(bucket, label)`.
-pub(super) type Row<'a> = (&'a [u8], &'a str);
+/// The live labels of a session's bucket and of its subject's, each sorted.
+#[derive(Debug)]
+pub(super) struct Entries {
+    pub(super) session: Vec<Entry>,
+    pub(super) subject: Vec<Entry>,
+}
 
-/// The expiry of a label that does not end.
-pub(super) const NEVER: u64 = 0;
-
-/// A label and when it ends.
-pub(super) type Entry = (String, u64);
-
-/// The labels of a bucket that have not ended, sorted.
-pub(super) fn live<'a>(
-    table: &impl ReadableTable<Row<'static>, u64>,
-    bucket: &'a [u8],
-    now_ms: u64,
-) -> Result<Vec<Entry>, redb::StorageError> {
-    let mut entries = Vec::new();
-    for row in table.range::<Row<'a>>((bucket, "")..)? {
-        let (key, ends) = row?;
-        let (owner, label) = key.value();
-        if owner != bucket {
-            break;
-        }
-        if is_live(ends.value(), now_ms) {
-            entries.push((label.to_owned(), ends.value()));
+impl Entries {
+    /// As the proxy sees them. `on_wall_ms` turns the store's time into the wall clock's.
+    pub(super) fn into_labels(self, on_wall_ms: impl Fn(u64) -> u64) -> Labels {
+        let ends = self.session.iter().chain(&self.subject);
+        let expires_at_ms = ends.filter_map(|(_, life)| life.end()).min().map(on_wall_ms);
+        let names = |entries: Vec<Entry>| entries.into_iter().map(|(label, _)| label).collect();
+        Labels {
+            session: names(self.session),
+            subject: names(self.subject),
+            expires_at_ms,
         }
     }
-    Ok(entries)
+
+    /// Whether this use of the session has to be written down.
+    pub(super) fn wants_touch(&self, now_ms: u64) -> bool {
+        self.session.iter().any(|(_, life)| life.wants_touch(now_ms))
+    }
+}
+
+/// As an operator sees them.
+pub(super) fn listed(entries: Vec<Entry>, on_wall_ms: impl Fn(u64) -> u64) -> Vec<HeldLabel> {
+    entries
+        .into_iter()
+        .map(|(label, life)| HeldLabel {
+            label,
+            ends_at_ms: life.end().map(&on_wall_ms),
+        })
+        .collect()
 }
 
 /// The union of what a bucket holds and what is added, and which rows have to be written for it.
@@ -44,23 +53,28 @@ pub(super) struct Union {
     pub(super) changed: Vec<Entry>,
 }
 
-/// Adds labels to what is held. A label that is there already keeps the later end.
-pub(super) fn union(held: Vec<Entry>, labels: &[String], ends: u64) -> Result<Union, StoreError> {
+/// Adds labels to what is held. A label that is there already keeps the longer life.
+pub(super) fn union(
+    held: Vec<Entry>,
+    labels: &[String],
+    life: Life,
+    now_ms: u64,
+) -> Result<Union, StoreError> {
     let mut entries = held;
     let mut changed: Vec<Entry> = Vec::new();
     for label in labels {
         match entries.binary_search_by(|(known, _)| known.as_str().cmp(label)) {
             Ok(at) => {
-                if let Some((_, known_ends)) = entries.get_mut(at)
-                    && *known_ends != later(*known_ends, ends)
+                if let Some((_, known)) = entries.get_mut(at)
+                    && !known.covers(life, now_ms)
                 {
-                    *known_ends = later(*known_ends, ends);
-                    changed.push((label.clone(), *known_ends));
+                    *known = known.longer(life);
+                    changed.push((label.clone(), *known));
                 }
             }
             Err(at) => {
-                entries.insert(at, (label.clone(), ends));
-                changed.push((label.clone(), ends));
+                entries.insert(at, (label.clone(), life));
+                changed.push((label.clone(), life));
             }
         }
     }
@@ -70,62 +84,28 @@ pub(super) fn union(held: Vec<Entry>, labels: &[String], ends: u64) -> Result<Un
     Ok(Union { entries, changed })
 }
 
-/// Writes the changed rows.
-pub(super) fn write(
-    table: &mut Table<'_, Row<'static>, u64>,
-    bucket: &[u8],
-    changed: &[Entry],
-) -> Result<(), redb::StorageError> {
-    for (label, ends) in changed {
-        table.insert((bucket, label.as_str()), *ends)?;
-    }
-    Ok(())
-}
-
-/// Removes the rows of a bucket that have ended, so that a bucket which is written to does not grow with the dead.
-pub(super) fn sweep(
-    table: &mut Table<'_, Row<'static>, u64>,
-    bucket: &[u8],
-    now_ms: u64,
-) -> Result<(), redb::StorageError> {
-    let mut dead = Vec::new();
-    for row in table.range::<Row<'_>>((bucket, "")..)? {
-        let (key, ends) = row?;
-        let (owner, label) = key.value();
-        if owner != bucket {
-            break;
-        }
-        if !is_live(ends.value(), now_ms) {
-            dead.push(label.to_owned());
-        }
-    }
-    for label in dead {
-        table.remove((bucket, label.as_str()))?;
-    }
-    Ok(())
-}
-
-fn is_live(ends: u64, now_ms: u64) -> bool {
-    ends == NEVER || ends > now_ms
-}
-
-fn later(a: u64, b: u64) -> u64 {
-    if a == NEVER || b == NEVER { NEVER } else { a.max(b) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::lifetime::NEVER;
     use super::*;
 
     fn entries(list: &[(&str, u64)]) -> Vec<Entry> {
-        list.iter().map(|(l, e)| ((*l).to_owned(), *e)).collect()
+        list.iter().map(|(l, e)| ((*l).to_owned(), until(*e))).collect()
+    }
+
+    fn until(ends_ms: u64) -> Life {
+        Life {
+            touched_ms: 0,
+            idle_ms: NEVER,
+            ends_ms,
+        }
     }
 
     #[test]
     fn union_keeps_the_later_end_and_never_wins() {
         let held = entries(&[("a", 10), ("b", NEVER), ("c", 99)]);
         let labels: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-        let union = union(held, &labels, 50).expect("fits");
+        let union = union(held, &labels, until(50), 1).expect("fits");
         assert_eq!(
             union.entries,
             entries(&[("a", 50), ("b", NEVER), ("c", 99), ("d", 50)])
@@ -137,7 +117,7 @@ mod tests {
     fn union_refuses_more_than_the_bucket_holds() {
         let labels: Vec<String> = (0..=MAX_LABELS).map(|n| format!("l{n}")).collect();
         assert!(matches!(
-            union(Vec::new(), &labels, NEVER),
+            union(Vec::new(), &labels, until(NEVER), 1),
             Err(StoreError::BucketFull)
         ));
     }

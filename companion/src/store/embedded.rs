@@ -2,42 +2,55 @@
 //!
 //! Writers queue up behind one thread that commits everything that waits in one durable transaction
 //! ([`crate::group_commit`]). Readers take a snapshot of the last commit and block nobody.
+//!
+//! **Epoch.** It is drawn anew whenever the store is opened: a file that was restored from a copy cannot be told from
+//! the one that was there before, and a restart that makes every worker append its labels once more costs little. A
+//! clear draws it anew as well.
+//!
+//! **Time.** See [`store_clock`]: labels end by a clock of the store's own that no setting of the system's clock moves.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+mod layout;
+mod rows;
+mod store_clock;
+#[cfg(test)]
+mod tests;
+mod writer;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use companion_protocol::{Labels, SessionKey};
+use companion_protocol::SessionKey;
 use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase};
 
-use super::bucket::{self, Definition, Entry, NEVER};
-use super::keys::BucketKeys;
-use super::{Append, MAX_LABEL_BYTES, SessionStore, StoreError, StoreFuture};
-use crate::clock::now_ms;
-use crate::group_commit::{Commit, GroupCommitter};
+use super::bucket::{Entries, listed};
+use super::epoch::Epoch;
+use super::keys::{BucketKeys, hex};
+use super::{Append, Bucket, Cleared, Held, MAX_LISTED, Selection, SessionStore, StoreError, StoreFuture};
+use crate::clock::{SystemClock, TimeSource};
+use crate::group_commit::GroupCommitter;
+use layout::FORMAT;
+use rows::Definition;
+use store_clock::StoreClock;
+use writer::{Pending, Write, Writer, Written};
 
 /// The file in the data directory.
 const FILE: &str = "sessions.redb";
 
-/// The layout below; another one is refused rather than misread.
-const FORMAT: &str = "1";
-
 /// Pages that redb keeps in memory, in bytes. The working set of labels is small; the rest is the system's page cache.
 const CACHE_BYTES: usize = 16 << 20;
 
-const META: TableDefinition<'static, &str, &str> = TableDefinition::new("meta");
-const SESSION: Definition = TableDefinition::new("session_labels");
-const SUBJECT: Definition = TableDefinition::new("subject_labels");
+const SESSION: Definition = Definition::new("session_labels");
+const SUBJECT: Definition = Definition::new("subject_labels");
 
 /// Labels on local disk.
 pub struct EmbeddedStore {
     // Before `database`: the writer ends, then the file is closed in order.
     writer: GroupCommitter<Writer>,
     database: Arc<Database>,
-    epoch: String,
+    clock: Arc<StoreClock>,
+    epoch: Arc<Epoch>,
     healthy: Arc<AtomicBool>,
 }
 
@@ -74,11 +87,18 @@ pub enum OpenError {
 impl EmbeddedStore {
     /// Opens the store in `directory`, creating it if it is not there. The directory must exist.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        Self::open_with(directory, Arc::new(SystemClock::default()))
+    }
+
+    /// The same, by another clock.
+    pub fn open_with(directory: &Path, time: Arc<dyn TimeSource>) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
-        let file = create(directory, &path).map_err(|source| OpenError::Database {
+        let refused = |source| OpenError::Database {
             path: path.clone(),
-            source: Box::new(redb::Error::Io(source)),
-        })?;
+            source,
+        };
+        let file =
+            layout::create(directory, &path).map_err(|source| refused(Box::new(redb::Error::Io(source))))?;
         // The backend's lock is what keeps a second process out.
         let database = FileBackend::new(file)
             .and_then(|backend| {
@@ -88,95 +108,167 @@ impl EmbeddedStore {
             })
             .map_err(|error| match error {
                 redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.clone()),
-                error => OpenError::Database {
-                    path: path.clone(),
-                    source: Box::new(error.into()),
-                },
+                error => refused(boxed(error)),
             })?;
-        let (format, epoch) = initialise(&database).map_err(|error| match error {
-            InitialiseError::Database(source) => OpenError::Database {
-                path: path.clone(),
-                source,
-            },
-            InitialiseError::Random(source) => OpenError::Random(source),
-        })?;
-        if format != FORMAT {
-            return Err(OpenError::Format { path, found: format });
+        let opened = layout::initialise(&database).map_err(refused)?;
+        if opened.format != FORMAT {
+            let found = opened.format;
+            return Err(OpenError::Format { path, found });
         }
+        let clock = Arc::new(StoreClock::resume(time, opened.mark));
+        let epoch = Arc::new(Epoch::draw().map_err(OpenError::Random)?);
         let (database, healthy) = (Arc::new(database), Arc::new(AtomicBool::new(true)));
         let writer = Writer {
             database: Arc::clone(&database),
+            clock: Arc::clone(&clock),
+            epoch: Arc::clone(&epoch),
             healthy: Arc::clone(&healthy),
+            swept: [Vec::new(), Vec::new()],
         };
         Ok(Self {
             writer: GroupCommitter::spawn("session-writer", writer).map_err(OpenError::Thread)?,
             database,
+            clock,
             epoch,
             healthy,
         })
     }
 
-    fn read(&self, key: &BucketKeys) -> Result<Held, Box<redb::Error>> {
+    /// To be called once a minute: keeps the clock's mark fresh and removes some of what has ended.
+    pub async fn tick(&self) -> Result<(), StoreError> {
+        self.submit(Write::Tick).await.map(|_| ())
+    }
+
+    fn read(&self, key: &BucketKeys, now_ms: u64) -> Result<Entries, Box<redb::Error>> {
         let transaction = self.database.begin_read().map_err(boxed)?;
         let session = transaction.open_table(SESSION).map_err(boxed)?;
         let subject = transaction.open_table(SUBJECT).map_err(boxed)?;
-        let now = now_ms();
-        Ok(Held {
-            session: bucket::live(&session, &key.session, now).map_err(boxed)?,
-            subject: bucket::live(&subject, &key.subject, now).map_err(boxed)?,
+        Ok(Entries {
+            session: rows::live(&session, &key.session, now_ms).map_err(boxed)?,
+            subject: rows::live(&subject, &key.subject, now_ms).map_err(boxed)?,
         })
     }
 
-    fn read_or_alarm(&self, key: &BucketKeys) -> Result<Held, StoreError> {
-        self.read(key).map_err(|error| {
-            tracing::error!(%error, "the session store cannot be read");
-            self.healthy.store(false, Ordering::Relaxed);
-            StoreError::Unavailable
-        })
+    fn read_selected(
+        &self,
+        selection: &Selection,
+    ) -> Result<Result<Vec<Bucket>, Box<redb::Error>>, StoreError> {
+        let keys = selection.keys()?;
+        let now_ms = self.clock.now_ms();
+        let read = || {
+            let transaction = self.database.begin_read().map_err(boxed)?;
+            let session = transaction.open_table(SESSION).map_err(boxed)?;
+            let subject = transaction.open_table(SUBJECT).map_err(boxed)?;
+            let mut found = match &keys.session {
+                Some(key) => rows::buckets(&session, key, now_ms, 1).map_err(boxed)?,
+                None => {
+                    let mut found = rows::buckets(&subject, &keys.subject, now_ms, 1).map_err(boxed)?;
+                    let most = MAX_LISTED - found.len();
+                    found.extend(rows::buckets(&session, &keys.subject, now_ms, most).map_err(boxed)?);
+                    found
+                }
+            };
+            Ok(found
+                .drain(..)
+                .map(|(key, entries)| Bucket {
+                    subject: selection.subject.clone(),
+                    session: key.get(32..).filter(|rest| !rest.is_empty()).map(hex),
+                    labels: listed(entries, |at| self.clock.on_wall_ms(at)),
+                })
+                .collect())
+        };
+        Ok(read())
+    }
+
+    fn alarmed(&self, error: &redb::Error) -> StoreError {
+        tracing::error!(%error, "the session store cannot be read");
+        self.healthy.store(false, Ordering::Relaxed);
+        StoreError::Unavailable
+    }
+
+    async fn submit(&self, write: Write) -> Result<Written, StoreError> {
+        self.writer
+            .submit(write)
+            .await
+            .map_err(|_| StoreError::Unavailable)?
+    }
+
+    fn held(&self, entries: Entries, epoch: Arc<str>) -> Held {
+        Held {
+            labels: entries.into_labels(|at| self.clock.on_wall_ms(at)),
+            epoch,
+        }
     }
 }
 
 impl SessionStore for EmbeddedStore {
-    fn epoch(&self) -> &str {
-        &self.epoch
+    fn epoch(&self) -> Arc<str> {
+        self.epoch.get()
     }
 
     // A read is some microseconds on pages that are in memory, less than handing it to a blocking pool costs.
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Labels> {
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Held> {
         Box::pin(async move {
             let keys = BucketKeys::of(key)?;
-            Ok(self.read_or_alarm(&keys)?.into_labels())
+            // Before the labels are read, see `Held`.
+            let (epoch, now_ms) = (self.epoch(), self.clock.now_ms());
+            let mut entries = self.read(&keys, now_ms).map_err(|error| self.alarmed(&error))?;
+            if entries.wants_touch(now_ms) {
+                // A use that is not written down would let the label end early, so this fails the load.
+                self.submit(Write::Touch(keys)).await?;
+                for (_, life) in &mut entries.session {
+                    *life = life.touched(now_ms);
+                }
+            }
+            Ok(self.held(entries, epoch))
         })
     }
 
-    fn append(&self, append: Append) -> StoreFuture<'_, Labels> {
+    fn append(&self, append: Append) -> StoreFuture<'_, Held> {
         Box::pin(async move {
-            let keys = BucketKeys::of(&append.key)?;
-            let labels = append.labels.iter().chain(&append.subject_labels);
-            for label in labels {
-                if label.is_empty() || label.len() > MAX_LABEL_BYTES {
-                    return Err(StoreError::InvalidLabel);
-                }
-            }
-            // What a snapshot shows is durable, so a union that changes nothing needs no commit. Every call of a tainted
-            // session repeats its append; only the first pays for the disk.
-            let held = self.read_or_alarm(&keys)?;
+            append.check()?;
+            let (epoch, now_ms) = (self.epoch(), self.clock.now_ms());
             let pending = Pending {
-                keys,
+                keys: BucketKeys::of(&append.key)?,
                 labels: append.labels,
                 subject_labels: append.subject_labels,
-                subject_ends: append
-                    .ttl_s
-                    .map_or(NEVER, |ttl_s| now_ms().saturating_add(ttl_s.saturating_mul(1000))),
+                ttl_s: append.ttl_s,
+                lifetimes: append.lifetimes,
             };
-            let union = pending.union(held)?;
-            if union.is_unchanged() {
-                return Ok(union.into_labels());
+            // What a snapshot shows is durable, so a union that changes nothing needs no commit. Every call of a tainted
+            // session repeats its append; only the first pays for the disk.
+            let held = self
+                .read(&pending.keys, now_ms)
+                .map_err(|error| self.alarmed(&error))?;
+            let used = held.wants_touch(now_ms);
+            let union = pending.union(held, now_ms)?;
+            if union.is_unchanged() && !used {
+                return Ok(self.held(union.into_entries(), epoch));
             }
-            self.writer
-                .submit(pending)
-                .await
-                .map_err(|_| StoreError::Unavailable)?
+            if union.is_unchanged() {
+                self.submit(Write::Touch(pending.keys)).await?;
+                return Ok(self.held(union.into_entries(), epoch));
+            }
+            match self.submit(Write::Append(pending)).await? {
+                Written::Entries(entries) => Ok(self.held(entries, epoch)),
+                Written::Cleared(_) | Written::Done => Err(StoreError::Unavailable),
+            }
+        })
+    }
+
+    fn list<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Vec<Bucket>> {
+        Box::pin(async move {
+            self.read_selected(selection)?
+                .map_err(|error| self.alarmed(&error))
+        })
+    }
+
+    fn clear<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Cleared> {
+        Box::pin(async move {
+            match self.submit(Write::Clear(selection.keys()?)).await? {
+                Written::Cleared(cleared) => Ok(cleared),
+                Written::Entries(_) | Written::Done => Err(StoreError::Unavailable),
+            }
         })
     }
 
@@ -185,187 +277,6 @@ impl SessionStore for EmbeddedStore {
     }
 }
 
-/// What two buckets hold.
-struct Held {
-    session: Vec<Entry>,
-    subject: Vec<Entry>,
-}
-
-impl Held {
-    fn into_labels(self) -> Labels {
-        let ends = |entries: &[Entry]| {
-            entries
-                .iter()
-                .map(|(_, ends)| *ends)
-                .filter(|&e| e != NEVER)
-                .min()
-        };
-        let expires_at_ms = [ends(&self.session), ends(&self.subject)]
-            .into_iter()
-            .flatten()
-            .min();
-        let names = |entries: Vec<Entry>| entries.into_iter().map(|(label, _)| label).collect();
-        Labels {
-            session: names(self.session),
-            subject: names(self.subject),
-            expires_at_ms,
-        }
-    }
-}
-
-/// An append on its way to the disk.
-struct Pending {
-    keys: BucketKeys,
-    labels: Vec<String>,
-    subject_labels: Vec<String>,
-    subject_ends: u64,
-}
-
-struct Unions {
-    session: bucket::Union,
-    subject: bucket::Union,
-}
-
-impl Pending {
-    fn union(&self, held: Held) -> Result<Unions, StoreError> {
-        Ok(Unions {
-            session: bucket::union(held.session, &self.labels, NEVER)?,
-            subject: bucket::union(held.subject, &self.subject_labels, self.subject_ends)?,
-        })
-    }
-}
-
-impl Unions {
-    fn is_unchanged(&self) -> bool {
-        self.session.changed.is_empty() && self.subject.changed.is_empty()
-    }
-
-    fn into_labels(self) -> Labels {
-        Held {
-            session: self.session.entries,
-            subject: self.subject.entries,
-        }
-        .into_labels()
-    }
-}
-
-struct Writer {
-    database: Arc<Database>,
-    healthy: Arc<AtomicBool>,
-}
-
-impl Commit for Writer {
-    type Item = Pending;
-    type Ack = Result<Labels, StoreError>;
-
-    fn commit(&mut self, items: Vec<Pending>) -> Vec<Self::Ack> {
-        match self.write(&items) {
-            Ok(acks) => {
-                self.healthy.store(true, Ordering::Relaxed);
-                acks
-            }
-            Err(error) => {
-                tracing::error!(%error, appends = items.len(), "the session store cannot be written");
-                self.healthy.store(false, Ordering::Relaxed);
-                items.iter().map(|_| Err(StoreError::Unavailable)).collect()
-            }
-        }
-    }
-}
-
-impl Writer {
-    /// One durable transaction. A refusal of one append (a full bucket) leaves the others alone; a fault of the
-    /// database fails them all.
-    fn write(&self, items: &[Pending]) -> Result<Vec<Result<Labels, StoreError>>, Box<redb::Error>> {
-        let transaction = self.database.begin_write().map_err(boxed)?;
-        let mut acks = Vec::with_capacity(items.len());
-        {
-            let mut session = transaction.open_table(SESSION).map_err(boxed)?;
-            let mut subject = transaction.open_table(SUBJECT).map_err(boxed)?;
-            let now = now_ms();
-            for item in items {
-                let held = Held {
-                    session: bucket::live(&session, &item.keys.session, now).map_err(boxed)?,
-                    subject: bucket::live(&subject, &item.keys.subject, now).map_err(boxed)?,
-                };
-                let unions = match item.union(held) {
-                    Ok(unions) => unions,
-                    Err(refused) => {
-                        acks.push(Err(refused));
-                        continue;
-                    }
-                };
-                bucket::sweep(&mut subject, &item.keys.subject, now).map_err(boxed)?;
-                bucket::write(&mut session, &item.keys.session, &unions.session.changed).map_err(boxed)?;
-                bucket::write(&mut subject, &item.keys.subject, &unions.subject.changed).map_err(boxed)?;
-                acks.push(Ok(unions.into_labels()));
-            }
-        }
-        transaction.commit().map_err(boxed)?;
-        Ok(acks)
-    }
-}
-
-/// Opens the file, for nobody else to read. A new name is synced too, or a crash of the machine could take it with the
-/// labels in it.
-fn create(directory: &Path, path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    File::open(directory)?.sync_all()?;
-    Ok(file)
-}
-
-enum InitialiseError {
-    Database(Box<redb::Error>),
-    Random(getrandom::Error),
-}
-
-/// Reads layout and epoch; writes them, and makes the tables, in a new database.
-fn initialise(database: &Database) -> Result<(String, String), InitialiseError> {
-    fn fault(error: impl Into<redb::Error>) -> InitialiseError {
-        InitialiseError::Database(boxed(error))
-    }
-    let transaction = database.begin_write().map_err(fault)?;
-    let (format, epoch);
-    {
-        let mut meta = transaction.open_table(META).map_err(fault)?;
-        let read = |name: &str, meta: &redb::Table<'_, &'static str, &'static str>| {
-            use redb::ReadableTable;
-            meta.get(name)
-                .map(|value| value.map(|guard| guard.value().to_owned()))
-                .map_err(fault)
-        };
-        match (read("format", &meta)?, read("epoch", &meta)?) {
-            (Some(known_format), Some(known_epoch)) => {
-                (format, epoch) = (known_format, known_epoch);
-            }
-            _ => {
-                (format, epoch) = (FORMAT.to_owned(), random_epoch()?);
-                meta.insert("format", format.as_str()).map_err(fault)?;
-                meta.insert("epoch", epoch.as_str()).map_err(fault)?;
-            }
-        }
-        transaction.open_table(SESSION).map_err(fault)?;
-        transaction.open_table(SUBJECT).map_err(fault)?;
-    }
-    transaction.commit().map_err(fault)?;
-    Ok((format, epoch))
-}
-
-fn random_epoch() -> Result<String, InitialiseError> {
-    let mut bytes = [0; 16];
-    getrandom::getrandom(&mut bytes).map_err(InitialiseError::Random)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {
     Box::new(error.into())
 }
-
-#[cfg(test)]
-mod tests;

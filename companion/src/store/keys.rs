@@ -21,6 +21,11 @@ impl BucketKeys {
     }
 }
 
+/// Lower-case hex of a digest.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn digest(hex: &str) -> Result<[u8; 32], StoreError> {
     let nibble = |b: u8| match b {
         b'0'..=b'9' => Ok(b - b'0'),

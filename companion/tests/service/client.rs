@@ -49,7 +49,11 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         listen: "127.0.0.1:0".parse().expect("an address"),
         data: directory.path().join("data"),
         audit: None,
+        audit_key: None,
+        audit_segment_bytes: None,
         token_env: None,
+        store: None,
+        lifetimes: Default::default(),
     }
 }
 

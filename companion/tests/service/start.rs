@@ -124,6 +124,49 @@ async fn several_policies_are_held_and_contradicting_ones_refused() {
 }
 
 #[tokio::test]
+async fn a_store_that_cannot_be_used_or_agreed_on_is_refused() {
+    let store = |store: Value| with(|c| c["session_store"] = store);
+    let text = refused(&store(
+        json!({"kind": "valkey", "endpoint": "store.example:6379"}),
+    ))
+    .await;
+    assert!(text.contains("plain TCP"), "{text}");
+    let missing = json!({"kind": "valkey", "endpoint": "localhost:1", "password": {"env": "APLOMB_NO_SUCH"}});
+    let text = refused(&store(missing)).await;
+    assert!(
+        text.contains("`password`") && text.contains("`APLOMB_NO_SUCH`"),
+        "{text}"
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut options = options(
+        &directory,
+        &store(json!({"kind": "valkey", "endpoint": "localhost:1"})),
+    );
+    let mut other = with(|c| c["policy_digest"] = json!(format!("{}b", &DIGEST[1..])));
+    other["session_store"] = json!({"kind": "embedded"});
+    let path = directory.path().join("other.json");
+    std::fs::write(&path, other.to_string()).expect("writes");
+    options.configs.push(path);
+    assert!(refusal(&options).await.contains("`--store`"));
+    options.store = Some(aplomb_companion::serve::StoreChoice::Embedded);
+    assert!(Companion::start(&options).await.is_ok());
+}
+
+#[tokio::test]
+async fn with_its_valkey_away_the_companion_starts_and_fails_session_effects_only() {
+    let mut config = config("http://127.0.0.1:1/token");
+    config["session_store"] = json!({"kind": "valkey", "endpoint": "127.0.0.1:1"});
+    let companion = crate::client::Running::with(config).await;
+    let result = companion.one(crate::client::load('a')).await;
+    assert!(
+        matches!(result, companion_protocol::EffectResult::Failed { code, .. } if code == "session.load_failed")
+    );
+    let ready = crate::client::get(companion.address, "/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert_eq!(ready.json()["store"], false);
+}
+
+#[tokio::test]
 async fn an_open_address_needs_a_token() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut options = options(&directory, &config("http://127.0.0.1:1/token"));

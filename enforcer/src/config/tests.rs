@@ -24,21 +24,26 @@ fn names_an_unknown_key() {
 
 #[test]
 fn refuses_a_role_outside_a_pair() {
-    assert_eq!(refused(r#"{"install":{"mode":"full","role":"holder"}}"#), ConfigError::Role);
+    assert_eq!(
+        refused(r#"{"install":{"mode":"full","role":"holder"}}"#),
+        ConfigError::Role
+    );
     assert_eq!(refused(r#"{"install":{"mode":"paired"}}"#), ConfigError::Role);
 }
 
 #[test]
 fn a_holder_needs_no_policy() {
     let config = PluginConfig::parse(br#"{"install":{"mode":"paired","role":"holder"}}"#);
-    assert!(matches!(config, Ok(PluginConfig::Hold(HolderConfig { policy_digest: None }))));
+    assert!(matches!(
+        config,
+        Ok(PluginConfig::Hold(HolderConfig { policy_digest: None }))
+    ));
 }
 
 #[test]
 fn refuses_protocols_that_would_govern_nothing_or_twice() {
-    let with = |protocols: &str| {
-        format!(r#"{{"install":{{"mode":"full"}},"policy":"","protocols":{protocols}}}"#)
-    };
+    let with =
+        |protocols: &str| format!(r#"{{"install":{{"mode":"full"}},"policy":"","protocols":{protocols}}}"#);
     assert_eq!(refused(&with("[]")), ConfigError::NoProtocols);
     assert!(matches!(
         refused(&with(r#"[{"path_prefix":"mcp","speaks":"mcp"}]"#)),
@@ -66,7 +71,10 @@ fn refuses_limits_out_of_range() {
 
 #[test]
 fn secrets_do_not_print() {
-    let secrets = Secrets { hash_key: Some(b"k3y".to_vec()), companion_token: Some("t0k".to_owned()) };
+    let secrets = Secrets {
+        hash_key: Some(b"k3y".to_vec()),
+        companion_token: Some("t0k".to_owned()),
+    };
     let text = format!("{secrets:?}");
     assert!(!text.contains("k3y") && !text.contains("t0k"), "{text}");
 }

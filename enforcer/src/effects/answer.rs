@@ -98,7 +98,9 @@ fn asked_answer(
         return unreachable_answer(&asked);
     };
     match (result, asked) {
-        (EffectResult::Denied { code, reason } | EffectResult::Failed { code, reason }, _) => failed(code, reason),
+        (EffectResult::Denied { code, reason } | EffectResult::Failed { code, reason }, _) => {
+            failed(code, reason)
+        }
         (EffectResult::Skipped, _) => Answer::Skipped,
         (EffectResult::Labels(labels), Asked::Labels) => Answer::Labels(union(labels)),
         (EffectResult::Labels(labels), Asked::Label { label, scopes }) => {
@@ -120,9 +122,10 @@ fn asked_answer(
             Some(_) | None => failed("delegation.bad_response", "the minted token cannot be used"),
         },
         (EffectResult::Done, Asked::Audit) => Answer::Done,
-        (EffectResult::Done | EffectResult::Labels(_) | EffectResult::Granted(_), _) => {
-            failed("companion.bad_response", "the companion answered something else than it was asked")
-        }
+        (EffectResult::Done | EffectResult::Labels(_) | EffectResult::Granted(_), _) => failed(
+            "companion.bad_response",
+            "the companion answered something else than it was asked",
+        ),
     }
 }
 
@@ -154,7 +157,9 @@ pub(crate) fn acknowledged(
     asked: usize,
     caches: &mut Caches,
 ) -> Vec<AuditRecord> {
-    let Some(response) = read_response(body, asked) else { return records };
+    let Some(response) = read_response(body, asked) else {
+        return records;
+    };
     caches.see_epoch(&response.epoch);
     unacknowledged(records, &response.results)
 }
@@ -162,5 +167,8 @@ pub(crate) fn acknowledged(
 /// The records whose results say something else than done. The results are those of the records, in order.
 pub(crate) fn unacknowledged(records: Vec<AuditRecord>, results: &[EffectResult]) -> Vec<AuditRecord> {
     let mut results = results.iter();
-    records.into_iter().filter(|_| !matches!(results.next(), Some(EffectResult::Done))).collect()
+    records
+        .into_iter()
+        .filter(|_| !matches!(results.next(), Some(EffectResult::Done)))
+        .collect()
 }

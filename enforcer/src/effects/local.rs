@@ -32,14 +32,25 @@ pub(crate) struct Minted {
 // The value must not reach a log through `{:?}`.
 impl std::fmt::Debug for Minted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Minted").field("header", &self.header).field("audience", &self.audience).finish_non_exhaustive()
+        f.debug_struct("Minted")
+            .field("header", &self.header)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
     }
 }
 
 /// Headers that no minted credential may take the place of.
 const FORBIDDEN: &[&str] = &[
-    "connection", "content-encoding", "content-length", "content-type", "expect", "host", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 impl Minted {
@@ -47,7 +58,9 @@ impl Minted {
     pub(crate) fn of(grant: &Grant) -> Option<Self> {
         let header = grant.outbound_header.to_ascii_lowercase();
         let name_fine = !header.is_empty()
-            && header.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && header
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
             && !FORBIDDEN.contains(&header.as_str())
             && !header.starts_with("x-envoy");
         let value = format!("{}{}", grant.outbound_prefix, grant.token);
@@ -80,7 +93,11 @@ pub(crate) struct Caches {
 
 impl Caches {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { tokens: Cache::new(capacity), labels: Cache::new(capacity), epoch: String::new() }
+        Self {
+            tokens: Cache::new(capacity),
+            labels: Cache::new(capacity),
+            epoch: String::new(),
+        }
     }
 
     /// The store's epoch as of the newest answer; another one than before makes every known label unknown.
@@ -108,14 +125,24 @@ impl Caches {
     }
 
     /// The label was stored: believed for half the time that the store's first label lives.
-    pub(crate) fn keep_label(&mut self, session: &SessionKey, label: &str, scopes: Scopes, stored: &Labels, now_ms: u64) {
-        let life = stored.expires_at_ms.map_or(LABEL_MS, |end| (end.saturating_sub(now_ms) / 2).min(LABEL_MS));
+    pub(crate) fn keep_label(
+        &mut self,
+        session: &SessionKey,
+        label: &str,
+        scopes: Scopes,
+        stored: &Labels,
+        now_ms: u64,
+    ) {
+        let life = stored
+            .expires_at_ms
+            .map_or(LABEL_MS, |end| (end.saturating_sub(now_ms) / 2).min(LABEL_MS));
         let there = |bucket: Bucket<'_>| match bucket {
             Bucket::Session(_) => stored.session.iter().any(|known| known == label),
             Bucket::Subject(_) => stored.subject.iter().any(|known| known == label),
         };
         for bucket in buckets(session, scopes).filter(|bucket| there(*bucket)) {
-            self.labels.put(label_key(bucket, label), (), now_ms.saturating_add(life), now_ms);
+            self.labels
+                .put(label_key(bucket, label), (), now_ms.saturating_add(life), now_ms);
         }
     }
 }
@@ -127,8 +154,12 @@ enum Bucket<'a> {
 }
 
 fn buckets(session: &SessionKey, scopes: Scopes) -> impl Iterator<Item = Bucket<'_>> {
-    let own = scopes.has(Scopes::SESSION).then_some(Bucket::Session(session.session.as_str()));
-    let subject = scopes.has(Scopes::SUBJECT).then_some(Bucket::Subject(session.subject.as_str()));
+    let own = scopes
+        .has(Scopes::SESSION)
+        .then_some(Bucket::Session(session.session.as_str()));
+    let subject = scopes
+        .has(Scopes::SUBJECT)
+        .then_some(Bucket::Subject(session.subject.as_str()));
     own.into_iter().chain(subject)
 }
 
@@ -151,7 +182,10 @@ pub(crate) fn subject_credential(principal: &Principal, subject: Subject) -> Res
 }
 
 /// The actor's credential, likewise.
-pub(crate) fn actor_credential(principal: &Principal, actor: Option<Actor>) -> Result<Option<&Credential>, ()> {
+pub(crate) fn actor_credential(
+    principal: &Principal,
+    actor: Option<Actor>,
+) -> Result<Option<&Credential>, ()> {
     let role = match actor {
         None => return Ok(None),
         Some(Actor::User) => TokenRole::User,
@@ -163,7 +197,11 @@ pub(crate) fn actor_credential(principal: &Principal, actor: Option<Actor>) -> R
 
 /// Names a minted token by everything that made it what it is. `None`: a part is missing that must be there, and an empty
 /// component is an error, not a key.
-pub(crate) fn token_key(call: &DelegateCall, subject: Option<&Credential>, actor: Option<&Credential>) -> Option<Key> {
+pub(crate) fn token_key(
+    call: &DelegateCall,
+    subject: Option<&Credential>,
+    actor: Option<&Credential>,
+) -> Option<Key> {
     if call.delegator.is_empty() || call.audience.is_empty() || call.target.is_empty() {
         return None;
     }

@@ -65,13 +65,25 @@ pub(crate) struct Plan {
 
 /// Plans a batch. `position` numbers the effects of the exchange for their idempotency keys.
 pub(crate) fn plan(batch: Batch, asker: &Asker<'_>, caches: &Caches, position: &mut u32) -> Plan {
-    let mut plan = Plan { effects: Vec::with_capacity(batch.effects.len()), calls: Vec::new() };
+    let mut plan = Plan {
+        effects: Vec::with_capacity(batch.effects.len()),
+        calls: Vec::new(),
+    };
     for (_, bound) in batch.effects {
         let (planned, call) = one(bound, asker, caches);
         if let Some((effect, source)) = call {
-            let on_fail = if planned.stops { OnFail::Stop } else { OnFail::Continue };
+            let on_fail = if planned.stops {
+                OnFail::Stop
+            } else {
+                OnFail::Continue
+            };
             let idempotency_key = format!("{}.{position}", asker.decision_id);
-            plan.calls.push(EffectCall { idempotency_key, on_fail, source, effect });
+            plan.calls.push(EffectCall {
+                idempotency_key,
+                on_fail,
+                source,
+                effect,
+            });
             *position = position.saturating_add(1);
         }
         plan.effects.push(planned);
@@ -86,59 +98,156 @@ fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
         Bound::LoadLabels { rule } => {
             let label = "session.load".to_owned();
             match asker.session {
-                None => (here(true, label, failed("session.load_failed", "nobody is identified")), None),
+                None => (
+                    here(true, label, failed("session.load_failed", "nobody is identified")),
+                    None,
+                ),
                 Some(session) => {
-                    let effect = Effect::SessionLoad { session: session.clone() };
-                    (Planned { stops: true, label, way: Way::Ask(Asked::Labels) }, Some((effect, rule)))
+                    let effect = Effect::SessionLoad {
+                        session: session.clone(),
+                    };
+                    (
+                        Planned {
+                            stops: true,
+                            label,
+                            way: Way::Ask(Asked::Labels),
+                        },
+                        Some((effect, rule)),
+                    )
                 }
             }
         }
-        Bound::Taint { label, scopes, ttl_s, rule } => taint(label, scopes, ttl_s, rule, asker, caches),
+        Bound::Taint {
+            label,
+            scopes,
+            ttl_s,
+            rule,
+        } => taint(label, scopes, ttl_s, rule, asker, caches),
         Bound::Delegate(call) => delegate(call, asker, caches),
-        Bound::Audit { plugin, durable, rule } => {
+        Bound::Audit {
+            plugin,
+            durable,
+            rule,
+        } => {
             let label = format!("audit.append:{plugin}");
             let mut record = (asker.record)();
-            record.step = Some(StepRecord { plugin, source: rule.clone() });
+            record.step = Some(StepRecord {
+                plugin,
+                source: rule.clone(),
+            });
             if durable {
-                let effect = Effect::AuditAppend { record: Box::new(record) };
-                (Planned { stops: true, label, way: Way::Ask(Asked::Audit) }, Some((effect, rule)))
+                let effect = Effect::AuditAppend {
+                    record: Box::new(record),
+                };
+                (
+                    Planned {
+                        stops: true,
+                        label,
+                        way: Way::Ask(Asked::Audit),
+                    },
+                    Some((effect, rule)),
+                )
             } else {
-                (Planned { stops: true, label, way: Way::Queue(Box::new(record)) }, None)
+                (
+                    Planned {
+                        stops: true,
+                        label,
+                        way: Way::Queue(Box::new(record)),
+                    },
+                    None,
+                )
             }
         }
     }
 }
 
-fn taint(label: String, scopes: Scopes, ttl_s: u32, rule: String, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
+fn taint(
+    label: String,
+    scopes: Scopes,
+    ttl_s: u32,
+    rule: String,
+    asker: &Asker<'_>,
+    caches: &Caches,
+) -> (Planned, Call) {
     let name = format!("session.append:{label}");
     if !scopes.has(Scopes::SESSION) && !scopes.has(Scopes::SUBJECT) {
         return (here(true, name, Answer::Done), None);
     }
     let Some(session) = asker.session else {
-        return (here(true, name, failed("session.persist_failed", "nobody is identified")), None);
+        return (
+            here(
+                true,
+                name,
+                failed("session.persist_failed", "nobody is identified"),
+            ),
+            None,
+        );
     };
     if caches.has_label(session, &label, scopes, asker.now_ms) {
-        return (Planned { stops: true, label: name, way: Way::Known }, None);
+        return (
+            Planned {
+                stops: true,
+                label: name,
+                way: Way::Known,
+            },
+            None,
+        );
     }
-    let only = |scope: Scopes| if scopes.has(scope) { vec![label.clone()] } else { Vec::new() };
+    let only = |scope: Scopes| {
+        if scopes.has(scope) {
+            vec![label.clone()]
+        } else {
+            Vec::new()
+        }
+    };
     let effect = Effect::SessionAppend {
         session: session.clone(),
         labels: only(Scopes::SESSION),
         subject_labels: only(Scopes::SUBJECT),
         ttl_s: (ttl_s > 0).then_some(u64::from(ttl_s)),
     };
-    (Planned { stops: true, label: name, way: Way::Ask(Asked::Label { label, scopes }) }, Some((effect, rule)))
+    (
+        Planned {
+            stops: true,
+            label: name,
+            way: Way::Ask(Asked::Label { label, scopes }),
+        },
+        Some((effect, rule)),
+    )
 }
 
 fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
     let stops = call.stops;
     let label = format!("token.exchange:{}", call.delegator);
-    let missing = |label| (here(stops, label, failed("delegation.bad_request", "the credential to exchange is not there")), None);
-    let Ok(subject) = subject_credential(asker.principal, call.subject) else { return missing(label) };
-    let Ok(actor) = actor_credential(asker.principal, call.actor) else { return missing(label) };
+    let missing = |label| {
+        (
+            here(
+                stops,
+                label,
+                failed(
+                    "delegation.bad_request",
+                    "the credential to exchange is not there",
+                ),
+            ),
+            None,
+        )
+    };
+    let Ok(subject) = subject_credential(asker.principal, call.subject) else {
+        return missing(label);
+    };
+    let Ok(actor) = actor_credential(asker.principal, call.actor) else {
+        return missing(label);
+    };
     let key = token_key(&call, subject, actor);
     if let Some(minted) = key.as_ref().and_then(|key| caches.token(key, asker.now_ms)) {
-        return (Planned { stops, label, way: Way::Minted(minted.clone()) }, None);
+        return (
+            Planned {
+                stops,
+                label,
+                way: Way::Minted(minted.clone()),
+            },
+            None,
+        );
     }
     let token_of = |header: &str| {
         let (_, value) = asker.credentials.iter().find(|(name, _)| name == header)?;
@@ -158,19 +267,35 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
             Subject::ThisWorkload => SubjectKind::ThisWorkload,
         },
         subject_token,
-        expected_sub: subject.map(|credential| credential.sub.clone()).filter(|sub| !sub.is_empty()),
+        expected_sub: subject
+            .map(|credential| credential.sub.clone())
+            .filter(|sub| !sub.is_empty()),
         actor_token,
         target: call.target,
         audience: call.audience,
         permissions: call.permissions,
     });
-    (Planned { stops, label, way: Way::Ask(Asked::Token { key }) }, Some((effect, call.rule)))
+    (
+        Planned {
+            stops,
+            label,
+            way: Way::Ask(Asked::Token { key }),
+        },
+        Some((effect, call.rule)),
+    )
 }
 
 const fn here(stops: bool, label: String, answer: Answer) -> Planned {
-    Planned { stops, label, way: Way::Here(answer) }
+    Planned {
+        stops,
+        label,
+        way: Way::Here(answer),
+    }
 }
 
 pub(super) fn failed(code: &str, reason: &str) -> Answer {
-    Answer::Failed { code: code.to_owned(), reason: reason.to_owned() }
+    Answer::Failed {
+        code: code.to_owned(),
+        reason: reason.to_owned(),
+    }
 }

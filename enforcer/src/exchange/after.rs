@@ -1,5 +1,7 @@
 //! The response: untouched, or judged as one JSON document or event by event.
 
+mod denial;
+
 use apl_vm::{Answer, Document};
 
 use super::{
@@ -14,7 +16,7 @@ use crate::{
     engine::count,
     http::media::{Media, is_identity, media_type},
     mcp::response::{Answer as Message, GovernedResult, classify},
-    refusal::{Refusal, Shape},
+    refusal::Refusal,
 };
 
 /// How far the response is.
@@ -50,20 +52,24 @@ enum AfterStage {
     Swallow,
 }
 
-/// Headers of a response that stay when it is replaced.
-const KEPT: &[&str] = &[
-    ":status", "date", "mcp-protocol-version", "mcp-session-id", "retry-after", "server", "vary", "www-authenticate",
-    "x-request-id",
-];
-
 /// Headers that say something about the bytes as they were.
-const OF_THE_BYTES: &[&str] =
-    &["accept-ranges", "content-digest", "content-md5", "digest", "etag", "last-modified", "repr-digest"];
+const OF_THE_BYTES: &[&str] = &[
+    "accept-ranges",
+    "content-digest",
+    "content-md5",
+    "digest",
+    "etag",
+    "last-modified",
+    "repr-digest",
+];
 
 impl After {
     /// A response that is to be judged.
     pub(super) fn expect() -> Self {
-        Self { stage: AfterStage::Expected, ..Self::default() }
+        Self {
+            stage: AfterStage::Expected,
+            ..Self::default()
+        }
     }
 }
 
@@ -90,24 +96,38 @@ impl Exchange {
         }
         if self.stage != Stage::Forwarded {
             // Only where headers are not held: the backend answers before it was allowed to be asked.
-            let refusal = Refusal::http(502, "protocol.early_response", "the backend answered before the verdict");
+            let refusal = Refusal::http(
+                502,
+                "protocol.early_response",
+                "the backend answered before the verdict",
+            );
             return self.refuse(engine, &refusal, now_ms, out);
         }
         if !matches!(self.after.stage, AfterStage::Expected) {
             return;
         }
-        let value = |wanted: &[u8]| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice());
+        let value = |wanted: &[u8]| {
+            headers
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| value.as_slice())
+        };
         self.after.status = value(b":status")
             .and_then(|value| std::str::from_utf8(value).ok()?.parse().ok())
             .unwrap_or(0);
-        self.after.headers = headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+        self.after.headers = headers
+            .iter()
+            .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+            .collect();
         self.after.has_content_length = value(b"content-length").is_some();
         let media = value(b"content-type").map_or(Media::Other, media_type);
         let types = headers.iter().filter(|(name, _)| name == b"content-type").count();
         if end_of_stream {
             return self.on_empty_response(engine, now_ms, out);
         }
-        let encoded = headers.iter().any(|(name, value)| name == b"content-encoding" && !is_identity(value));
+        let encoded = headers
+            .iter()
+            .any(|(name, value)| name == b"content-encoding" && !is_identity(value));
         if encoded {
             return self.deny_at_head(engine, &unparseable("the result is encoded"), now_ms, out);
         }
@@ -120,7 +140,8 @@ impl Exchange {
                 }
             }
             Media::EventStream if types == 1 && self.is_success() => {
-                self.after.stage = AfterStage::Stream(Box::new(Stream::new(engine.config.limits.max_event_bytes)));
+                self.after.stage =
+                    AfterStage::Stream(Box::new(Stream::new(engine.config.limits.max_event_bytes)));
                 self.drop_length(out);
             }
             Media::Json | Media::EventStream | Media::Other => {
@@ -144,7 +165,9 @@ impl Exchange {
 
     fn drop_length(&self, out: &mut Out) {
         if self.after.has_content_length {
-            out.push(Command::RemoveResponseHeader { name: "content-length".to_owned() });
+            out.push(Command::RemoveResponseHeader {
+                name: "content-length".to_owned(),
+            });
         }
     }
 
@@ -152,7 +175,14 @@ impl Exchange {
         self.after.status >= 200 && self.after.status < 300
     }
 
-    pub(super) fn on_response_body(&mut self, engine: &mut Engine, buffered: usize, end: bool, now_ms: u64, out: &mut Out) {
+    pub(super) fn on_response_body(
+        &mut self,
+        engine: &mut Engine,
+        buffered: usize,
+        end: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         self.after.buffered = buffered;
         self.after.ended |= end;
         match &mut self.after.stage {
@@ -171,9 +201,15 @@ impl Exchange {
             AfterStage::Buffer => {
                 out.pause();
                 if buffered > engine.config.limits.max_body_bytes {
-                    self.deny_after(engine, &unparseable("the result is larger than allowed"), now_ms, out);
+                    self.deny_after(
+                        engine,
+                        &unparseable("the result is larger than allowed"),
+                        now_ms,
+                        out,
+                    );
                 } else if end && !self.charge(engine, buffered) {
-                    let refusal = Refusal::operation("limit.memory", "the proxy holds too much at the moment");
+                    let refusal =
+                        Refusal::operation("limit.memory", "the proxy holds too much at the moment");
                     self.deny_after(engine, &refusal, now_ms, out);
                 } else if end {
                     out.push(Command::ReadResponseBody);
@@ -182,7 +218,14 @@ impl Exchange {
         }
     }
 
-    pub(super) fn on_response_bytes(&mut self, engine: &mut Engine, bytes: Vec<u8>, end: bool, now_ms: u64, out: &mut Out) {
+    pub(super) fn on_response_bytes(
+        &mut self,
+        engine: &mut Engine,
+        bytes: Vec<u8>,
+        end: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         match &self.after.stage {
             AfterStage::Untouched | AfterStage::Expected | AfterStage::Swallow => {}
             AfterStage::Asking => out.pause(),
@@ -206,15 +249,35 @@ impl Exchange {
     }
 
     /// Runs the phase after the call on [`After::result`].
-    pub(super) fn run_after(&mut self, engine: &mut Engine, work: &mut Work, now_ms: u64, out: &mut Out) -> Step {
-        let cx = Context { head: &self.head, decision_id: &self.decision_id, now_ms };
+    pub(super) fn run_after(
+        &mut self,
+        engine: &mut Engine,
+        work: &mut Work,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Step {
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
         run::start(engine, work, work.law.post, self.after.result.as_mut(), &cx, out)
     }
 
     /// The companion has answered.
-    pub(super) fn after_go_on(&mut self, engine: &mut Engine, answers: &[Answer], now_ms: u64, out: &mut Out) {
+    pub(super) fn after_go_on(
+        &mut self,
+        engine: &mut Engine,
+        answers: &[Answer],
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         let Some(mut work) = self.work.take() else { return };
-        let cx = Context { head: &self.head, decision_id: &self.decision_id, now_ms };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
         let step = run::resume(engine, &mut work, self.after.result.as_mut(), answers, &cx, out);
         self.work = Some(work);
         match self.after.stage {
@@ -236,7 +299,9 @@ impl Exchange {
         let edited = match (refusal, self.after.result.take()) {
             (Some(refusal), _) => Err(refusal),
             (None, None) => Ok(None),
-            (None, Some(result)) => result.into_edited().map_err(|()| unparseable("an edit could not be written")),
+            (None, Some(result)) => result
+                .into_edited()
+                .map_err(|()| unparseable("an edit could not be written")),
         };
         match edited {
             Err(refusal) => self.deny_after(engine, &refusal, now_ms, out),
@@ -255,11 +320,19 @@ impl Exchange {
         let edits = self.work.as_ref().map_or(0, |work| work.edits.len());
         out.push(count(Counter::Edits, u64::try_from(edits).unwrap_or(u64::MAX)));
         if engine.config.install != Install::Single {
-            for name in self.after.headers.iter().filter(|name| OF_THE_BYTES.contains(&name.as_str())) {
+            for name in self
+                .after
+                .headers
+                .iter()
+                .filter(|name| OF_THE_BYTES.contains(&name.as_str()))
+            {
                 out.push(Command::RemoveResponseHeader { name: name.clone() });
             }
             if self.after.has_content_length {
-                out.push(Command::SetResponseHeader { name: "content-length".to_owned(), value: bytes.len().to_string() });
+                out.push(Command::SetResponseHeader {
+                    name: "content-length".to_owned(),
+                    value: bytes.len().to_string(),
+                });
             }
         }
         out.push(Command::ReplaceResponseBody { bytes });
@@ -270,52 +343,6 @@ impl Exchange {
         self.record_after(engine, None, now_ms);
         self.after.stage = AfterStage::Untouched;
         self.let_go(engine);
-    }
-
-    /// Denied before a byte of the body came: one local reply in place of the response.
-    fn deny_at_head(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
-        let (status, body) = self.denial(engine, refusal, now_ms, out);
-        let mut headers = refusal.policy_headers(&self.decision_id);
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        out.push(Command::Reply(crate::Reply { status, headers, body, details: "aplomb.denied_after".to_owned() }));
-        out.pause();
-        self.stage = Stage::Replied;
-        self.let_go(engine);
-    }
-
-    /// Denied while the body is held: the envelope takes its place, with its head where heads are held.
-    pub(super) fn deny_after(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
-        let (status, body) = self.denial(engine, refusal, now_ms, out);
-        if engine.config.install != Install::Single {
-            for name in &self.after.headers {
-                let kept = KEPT.contains(&name.as_str()) || name.starts_with("access-control-") || name.starts_with(':');
-                if !kept {
-                    out.push(Command::RemoveResponseHeader { name: name.clone() });
-                }
-            }
-            let mut headers = refusal.policy_headers(&self.decision_id);
-            headers.push((":status".to_owned(), status.to_string()));
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
-            for (name, value) in headers {
-                out.push(Command::SetResponseHeader { name, value });
-            }
-        }
-        out.push(Command::ReplaceResponseBody { bytes: body });
-        out.push(Command::ResumeResponse);
-        out.go();
-        self.after.stage = AfterStage::Swallow;
-        self.let_go(engine);
-    }
-
-    /// Records and counts a denial after the call; its status and body.
-    pub(super) fn denial(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) -> (u16, Vec<u8>) {
-        self.record_after(engine, Some(refusal), now_ms);
-        out.push(count(Counter::DeniedAfter, 1));
-        out.push(Command::FilterState { key: "aplomb.code", value: refusal.code.clone() });
-        let shape = self.work.as_ref().map_or(Shape::RpcUnknown, |work| work.shape());
-        // A failure keeps its status: a client must see that its session is gone, or that it must sign in.
-        let status = if self.is_success() || self.after.status < 300 { 200 } else { self.after.status };
-        (status, refusal.envelope(shape, &self.decision_id, true))
     }
 
     /// The stream of a streamed response, while it is one.
@@ -342,21 +369,37 @@ impl Exchange {
 /// # Errors
 ///
 /// It cannot be read, and must not pass.
-pub(super) fn governed(engine: &Engine, work: &Work, bytes: Vec<u8>) -> Result<Option<GovernedResult>, Refusal> {
-    let refused = |reason: &str| if work.law.pass_unparseable { Ok(None) } else { Err(unparseable(reason)) };
+pub(super) fn governed(
+    engine: &Engine,
+    work: &Work,
+    bytes: Vec<u8>,
+) -> Result<Option<GovernedResult>, Refusal> {
+    let refused = |reason: &str| {
+        if work.law.pass_unparseable {
+            Ok(None)
+        } else {
+            Err(unparseable(reason))
+        }
+    };
     let limits = json_limits(engine);
     let Ok(document) = Document::parse(bytes, &limits) else {
         return refused("the result is not strict JSON");
     };
     match classify(&document, work.id.as_deref()) {
         Message::Response => {}
-        Message::Other | Message::Foreign => return refused("the backend's answer is not a response to this request"),
+        Message::Other | Message::Foreign => {
+            return refused("the backend's answer is not a response to this request");
+        }
     }
     govern(work, document, &limits)
 }
 
 /// The same for a message that is known to be the response.
-pub(super) fn govern(work: &Work, document: Document, limits: &apl_vm::Limits) -> Result<Option<GovernedResult>, Refusal> {
+pub(super) fn govern(
+    work: &Work,
+    document: Document,
+    limits: &apl_vm::Limits,
+) -> Result<Option<GovernedResult>, Refusal> {
     let entity = work.entity.unwrap_or(apl_bytecode::EntityKind::Tool);
     let result = GovernedResult::new(document, entity, limits);
     let needs = &work.law.post_needs;

@@ -26,11 +26,26 @@ impl Exchange {
     /// The message is known: find what governs it and who asks, and run the phase before the call.
     pub(super) fn decide(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
         let Some(mut work) = self.work.take() else { return };
-        let scope = engine.config.protocols.get(self.entry).and_then(|entry| entry.scope.clone());
+        let scope = engine
+            .config
+            .protocols
+            .get(self.entry)
+            .and_then(|entry| entry.scope.clone());
         work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
         let verified = {
-            let Engine { principals, program, keys, .. } = engine;
-            principals.verify(program.program(), &work.law.identities, &self.head.credentials, keys, now_ms)
+            let Engine {
+                principals,
+                program,
+                keys,
+                ..
+            } = engine;
+            principals.verify(
+                program.program(),
+                &work.law.identities,
+                &self.head.credentials,
+                keys,
+                now_ms,
+            )
         };
         let (principal, known) = match verified {
             Ok(verified) => verified,
@@ -46,7 +61,11 @@ impl Exchange {
         work.session = session::key_of(&principal, &self.head);
         work.facts = self.facts(engine, &work, &principal, scope.as_deref());
         work.principal = principal;
-        let cx = Context { head: &self.head, decision_id: &self.decision_id, now_ms };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
         let block = work.law.pre;
         let step = run::start(engine, &mut work, block, None, &cx, out);
         self.work = Some(work);
@@ -56,7 +75,11 @@ impl Exchange {
     /// The companion has answered.
     pub(super) fn go_on(&mut self, engine: &mut Engine, answers: &[Answer], now_ms: u64, out: &mut Out) {
         let Some(mut work) = self.work.take() else { return };
-        let cx = Context { head: &self.head, decision_id: &self.decision_id, now_ms };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
         let step = run::resume(engine, &mut work, None, answers, &cx, out);
         self.work = Some(work);
         self.pre_step(engine, step, now_ms, out);
@@ -71,7 +94,8 @@ impl Exchange {
             }
             Step::Verdict(Some(refusal)) => self.refuse(engine, &refusal, now_ms, out),
             Step::Verdict(None) if self.work.as_ref().is_some_and(|work| work.law.unmatched) => {
-                let refusal = Refusal::operation("route.unmatched", "no route of the policy covers this operation");
+                let refusal =
+                    Refusal::operation("route.unmatched", "no route of the policy covers this operation");
                 self.refuse(engine, &refusal, now_ms, out);
             }
             Step::Verdict(None) => self.forward(engine, now_ms, out),
@@ -97,11 +121,18 @@ impl Exchange {
             Unverified::NeedsKeys(issuer, error) => {
                 let until_ms = match self.stage {
                     Stage::Keys { until_ms } => until_ms,
-                    Stage::New | Stage::Untouched | Stage::Body | Stage::Asking | Stage::Forwarded | Stage::Replied | Stage::Gone => {
-                        now_ms.saturating_add(KEYS_MS)
-                    }
+                    Stage::New
+                    | Stage::Untouched
+                    | Stage::Body
+                    | Stage::Asking
+                    | Stage::Forwarded
+                    | Stage::Replied
+                    | Stage::Gone => now_ms.saturating_add(KEYS_MS),
                 };
-                let set = engine.keys.iter_mut().find(|set| !set.is_inline() && set.issuer() == issuer);
+                let set = engine
+                    .keys
+                    .iter_mut()
+                    .find(|set| !set.is_inline() && set.issuer() == issuer);
                 if now_ms < until_ms && set.is_some_and(|set| set.miss(now_ms)) {
                     self.stage = Stage::Keys { until_ms };
                     engine.wait(self.id, until_ms);
@@ -131,7 +162,13 @@ impl Exchange {
             put(&format!("http.request_headers.{name}"), value);
         }
         put("mcp.method", &work.method);
-        put("agent.session_id", head.session_id.as_deref().or(head.mcp_session_id.as_deref()).unwrap_or_default());
+        put(
+            "agent.session_id",
+            head.session_id
+                .as_deref()
+                .or(head.mcp_session_id.as_deref())
+                .unwrap_or_default(),
+        );
         put("request.trace_id", head.trace_id.as_deref().unwrap_or_default());
         put("request.request_id", &self.decision_id);
         put("meta.scope", scope.unwrap_or_default());
@@ -151,6 +188,10 @@ impl Exchange {
                 own.insert(key.to_owned(), Fact::Set(BTreeSet::new()));
             }
         }
-        Facts { base: Rc::clone(&principal.facts), own, labels: LabelState::default() }
+        Facts {
+            base: Rc::clone(&principal.facts),
+            own,
+            labels: LabelState::default(),
+        }
     }
 }

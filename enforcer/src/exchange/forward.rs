@@ -10,7 +10,10 @@ impl Exchange {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
             return self.refuse(engine, &refusal, now_ms, out);
         }
-        let delegates = self.work.as_ref().is_some_and(|work| work.law.pre_needs.delegates);
+        let delegates = self
+            .work
+            .as_ref()
+            .is_some_and(|work| work.law.pre_needs.delegates);
         let governed = self.work.as_ref().is_some_and(|work| work.law.post.is_some());
         match engine.config.install {
             Install::Full | Install::PairedDecider => {
@@ -23,10 +26,16 @@ impl Exchange {
         if let Some(work) = &self.work {
             out.push(count(Counter::Allowed, u64::from(work.entity.is_some())));
             if !work.edits.is_empty() {
-                out.push(count(Counter::Edits, u64::try_from(work.edits.len()).unwrap_or(u64::MAX)));
+                out.push(count(
+                    Counter::Edits,
+                    u64::try_from(work.edits.len()).unwrap_or(u64::MAX),
+                ));
             }
         }
-        out.push(Command::FilterState { key: "aplomb.decision_id", value: self.decision_id.clone() });
+        out.push(Command::FilterState {
+            key: "aplomb.decision_id",
+            value: self.decision_id.clone(),
+        });
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
@@ -45,12 +54,19 @@ impl Exchange {
         // In mode `single` the route is not known yet, so it depends on the program alone.
         let read = response_is_read && engine.reads_responses;
         if read && self.head.has_accept_encoding {
-            out.push(Command::RemoveRequestHeader { name: "accept-encoding".to_owned() });
+            out.push(Command::RemoveRequestHeader {
+                name: "accept-encoding".to_owned(),
+            });
         }
     }
 
-    fn credentials(&self, engine: &Engine, delegates: bool, out: &mut Out) {
-        let minted = self.work.as_ref().map(|work| work.minted.as_slice()).unwrap_or_default();
+    /// Takes the caller's credentials away where they must not go on, and puts minted ones in.
+    pub(super) fn credentials(&self, engine: &Engine, delegates: bool, out: &mut Out) {
+        let minted = self
+            .work
+            .as_ref()
+            .map(|work| work.minted.as_slice())
+            .unwrap_or_default();
         if delegates || engine.program.program().settings.never_forward_credentials {
             for (name, _) in &self.head.credentials {
                 if !minted.iter().any(|minted| minted.header == *name) {
@@ -60,18 +76,32 @@ impl Exchange {
         }
         for (at, one) in minted.iter().enumerate() {
             // Of two for one header the one that policy asked for last counts.
-            if !minted.iter().skip(at.saturating_add(1)).any(|later| later.header == one.header) {
-                out.push(Command::SetRequestHeader { name: one.header.clone(), value: one.value.clone() });
+            if !minted
+                .iter()
+                .skip(at.saturating_add(1))
+                .any(|later| later.header == one.header)
+            {
+                out.push(Command::SetRequestHeader {
+                    name: one.header.clone(),
+                    value: one.value.clone(),
+                });
             }
         }
     }
 
     fn edited_body(&self, out: &mut Out) {
-        let edited = self.work.as_ref().and_then(|work| work.document.as_ref()).filter(|document| document.is_edited());
+        let edited = self
+            .work
+            .as_ref()
+            .and_then(|work| work.document.as_ref())
+            .filter(|document| document.is_edited());
         let Some(document) = edited else { return };
         let bytes = document.render();
         if self.head.content_length.is_some() {
-            out.push(Command::SetRequestHeader { name: "content-length".to_owned(), value: bytes.len().to_string() });
+            out.push(Command::SetRequestHeader {
+                name: "content-length".to_owned(),
+                value: bytes.len().to_string(),
+            });
         }
         out.push(Command::ReplaceRequestBody { bytes });
     }

@@ -26,18 +26,34 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
         verdict: None,
         code: None,
         rule: None,
-        entity_type: work.entity.map_or("housekeeping", apl_bytecode::EntityKind::name).to_owned(),
+        entity_type: work
+            .entity
+            .map_or("housekeeping", apl_bytecode::EntityKind::name)
+            .to_owned(),
         entity_name: work.name.clone(),
         method: (!work.method.is_empty()).then(|| work.method.clone()),
-        subject: work.principal.of(User).map(|credential| credential.speaker.id.clone()),
-        client: work.principal.of(Client).map(|credential| credential.speaker.id.clone()).or_else(|| {
-            work.principal.of(User).and_then(|credential| credential.speaker.client.clone())
-        }),
+        subject: work
+            .principal
+            .of(User)
+            .map(|credential| credential.speaker.id.clone()),
+        client: work
+            .principal
+            .of(Client)
+            .map(|credential| credential.speaker.id.clone())
+            .or_else(|| {
+                work.principal
+                    .of(User)
+                    .and_then(|credential| credential.speaker.client.clone())
+            }),
         session: work.session.as_ref().map(|session| session.session.clone()),
         effects: work.performed.clone(),
         labels: work.facts.labels.known.iter().cloned().collect(),
         labels_added: work.labels_added.clone(),
-        edits: work.edits.iter().map(|edit| format!("{}:{}", edit.field, edit.kind)).collect(),
+        edits: work
+            .edits
+            .iter()
+            .map(|edit| format!("{}:{}", edit.field, edit.kind))
+            .collect(),
         request_digest: work.request_digest.clone(),
         response_digest: work.response_digest.clone(),
         trace_id: cx.head.trace_id.clone(),
@@ -48,7 +64,11 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
 impl Exchange {
     /// Records a refusal before the call. What could not be read as a message is counted only: it is no verdict.
     pub(super) fn record_refusal(&self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
-        let cx = Context { head: &self.head, decision_id: &self.decision_id, now_ms };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
         let blank = Work::refused(None);
         let mut record = record(engine, self.work.as_deref().unwrap_or(&blank), &cx);
         record.verdict = Some(VerdictKind::Deny);
@@ -59,17 +79,31 @@ impl Exchange {
             RefusalKind::Identity => {
                 "identity".clone_into(&mut record.entity_type);
                 let room = engine.audit.has_room_for_strangers();
-                if room { engine.audit.push(record) } else { engine.audit.skip(); false }
+                if room {
+                    engine.audit.push(record)
+                } else {
+                    engine.audit.skip();
+                    false
+                }
             }
             RefusalKind::Operation => engine.audit.push(record),
         };
-        out.push(count(if kept { Counter::AuditQueued } else { Counter::AuditFull }, 1));
+        out.push(count(
+            if kept {
+                Counter::AuditQueued
+            } else {
+                Counter::AuditFull
+            },
+            1,
+        ));
     }
 
     /// Records that the operation is forwarded; with a response to be judged, only a place and a number are taken, and the
     /// record is written then. False: there is no room, so it must not be forwarded.
     pub(super) fn record_allow(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> bool {
-        let Some(work) = self.work.as_deref_mut() else { return true };
+        let Some(work) = self.work.as_deref_mut() else {
+            return true;
+        };
         if work.entity.is_none() {
             return true;
         }
@@ -81,7 +115,11 @@ impl Exchange {
             work.reserved = Some(engine.audit.reserve());
             return true;
         }
-        let cx = Context { head: &self.head, decision_id: &self.decision_id, now_ms };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
         let mut record = record(engine, work, &cx);
         record.verdict = Some(VerdictKind::Allow);
         engine.audit.push(record);
@@ -91,9 +129,15 @@ impl Exchange {
 
     /// Writes the record for which a place was taken.
     pub(super) fn record_after(&mut self, engine: &mut Engine, refusal: Option<&Refusal>, now_ms: u64) {
-        let Some(work) = self.work.as_deref_mut() else { return };
+        let Some(work) = self.work.as_deref_mut() else {
+            return;
+        };
         let Some(seq) = work.reserved.take() else { return };
-        let cx = Context { head: &self.head, decision_id: &self.decision_id, now_ms };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
         let mut record = record(engine, work, &cx);
         match refusal {
             None => record.verdict = Some(VerdictKind::Allow),

@@ -30,12 +30,17 @@ impl Exchange {
             let (_, value) = headers.iter().find(|(name, _)| name == wanted)?;
             Some(String::from_utf8_lossy(value))
         };
-        let authority = value(b":authority").or_else(|| value(b"host")).unwrap_or_default();
+        let authority = value(b":authority")
+            .or_else(|| value(b"host"))
+            .unwrap_or_default();
         let path = value(b":path").unwrap_or_default();
         match listing(&engine.config.protocols, &authority, &path) {
             Listing::Listed(at) => self.entry = at,
             Listing::Ambiguous => {
-                let refusal = Refusal::bad_request("protocol.ambiguous_path", "the path can be read in more than one way");
+                let refusal = Refusal::bad_request(
+                    "protocol.ambiguous_path",
+                    "the path can be read in more than one way",
+                );
                 return self.refuse(engine, &refusal, now_ms, out);
             }
             Listing::Unlisted if Head::speaks_agent_protocol(headers) => {
@@ -54,12 +59,18 @@ impl Exchange {
         if self.head.is_preflight() || self.head.is_public() {
             return self.leave(out);
         }
-        if let Err(refusal) = self.head.check_mcp(end_of_stream, engine.config.limits.max_body_bytes) {
+        if let Err(refusal) = self
+            .head
+            .check_mcp(end_of_stream, engine.config.limits.max_body_bytes)
+        {
             return self.refuse(engine, &refusal, now_ms, out);
         }
         if end_of_stream {
             // The end of a session: there is nothing to govern but who ends it.
-            let message = Message::Housekeeping { method: "DELETE".to_owned(), id: None };
+            let message = Message::Housekeeping {
+                method: "DELETE".to_owned(),
+                id: None,
+            };
             self.work = Some(Box::new(Work::new(message, None)));
             return self.decide(engine, now_ms, out);
         }
@@ -67,7 +78,10 @@ impl Exchange {
         match engine.config.install {
             Install::Full | Install::PairedDecider => out.pause(),
             // Headers leave now, so what is to be removed from them leaves them now.
-            Install::Single => self.strip(engine, true, out),
+            Install::Single => {
+                self.strip(engine, true, out);
+                self.credentials(engine, false, out);
+            }
         }
     }
 
@@ -78,7 +92,14 @@ impl Exchange {
         out.go();
     }
 
-    pub(super) fn on_request_body(&mut self, engine: &mut Engine, buffered: usize, end: bool, now_ms: u64, out: &mut Out) {
+    pub(super) fn on_request_body(
+        &mut self,
+        engine: &mut Engine,
+        buffered: usize,
+        end: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         match self.stage {
             Stage::Untouched | Stage::Forwarded | Stage::Gone => out.go(),
             Stage::New | Stage::Keys { .. } | Stage::Asking | Stage::Replied => out.pause(),
@@ -87,7 +108,12 @@ impl Exchange {
                 if buffered > engine.config.limits.max_body_bytes {
                     self.refuse(engine, &Refusal::too_large(), now_ms, out);
                 } else if end && buffered == 0 {
-                    self.refuse(engine, &Refusal::bad_request("protocol.body", "the request has no body"), now_ms, out);
+                    self.refuse(
+                        engine,
+                        &Refusal::bad_request("protocol.body", "the request has no body"),
+                        now_ms,
+                        out,
+                    );
                 } else if end && !self.charge(engine, buffered) {
                     self.refuse(engine, &Refusal::memory(), now_ms, out);
                 } else if end {
@@ -97,7 +123,13 @@ impl Exchange {
         }
     }
 
-    pub(super) fn on_request_bytes(&mut self, engine: &mut Engine, bytes: Vec<u8>, now_ms: u64, out: &mut Out) {
+    pub(super) fn on_request_bytes(
+        &mut self,
+        engine: &mut Engine,
+        bytes: Vec<u8>,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         if self.stage != Stage::Body {
             return match self.stage {
                 Stage::Untouched | Stage::Forwarded | Stage::Gone => out.go(),
@@ -136,7 +168,10 @@ impl Exchange {
 
 /// Bounds on JSON, both directions.
 pub(super) fn json_limits(engine: &Engine) -> apl_vm::Limits {
-    apl_vm::Limits { max_depth: engine.config.limits.max_depth, max_nodes: engine.config.limits.max_nodes }
+    apl_vm::Limits {
+        max_depth: engine.config.limits.max_depth,
+        max_nodes: engine.config.limits.max_nodes,
+    }
 }
 
 /// HMAC-SHA-256 of a body under the deployment's key; without a key there is none, because an unkeyed digest of a short

@@ -6,8 +6,7 @@ use companion_protocol::{AuditRecord, EffectCall, EffectsRequest, MAX_EFFECTS};
 
 use super::{Out, record, work::Work};
 use crate::{
-    CallToken, Command, Counter, Engine,
-    audit,
+    CallToken, Command, Counter, Engine, audit,
     effects::{Asker, Plan, answers, plan, read_response, unacknowledged},
     engine::count,
     http::head::Head,
@@ -63,9 +62,13 @@ pub(super) fn start(
     cx: &Context<'_>,
     out: &mut Out,
 ) -> Step {
-    let Some(block) = block else { return Step::Verdict(None) };
+    let Some(block) = block else {
+        return Step::Verdict(None);
+    };
     work.machine = Some(Machine::new(block, engine.config.limits.fuel));
-    let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| machine.run(&engine.program, env));
+    let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
+        machine.run(&engine.program, env)
+    });
     drive(engine, work, result, outcome, cx, out)
 }
 
@@ -78,8 +81,9 @@ pub(super) fn resume(
     cx: &Context<'_>,
     out: &mut Out,
 ) -> Step {
-    let outcome =
-        work.with_machine(engine, result.as_deref_mut(), |machine, env| machine.resume(&engine.program, env, answers));
+    let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
+        machine.resume(&engine.program, env, answers)
+    });
     drive(engine, work, result, outcome, cx, out)
 }
 
@@ -96,11 +100,16 @@ fn drive(
             Some(Outcome::Await(batch)) => batch,
             Some(Outcome::Done(Verdict::Allow)) => return Step::Verdict(None),
             Some(Outcome::Done(Verdict::Deny(denied))) => {
-                return Step::Verdict(Some(Refusal::operation(&denied.code, &denied.reason).at(&denied.rule)));
+                return Step::Verdict(Some(
+                    Refusal::operation(&denied.code, &denied.reason).at(&denied.rule),
+                ));
             }
             // A real run never ends unknown; nothing is let through on a misunderstanding.
             Some(Outcome::Done(Verdict::Unknown)) | None => {
-                return Step::Verdict(Some(Refusal::operation("engine.misuse", "the policy could not be run")));
+                return Step::Verdict(Some(Refusal::operation(
+                    "engine.misuse",
+                    "the policy could not be run",
+                )));
             }
         };
         let mut position = work.position;
@@ -130,15 +139,18 @@ fn drive(
             }
         }
         let answers = settle(engine, work, plan, None, cx.now_ms, out);
-        outcome =
-            work.with_machine(engine, result.as_deref_mut(), |machine, env| machine.resume(&engine.program, env, &answers));
+        outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
+            machine.resume(&engine.program, env, &answers)
+        });
     }
 }
 
 /// Sends the plan's calls with a few queued records; the plan comes back when there is no companion or too much to ask.
 fn send(engine: &mut Engine, mut plan: Plan, cx: &Context<'_>, out: &mut Out) -> Result<Flight, Plan> {
     let asked = plan.calls.len();
-    let Some(room) = MAX_EFFECTS.checked_sub(asked) else { return Err(plan) };
+    let Some(room) = MAX_EFFECTS.checked_sub(asked) else {
+        return Err(plan);
+    };
     let mut effects: Vec<EffectCall> = std::mem::take(&mut plan.calls);
     // A record that the companion is to number must be numbered before it leaves.
     for call in &mut effects {
@@ -149,13 +161,21 @@ fn send(engine: &mut Engine, mut plan: Plan, cx: &Context<'_>, out: &mut Out) ->
     let passengers = engine.audit.take(room.min(PASSENGERS));
     effects.extend(passengers.iter().map(audit::append));
     let token = engine.new_token();
-    let request =
-        EffectsRequest { policy_digest: engine.digest.clone(), decision_id: cx.decision_id.to_owned(), effects };
+    let request = EffectsRequest {
+        policy_digest: engine.digest.clone(),
+        decision_id: cx.decision_id.to_owned(),
+        effects,
+    };
     match engine.effects_callout(token, &request) {
         Some(callout) => {
             out.push(count(Counter::Callouts, 1));
             out.push(Command::Callout(callout));
-            Ok(Flight { token, plan, asked, passengers })
+            Ok(Flight {
+                token,
+                plan,
+                asked,
+                passengers,
+            })
         }
         None => {
             engine.audit.settle(passengers.len(), passengers);
@@ -177,14 +197,20 @@ pub(super) fn land(
     let response = read_response(body, flight.asked.saturating_add(flown));
     let lost = match &response {
         Some(response) => {
-            let (_, results) = response.results.split_at_checked(flight.asked).unwrap_or_default();
+            let (_, results) = response
+                .results
+                .split_at_checked(flight.asked)
+                .unwrap_or_default();
             unacknowledged(flight.passengers, results)
         }
         None => flight.passengers,
     };
     let shipped = flown.saturating_sub(lost.len());
     if shipped > 0 {
-        out.push(count(Counter::AuditShipped, u64::try_from(shipped).unwrap_or(u64::MAX)));
+        out.push(count(
+            Counter::AuditShipped,
+            u64::try_from(shipped).unwrap_or(u64::MAX),
+        ));
     }
     engine.audit.settle(flown, lost);
     match work {
@@ -201,7 +227,14 @@ fn settle(
     now_ms: u64,
     out: &mut Out,
 ) -> Vec<Answer> {
-    let answered = answers(plan, response, work.session.as_ref(), &mut engine.caches, &mut engine.audit, now_ms);
+    let answered = answers(
+        plan,
+        response,
+        work.session.as_ref(),
+        &mut engine.caches,
+        &mut engine.audit,
+        now_ms,
+    );
     work.performed.extend(answered.performed);
     work.minted.extend(answered.minted);
     work.labels_added.extend(answered.labels);

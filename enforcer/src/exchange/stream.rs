@@ -2,12 +2,7 @@
 
 use apl_vm::Document;
 
-use super::{
-    Exchange, Out,
-    after::govern,
-    request::json_limits,
-    run::Step,
-};
+use super::{Exchange, Out, after::govern, request::json_limits, run::Step};
 use crate::{
     Command, Counter, Engine,
     engine::count,
@@ -31,9 +26,17 @@ pub(super) struct Stream {
 enum Held {
     Nothing,
     /// So many bytes may leave, then comes the event that waits; behind it whatever else has come.
-    Event { ready: usize, event: RawEvent },
+    Event {
+        ready: usize,
+        event: RawEvent,
+    },
     /// The verdict is there: this takes the event's place as soon as the buffer was read.
-    Resolved { ready: usize, length: usize, bytes: Vec<u8>, denied: bool },
+    Resolved {
+        ready: usize,
+        length: usize,
+        bytes: Vec<u8>,
+        denied: bool,
+    },
 }
 
 /// What becomes of one event.
@@ -50,7 +53,11 @@ enum Fate {
 
 impl Stream {
     pub(super) const fn new(max_event: usize) -> Self {
-        Self { splitter: Splitter::new(max_event), answered: false, held: Held::Nothing }
+        Self {
+            splitter: Splitter::new(max_event),
+            answered: false,
+            held: Held::Nothing,
+        }
     }
 
     pub(super) const fn is_asking(&self) -> bool {
@@ -60,11 +67,23 @@ impl Stream {
 
 impl Exchange {
     /// Bytes of the stream: the chunk, or the whole buffer after a wait.
-    pub(super) fn on_events(&mut self, engine: &mut Engine, bytes: &[u8], end: bool, now_ms: u64, out: &mut Out) {
+    pub(super) fn on_events(
+        &mut self,
+        engine: &mut Engine,
+        bytes: &[u8],
+        end: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         let Some(stream) = self.stream_mut() else { return };
         let (mut ready, rest, resumed) = match std::mem::replace(&mut stream.held, Held::Nothing) {
             Held::Nothing => (Vec::new(), bytes, false),
-            Held::Resolved { ready, length, bytes: verdict, denied } => {
+            Held::Resolved {
+                ready,
+                length,
+                bytes: verdict,
+                denied,
+            } => {
                 let (before, behind) = bytes.split_at_checked(ready).unwrap_or((bytes, &[]));
                 let (_, behind) = behind.split_at_checked(length).unwrap_or((&[], &[]));
                 let mut all = before.to_vec();
@@ -99,8 +118,14 @@ impl Exchange {
                 Fate::Wait => return self.hold(ready, event, events, out),
             }
         }
+        if fine.is_err() && self.stream_mut().is_some_and(|stream| stream.answered) {
+            return self.emit(ready, resumed, true, engine, out);
+        }
         if fine.is_err() {
-            let refusal = Refusal::operation("result.unparseable", "an event of the result is larger than allowed");
+            let refusal = Refusal::operation(
+                "result.unparseable",
+                "an event of the result is larger than allowed",
+            );
             let (_, envelope) = self.denial(engine, &refusal, now_ms, out);
             ready.extend_from_slice(&sse::message(&envelope));
             return self.emit(ready, resumed, true, engine, out);
@@ -135,8 +160,13 @@ impl Exchange {
         buffer.extend_from_slice(&stream.splitter.give_back());
         stream.held = Held::Event { ready: length, event };
         // The callout stays the last command.
-        let at = out.commands.iter().position(|command| matches!(command, Command::Callout(_))).unwrap_or(out.commands.len());
-        out.commands.insert(at, Command::ReplaceResponseBody { bytes: buffer });
+        let at = out
+            .commands
+            .iter()
+            .position(|command| matches!(command, Command::Callout(_)))
+            .unwrap_or(out.commands.len());
+        out.commands
+            .insert(at, Command::ReplaceResponseBody { bytes: buffer });
         out.pause();
     }
 
@@ -145,11 +175,16 @@ impl Exchange {
         if payload.trim_ascii().is_empty() {
             return Fate::Pass(event.raw.clone());
         }
-        let Some(mut work) = self.work.take() else { return Fate::Drop };
+        let Some(mut work) = self.work.take() else {
+            return Fate::Drop;
+        };
         let limits = json_limits(engine);
         let answered = self.stream_mut().is_none_or(|stream| stream.answered);
         let document = Document::parse(payload.to_vec(), &limits);
-        let kind = document.as_ref().ok().map(|document| classify(document, work.id.as_deref()));
+        let kind = document
+            .as_ref()
+            .ok()
+            .map(|document| classify(document, work.id.as_deref()));
         let step = match (document, kind) {
             (Ok(_), Some(Message::Other)) => {
                 self.work = Some(work);
@@ -176,11 +211,19 @@ impl Exchange {
                 self.work = Some(work);
                 return Fate::Drop;
             }
+            // The request is answered already: an error for it would be a second answer.
+            (Err(_), _) if answered && !work.law.pass_unparseable => {
+                self.work = Some(work);
+                return Fate::Drop;
+            }
             (Err(_), _) if work.law.pass_unparseable => {
                 self.work = Some(work);
                 return Fate::Pass(event.raw.clone());
             }
-            (Err(_), _) => Step::Verdict(Some(Refusal::operation("result.unparseable", "an event of the result is not strict JSON"))),
+            (Err(_), _) => Step::Verdict(Some(Refusal::operation(
+                "result.unparseable",
+                "an event of the result is not strict JSON",
+            ))),
         };
         self.work = Some(work);
         match step {
@@ -247,7 +290,12 @@ impl Exchange {
         };
         let (bytes, denied) = self.resolve(engine, refusal, &event, now_ms, out);
         if let Some(stream) = self.stream_mut() {
-            stream.held = Held::Resolved { ready, length: event.raw.len(), bytes, denied };
+            stream.held = Held::Resolved {
+                ready,
+                length: event.raw.len(),
+                bytes,
+                denied,
+            };
         }
         out.push(Command::ReadResponseBody);
     }

@@ -10,10 +10,7 @@ use crate::{
     Engine,
     effects::Minted,
     identity::principal::Principal,
-    mcp::{
-        request::Message,
-        response::GovernedResult,
-    },
+    mcp::{request::Message, response::GovernedResult},
     refusal::Shape,
 };
 
@@ -75,15 +72,21 @@ impl Law {
                 identities: route.identities.clone(),
                 pass_unparseable: route.pass_unparseable,
                 unmatched: false,
-                owner: route.owner.map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
+                owner: route
+                    .owner
+                    .map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
             };
         }
-        let unmatched = entity.is_some() && match model.settings.unmatched {
-            Unmatched::Deny => true,
-            Unmatched::Allow => false,
-        };
+        let unmatched = entity.is_some()
+            && match model.settings.unmatched {
+                Unmatched::Deny => true,
+                Unmatched::Allow => false,
+            };
         let Some(fallback) = model.fallbacks.iter().find(|fallback| fallback.entity == entity) else {
-            return Self { unmatched, ..Self::default() };
+            return Self {
+                unmatched,
+                ..Self::default()
+            };
         };
         let needs = program.needs_of(fallback.pre, fallback.post);
         Self {
@@ -131,7 +134,10 @@ impl Work {
 
     /// A message that could not be read far enough, but whose id is known.
     pub(super) fn refused(id: Option<Vec<u8>>) -> Self {
-        let id_known = Message::Housekeeping { method: String::new(), id };
+        let id_known = Message::Housekeeping {
+            method: String::new(),
+            id,
+        };
         Self::new(id_known, None)
     }
 

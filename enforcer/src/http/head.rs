@@ -47,8 +47,21 @@ pub(crate) struct Wanted {
 
 /// Carry one meaning each; two of them are two meanings.
 const SINGLE: &[&str] = &[
-    ":authority", ":method", ":path", ":scheme", "authorization", "content-encoding", "content-length", "content-type",
-    "host", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id", "traceparent", "x-session-id",
+    ":authority",
+    ":method",
+    ":path",
+    ":scheme",
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "traceparent",
+    "x-session-id",
     "x-user-token",
 ];
 
@@ -69,7 +82,10 @@ impl Head {
         let mut seen = 0_u32;
         for (name, value) in headers {
             let Ok(name) = std::str::from_utf8(name) else {
-                return Err(Refusal::bad_request("protocol.header", "a header's name is not text"));
+                return Err(Refusal::bad_request(
+                    "protocol.header",
+                    "a header's name is not text",
+                ));
             };
             if let Some(at) = SINGLE.iter().position(|single| *single == name) {
                 let bit = 1_u32.checked_shl(u32::try_from(at).unwrap_or(31)).unwrap_or(0);
@@ -100,9 +116,9 @@ impl Head {
             "content-type" => self.media = Some(media_type(value)),
             "content-encoding" => self.encoded = !is_identity(value),
             "content-length" => {
-                let length = text(name, value)?.parse().map_err(|_| {
-                    Refusal::bad_request("protocol.header", "content-length is not a number")
-                })?;
+                let length = text(name, value)?
+                    .parse()
+                    .map_err(|_| Refusal::bad_request("protocol.header", "content-length is not a number"))?;
                 self.content_length = Some(length);
             }
             "content-range" | "range" => self.partial = true,
@@ -126,7 +142,10 @@ impl Head {
                 return Err(duplicate(name));
             }
             // A credential that is not text is a malformed one; identity says so with its own code.
-            self.credentials.push((name.to_owned(), std::str::from_utf8(value).unwrap_or_default().to_owned()));
+            self.credentials.push((
+                name.to_owned(),
+                std::str::from_utf8(value).unwrap_or_default().to_owned(),
+            ));
         } else if wanted.readable.iter().any(|wanted| wanted == name) {
             let value = text(name, value)?;
             match self.readable.iter_mut().find(|(known, _)| known == name) {
@@ -152,7 +171,8 @@ impl Head {
         matches!(self.method.as_str(), "GET" | "HEAD")
             && (path == "/.well-known/agent-card.json"
                 || path.strip_prefix(metadata).is_some_and(|rest| {
-                    rest.is_empty() || (rest.starts_with('/') && !rest.contains(['%', '\\', ';']) && !rest.contains(".."))
+                    rest.is_empty()
+                        || (rest.starts_with('/') && !rest.contains(['%', '\\', ';']) && !rest.contains(".."))
                 }))
     }
 
@@ -161,7 +181,12 @@ impl Head {
         headers.iter().any(|(name, _)| {
             matches!(
                 name.as_slice(),
-                b"mcp-session-id" | b"mcp-protocol-version" | b"mcp-method" | b"mcp-name" | b"a2a-version" | b"a2a-extensions"
+                b"mcp-session-id"
+                    | b"mcp-protocol-version"
+                    | b"mcp-method"
+                    | b"mcp-name"
+                    | b"a2a-version"
+                    | b"a2a-extensions"
             )
         })
     }
@@ -173,52 +198,83 @@ impl Head {
     /// The refusal.
     pub(crate) fn check_mcp(&self, end_of_stream: bool, max_body: usize) -> Result<(), Refusal> {
         if self.upgrade || self.method == "CONNECT" {
-            return Err(Refusal::http(403, "protocol.upgrade", "upgrades are not allowed here"));
+            return Err(Refusal::http(
+                403,
+                "protocol.upgrade",
+                "upgrades are not allowed here",
+            ));
         }
         if self.overridden {
-            return Err(Refusal::bad_request("protocol.method_override", "the method cannot be overridden"));
+            return Err(Refusal::bad_request(
+                "protocol.method_override",
+                "the method cannot be overridden",
+            ));
         }
         match self.method.as_str() {
             "POST" => self.check_post(end_of_stream, max_body),
             "DELETE" if end_of_stream => Ok(()),
             "DELETE" => Err(Refusal::bad_request("protocol.body", "this method takes no body")),
-            _ => Err(Refusal::http(405, "protocol.method", "this method is not supported here")
-                .allowing("POST, DELETE")),
+            _ => Err(
+                Refusal::http(405, "protocol.method", "this method is not supported here")
+                    .allowing("POST, DELETE"),
+            ),
         }
     }
 
     fn check_post(&self, end_of_stream: bool, max_body: usize) -> Result<(), Refusal> {
         if self.encoded {
-            return Err(Refusal::http(415, "protocol.content_encoding", "the body must not be encoded"));
+            return Err(Refusal::http(
+                415,
+                "protocol.content_encoding",
+                "the body must not be encoded",
+            ));
         }
         if self.media != Some(Media::Json) {
-            return Err(Refusal::http(415, "protocol.media_type", "the body must be application/json in UTF-8"));
+            return Err(Refusal::http(
+                415,
+                "protocol.media_type",
+                "the body must be application/json in UTF-8",
+            ));
         }
         if self.partial {
-            return Err(Refusal::bad_request("protocol.range", "a partial body is not allowed"));
+            return Err(Refusal::bad_request(
+                "protocol.range",
+                "a partial body is not allowed",
+            ));
         }
         let largest = u64::try_from(max_body).unwrap_or(u64::MAX);
         if self.content_length.is_some_and(|length| length > largest) {
             return Err(Refusal::too_large());
         }
         if end_of_stream {
-            return Err(Refusal::rpc(400, -32600, "protocol.body", "the request has no body"));
+            return Err(Refusal::rpc(
+                400,
+                -32600,
+                "protocol.body",
+                "the request has no body",
+            ));
         }
         Ok(())
     }
 }
 
 fn duplicate(name: &str) -> Refusal {
-    Refusal::bad_request("protocol.duplicate_header", &format!("the header `{name}` stands more than once"))
+    Refusal::bad_request(
+        "protocol.duplicate_header",
+        &format!("the header `{name}` stands more than once"),
+    )
 }
 
 fn text(name: &str, value: &[u8]) -> Result<String, Refusal> {
-    let fine = value.iter().all(|byte| *byte >= b' ' && *byte != 0x7f || *byte == b'\t');
+    let fine = value
+        .iter()
+        .all(|byte| *byte >= b' ' && *byte != 0x7f || *byte == b'\t');
     match std::str::from_utf8(value) {
         Ok(text) if fine => Ok(text.trim().to_owned()),
-        Ok(_) | Err(_) => {
-            Err(Refusal::bad_request("protocol.header", &format!("the header `{name}` is not plain text")))
-        }
+        Ok(_) | Err(_) => Err(Refusal::bad_request(
+            "protocol.header",
+            &format!("the header `{name}` is not plain text"),
+        )),
     }
 }
 
@@ -228,7 +284,10 @@ fn session_id(name: &str, value: &[u8]) -> Result<Option<String>, Refusal> {
         return Ok(None);
     }
     if value.len() > MAX_SESSION_ID || !value.iter().all(u8::is_ascii_graphic) {
-        return Err(Refusal::bad_request("protocol.session_id", &format!("`{name}` is not a session id")));
+        return Err(Refusal::bad_request(
+            "protocol.session_id",
+            &format!("`{name}` is not a session id"),
+        ));
     }
     text(name, value).map(Some)
 }

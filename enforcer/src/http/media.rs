@@ -48,7 +48,10 @@ pub(crate) fn only_events(accept: &str) -> bool {
         let range = range.split(';').next().unwrap_or_default().trim();
         if range.eq_ignore_ascii_case("text/event-stream") {
             events = true;
-        } else if ["application/json", "application/*", "*/*"].iter().any(|json| range.eq_ignore_ascii_case(json)) {
+        } else if ["application/json", "application/*", "*/*"]
+            .iter()
+            .any(|json| range.eq_ignore_ascii_case(json))
+        {
             return false;
         }
     }

@@ -37,7 +37,9 @@ pub(crate) fn listing(protocols: &[Protocol], authority: &str, target: &str) -> 
 fn is_plain(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains("//")
-        && path.bytes().all(|byte| byte > b' ' && byte != 0x7f && !matches!(byte, b'%' | b'\\' | b';'))
+        && path
+            .bytes()
+            .all(|byte| byte > b' ' && byte != 0x7f && !matches!(byte, b'%' | b'\\' | b';'))
         && !path.split('/').any(|segment| segment == "." || segment == "..")
 }
 
@@ -46,11 +48,17 @@ fn longest(protocols: &[Protocol], authority: &str, path: &str, fold: bool) -> O
         .iter()
         .enumerate()
         .filter(|(_, entry)| {
-            entry.authority.as_deref().is_none_or(|wanted| same_authority(wanted, authority))
+            entry
+                .authority
+                .as_deref()
+                .is_none_or(|wanted| same_authority(wanted, authority))
                 && under(&entry.path_prefix, path, fold)
         })
         .max_by_key(|(_, entry)| {
-            (entry.path_prefix.trim_end_matches('/').len(), entry.authority.is_some())
+            (
+                entry.path_prefix.trim_end_matches('/').len(),
+                entry.authority.is_some(),
+            )
         })
         .map(|(at, _)| at)
 }
@@ -61,7 +69,11 @@ fn under(prefix: &str, path: &str, fold: bool) -> bool {
     let Some((head, rest)) = path.split_at_checked(prefix.len()) else {
         return false;
     };
-    let same = if fold { head.eq_ignore_ascii_case(prefix) } else { head == prefix };
+    let same = if fold {
+        head.eq_ignore_ascii_case(prefix)
+    } else {
+        head == prefix
+    };
     same && matches!(rest.first(), None | Some(b'/'))
 }
 
@@ -100,7 +112,11 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((byte, tail)) = rest.split_first() {
-        let pair = if *byte == b'%' { tail.split_at_checked(2) } else { None };
+        let pair = if *byte == b'%' {
+            tail.split_at_checked(2)
+        } else {
+            None
+        };
         let value = pair.and_then(|(digits, after)| {
             let text = std::str::from_utf8(digits).ok()?;
             Some((u8::from_str_radix(text, 16).ok()?, after))
@@ -135,7 +151,11 @@ mod tests {
 
     #[test]
     fn lists_paths() {
-        let protocols = [entry(None, "/mcp"), entry(None, "/mcp/hr/"), entry(Some("A.example"), "/mcp")];
+        let protocols = [
+            entry(None, "/mcp"),
+            entry(None, "/mcp/hr/"),
+            entry(Some("A.example"), "/mcp"),
+        ];
         for (authority, path, expected) in [
             ("x", "/mcp", Listing::Listed(0)),
             ("x", "/mcp/", Listing::Listed(0)),
@@ -160,7 +180,11 @@ mod tests {
             ("x", "/mcp/..", Listing::Ambiguous),
             ("x", "/mcp/%zz", Listing::Ambiguous),
         ] {
-            assert_eq!(listing(&protocols, authority, path), expected, "{authority} {path}");
+            assert_eq!(
+                listing(&protocols, authority, path),
+                expected,
+                "{authority} {path}"
+            );
         }
     }
 }

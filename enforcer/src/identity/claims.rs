@@ -30,7 +30,11 @@ pub(crate) struct Speaker {
 /// # Errors
 ///
 /// [`TokenError::Mapping`]: the claim that names the speaker is missing.
-pub(crate) fn map(role: TokenRole, claims: &Map<String, Value>, facts: &mut FactMap) -> Result<Speaker, TokenError> {
+pub(crate) fn map(
+    role: TokenRole,
+    claims: &Map<String, Value>,
+    facts: &mut FactMap,
+) -> Result<Speaker, TokenError> {
     let client = text(claims, "client_id").or_else(|| text(claims, "azp"));
     let id = match role {
         TokenRole::User => user(claims, facts)?,
@@ -41,7 +45,11 @@ pub(crate) fn map(role: TokenRole, claims: &Map<String, Value>, facts: &mut Fact
         }
         TokenRole::CallerWorkload => workload(claims, facts)?,
     };
-    Ok(Speaker { id, client, session_id: text(claims, "session_id") })
+    Ok(Speaker {
+        id,
+        client,
+        session_id: text(claims, "session_id"),
+    })
 }
 
 fn user(claims: &Map<String, Value>, facts: &mut FactMap) -> Result<String, TokenError> {
@@ -49,15 +57,24 @@ fn user(claims: &Map<String, Value>, facts: &mut FactMap) -> Result<String, Toke
     facts.insert("authenticated".to_owned(), Fact::Bool(true));
     facts.insert("subject.id".to_owned(), Fact::Str(id.clone()));
     let roles = set(claims, "roles").unwrap_or_default();
-    let permissions = set(claims, "permissions").or_else(|| words(claims, "scope")).unwrap_or_default();
-    let teams = set(claims, "teams").or_else(|| set(claims, "groups")).unwrap_or_default();
+    let permissions = set(claims, "permissions")
+        .or_else(|| words(claims, "scope"))
+        .unwrap_or_default();
+    let teams = set(claims, "teams")
+        .or_else(|| set(claims, "groups"))
+        .unwrap_or_default();
     members(facts, "role", &roles);
     members(facts, "perm", &permissions);
     members(facts, "team", &teams);
     facts.insert("subject.roles".to_owned(), Fact::Set(roles));
     facts.insert("subject.permissions".to_owned(), Fact::Set(permissions));
     facts.insert("subject.teams".to_owned(), Fact::Set(teams));
-    flatten(facts, "claim", claims, &["roles", "permissions", "scope", "teams", "groups"]);
+    flatten(
+        facts,
+        "claim",
+        claims,
+        &["roles", "permissions", "scope", "teams", "groups"],
+    );
     Ok(id)
 }
 
@@ -68,14 +85,34 @@ fn map_client(claims: &Map<String, Value>, id: &str, facts: &mut FactMap) {
     }
     let roles = set(claims, "roles").unwrap_or_default();
     members(facts, "client.role", &roles);
-    let scopes = set(claims, "authorized_scopes").or_else(|| words(claims, "scope")).unwrap_or_default();
+    let scopes = set(claims, "authorized_scopes")
+        .or_else(|| words(claims, "scope"))
+        .unwrap_or_default();
     let audiences = set(claims, "aud").or_else(|| text(claims, "aud").map(|one| BTreeSet::from([one])));
     facts.insert("client.roles".to_owned(), Fact::Set(roles));
     facts.insert("client.permissions".to_owned(), Fact::Set(BTreeSet::new()));
-    facts.insert("client.teams".to_owned(), Fact::Set(set(claims, "teams").unwrap_or_default()));
+    facts.insert(
+        "client.teams".to_owned(),
+        Fact::Set(set(claims, "teams").unwrap_or_default()),
+    );
     facts.insert("client.authorized_scopes".to_owned(), Fact::Set(scopes));
-    facts.insert("client.authorized_audiences".to_owned(), Fact::Set(audiences.unwrap_or_default()));
-    flatten(facts, "client.claim", claims, &["client_id", "client_name", "authorized_scopes", "scope", "roles", "teams"]);
+    facts.insert(
+        "client.authorized_audiences".to_owned(),
+        Fact::Set(audiences.unwrap_or_default()),
+    );
+    flatten(
+        facts,
+        "client.claim",
+        claims,
+        &[
+            "client_id",
+            "client_name",
+            "authorized_scopes",
+            "scope",
+            "roles",
+            "teams",
+        ],
+    );
 }
 
 fn workload(claims: &Map<String, Value>, facts: &mut FactMap) -> Result<String, TokenError> {
@@ -84,7 +121,12 @@ fn workload(claims: &Map<String, Value>, facts: &mut FactMap) -> Result<String, 
         .filter(is_spiffe)
         .or_else(|| text(claims, "spiffe_id").filter(is_spiffe))
         .ok_or(TokenError::Mapping)?;
-    let domain = id.trim_start_matches("spiffe://").split('/').next().unwrap_or_default().to_owned();
+    let domain = id
+        .trim_start_matches("spiffe://")
+        .split('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     if domain.is_empty() {
         return Err(TokenError::Mapping);
     }
@@ -97,7 +139,10 @@ fn workload(claims: &Map<String, Value>, facts: &mut FactMap) -> Result<String, 
 
 /// `role.hr: true` for each name without a dot: `role.admin.readonly` must not look like something below `role.admin`.
 fn members(facts: &mut FactMap, namespace: &str, names: &BTreeSet<String>) {
-    for name in names.iter().filter(|name| !name.is_empty() && !name.contains('.')) {
+    for name in names
+        .iter()
+        .filter(|name| !name.is_empty() && !name.contains('.'))
+    {
         let mut key = namespace.to_owned();
         push_key_segment(&mut key, name);
         facts.insert(key, Fact::Bool(true));
@@ -105,7 +150,11 @@ fn members(facts: &mut FactMap, namespace: &str, names: &BTreeSet<String>) {
 }
 
 fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
-    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    claims
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 fn set(claims: &Map<String, Value>, name: &str) -> Option<BTreeSet<String>> {
@@ -114,7 +163,14 @@ fn set(claims: &Map<String, Value>, name: &str) -> Option<BTreeSet<String>> {
 }
 
 fn words(claims: &Map<String, Value>, name: &str) -> Option<BTreeSet<String>> {
-    Some(claims.get(name)?.as_str()?.split_ascii_whitespace().map(str::to_owned).collect())
+    Some(
+        claims
+            .get(name)?
+            .as_str()?
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 fn flatten(facts: &mut FactMap, namespace: &str, claims: &Map<String, Value>, taken: &[&str]) {

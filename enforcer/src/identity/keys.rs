@@ -49,7 +49,9 @@ impl PublicKey {
     /// Whether the key is of the algorithm's kind, and for nothing else if it says what it is for.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         // RFC 9864 gave EdDSA with Ed25519 a name of its own, which newer key sets use.
-        let named = |wanted: &str| wanted == algorithm.name() || (algorithm == Algorithm::EdDsa && wanted == "Ed25519");
+        let named = |wanted: &str| {
+            wanted == algorithm.name() || (algorithm == Algorithm::EdDsa && wanted == "Ed25519")
+        };
         self.key.is_for(algorithm) && self.algorithm.as_deref().is_none_or(named)
     }
 }
@@ -72,7 +74,11 @@ impl KeySet {
     /// Keys that the policy brings; `None` if none of them can be used.
     pub(crate) fn inline(issuer: &str, jwks: &str) -> Option<Self> {
         let keys = read(jwks.as_bytes())?;
-        (!keys.is_empty()).then(|| Self { inline: true, keys, ..Self::remote(issuer) })
+        (!keys.is_empty()).then(|| Self {
+            inline: true,
+            keys,
+            ..Self::remote(issuer)
+        })
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -99,7 +105,9 @@ impl KeySet {
         if self.in_flight || !self.has_keys() {
             return true;
         }
-        let allowed = self.forced_ms.is_none_or(|last| now_ms.saturating_sub(last) >= FORCED_FLOOR_MS);
+        let allowed = self
+            .forced_ms
+            .is_none_or(|last| now_ms.saturating_sub(last) >= FORCED_FLOOR_MS);
         self.wants_refresh |= allowed;
         self.wants_refresh
     }
@@ -171,8 +179,16 @@ struct RawKey {
 /// is no JWK set.
 fn read(body: &[u8]) -> Option<HashMap<String, PublicKey>> {
     let set: RawSet = serde_json::from_slice(body).ok()?;
-    let usable = set.keys.iter().filter(|raw| raw.usage.as_deref().is_none_or(|usage| usage == "sig"));
-    Some(usable.filter_map(|raw| Some((raw.kid.clone()?, public_key(raw)?))).take(MAX_KEYS).collect())
+    let usable = set
+        .keys
+        .iter()
+        .filter(|raw| raw.usage.as_deref().is_none_or(|usage| usage == "sig"));
+    Some(
+        usable
+            .filter_map(|raw| Some((raw.kid.clone()?, public_key(raw)?)))
+            .take(MAX_KEYS)
+            .collect(),
+    )
 }
 
 fn public_key(raw: &RawKey) -> Option<PublicKey> {
@@ -183,5 +199,8 @@ fn public_key(raw: &RawKey) -> Option<PublicKey> {
         ("OKP", Some("Ed25519")) => VerifyingKey::ed25519(&field(&raw.x)?)?,
         _ => return None,
     };
-    Some(PublicKey { algorithm: raw.alg.clone(), key })
+    Some(PublicKey {
+        algorithm: raw.alg.clone(),
+        key,
+    })
 }

@@ -39,7 +39,10 @@ pub(crate) struct Credential {
 impl Principal {
     /// The credential of a role; the last one, when there are several.
     pub(crate) fn of(&self, role: TokenRole) -> Option<&Credential> {
-        self.credentials.iter().rev().find(|credential| credential.role == role)
+        self.credentials
+            .iter()
+            .rev()
+            .find(|credential| credential.role == role)
     }
 }
 
@@ -61,8 +64,14 @@ pub(crate) struct Principals {
 
 impl Principals {
     pub(crate) fn new(capacity: usize) -> Self {
-        let anonymous = Principal { facts: Rc::new(empty_sets()), credentials: Vec::new() };
-        Self { cache: Cache::new(capacity), anonymous: Rc::new(anonymous) }
+        let anonymous = Principal {
+            facts: Rc::new(empty_sets()),
+            credentials: Vec::new(),
+        };
+        Self {
+            cache: Cache::new(capacity),
+            anonymous: Rc::new(anonymous),
+        }
     }
 
     /// Forgets everything: keys have changed.
@@ -90,8 +99,13 @@ impl Principals {
                 return Err(Unverified::Refused(TokenError::Malformed));
             };
             let header = text_of(program, identity.header);
-            let value = headers.iter().find(|(name, _)| name == header).map_or("", |(_, value)| value.as_str());
-            let token = bearer(value).and_then(Token::split).map_err(Unverified::Refused)?;
+            let value = headers
+                .iter()
+                .find(|(name, _)| name == header)
+                .map_or("", |(_, value)| value.as_str());
+            let token = bearer(value)
+                .and_then(Token::split)
+                .map_err(Unverified::Refused)?;
             let digest = token.digest();
             hash.update(id.0.to_be_bytes());
             hash.update(digest);
@@ -105,7 +119,9 @@ impl Principals {
         let mut credentials = Vec::with_capacity(tokens.len());
         let mut until = u64::MAX;
         for (identity, header, token, digest) in tokens {
-            let issuer = token.issuer(program, &identity.issuers).map_err(Unverified::Refused)?;
+            let issuer = token
+                .issuer(program, &identity.issuers)
+                .map_err(Unverified::Refused)?;
             let name = text_of(program, issuer.issuer);
             let claims = verify_one(program, issuer, name, &token, keys, now_ms)?;
             let speaker = claims::map(identity.role, &claims, &mut facts).map_err(Unverified::Refused)?;
@@ -115,12 +131,20 @@ impl Principals {
                 header: header.to_owned(),
                 issuer: name.to_owned(),
                 speaker,
-                sub: claims.get("sub").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
+                sub: claims
+                    .get("sub")
+                    .and_then(serde_json::Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
                 digest,
             });
         }
-        let principal = Rc::new(Principal { facts: Rc::new(facts), credentials });
-        self.cache.put(key, Rc::clone(&principal), until.saturating_mul(1000), now_ms);
+        let principal = Rc::new(Principal {
+            facts: Rc::new(facts),
+            credentials,
+        });
+        self.cache
+            .put(key, Rc::clone(&principal), until.saturating_mul(1000), now_ms);
         Ok((principal, false))
     }
 }
@@ -154,10 +178,12 @@ fn verify_one(
         .iter()
         .find(|set| set.issuer() == name && set.is_inline() == issuer.jwks.is_some())
         .ok_or(Unverified::Refused(TokenError::KeysUnavailable))?;
-    token.verify(program, issuer, set, now_ms).map_err(|error| match error {
-        TokenError::UnknownKid | TokenError::KeysUnavailable if !set.is_inline() => {
-            Unverified::NeedsKeys(name.to_owned(), error)
-        }
-        error => Unverified::Refused(error),
-    })
+    token
+        .verify(program, issuer, set, now_ms)
+        .map_err(|error| match error {
+            TokenError::UnknownKid | TokenError::KeysUnavailable if !set.is_inline() => {
+                Unverified::NeedsKeys(name.to_owned(), error)
+            }
+            error => Unverified::Refused(error),
+        })
 }

@@ -66,24 +66,24 @@ impl VerifyingKey {
     /// Whether `signature` is the key's signature of `signed`; false if the key is of another kind than the algorithm's.
     pub(crate) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
         match (self, algorithm) {
-            (Self::Rsa(key), Algorithm::Rs256) => {
-                key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(signed), signature).is_ok()
-            }
-            (Self::Rsa(key), Algorithm::Rs384) => {
-                key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(signed), signature).is_ok()
-            }
-            (Self::Rsa(key), Algorithm::Rs512) => {
-                key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(signed), signature).is_ok()
-            }
-            (Self::Rsa(key), Algorithm::Ps256) => {
-                key.verify(Pss::new::<Sha256>(), &Sha256::digest(signed), signature).is_ok()
-            }
-            (Self::Rsa(key), Algorithm::Ps384) => {
-                key.verify(Pss::new::<Sha384>(), &Sha384::digest(signed), signature).is_ok()
-            }
-            (Self::Rsa(key), Algorithm::Ps512) => {
-                key.verify(Pss::new::<Sha512>(), &Sha512::digest(signed), signature).is_ok()
-            }
+            (Self::Rsa(key), Algorithm::Rs256) => key
+                .verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(signed), signature)
+                .is_ok(),
+            (Self::Rsa(key), Algorithm::Rs384) => key
+                .verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(signed), signature)
+                .is_ok(),
+            (Self::Rsa(key), Algorithm::Rs512) => key
+                .verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(signed), signature)
+                .is_ok(),
+            (Self::Rsa(key), Algorithm::Ps256) => key
+                .verify(Pss::new::<Sha256>(), &Sha256::digest(signed), signature)
+                .is_ok(),
+            (Self::Rsa(key), Algorithm::Ps384) => key
+                .verify(Pss::new::<Sha384>(), &Sha384::digest(signed), signature)
+                .is_ok(),
+            (Self::Rsa(key), Algorithm::Ps512) => key
+                .verify(Pss::new::<Sha512>(), &Sha512::digest(signed), signature)
+                .is_ok(),
             (Self::P256(key), Algorithm::Es256) => P256Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_prehash(&Sha256::digest(signed), &signature).is_ok()),
             (Self::Ed25519(key), Algorithm::EdDsa) => ed25519_dalek::Signature::from_slice(signature)

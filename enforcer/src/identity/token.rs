@@ -77,8 +77,14 @@ pub(crate) fn bearer(value: &str) -> Result<&str, TokenError> {
         Some(_) => return Err(TokenError::Malformed),
         None => value,
     };
-    let fine = !token.is_empty() && !token.eq_ignore_ascii_case("bearer") && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if fine { Ok(token) } else { Err(TokenError::Malformed) }
+    let fine = !token.is_empty()
+        && !token.eq_ignore_ascii_case("bearer")
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if fine {
+        Ok(token)
+    } else {
+        Err(TokenError::Malformed)
+    }
 }
 
 /// A token taken apart, not believed yet.
@@ -140,7 +146,11 @@ impl<'a> Token<'a> {
     /// # Errors
     ///
     /// [`TokenError::UntrustedIssuer`].
-    pub(crate) fn issuer<'p>(&self, program: &Program, issuers: &'p [Issuer]) -> Result<&'p Issuer, TokenError> {
+    pub(crate) fn issuer<'p>(
+        &self,
+        program: &Program,
+        issuers: &'p [Issuer],
+    ) -> Result<&'p Issuer, TokenError> {
         #[derive(Deserialize)]
         struct Peek {
             iss: String,
@@ -183,10 +193,14 @@ impl<'a> Token<'a> {
         if !key.fits(algorithm) {
             return Err(TokenError::Algorithm);
         }
-        if !key.key().verify(algorithm, self.signed.as_bytes(), &self.signature) {
+        if !key
+            .key()
+            .verify(algorithm, self.signed.as_bytes(), &self.signature)
+        {
             return Err(TokenError::Signature);
         }
-        let claims: Map<String, Value> = serde_json::from_slice(&self.payload).map_err(|_| TokenError::Invalid)?;
+        let claims: Map<String, Value> =
+            serde_json::from_slice(&self.payload).map_err(|_| TokenError::Invalid)?;
         check_times(&claims, issuer, now_ms)?;
         check_audience(program, &claims, issuer)?;
         Ok(claims)
@@ -195,16 +209,27 @@ impl<'a> Token<'a> {
 
 /// The second at which a token ends, with its issuer's leeway: how long it may be believed.
 pub(crate) fn believed_until(claims: &Map<String, Value>, issuer: &Issuer) -> u64 {
-    claims.get("exp").and_then(numeric_date).unwrap_or(0).saturating_add(leeway(issuer))
+    claims
+        .get("exp")
+        .and_then(numeric_date)
+        .unwrap_or(0)
+        .saturating_add(leeway(issuer))
 }
 
 fn leeway(issuer: &Issuer) -> u64 {
-    if issuer.leeway_s == 0 { DEFAULT_LEEWAY_S } else { u64::from(issuer.leeway_s) }
+    if issuer.leeway_s == 0 {
+        DEFAULT_LEEWAY_S
+    } else {
+        u64::from(issuer.leeway_s)
+    }
 }
 
 fn check_times(claims: &Map<String, Value>, issuer: &Issuer, now_ms: u64) -> Result<(), TokenError> {
     let now = now_ms / 1000;
-    let exp = claims.get("exp").and_then(numeric_date).ok_or(TokenError::Invalid)?;
+    let exp = claims
+        .get("exp")
+        .and_then(numeric_date)
+        .ok_or(TokenError::Invalid)?;
     if now >= exp.saturating_add(leeway(issuer)) {
         return Err(TokenError::Expired);
     }
@@ -230,7 +255,12 @@ fn check_audience(program: &Program, claims: &Map<String, Value>, issuer: &Issue
     if issuer.audiences.is_empty() {
         return Ok(());
     }
-    let accepted = |found: &str| issuer.audiences.iter().any(|wanted| text_of(program, *wanted) == found);
+    let accepted = |found: &str| {
+        issuer
+            .audiences
+            .iter()
+            .any(|wanted| text_of(program, *wanted) == found)
+    };
     let fine = match claims.get("aud") {
         Some(Value::String(found)) => accepted(found),
         Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).any(accepted),

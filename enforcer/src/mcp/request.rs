@@ -75,7 +75,10 @@ pub(crate) fn classify(document: &Document, head: &Head) -> Result<Message, Refu
         Kind::Object => {}
         Kind::Array => return Err((invalid("protocol.batch", "batches are not supported here"), None)),
         Kind::Null | Kind::Bool | Kind::Number | Kind::String => {
-            return Err((invalid("protocol.invalid_request", "the message is not an object"), None));
+            return Err((
+                invalid("protocol.invalid_request", "the message is not an object"),
+                None,
+            ));
         }
     }
     let id = read_id(root).map_err(|refusal| (refusal, None))?;
@@ -87,18 +90,26 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
     if !root.get("jsonrpc").is_some_and(|version| version.is_str("2.0")) {
         return Err(invalid("protocol.invalid_request", "`jsonrpc` is not \"2.0\""));
     }
-    let answers = usize::from(root.get("result").is_some()).saturating_add(usize::from(root.get("error").is_some()));
+    let answers =
+        usize::from(root.get("result").is_some()).saturating_add(usize::from(root.get("error").is_some()));
     let Some(method) = root.get("method") else {
         // A client's answer to a request of the server: it reaches no entity.
         return match (answers, &id) {
-            (1, Some(_)) if root.get("params").is_none() => {
-                Ok(Message::Housekeeping { method: "response".to_owned(), id: None })
-            }
-            _ => Err(invalid("protocol.invalid_request", "the message is neither a request nor a response")),
+            (1, Some(_)) if root.get("params").is_none() => Ok(Message::Housekeeping {
+                method: "response".to_owned(),
+                id: None,
+            }),
+            _ => Err(invalid(
+                "protocol.invalid_request",
+                "the message is neither a request nor a response",
+            )),
         };
     };
     if answers != 0 {
-        return Err(invalid("protocol.invalid_request", "the message is a request and a response"));
+        return Err(invalid(
+            "protocol.invalid_request",
+            "the message is a request and a response",
+        ));
     }
     let method = plain(method, "method")?;
     let params = root.get("params");
@@ -109,11 +120,20 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
         "tools/call" => operation(EntityKind::Tool, "tools/call", "name", params, id)?,
         "prompts/get" => operation(EntityKind::Prompt, "prompts/get", "name", params, id)?,
         "resources/read" => operation(EntityKind::Resource, "resources/read", "uri", params, id)?,
-        _ if method.starts_with("notifications/") && id.is_none() => {
-            Message::Housekeeping { method: method.clone(), id: None }
+        _ if method.starts_with("notifications/") && id.is_none() => Message::Housekeeping {
+            method: method.clone(),
+            id: None,
+        },
+        _ if HOUSEKEEPING.contains(&method.as_str()) => Message::Housekeeping {
+            method: method.clone(),
+            id,
+        },
+        _ => {
+            return Err(Refusal::operation(
+                "protocol.unknown_method",
+                "the method is not known here",
+            ));
         }
-        _ if HOUSEKEEPING.contains(&method.as_str()) => Message::Housekeeping { method: method.clone(), id },
-        _ => return Err(Refusal::operation("protocol.unknown_method", "the method is not known here")),
     };
     check_mirrored(&method, &message, head)?;
     Ok(message)
@@ -130,26 +150,42 @@ fn operation(
         return Err(invalid_params("`params` is missing"));
     };
     no_twins(params, PARAMS)?;
-    let name = params.get(key).ok_or_else(|| invalid_params(&format!("`params.{key}` is missing")))?;
+    let name = params
+        .get(key)
+        .ok_or_else(|| invalid_params(&format!("`params.{key}` is missing")))?;
     let name = plain(name, key)?;
     let args = match (entity, params.get("arguments")) {
         (EntityKind::Resource, _) | (_, None) => None,
         (_, Some(args)) if args.kind() == Kind::Object => Some(args.id()),
         (_, Some(_)) => return Err(invalid_params("`params.arguments` is not an object")),
     };
-    Ok(Message::Operation(Operation { entity, name, method, id, args }))
+    Ok(Message::Operation(Operation {
+        entity,
+        name,
+        method,
+        id,
+        args,
+    }))
 }
 
 /// The `Mcp-Method` and `Mcp-Name` headers (2026-07-28) must say what the body says: what is in front of us may have
 /// routed by them. Before that revision they may be absent, but not wrong.
 fn check_mirrored(method: &str, message: &Message, head: &Head) -> Result<(), Refusal> {
-    let required = head.mcp_version.as_deref().is_some_and(|version| version >= MIRRORED_SINCE);
+    let required = head
+        .mcp_version
+        .as_deref()
+        .is_some_and(|version| version >= MIRRORED_SINCE);
     let name = match message {
         Message::Operation(operation) => Some(operation.name.as_str()),
         Message::Housekeeping { .. } => None,
     };
     let wrong = |header| {
-        Err(Refusal::rpc(400, -32020, "protocol.header_mismatch", &format!("the header `{header}` does not say what the body says")))
+        Err(Refusal::rpc(
+            400,
+            -32020,
+            "protocol.header_mismatch",
+            &format!("the header `{header}` does not say what the body says"),
+        ))
     };
     match &head.mcp_method {
         Some(said) if said != method => return wrong("Mcp-Method"),
@@ -165,7 +201,10 @@ fn check_mirrored(method: &str, message: &Message, head: &Head) -> Result<(), Re
 
 /// A value that is not plain ASCII stands as `=?base64?...?=`.
 fn decoded(value: &str) -> Option<String> {
-    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+    match value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="))
+    {
         Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
         None => Some(value.to_owned()),
     }
@@ -182,7 +221,10 @@ fn read_id(root: Node<'_>) -> Result<Option<Vec<u8>>, Refusal> {
     if fine && id.raw().len() <= MAX_NAME {
         Ok(Some(id.raw().to_vec()))
     } else {
-        Err(invalid("protocol.invalid_request", "`id` is neither a string nor an integer"))
+        Err(invalid(
+            "protocol.invalid_request",
+            "`id` is neither a string nor an integer",
+        ))
     }
 }
 
@@ -192,13 +234,19 @@ fn plain(node: Node<'_>, key: &str) -> Result<String, Refusal> {
         Some(text) if !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control) => {
             Ok(text.into_owned())
         }
-        Some(_) | None => Err(invalid("protocol.invalid_request", &format!("`{key}` is not a plain text"))),
+        Some(_) | None => Err(invalid(
+            "protocol.invalid_request",
+            &format!("`{key}` is not a plain text"),
+        )),
     }
 }
 
 fn no_twins(node: Node<'_>, reserved: &[&str]) -> Result<(), Refusal> {
     if reserved.iter().any(|key| node.folded_twin(key).is_some()) {
-        return Err(invalid("protocol.case_variant", "a reserved key is written in another case"));
+        return Err(invalid(
+            "protocol.case_variant",
+            "a reserved key is written in another case",
+        ));
     }
     Ok(())
 }

@@ -29,7 +29,11 @@ pub(crate) fn classify(document: &Document, id: Option<&[u8]>) -> Answer {
     }
     let (result, error) = (root.get("result").is_some(), root.get("error").is_some());
     if root.get("method").is_some() {
-        return if result || error { Answer::Foreign } else { Answer::Other };
+        return if result || error {
+            Answer::Foreign
+        } else {
+            Answer::Other
+        };
     }
     let same = match (root.get("id"), id) {
         (Some(found), Some(asked)) => same_id(found, asked),
@@ -99,17 +103,30 @@ impl GovernedResult {
                 found.result(result, entity);
             }
         }
-        let texts: Vec<TextPart> =
-            found.texts.iter().filter_map(|(at, text)| TextPart::new(*at, text, limits)).collect();
+        let texts: Vec<TextPart> = found
+            .texts
+            .iter()
+            .filter_map(|(at, text)| TextPart::new(*at, text, limits))
+            .collect();
         let twins = match found.structured {
             None => true,
-            Some(structured) => texts.iter().all(|text| {
-                same_value(message.node(structured), text.document.node(text.document.root()))
-            }),
+            Some(structured) => texts
+                .iter()
+                .all(|text| same_value(message.node(structured), text.document.node(text.document.root()))),
         };
         let prose = texts.iter().any(|text| text.prose) || texts.len() != found.texts.len();
-        let opaque = found.opaque || (prose && !found.failed) || (found.structured.is_none() && texts.is_empty() && !found.failed);
-        Self { structured: found.structured, opaque, failed: found.failed, content: found.content, twins, texts, message }
+        let opaque = found.opaque
+            || (prose && !found.failed)
+            || (found.structured.is_none() && texts.is_empty() && !found.failed);
+        Self {
+            structured: found.structured,
+            opaque,
+            failed: found.failed,
+            content: found.content,
+            twins,
+            texts,
+            message,
+        }
     }
 
     /// Whether fields that policy governs may stand where they cannot be found.
@@ -121,11 +138,17 @@ impl GovernedResult {
     pub(crate) fn view(&mut self) -> View<'_> {
         let mut parts = Vec::with_capacity(self.texts.len().saturating_add(1));
         if let Some(node) = self.structured {
-            parts.push(Part { document: &mut self.message, node });
+            parts.push(Part {
+                document: &mut self.message,
+                node,
+            });
         }
         for text in &mut self.texts {
             let node = text.document.root();
-            parts.push(Part { document: &mut text.document, node });
+            parts.push(Part {
+                document: &mut text.document,
+                node,
+            });
         }
         View { parts }
     }
@@ -167,11 +190,19 @@ impl TextPart {
     /// `None`: not even a string of its own (over the limits).
     fn new(at: NodeId, text: &str, limits: &Limits) -> Option<Self> {
         if let Ok(document) = Document::parse(text.as_bytes().to_vec(), limits) {
-            return Some(Self { at, document, prose: false });
+            return Some(Self {
+                at,
+                document,
+                prose: false,
+            });
         }
         let mut json = Vec::with_capacity(text.len().saturating_add(2));
         apl_vm::quote(text, &mut json);
-        Document::parse(json, limits).ok().map(|document| Self { at, document, prose: true })
+        Document::parse(json, limits).ok().map(|document| Self {
+            at,
+            document,
+            prose: true,
+        })
     }
 }
 
@@ -195,13 +226,17 @@ impl Found {
     }
 
     fn result(&mut self, result: Node<'_>, entity: EntityKind) {
-        if ["content", "structuredContent", "isError", "contents", "messages"].iter().any(|key| result.folded_twin(key).is_some()) {
+        if ["content", "structuredContent", "isError", "contents", "messages"]
+            .iter()
+            .any(|key| result.folded_twin(key).is_some())
+        {
             self.opaque = true;
         }
         match entity {
             EntityKind::Tool | EntityKind::Llm | EntityKind::A2a | EntityKind::Http => {
                 self.structured = result.get("structuredContent").map(Node::id);
-                self.failed = result.get("isError").and_then(Node::as_bool) == Some(true) && self.structured.is_none();
+                self.failed =
+                    result.get("isError").and_then(Node::as_bool) == Some(true) && self.structured.is_none();
                 if let Some(content) = result.get("content") {
                     self.content = Some(content.id());
                     self.blocks(content);
@@ -269,18 +304,24 @@ fn same_value(a: Node<'_>, b: Node<'_>) -> bool {
         (Kind::Bool, Kind::Bool) => a.as_bool() == b.as_bool(),
         (Kind::String, Kind::String) => a.as_str() == b.as_str(),
         (Kind::Number, Kind::Number) => {
-            a.raw() == b.raw() || match (a.number(), b.number()) {
-                (Some(a), Some(b)) => a.as_i64().is_some() && a.as_i64() == b.as_i64()
-                    || (a.as_i64().is_none() && b.as_i64().is_none() && a.as_f64() == b.as_f64()),
-                (Some(_) | None, _) => false,
-            }
+            a.raw() == b.raw()
+                || match (a.number(), b.number()) {
+                    (Some(a), Some(b)) => {
+                        a.as_i64().is_some() && a.as_i64() == b.as_i64()
+                            || (a.as_i64().is_none() && b.as_i64().is_none() && a.as_f64() == b.as_f64())
+                    }
+                    (Some(_) | None, _) => false,
+                }
         }
-        (Kind::Array, Kind::Array) => a.len() == b.len() && a.elements().zip(b.elements()).all(|(a, b)| same_value(a, b)),
+        (Kind::Array, Kind::Array) => {
+            a.len() == b.len() && a.elements().zip(b.elements()).all(|(a, b)| same_value(a, b))
+        }
         (Kind::Object, Kind::Object) => {
             // By key through a map: a lookup in the document is a scan, and a scan for every member would be a square.
             let others: HashMap<_, _> = b.members().collect();
             a.len() == others.len()
-                && a.members().all(|(key, value)| others.get(&key).is_some_and(|other| same_value(value, *other)))
+                && a.members()
+                    .all(|(key, value)| others.get(&key).is_some_and(|other| same_value(value, *other)))
         }
         _ => false,
     }

@@ -1,6 +1,6 @@
 //! Effects: caches, order, and a companion that fails.
 
-use apl_bytecode::{Algorithm, Code, EntityKind, Fallback, Matcher, TokenRole};
+use apl_bytecode::{Algorithm, EntityKind, Fallback, TokenRole};
 use companion_protocol::EffectResult;
 
 use crate::{
@@ -22,32 +22,56 @@ fn denies_with_the_effects_own_code_when_the_companion_fails() {
         let mut worker = Worker::new();
         worker.companion.faults = vec![fault.clone()];
         let seen = worker.call("bob", "send_email", "{}", None);
-        assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "session.load_failed"));
+        assert_eq!(
+            (seen.forwarded(), seen.code().as_str()),
+            (false, "session.load_failed")
+        );
         worker.companion.faults = vec![fault];
         let seen = worker.call("bob", "get_compensation", "{}", None);
-        assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "delegation.idp_unreachable"));
+        assert_eq!(
+            (seen.forwarded(), seen.code().as_str()),
+            (false, "delegation.idp_unreachable")
+        );
     }
 }
 
 #[test]
 fn denies_when_the_label_cannot_be_stored() {
     let mut worker = Worker::new();
-    let failed = EffectResult::Failed { code: "session.persist_failed".into(), reason: "store".into() };
+    let failed = EffectResult::Failed {
+        code: "session.persist_failed".into(),
+        reason: "store".into(),
+    };
     worker.companion.results.insert("session.append", failed);
     let seen = worker.call("bob", "get_compensation", "{}", None);
-    assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "session.persist_failed"));
+    assert_eq!(
+        (seen.forwarded(), seen.code().as_str()),
+        (false, "session.persist_failed")
+    );
 }
 
 #[test]
 fn a_refused_exchange_stores_no_label_and_records_no_step() {
     let mut worker = Worker::new();
-    let denied = EffectResult::Denied { code: "delegation.scope_too_broad".into(), reason: "less was granted".into() };
+    let denied = EffectResult::Denied {
+        code: "delegation.scope_too_broad".into(),
+        reason: "less was granted".into(),
+    };
     worker.companion.results.insert("token.exchange", denied);
     let seen = worker.call("bob", "get_compensation", "{}", None);
-    assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "delegation.scope_too_broad"));
+    assert_eq!(
+        (seen.forwarded(), seen.code().as_str()),
+        (false, "delegation.scope_too_broad")
+    );
     worker.tick();
     assert!(worker.companion.sessions.is_empty());
-    assert!(worker.companion.records.iter().all(|record| record.step.is_none()));
+    assert!(
+        worker
+            .companion
+            .records
+            .iter()
+            .all(|record| record.step.is_none())
+    );
 }
 
 #[test]
@@ -88,7 +112,10 @@ fn a_label_is_durable_before_the_operation_is_forwarded() {
 fn a_new_epoch_makes_known_labels_unknown() {
     let mut worker = Worker::new();
     worker.call("bob", "get_compensation", "{}", None);
-    assert_eq!(worker.call("bob", "get_compensation", "{}", None).companion_calls, 0);
+    assert_eq!(
+        worker.call("bob", "get_compensation", "{}", None).companion_calls,
+        0
+    );
     worker.companion.epoch = "e2".into();
     worker.companion.sessions.clear();
     worker.call("bob", "send_email", "{}", None);
@@ -103,9 +130,15 @@ fn minted_tokens_are_used_until_shortly_before_their_end() {
     worker.companion.token_life = 100;
     worker.call("bob", "get_compensation", "{}", None);
     worker.now_ms += 70_000;
-    assert_eq!(worker.call("bob", "get_compensation", "{}", None).companion_calls, 0);
+    assert_eq!(
+        worker.call("bob", "get_compensation", "{}", None).companion_calls,
+        0
+    );
     worker.now_ms += 6_000;
-    assert_eq!(worker.call("bob", "get_compensation", "{}", None).companion_calls, 1);
+    assert_eq!(
+        worker.call("bob", "get_compensation", "{}", None).companion_calls,
+        1
+    );
 }
 
 #[test]
@@ -113,31 +146,55 @@ fn a_minted_token_is_one_callers_only() {
     let mut worker = Worker::new();
     worker.call("bob", "get_compensation", "{}", None);
     let seen = worker.call("eve", "get_compensation", "{}", None);
-    assert_eq!(seen.upstream_header("authorization").as_deref(), Some("Bearer minted-for-eve"));
+    assert_eq!(
+        seen.upstream_header("authorization").as_deref(),
+        Some("Bearer minted-for-eve")
+    );
 }
 
 #[test]
 fn a_full_audit_queue_denies_and_is_emptied_by_a_tick() {
     let policy = program::seed(&[Algorithm::Es256], None).bytes();
-    let mut worker = Worker::with(&policy, |config| config["limits"] = serde_json::json!({"max_audit_queue": 2}));
+    let mut worker = Worker::with(&policy, |config| {
+        config["limits"] = serde_json::json!({"max_audit_queue": 2})
+    });
     assert!(worker.call("bob", "open", "{}", None).forwarded());
     assert!(worker.call("bob", "open", "{}", None).forwarded());
     let seen = worker.call("bob", "open", "{}", None);
-    assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "audit.unavailable"));
+    assert_eq!(
+        (seen.forwarded(), seen.code().as_str()),
+        (false, "audit.unavailable")
+    );
     worker.companion.faults = vec![Said::Status(503, Vec::new())];
     worker.tick();
-    assert!(!worker.call("bob", "open", "{}", None).forwarded(), "unacknowledged records stay");
+    assert!(
+        !worker.call("bob", "open", "{}", None).forwarded(),
+        "unacknowledged records stay"
+    );
     worker.tick();
     assert!(worker.call("bob", "open", "{}", None).forwarded());
     worker.tick();
-    assert_eq!(worker.companion.records.iter().filter(|record| record.code.is_none()).count(), 3);
-    assert!(worker.companion.records.iter().any(|record| record.seq > 3), "the lost ones show as a gap");
+    assert_eq!(
+        worker
+            .companion
+            .records
+            .iter()
+            .filter(|record| record.code.is_none())
+            .count(),
+        3
+    );
+    assert!(
+        worker.companion.records.iter().any(|record| record.seq > 3),
+        "the lost ones show as a gap"
+    );
 }
 
 #[test]
 fn strangers_cannot_fill_the_audit_queue() {
     let policy = program::seed(&[Algorithm::Es256], None).bytes();
-    let mut worker = Worker::with(&policy, |config| config["limits"] = serde_json::json!({"max_audit_queue": 8}));
+    let mut worker = Worker::with(&policy, |config| {
+        config["limits"] = serde_json::json!({"max_audit_queue": 8})
+    });
     for _ in 0..100 {
         worker.post(&[], &crate::host::call("open", "{}"), None);
     }
@@ -171,15 +228,28 @@ fn an_answer_after_the_client_has_left_is_harmless() {
     let mut worker = Worker::new();
     worker.call("bob", "open", "{}", None);
     let bearer = format!("Bearer {}", crate::jwt::token("bob"));
-    let mut stream = worker.open(&[(":method", "POST"), (":path", "/mcp"), ("content-type", "application/json"), ("authorization", &bearer)]);
+    let mut stream = worker.open(&[
+        (":method", "POST"),
+        (":path", "/mcp"),
+        ("content-type", "application/json"),
+        ("authorization", &bearer),
+    ]);
     stream.head(&mut worker, false);
-    stream.body(&mut worker, crate::host::call("send_email", "{}").as_bytes(), true);
+    stream.body(
+        &mut worker,
+        crate::host::call("send_email", "{}").as_bytes(),
+        true,
+    );
     let token = stream.pending.take().unwrap().token;
     stream.event(&mut worker, aplomb_enforcer::Event::Gone);
     stream.answer(&mut worker, token, &Said::Failed);
     assert!(!stream.seen.forwarded() && stream.seen.reply.is_none());
     worker.tick();
-    assert_eq!(worker.companion.records.len(), 1, "the record that travelled with the call is not lost");
+    assert_eq!(
+        worker.companion.records.len(),
+        1,
+        "the record that travelled with the call is not lost"
+    );
 }
 
 #[test]
@@ -188,24 +258,44 @@ fn refuses_configurations_that_cannot_enforce_the_policy() {
     let policy = program::seed(&[Algorithm::Es256], None).bytes();
     let refused = |policy: &[u8], secrets: Secrets, change: &dyn Fn(&mut serde_json::Value)| {
         let text = config(policy, change).to_string();
-        let Ok(PluginConfig::Decide(config)) = PluginConfig::parse(text.as_bytes()) else { panic!("{text}") };
+        let Ok(PluginConfig::Decide(config)) = PluginConfig::parse(text.as_bytes()) else {
+            panic!("{text}")
+        };
         Engine::new(*config, secrets, [1; 32]).expect_err("must be refused")
     };
     let without = |c: &mut serde_json::Value| drop(c.as_object_mut().unwrap().remove("companion"));
-    assert!(matches!(refused(&policy, secrets(), &without), ConfigError::NeedsCompanion("`delegate`")));
+    assert!(matches!(
+        refused(&policy, secrets(), &without),
+        ConfigError::NeedsCompanion("`delegate`")
+    ));
     let single = |c: &mut serde_json::Value| c["install"] = serde_json::json!({"mode": "single"});
     match refused(&policy, secrets(), &single) {
         ConfigError::NeedsHeldHeaders { need, route } => {
-            assert!(need.contains("delegates") && route == "route tool:get_compensation", "{need} {route}");
+            assert!(
+                need.contains("delegates") && route == "route tool:get_compensation",
+                "{need} {route}"
+            );
         }
         other => panic!("{other}"),
     }
     let digest = |c: &mut serde_json::Value| c["policy_digest"] = serde_json::json!("00");
-    assert!(matches!(refused(&policy, secrets(), &digest), ConfigError::Digest { .. }));
-    assert!(matches!(refused(&policy, Secrets::default(), &|_| {}), ConfigError::MissingVariable(..)));
+    assert!(matches!(
+        refused(&policy, secrets(), &digest),
+        ConfigError::Digest { .. }
+    ));
+    assert!(matches!(
+        refused(&policy, Secrets::default(), &|_| {}),
+        ConfigError::MissingVariable(..)
+    ));
     let token = |c: &mut serde_json::Value| c["companion"]["token_env"] = serde_json::json!("T");
-    assert!(matches!(refused(&policy, secrets(), &token), ConfigError::MissingVariable(_, "companion.token_env")));
-    assert!(matches!(refused(&policy[..policy.len() - 1], secrets(), &|_| {}), ConfigError::Program(_)));
+    assert!(matches!(
+        refused(&policy, secrets(), &token),
+        ConfigError::MissingVariable(_, "companion.token_env")
+    ));
+    assert!(matches!(
+        refused(&policy[..policy.len() - 1], secrets(), &|_| {}),
+        ConfigError::Program(_)
+    ));
     let mut hashing = Builder::default();
     let denial = hashing.denial("x", "y");
     let path = vec![apl_bytecode::PathSeg::Key(hashing.text("a"))];
@@ -215,9 +305,17 @@ fn refuses_configurations_that_cannot_enforce_the_policy() {
         stages: vec![apl_bytecode::Stage::Hash],
         denial,
     });
-    hashing.route("x", vec![apl_bytecode::Instr::Pipeline(apl_bytecode::PipelineId(0))], None, &[]);
+    hashing.route(
+        "x",
+        vec![apl_bytecode::Instr::Pipeline(apl_bytecode::PipelineId(0))],
+        None,
+        &[],
+    );
     let unnamed = |c: &mut serde_json::Value| drop(c.as_object_mut().unwrap().remove("hash_key_env"));
-    assert!(matches!(refused(&hashing.bytes(), Secrets::default(), &unnamed), ConfigError::NeedsHashKey(_)));
+    assert!(matches!(
+        refused(&hashing.bytes(), Secrets::default(), &unnamed),
+        ConfigError::NeedsHashKey(_)
+    ));
 }
 
 #[test]
@@ -233,9 +331,13 @@ fn global_rules_run_before_an_unmatched_operation_is_denied_or_allowed() {
         let id = b.identity("authorization", TokenRole::User, &[Algorithm::Es256], Some(&keys));
         let steps = b.require("role.hr", "global");
         let pre = Some(b.block(apl_bytecode::BlockKind::Steps, steps));
-        b.program.fallbacks.push(Fallback { entity: Some(EntityKind::Tool), pre, post: None, identities: vec![id] });
+        b.program.fallbacks.push(Fallback {
+            entity: Some(EntityKind::Tool),
+            pre,
+            post: None,
+            identities: vec![id],
+        });
         b.program.settings.unmatched = unmatched;
-        let _ = (Code::Text(apl_bytecode::StrId(0)), Matcher::Any);
         let mut worker = Worker::cold(&b.bytes(), |_| {});
         let seen = worker.call(user, "anything", "{}", Some(&Backend::json("{}")));
         assert_eq!(seen.forwarded(), code.is_empty());

@@ -2,48 +2,59 @@
 
 use std::collections::BTreeMap;
 
-use aplomb_enforcer::{
-    CallToken, Callout, Command, Engine, Event, Exchange, ExchangeId, Flow, PluginConfig, Reaction, Reply, Secrets,
-};
 use apl_bytecode::Algorithm;
+use aplomb_enforcer::{
+    CallToken, Callout, Command, Engine, Event, Exchange, ExchangeId, Flow, PluginConfig, Reaction, Reply,
+    Secrets,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use companion_protocol::{EffectResult, EffectsRequest, EffectsResponse, Effect, Grant, Labels};
+use companion_protocol::{Effect, EffectResult, EffectsRequest, EffectsResponse, Grant, Labels};
 use serde_json::{Value, json};
 
 use crate::{jwt, program};
 
 /// 22 November 2026, 12:00 UTC.
-pub const NOW_MS: u64 = 1_795_348_800_000;
+pub(crate) const NOW_MS: u64 = 1_795_348_800_000;
 
-pub type Header = (Vec<u8>, Vec<u8>);
+pub(crate) type Header = (Vec<u8>, Vec<u8>);
+
+/// Names and values.
+pub(crate) type Headers = Vec<(String, String)>;
 
 /// What a call to the companion comes to.
 #[derive(Clone)]
-pub enum Said {
+pub(crate) enum Said {
     Status(u16, Vec<u8>),
     Failed,
 }
 
 /// The companion: labels in memory, tokens for everybody, and a script of faults.
 #[derive(Default)]
-pub struct Companion {
-    pub sessions: BTreeMap<String, Vec<String>>,
-    pub records: Vec<companion_protocol::AuditRecord>,
-    pub calls: Vec<EffectsRequest>,
-    pub epoch: String,
+pub(crate) struct Companion {
+    pub(crate) sessions: BTreeMap<String, Vec<String>>,
+    pub(crate) records: Vec<companion_protocol::AuditRecord>,
+    pub(crate) calls: Vec<EffectsRequest>,
+    pub(crate) epoch: String,
     /// Instead of the next answers.
-    pub faults: Vec<Said>,
+    pub(crate) faults: Vec<Said>,
     /// Instead of a result, by the effect's kind.
-    pub results: BTreeMap<&'static str, EffectResult>,
-    pub jwks: Option<String>,
-    pub key_requests: Vec<String>,
+    pub(crate) results: BTreeMap<&'static str, EffectResult>,
+    pub(crate) jwks: Option<String>,
+    pub(crate) key_requests: Vec<String>,
     /// How long a minted token lives, in seconds.
-    pub token_life: u64,
+    pub(crate) token_life: u64,
 }
 
 impl Companion {
-    pub fn answer(&mut self, callout: &Callout, now_ms: u64) -> Said {
-        let header = |name: &str| callout.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap();
+    pub(crate) fn answer(&mut self, callout: &Callout, now_ms: u64) -> Said {
+        let header = |name: &str| {
+            callout
+                .headers
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, v)| v.clone())
+                .unwrap()
+        };
         if header(":method") == "GET" {
             self.key_requests.push(header(":path"));
             return match &self.jwks {
@@ -68,7 +79,10 @@ impl Companion {
                 && matches!(result, EffectResult::Denied { .. } | EffectResult::Failed { .. });
             results.push(result);
         }
-        let response = EffectsResponse { epoch: self.epoch.clone(), results };
+        let response = EffectsResponse {
+            epoch: self.epoch.clone(),
+            results,
+        };
         Said::Status(200, serde_json::to_vec(&response).unwrap())
     }
 
@@ -80,14 +94,20 @@ impl Companion {
         match effect {
             Effect::SessionLoad { session } => {
                 let labels = self.sessions.get(&session.session).cloned().unwrap_or_default();
-                EffectResult::Labels(Labels { session: labels, ..Labels::default() })
+                EffectResult::Labels(Labels {
+                    session: labels,
+                    ..Labels::default()
+                })
             }
             Effect::SessionAppend { session, labels, .. } => {
                 let known = self.sessions.entry(session.session.clone()).or_default();
                 known.extend(labels.iter().cloned());
                 known.sort();
                 known.dedup();
-                EffectResult::Labels(Labels { session: known.clone(), ..Labels::default() })
+                EffectResult::Labels(Labels {
+                    session: known.clone(),
+                    ..Labels::default()
+                })
             }
             Effect::TokenExchange(asked) => EffectResult::Granted(Grant {
                 token: format!("minted-for-{}", asked.expected_sub.clone().unwrap_or_default()),
@@ -95,7 +115,12 @@ impl Companion {
                 outbound_prefix: "Bearer ".to_owned(),
                 audience: asked.audience.clone(),
                 permissions: asked.permissions.clone(),
-                expires_at: now_ms / 1000 + if self.token_life == 0 { 300 } else { self.token_life },
+                expires_at: now_ms / 1000
+                    + if self.token_life == 0 {
+                        300
+                    } else {
+                        self.token_life
+                    },
             }),
             Effect::AuditAppend { record } => {
                 self.records.push((**record).clone());
@@ -105,7 +130,7 @@ impl Companion {
     }
 }
 
-pub fn kind(effect: &Effect) -> &'static str {
+pub(crate) fn kind(effect: &Effect) -> &'static str {
     match effect {
         Effect::SessionLoad { .. } => "session.load",
         Effect::SessionAppend { .. } => "session.append",
@@ -115,81 +140,92 @@ pub fn kind(effect: &Effect) -> &'static str {
 }
 
 /// A worker: engine, companion, clock.
-pub struct Worker {
-    pub engine: Engine,
-    pub companion: Companion,
-    pub now_ms: u64,
+pub(crate) struct Worker {
+    pub(crate) engine: Engine,
+    pub(crate) companion: Companion,
+    pub(crate) now_ms: u64,
     next: u32,
     /// Chunks in which bodies arrive; 0: all at once.
-    pub chunk: usize,
+    pub(crate) chunk: usize,
 }
 
 /// What the backend and the client saw.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct Seen {
-    pub reply: Option<Reply>,
+pub(crate) struct Seen {
+    pub(crate) reply: Option<Reply>,
     /// The request as it went on.
-    pub upstream: Option<(Vec<(String, String)>, Vec<u8>)>,
+    pub(crate) upstream: Option<(Headers, Vec<u8>)>,
     /// The response as it went on: status, headers, body.
-    pub client: Option<(u16, Vec<(String, String)>, Vec<u8>)>,
-    pub companion_calls: usize,
+    pub(crate) client: Option<(u16, Headers, Vec<u8>)>,
+    pub(crate) companion_calls: usize,
 }
 
 impl Seen {
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let headers = match (&self.reply, &self.client) {
             (Some(reply), _) => &reply.headers,
             (None, Some((_, headers, _))) => headers,
             (None, None) => panic!("nothing was answered: {self:?}"),
         };
-        headers.iter().find(|(name, _)| name == "x-policy-violation").map(|(_, v)| v.clone()).unwrap_or_default()
+        headers
+            .iter()
+            .find(|(name, _)| name == "x-policy-violation")
+            .map(|(_, v)| v.clone())
+            .unwrap_or_default()
     }
 
-    pub fn reply_json(&self) -> Value {
+    pub(crate) fn reply_json(&self) -> Value {
         serde_json::from_slice(&self.reply.as_ref().expect("a reply").body).expect("JSON")
     }
 
-    pub fn forwarded(&self) -> bool {
+    pub(crate) fn forwarded(&self) -> bool {
         self.upstream.is_some()
     }
 
-    pub fn upstream_header(&self, name: &str) -> Option<String> {
+    pub(crate) fn upstream_header(&self, name: &str) -> Option<String> {
         let (headers, _) = self.upstream.as_ref().expect("forwarded");
         headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())
     }
 
-    pub fn client_body(&self) -> String {
+    pub(crate) fn client_body(&self) -> String {
         String::from_utf8(self.client.as_ref().expect("a response").2.clone()).unwrap()
     }
 }
 
 /// A response of the backend.
 #[derive(Clone)]
-pub struct Backend {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Backend {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Backend {
-    pub fn json(body: &str) -> Self {
+    pub(crate) fn json(body: &str) -> Self {
         Self::of(200, "application/json", body)
     }
 
-    pub fn events(body: &str) -> Self {
+    pub(crate) fn events(body: &str) -> Self {
         Self::of(200, "text/event-stream", body)
     }
 
-    pub fn of(status: u16, media: &str, body: &str) -> Self {
-        let mut headers = vec![("content-type".to_owned(), media.to_owned()), ("etag".to_owned(), "\"x\"".to_owned())];
+    pub(crate) fn of(status: u16, media: &str, body: &str) -> Self {
+        let mut headers = vec![
+            ("content-type".to_owned(), media.to_owned()),
+            ("etag".to_owned(), "\"x\"".to_owned()),
+        ];
         if media != "text/event-stream" {
             headers.push(("content-length".to_owned(), body.len().to_string()));
         }
-        Self { status, headers, body: body.as_bytes().to_vec() }
+        Self {
+            status,
+            headers,
+            body: body.as_bytes().to_vec(),
+        }
     }
 }
 
-pub fn config(policy: &[u8], change: impl FnOnce(&mut Value)) -> Value {
+pub(crate) fn config(policy: &[u8], change: impl FnOnce(&mut Value)) -> Value {
     let mut config = json!({
         "policy": STANDARD.encode(policy),
         "protocols": [{"path_prefix": "/mcp", "speaks": "mcp"}],
@@ -201,11 +237,14 @@ pub fn config(policy: &[u8], change: impl FnOnce(&mut Value)) -> Value {
     config
 }
 
-pub fn secrets() -> Secrets {
-    Secrets { hash_key: Some(b"0123456789abcdef".to_vec()), companion_token: None }
+pub(crate) fn secrets() -> Secrets {
+    Secrets {
+        hash_key: Some(b"0123456789abcdef".to_vec()),
+        companion_token: None,
+    }
 }
 
-pub fn engine(policy: &[u8], change: impl FnOnce(&mut Value)) -> Engine {
+pub(crate) fn engine(policy: &[u8], change: impl FnOnce(&mut Value)) -> Engine {
     let text = config(policy, change).to_string();
     match PluginConfig::parse(text.as_bytes()).expect("a configuration") {
         PluginConfig::Decide(config) => Engine::new(*config, secrets(), [1; 32]).expect("an engine"),
@@ -215,11 +254,11 @@ pub fn engine(policy: &[u8], change: impl FnOnce(&mut Value)) -> Engine {
 
 impl Worker {
     /// With the seed-like program and its keys loaded.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&program::seed(&[Algorithm::Es256], None).bytes(), |_| {})
     }
 
-    pub fn with(policy: &[u8], change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn with(policy: &[u8], change: impl FnOnce(&mut Value)) -> Self {
         let mut worker = Self::cold(policy, change);
         worker.companion.jwks = Some(jwt::jwks(&[&jwt::es256()]));
         worker.tick();
@@ -227,13 +266,22 @@ impl Worker {
     }
 
     /// Without keys, and the companion has none either.
-    pub fn cold(policy: &[u8], change: impl FnOnce(&mut Value)) -> Self {
-        let companion = Companion { epoch: "e1".to_owned(), ..Companion::default() };
-        Self { engine: engine(policy, change), companion, now_ms: NOW_MS, next: 0, chunk: 0 }
+    pub(crate) fn cold(policy: &[u8], change: impl FnOnce(&mut Value)) -> Self {
+        let companion = Companion {
+            epoch: "e1".to_owned(),
+            ..Companion::default()
+        };
+        Self {
+            engine: engine(policy, change),
+            companion,
+            now_ms: NOW_MS,
+            next: 0,
+            chunk: 0,
+        }
     }
 
     /// One tick; the exchanges to wake.
-    pub fn tick(&mut self) -> Vec<ExchangeId> {
+    pub(crate) fn tick(&mut self) -> Vec<ExchangeId> {
         let commands = self.engine.on_tick(self.now_ms);
         self.root(commands)
     }
@@ -259,13 +307,13 @@ impl Worker {
         wake
     }
 
-    pub fn open(&mut self, headers: &[(&str, &str)]) -> Stream {
+    pub(crate) fn open(&mut self, headers: &[(&str, &str)]) -> Stream {
         self.next += 1;
         Stream::new(ExchangeId(self.next), headers)
     }
 
     /// A whole POST of a JSON-RPC body, answered by the backend if it gets there.
-    pub fn post(&mut self, headers: &[(&str, &str)], body: &str, backend: Option<&Backend>) -> Seen {
+    pub(crate) fn post(&mut self, headers: &[(&str, &str)], body: &str, backend: Option<&Backend>) -> Seen {
         let length = body.len().to_string();
         let mut all = vec![
             (":method", "POST"),
@@ -288,26 +336,28 @@ impl Worker {
     }
 
     /// `tools/call` as a user.
-    pub fn call(&mut self, user: &str, tool: &str, args: &str, backend: Option<&Backend>) -> Seen {
+    pub(crate) fn call(&mut self, user: &str, tool: &str, args: &str, backend: Option<&Backend>) -> Seen {
         let bearer = format!("Bearer {}", jwt::token(user));
         self.post(&[("authorization", &bearer)], &call(tool, args), backend)
     }
 }
 
-pub fn call(tool: &str, args: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{args}}}}}"#)
+pub(crate) fn call(tool: &str, args: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{args}}}}}"#
+    )
 }
 
 /// One HTTP stream in the mock host.
-pub struct Stream {
-    pub exchange: Exchange,
-    pub seen: Seen,
+pub(crate) struct Stream {
+    pub(crate) exchange: Exchange,
+    pub(crate) seen: Seen,
     request: Vec<(String, String)>,
-    pub request_body: Vec<u8>,
+    pub(crate) request_body: Vec<u8>,
     response: (u16, Vec<(String, String)>),
     response_buffer: Vec<u8>,
     response_end: bool,
-    pub pending: Option<Callout>,
+    pub(crate) pending: Option<Callout>,
     released: bool,
     replied: bool,
     response_released: bool,
@@ -315,11 +365,14 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(id: ExchangeId, headers: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(id: ExchangeId, headers: &[(&str, &str)]) -> Self {
         Self {
             exchange: Exchange::new(id),
             seen: Seen::default(),
-            request: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            request: headers
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
             request_body: Vec::new(),
             response: (0, Vec::new()),
             response_buffer: Vec::new(),
@@ -332,9 +385,18 @@ impl Stream {
         }
     }
 
-    pub fn run(&mut self, worker: &mut Worker, body: &[u8], backend: Option<&Backend>) {
+    /// Whether the request has this header now.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.request.iter().any(|(known, _)| known == name)
+    }
+
+    pub(crate) fn run(&mut self, worker: &mut Worker, body: &[u8], backend: Option<&Backend>) {
         self.head(worker, body.is_empty());
-        let chunk = if worker.chunk == 0 { body.len().max(1) } else { worker.chunk };
+        let chunk = if worker.chunk == 0 {
+            body.len().max(1)
+        } else {
+            worker.chunk
+        };
         let count = body.len().div_ceil(chunk);
         for (at, part) in body.chunks(chunk).enumerate() {
             if self.replied {
@@ -352,16 +414,32 @@ impl Stream {
         assert_eq!(worker.engine.inflight_bytes(), 0, "everything was given back");
     }
 
-    pub fn head(&mut self, worker: &mut Worker, end_of_stream: bool) -> Flow {
-        let headers: Vec<Header> =
-            self.request.iter().map(|(n, v)| (n.clone().into_bytes(), v.clone().into_bytes())).collect();
+    pub(crate) fn head(&mut self, worker: &mut Worker, end_of_stream: bool) -> Flow {
+        let headers: Vec<Header> = self
+            .request
+            .iter()
+            .map(|(n, v)| (n.clone().into_bytes(), v.clone().into_bytes()))
+            .collect();
         let seed = u128::from(self.exchange.id().0) + 1000;
-        self.event(worker, Event::RequestHead { headers: &headers, end_of_stream, seed })
+        self.event(
+            worker,
+            Event::RequestHead {
+                headers: &headers,
+                end_of_stream,
+                seed,
+            },
+        )
     }
 
-    pub fn body(&mut self, worker: &mut Worker, part: &[u8], end: bool) -> Flow {
+    pub(crate) fn body(&mut self, worker: &mut Worker, part: &[u8], end: bool) -> Flow {
         self.request_body.extend_from_slice(part);
-        let flow = self.event(worker, Event::RequestBody { buffered: self.request_body.len(), end });
+        let flow = self.event(
+            worker,
+            Event::RequestBody {
+                buffered: self.request_body.len(),
+                end,
+            },
+        );
         if flow == Flow::Continue {
             assert!(self.released, "body bytes must not pass before the verdict");
         }
@@ -369,17 +447,24 @@ impl Stream {
     }
 
     /// Answers the companion's calls until nothing is pending.
-    pub fn settle(&mut self, worker: &mut Worker) {
+    pub(crate) fn settle(&mut self, worker: &mut Worker) {
         while let Some(callout) = self.pending.take() {
             let said = worker.companion.answer(&callout, worker.now_ms);
             self.answer(worker, callout.token, &said);
         }
     }
 
-    pub fn answer(&mut self, worker: &mut Worker, token: CallToken, said: &Said) {
+    pub(crate) fn answer(&mut self, worker: &mut Worker, token: CallToken, said: &Said) {
         match said {
             Said::Status(status, body) => {
-                self.event(worker, Event::CalloutAnswer { token, status: *status, body });
+                self.event(
+                    worker,
+                    Event::CalloutAnswer {
+                        token,
+                        status: *status,
+                        body,
+                    },
+                );
             }
             Said::Failed => {
                 self.event(worker, Event::CalloutFailed { token });
@@ -387,14 +472,30 @@ impl Stream {
         }
     }
 
-    pub fn respond(&mut self, worker: &mut Worker, backend: &Backend) {
+    pub(crate) fn respond(&mut self, worker: &mut Worker, backend: &Backend) {
         self.response = (backend.status, backend.headers.clone());
         let mut headers: Vec<Header> = vec![(b":status".to_vec(), backend.status.to_string().into_bytes())];
-        headers.extend(backend.headers.iter().map(|(n, v)| (n.clone().into_bytes(), v.clone().into_bytes())));
+        headers.extend(
+            backend
+                .headers
+                .iter()
+                .map(|(n, v)| (n.clone().into_bytes(), v.clone().into_bytes())),
+        );
         let empty = backend.body.is_empty();
         self.seen.client = Some((0, Vec::new(), Vec::new()));
-        self.event(worker, Event::ResponseHead { headers: &headers, end_of_stream: empty, from_upstream: true });
-        let chunk = if worker.chunk == 0 { backend.body.len().max(1) } else { worker.chunk };
+        self.event(
+            worker,
+            Event::ResponseHead {
+                headers: &headers,
+                end_of_stream: empty,
+                from_upstream: true,
+            },
+        );
+        let chunk = if worker.chunk == 0 {
+            backend.body.len().max(1)
+        } else {
+            worker.chunk
+        };
         let count = backend.body.len().div_ceil(chunk);
         for (at, part) in backend.body.chunks(chunk).enumerate() {
             if self.replied {
@@ -402,7 +503,10 @@ impl Stream {
             }
             self.response_buffer.extend_from_slice(part);
             self.response_end = at + 1 == count;
-            let event = Event::ResponseBody { buffered: self.response_buffer.len(), end: self.response_end };
+            let event = Event::ResponseBody {
+                buffered: self.response_buffer.len(),
+                end: self.response_end,
+            };
             let flow = self.event(worker, event);
             if flow == Flow::Continue {
                 self.flush();
@@ -429,7 +533,7 @@ impl Stream {
         }
     }
 
-    pub fn event(&mut self, worker: &mut Worker, event: Event<'_>) -> Flow {
+    pub(crate) fn event(&mut self, worker: &mut Worker, event: Event<'_>) -> Flow {
         let reaction = self.exchange.on_event(&mut worker.engine, event, worker.now_ms);
         self.carry_out(worker, reaction)
     }
@@ -441,7 +545,10 @@ impl Stream {
             match command {
                 Command::SetRequestHeader { name, value } => {
                     assert!(!self.released && !self.replied, "the head has left");
-                    assert!(value.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{name}: {value:?}");
+                    assert!(
+                        value.bytes().all(|byte| (b' '..0x7f).contains(&byte)),
+                        "{name}: {value:?}"
+                    );
                     self.request.retain(|(known, _)| *known != name);
                     self.request.push((name, value));
                 }
@@ -472,7 +579,13 @@ impl Stream {
                     assert!(!self.reading_response, "read twice");
                     self.reading_response = true;
                     let bytes = self.response_buffer.clone();
-                    flow = self.event(worker, Event::ResponseBytes { bytes, end: self.response_end });
+                    flow = self.event(
+                        worker,
+                        Event::ResponseBytes {
+                            bytes,
+                            end: self.response_end,
+                        },
+                    );
                     self.reading_response = false;
                 }
                 Command::Callout(callout) => {

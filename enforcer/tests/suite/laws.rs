@@ -19,10 +19,13 @@ impl Rng {
     }
 }
 
+fn discard(_: Flow) {}
+
 #[test]
 fn any_chunking_gives_the_same_bytes() {
     let record = r#"{\"ssn\":\"123-45-6789\",\"name\":\"\u00e4\"}"#;
-    let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{record}"}}]}}}}"#);
+    let answer =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{record}"}}]}}}}"#);
     let stream = format!(
         "\u{feff}: hello\r\n\r\nid: 4\rdata: {{\"jsonrpc\":\"2.0\",\r\ndata: \"method\":\"notifications/message\"}}\r\rdata: {answer}\n\ndata: {answer}\n\n: x"
     );
@@ -55,11 +58,18 @@ fn the_same_events_give_the_same_commands() {
 #[test]
 fn no_order_of_events_gives_two_ends_or_a_release_without_a_verdict() {
     let bearer = format!("Bearer {}", jwt::token("bob"));
-    let bodies: Vec<Vec<u8>> = ["get_compensation", "send_email", "open", "after", "edit", "nothing"]
-        .iter()
-        .map(|tool| call(tool, r#"{"ssn":"1"}"#).into_bytes())
-        .chain([b"nonsense".to_vec(), Vec::new()])
-        .collect();
+    let bodies: Vec<Vec<u8>> = [
+        "get_compensation",
+        "send_email",
+        "open",
+        "after",
+        "edit",
+        "nothing",
+    ]
+    .iter()
+    .map(|tool| call(tool, r#"{"ssn":"1"}"#).into_bytes())
+    .chain([b"nonsense".to_vec(), Vec::new()])
+    .collect();
     let head: Vec<Header> = [
         (":method", "POST"),
         (":path", "/mcp"),
@@ -75,34 +85,67 @@ fn no_order_of_events_gives_two_ends_or_a_release_without_a_verdict() {
     let events: Vec<Header> = [(":status", "200"), ("content-type", "text/event-stream")]
         .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
         .into();
+    let mut worker = Worker::new();
     for seed in 1..3000_u64 {
         let mut rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut worker = Worker::new();
         let mut stream = worker.open(&[]);
         let mut whole_body_read = false;
         for _ in 0..rng.next(24) {
             let flag = rng.next(2) == 0;
             match rng.next(14) {
-                0..=2 => drop(stream.event(
+                0..=2 => discard(stream.event(
                     &mut worker,
-                    Event::RequestHead { headers: &head, end_of_stream: rng.next(8) == 0, seed: u128::from(seed) },
+                    Event::RequestHead {
+                        headers: &head,
+                        end_of_stream: rng.next(8) == 0,
+                        seed: u128::from(seed),
+                    },
                 )),
                 3..=5 => {
-                    stream.request_body.clone_from(&bodies[rng.next(bodies.len() as u64) as usize]);
+                    stream
+                        .request_body
+                        .clone_from(&bodies[rng.next(bodies.len() as u64) as usize]);
                     let buffered = stream.request_body.len();
                     whole_body_read |= flag;
                     let flow = stream.event(&mut worker, Event::RequestBody { buffered, end: flag });
-                    assert!(flow == Flow::Pause || stream.seen.forwarded() || stream.seen.reply.is_some(), "seed {seed}");
+                    assert!(
+                        flow == Flow::Pause || stream.seen.forwarded() || stream.seen.reply.is_some(),
+                        "seed {seed}"
+                    );
                 }
-                6 => drop(stream.event(&mut worker, Event::RequestBytes { bytes: b"{}".to_vec() })),
-                7 => drop(stream.event(&mut worker, Event::Stuck)),
+                6 => discard(stream.event(
+                    &mut worker,
+                    Event::RequestBytes {
+                        bytes: b"{}".to_vec(),
+                    },
+                )),
+                7 => discard(stream.event(&mut worker, Event::Stuck)),
                 8 => {
                     let headers = if flag { &response } else { &events };
                     let from_upstream = stream.seen.forwarded();
-                    drop(stream.event(&mut worker, Event::ResponseHead { headers, end_of_stream: false, from_upstream }));
+                    discard(stream.event(
+                        &mut worker,
+                        Event::ResponseHead {
+                            headers,
+                            end_of_stream: false,
+                            from_upstream,
+                        },
+                    ));
                 }
-                9 => drop(stream.event(&mut worker, Event::ResponseBody { buffered: 3, end: flag })),
-                10 => drop(stream.event(&mut worker, Event::ResponseBytes { bytes: b"{}\n\n".to_vec(), end: flag })),
+                9 => discard(stream.event(
+                    &mut worker,
+                    Event::ResponseBody {
+                        buffered: 3,
+                        end: flag,
+                    },
+                )),
+                10 => discard(stream.event(
+                    &mut worker,
+                    Event::ResponseBytes {
+                        bytes: b"{}\n\n".to_vec(),
+                        end: flag,
+                    },
+                )),
                 11 => match stream.pending.take() {
                     Some(callout) if flag => {
                         let said = worker.companion.answer(&callout, worker.now_ms);
@@ -111,14 +154,17 @@ fn no_order_of_events_gives_two_ends_or_a_release_without_a_verdict() {
                     Some(callout) => stream.answer(&mut worker, callout.token, &Said::Failed),
                     None => stream.answer(&mut worker, CallToken(9999), &Said::Status(200, b"{}".to_vec())),
                 },
-                12 => drop(stream.event(&mut worker, Event::Wake)),
+                12 => discard(stream.event(&mut worker, Event::Wake)),
                 _ => {
                     worker.now_ms += 500;
                     worker.tick();
                 }
             }
             let forwarded = stream.seen.forwarded();
-            assert!(!forwarded || whole_body_read, "seed {seed}: forwarded before the body was there");
+            assert!(
+                !forwarded || whole_body_read,
+                "seed {seed}: forwarded before the body was there"
+            );
         }
         stream.event(&mut worker, Event::Gone);
         assert_eq!(worker.engine.inflight_bytes(), 0, "seed {seed}");

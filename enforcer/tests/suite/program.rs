@@ -3,60 +3,75 @@
 use apl_bytecode::*;
 
 /// Where the demo's identity provider would be.
-pub const ISSUER: &str = "https://idp.example";
+pub(crate) const ISSUER: &str = "https://idp.example";
 
 /// A model under construction.
 #[derive(Default)]
-pub struct Builder {
-    pub program: Program,
+pub(crate) struct Builder {
+    pub(crate) program: Program,
 }
 
 impl Builder {
-    pub fn text(&mut self, text: &str) -> StrId {
-        let at = self.program.strings.iter().position(|known| known == text).unwrap_or_else(|| {
-            self.program.strings.push(text.to_owned());
-            self.program.strings.len() - 1
-        });
+    pub(crate) fn text(&mut self, text: &str) -> StrId {
+        let at = self
+            .program
+            .strings
+            .iter()
+            .position(|known| known == text)
+            .unwrap_or_else(|| {
+                self.program.strings.push(text.to_owned());
+                self.program.strings.len() - 1
+            });
         StrId(at as u32)
     }
 
-    pub fn attr(&mut self, path: &str) -> AttrId {
+    pub(crate) fn attr(&mut self, path: &str) -> AttrId {
         let segs = path.split('.').map(|name| Seg::Name(self.text(name))).collect();
         self.program.attrs.push(Attr { segs });
         AttrId(self.program.attrs.len() as u32 - 1)
     }
 
-    pub fn denial(&mut self, code: &str, reason: &str) -> DenialId {
+    pub(crate) fn denial(&mut self, code: &str, reason: &str) -> DenialId {
         let code = Code::Text(self.text(code));
         let reason = Some(self.text(reason));
         self.program.denials.push(Denial { code, reason });
         DenialId(self.program.denials.len() as u32 - 1)
     }
 
-    pub fn block(&mut self, kind: BlockKind, code: Vec<Instr>) -> BlockId {
+    pub(crate) fn block(&mut self, kind: BlockKind, code: Vec<Instr>) -> BlockId {
         self.program.blocks.push(Block { kind, code });
         BlockId(self.program.blocks.len() as u32 - 1)
     }
 
-    pub fn effect(&mut self, effect: Effect) -> Instr {
+    pub(crate) fn effect(&mut self, effect: Effect) -> Instr {
         self.program.effects.push(effect);
         Instr::Effect(EffectId(self.program.effects.len() as u32 - 1))
     }
 
     /// `require(attr)`.
-    pub fn require(&mut self, attr: &str, code: &str) -> Vec<Instr> {
+    pub(crate) fn require(&mut self, attr: &str, code: &str) -> Vec<Instr> {
         let attr = self.attr(attr);
-        vec![Instr::Truth(attr), Instr::Not, Instr::DenyIf(self.denial(code, "access denied"))]
+        vec![
+            Instr::Truth(attr),
+            Instr::Not,
+            Instr::DenyIf(self.denial(code, "access denied")),
+        ]
     }
 
-    pub fn taint(&mut self, label: &str) -> Instr {
+    pub(crate) fn taint(&mut self, label: &str) -> Instr {
         let label = self.text(label);
         let denial = self.denial("session.persist_failed", "the label could not be stored");
-        self.effect(Effect::Taint { label, scopes: Scopes::SESSION, ttl_s: 0, denial })
+        self.effect(Effect::Taint {
+            label,
+            scopes: Scopes::SESSION,
+            ttl_s: 0,
+            denial,
+        })
     }
 
-    pub fn delegate(&mut self, delegator: &str, target: &str, permission: &str) -> Instr {
-        let (delegator, target, permission) = (self.text(delegator), self.text(target), self.text(permission));
+    pub(crate) fn delegate(&mut self, delegator: &str, target: &str, permission: &str) -> Instr {
+        let (delegator, target, permission) =
+            (self.text(delegator), self.text(target), self.text(permission));
         let denial = self.denial("delegation.failed", "no credential");
         self.effect(Effect::Delegate(Delegate {
             delegator,
@@ -70,14 +85,18 @@ impl Builder {
         }))
     }
 
-    pub fn audit(&mut self, durable: bool) -> Instr {
+    pub(crate) fn audit(&mut self, durable: bool) -> Instr {
         let plugin = self.text("audit-log");
         let code = Code::Text(self.text("routes.tool:x.pre_invocation[3]"));
-        self.effect(Effect::Audit { plugin, durable, code })
+        self.effect(Effect::Audit {
+            plugin,
+            durable,
+            code,
+        })
     }
 
     /// `security.labels contains label: deny(code)`, with the load before it.
-    pub fn deny_if_label(&mut self, label: &str, code: &str) -> Vec<Instr> {
+    pub(crate) fn deny_if_label(&mut self, label: &str, code: &str) -> Vec<Instr> {
         let denial = self.denial("session.load_failed", "labels cannot be read");
         let load = self.effect(Effect::LoadLabels { denial });
         let labels = self.attr("security.labels");
@@ -85,21 +104,37 @@ impl Builder {
         self.program.consts.push(Const::Str(label));
         let label = ConstId(self.program.consts.len() as u32 - 1);
         let deny = self.denial(code, "write-down blocked");
-        vec![load, Instr::Await, Instr::Contains(labels, label), Instr::DenyIf(deny)]
+        vec![
+            load,
+            Instr::Await,
+            Instr::Contains(labels, label),
+            Instr::DenyIf(deny),
+        ]
     }
 
     /// `result.<field>: "redact(!<attr>)"`.
-    pub fn redact(&mut self, side: Side, field: &str, unless: &str) -> Instr {
+    pub(crate) fn redact(&mut self, side: Side, field: &str, unless: &str) -> Instr {
         let attr = self.attr(unless);
         let condition = self.block(BlockKind::Expr, vec![Instr::Truth(attr), Instr::Not]);
         let path = vec![PathSeg::Key(self.text(field))];
         let denial = self.denial("field", "invalid");
-        self.program.pipelines.push(Pipeline { side, path, stages: vec![Stage::Redact(Some(condition))], denial });
+        self.program.pipelines.push(Pipeline {
+            side,
+            path,
+            stages: vec![Stage::Redact(Some(condition))],
+            denial,
+        });
         Instr::Pipeline(PipelineId(self.program.pipelines.len() as u32 - 1))
     }
 
     /// The user's token in `authorization`.
-    pub fn identity(&mut self, header: &str, role: TokenRole, algorithms: &[Algorithm], jwks: Option<&str>) -> IdentityId {
+    pub(crate) fn identity(
+        &mut self,
+        header: &str,
+        role: TokenRole,
+        algorithms: &[Algorithm],
+        jwks: Option<&str>,
+    ) -> IdentityId {
         let issuer = Issuer {
             issuer: self.text(ISSUER),
             audiences: vec![self.text("gateway")],
@@ -118,7 +153,13 @@ impl Builder {
         IdentityId(self.program.identities.len() as u32 - 1)
     }
 
-    pub fn route(&mut self, name: &str, pre: Vec<Instr>, post: Option<Vec<Instr>>, identities: &[IdentityId]) -> usize {
+    pub(crate) fn route(
+        &mut self,
+        name: &str,
+        pre: Vec<Instr>,
+        post: Option<Vec<Instr>>,
+        identities: &[IdentityId],
+    ) -> usize {
         let pre = Some(self.block(BlockKind::Steps, pre));
         let post = post.map(|post| self.block(BlockKind::Steps, post));
         let matcher = Matcher::Exact(self.text(name));
@@ -137,17 +178,22 @@ impl Builder {
         self.program.routes.len() - 1
     }
 
-    pub fn housekeeping(&mut self, identities: &[IdentityId]) {
-        self.program.fallbacks.push(Fallback { entity: None, pre: None, post: None, identities: identities.to_vec() });
+    pub(crate) fn housekeeping(&mut self, identities: &[IdentityId]) {
+        self.program.fallbacks.push(Fallback {
+            entity: None,
+            pre: None,
+            post: None,
+            identities: identities.to_vec(),
+        });
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         encode(&self.program)
     }
 }
 
 /// The seed's shape: one route that mints, taints, audits and redacts; one that reads labels; one that is free.
-pub fn seed(algorithms: &[Algorithm], jwks: Option<&str>) -> Builder {
+pub(crate) fn seed(algorithms: &[Algorithm], jwks: Option<&str>) -> Builder {
     let mut b = Builder::default();
     let user = b.identity("authorization", TokenRole::User, algorithms, jwks);
     let mut pay = b.require("role.hr", "routes.tool:get_compensation.pre_invocation[0]");

@@ -13,10 +13,22 @@ const RECORD: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"te
 #[test]
 fn forwards_with_the_minted_token_and_never_the_callers() {
     let mut worker = Worker::new();
-    let seen = worker.call("bob", "get_compensation", r#"{"employee_id":"E1"}"#, Some(&Backend::json(RECORD)));
+    let seen = worker.call(
+        "bob",
+        "get_compensation",
+        r#"{"employee_id":"E1"}"#,
+        Some(&Backend::json(RECORD)),
+    );
     assert!(seen.forwarded(), "{seen:?}");
-    assert_eq!(seen.upstream_header("authorization").as_deref(), Some("Bearer minted-for-bob"));
-    assert_eq!(seen.client_body(), RECORD, "who may see it gets every byte as it was");
+    assert_eq!(
+        seen.upstream_header("authorization").as_deref(),
+        Some("Bearer minted-for-bob")
+    );
+    assert_eq!(
+        seen.client_body(),
+        RECORD,
+        "who may see it gets every byte as it was"
+    );
     assert_eq!(seen.companion_calls, 1);
 }
 
@@ -28,7 +40,10 @@ fn a_warm_call_asks_the_companion_nothing() {
     let seen = worker.call("bob", "get_compensation", "{}", Some(&Backend::json(RECORD)));
     assert!(seen.forwarded());
     assert_eq!(seen.companion_calls, 0);
-    assert_eq!(seen.upstream_header("authorization").as_deref(), Some("Bearer minted-for-bob"));
+    assert_eq!(
+        seen.upstream_header("authorization").as_deref(),
+        Some("Bearer minted-for-bob")
+    );
 }
 
 #[test]
@@ -53,8 +68,15 @@ fn denies_without_the_role_and_the_backend_sees_nothing() {
     let body = seen.reply_json();
     assert_eq!(body["id"], json!(1));
     assert_eq!(body["error"]["code"], json!(-32001));
-    assert_eq!(body["error"]["data"]["violation"], json!("routes.tool:get_compensation.pre_invocation[0]"));
-    let id = reply.headers.iter().find(|(name, _)| name == "x-policy-decision-id").map(|(_, v)| v.clone());
+    assert_eq!(
+        body["error"]["data"]["violation"],
+        json!("routes.tool:get_compensation.pre_invocation[0]")
+    );
+    let id = reply
+        .headers
+        .iter()
+        .find(|(name, _)| name == "x-policy-decision-id")
+        .map(|(_, v)| v.clone());
     assert_eq!(body["error"]["data"]["decision_id"].as_str(), id.as_deref());
 }
 
@@ -65,7 +87,10 @@ fn a_label_set_by_one_call_denies_the_next() {
     assert!(clean.forwarded(), "{clean:?}");
     worker.call("bob", "get_compensation", "{}", Some(&Backend::json(RECORD)));
     let seen = worker.call("bob", "send_email", "{}", Some(&Backend::json(RECORD)));
-    assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "session_tainted"));
+    assert_eq!(
+        (seen.forwarded(), seen.code().as_str()),
+        (false, "session_tainted")
+    );
     assert_eq!(seen.companion_calls, 1, "labels must be read");
 }
 
@@ -74,10 +99,17 @@ fn a_session_is_its_subjects_own() {
     let mut worker = Worker::new();
     let with = |worker: &mut Worker, user: &str, tool: &str| {
         let bearer = format!("bearer {}", jwt::token(user));
-        worker.post(&[("authorization", &bearer), ("x-session-id", "S")], &call(tool, "{}"), Some(&Backend::json(RECORD)))
+        worker.post(
+            &[("authorization", &bearer), ("x-session-id", "S")],
+            &call(tool, "{}"),
+            Some(&Backend::json(RECORD)),
+        )
     };
     assert!(with(&mut worker, "eve", "get_compensation").forwarded());
-    assert!(with(&mut worker, "bob", "send_email").forwarded(), "another subject's session of the same name is another");
+    assert!(
+        with(&mut worker, "bob", "send_email").forwarded(),
+        "another subject's session of the same name is another"
+    );
     assert!(with(&mut worker, "bob", "get_compensation").forwarded());
     assert!(!with(&mut worker, "bob", "send_email").forwarded());
     let bearer = format!("Bearer {}", jwt::token("bob"));
@@ -86,14 +118,20 @@ fn a_session_is_its_subjects_own() {
         &call("send_email", "{}"),
         Some(&Backend::json(RECORD)),
     );
-    assert!(other.forwarded(), "a session id in another header is another session");
+    assert!(
+        other.forwarded(),
+        "a session id in another header is another session"
+    );
 }
 
 #[test]
 fn denies_what_no_route_covers() {
     let mut worker = Worker::new();
     let seen = worker.call("bob", "drop_tables", "{}", None);
-    assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "route.unmatched"));
+    assert_eq!(
+        (seen.forwarded(), seen.code().as_str()),
+        (false, "route.unmatched")
+    );
 }
 
 #[test]
@@ -109,21 +147,44 @@ fn passes_housekeeping_with_identity_and_denies_unknown_methods() {
     ] {
         let seen = worker.post(&with, body, None);
         assert!(seen.forwarded(), "{body}");
-        assert_eq!(seen.upstream_header("authorization").as_deref(), Some(bearer.as_str()), "nothing was delegated");
+        assert_eq!(
+            seen.upstream_header("authorization").as_deref(),
+            Some(bearer.as_str()),
+            "nothing was delegated"
+        );
         let anonymous = worker.post(&[], body, None);
-        assert_eq!(anonymous.reply.as_ref().map(|reply| reply.status), Some(401), "{body}");
+        assert_eq!(
+            anonymous.reply.as_ref().map(|reply| reply.status),
+            Some(401),
+            "{body}"
+        );
     }
-    let seen = worker.post(&with, r#"{"jsonrpc":"2.0","id":1,"method":"tasks/result","params":{}}"#, None);
-    assert_eq!((seen.forwarded(), seen.code().as_str()), (false, "protocol.unknown_method"));
+    let seen = worker.post(
+        &with,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tasks/result","params":{}}"#,
+        None,
+    );
+    assert_eq!(
+        (seen.forwarded(), seen.code().as_str()),
+        (false, "protocol.unknown_method")
+    );
     let seen = worker.post(&with, r#"{"jsonrpc":"2.0","method":"vendor/shout"}"#, None);
-    assert_eq!(seen.reply.as_ref().map(|reply| (reply.status, reply.body.len())), Some((403, 0)));
+    assert_eq!(
+        seen.reply.as_ref().map(|reply| (reply.status, reply.body.len())),
+        Some((403, 0))
+    );
 }
 
 #[test]
 fn ends_a_session_with_identity_only() {
     let mut worker = Worker::new();
     let bearer = format!("Bearer {}", jwt::token("alice"));
-    let head = [(":method", "DELETE"), (":path", "/mcp"), (":authority", "x"), ("mcp-session-id", "S")];
+    let head = [
+        (":method", "DELETE"),
+        (":path", "/mcp"),
+        (":authority", "x"),
+        ("mcp-session-id", "S"),
+    ];
     let mut stream = worker.open(&head);
     stream.run(&mut worker, b"", None);
     assert_eq!(stream.seen.reply.as_ref().map(|reply| reply.status), Some(401));
@@ -138,7 +199,10 @@ fn a_denied_call_without_an_id_is_a_bare_403() {
     let bearer = format!("Bearer {}", jwt::token("alice"));
     let body = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"get_compensation"}}"#;
     let seen = worker.post(&[("authorization", &bearer)], body, None);
-    assert_eq!(seen.reply.as_ref().map(|reply| (reply.status, reply.body.len())), Some((403, 0)));
+    assert_eq!(
+        seen.reply.as_ref().map(|reply| (reply.status, reply.body.len())),
+        Some((403, 0))
+    );
     assert!(!seen.code().is_empty());
 }
 
@@ -147,7 +211,8 @@ fn ids_keep_their_type_and_spelling() {
     let mut worker = Worker::new();
     let bearer = format!("Bearer {}", jwt::token("alice"));
     for id in ["1", "\"1\"", "9007199254740993", "-0", "\"\\u0041\""] {
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"drop"}}}}"#);
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"drop"}}}}"#);
         let seen = worker.post(&[("authorization", &bearer)], &body, None);
         let text = String::from_utf8(seen.reply.unwrap().body).unwrap();
         assert!(text.contains(&format!("\"id\":{id},")), "{text}");
@@ -157,13 +222,24 @@ fn ids_keep_their_type_and_spelling() {
 #[test]
 fn edits_arguments_and_leaves_every_other_byte() {
     let mut worker = Worker::new();
-    let seen = worker.call("eve", "edit", r#"{ "a" : 1.0,"ssn":"123-45-6789" , "z":[ ] }"#, None);
+    let seen = worker.call(
+        "eve",
+        "edit",
+        r#"{ "a" : 1.0,"ssn":"123-45-6789" , "z":[ ] }"#,
+        None,
+    );
     let (_, body) = seen.upstream.as_ref().unwrap();
     let expected = call("edit", r#"{ "a" : 1.0,"ssn":"[REDACTED]" , "z":[ ] }"#);
     assert_eq!(String::from_utf8_lossy(body), expected);
-    assert_eq!(seen.upstream_header("content-length"), Some(expected.len().to_string()));
+    assert_eq!(
+        seen.upstream_header("content-length"),
+        Some(expected.len().to_string())
+    );
     let seen = worker.call("bob", "edit", r#"{"ssn":"1"}"#, None);
-    assert_eq!(String::from_utf8_lossy(&seen.upstream.as_ref().unwrap().1), call("edit", r#"{"ssn":"1"}"#));
+    assert_eq!(
+        String::from_utf8_lossy(&seen.upstream.as_ref().unwrap().1),
+        call("edit", r#"{"ssn":"1"}"#)
+    );
 }
 
 #[test]
@@ -183,11 +259,24 @@ fn strips_what_only_we_may_say() {
         None,
     );
     let (headers, _) = seen.upstream.as_ref().unwrap();
-    for gone in ["x-policy-restrict-model", "x-aplomb-verdict", "mcp_session_id", "accept-encoding"] {
+    for gone in [
+        "x-policy-restrict-model",
+        "x-aplomb-verdict",
+        "mcp_session_id",
+        "accept-encoding",
+    ] {
         assert!(!headers.iter().any(|(name, _)| name == gone), "{gone}");
     }
-    let seen = worker.post(&[("authorization", &bearer), ("accept-encoding", "gzip")], &call("open", "{}"), None);
-    assert_eq!(seen.upstream_header("accept-encoding").as_deref(), Some("gzip"), "nobody reads this response");
+    let seen = worker.post(
+        &[("authorization", &bearer), ("accept-encoding", "gzip")],
+        &call("open", "{}"),
+        None,
+    );
+    assert_eq!(
+        seen.upstream_header("accept-encoding").as_deref(),
+        Some("gzip"),
+        "nobody reads this response"
+    );
 }
 
 #[test]
@@ -207,23 +296,48 @@ fn records_every_verdict_once() {
     use VerdictKind::{Allow, Deny, DenyAfter};
     assert_eq!(kinds, [Allow, Deny, Allow, DenyAfter, Deny]);
     assert_eq!(verdicts[0].subject.as_deref(), Some("bob"));
-    assert_eq!(verdicts[0].effects, ["token.exchange:workday-oauth", "session.append:secret", "audit.append:audit-log"]);
+    assert_eq!(
+        verdicts[0].effects,
+        [
+            "token.exchange:workday-oauth",
+            "session.append:secret",
+            "audit.append:audit-log"
+        ]
+    );
     assert_eq!(verdicts[0].labels_added, ["secret"]);
     assert!(verdicts[0].request_digest.is_some() && verdicts[0].response_digest.is_some());
-    assert!(verdicts[2].edits.iter().any(|edit| edit.starts_with("result.ssn:")), "{:?}", verdicts[2].edits);
+    assert!(
+        verdicts[2]
+            .edits
+            .iter()
+            .any(|edit| edit.starts_with("result.ssn:")),
+        "{:?}",
+        verdicts[2].edits
+    );
     assert_eq!(verdicts[3].code.as_deref(), Some("result.unparseable"));
     assert_eq!(verdicts[4].entity_type, "identity");
     assert_eq!(records.iter().filter(|record| record.step.is_some()).count(), 3);
     let numbers: Vec<_> = records.iter().map(|record| record.seq).collect();
-    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "without gaps");
+    assert_eq!(
+        numbers,
+        (0..numbers.len() as u64).collect::<Vec<_>>(),
+        "without gaps"
+    );
     let text = serde_json::to_string(&records).unwrap();
-    assert!(!text.contains("123-45") && !text.contains("minted-for"), "no payload, no credential");
+    assert!(
+        !text.contains("123-45") && !text.contains("minted-for"),
+        "no payload, no credential"
+    );
 }
 
 #[test]
 fn leaves_traffic_outside_its_paths_alone() {
     let mut worker = Worker::new();
-    let seen = worker.post(&[(":path", "/other"), ("x-policy-x", "1")], "not json", Some(&Backend::json("{")));
+    let seen = worker.post(
+        &[(":path", "/other"), ("x-policy-x", "1")],
+        "not json",
+        Some(&Backend::json("{")),
+    );
     assert!(seen.forwarded());
     assert_eq!(seen.client_body(), "{");
     assert_eq!(seen.upstream_header("x-policy-x").as_deref(), Some("1"));

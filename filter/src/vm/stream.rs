@@ -33,7 +33,7 @@ pub(super) enum Part {
     /// Its plugin has no configuration.
     Unconfigured,
     /// It decides.
-    Decider(Decider),
+    Decider(Box<Decider>),
     /// It holds.
     Holder(Holder),
 }
@@ -100,7 +100,7 @@ impl Held {
 }
 
 impl Stream {
-    pub(super) const fn new(root: u32, part: Part) -> Self {
+    pub(super) fn new(root: u32, part: Part) -> Self {
         const NOTHING: Held = Held {
             head: false,
             body: false,
@@ -131,14 +131,14 @@ impl Stream {
         }
     }
 
-    pub(super) const fn decider(&self) -> Option<&Decider> {
+    pub(super) fn decider(&self) -> Option<&Decider> {
         match &self.part {
             Part::Decider(decider) => Some(decider),
             Part::Unconfigured | Part::Holder(_) => None,
         }
     }
 
-    pub(super) const fn decider_mut(&mut self) -> Option<&mut Decider> {
+    pub(super) fn decider_mut(&mut self) -> Option<&mut Decider> {
         match &mut self.part {
             Part::Decider(decider) => Some(decider),
             Part::Unconfigured | Part::Holder(_) => None,

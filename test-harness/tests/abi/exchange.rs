@@ -334,11 +334,9 @@ fn a_thousand_interleaved_exchanges_leave_nothing_behind() {
                 .unwrap();
         }
         for (tool, x) in &open {
-            assert_eq!(
-                proxy.host.upstream(*x).ended,
-                matches!(*tool, "echo" | "edited"),
-                "{mode:?} {tool}"
-            );
+            let passed = matches!(*tool, "echo" | "edited");
+            let why = proxy.host.local_reply(*x).map(|reply| reply.details);
+            assert_eq!(proxy.host.upstream(*x).ended, passed, "{mode:?} {tool} {why:?}");
             proxy.host.end(*x).unwrap();
         }
         let y = proxy.call("echo");

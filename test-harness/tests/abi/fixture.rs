@@ -79,7 +79,7 @@ pub(crate) fn configuration(install: Value) -> Value {
         "policy": STANDARD.encode(apl_bytecode::encode(&program())),
         "protocols": [{"path_prefix": "/mcp", "speaks": "mcp"}],
         "companion": {"cluster": "companion"},
-        "limits": {"max_body_bytes": 4096, "max_inflight_bytes": 65536},
+        "limits": {"max_body_bytes": 4096, "max_inflight_bytes": 1 << 20},
         "install": install,
     })
 }

@@ -18,7 +18,7 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
     let config = directory.path().join("companion.json");
     let delegator = json!({
         "kind": "oauth", "token_endpoint": idp.token_endpoint, "allow_http": true,
-        "client_id": "praxis-gateway", "client_secret": {"env": "GATEWAY_SECRET"}, "timeout_ms": 800,
+        "client_id": "praxis-gateway", "client_secret": {"env": "GATEWAY_SECRET"}, "timeout_ms": 3000,
     });
     let text = json!({
         "version": 1, "policy_digest": DIGEST, "delegators": {"github-oauth": delegator},
@@ -81,7 +81,7 @@ async fn an_honest_provider_grants_and_its_faults_have_their_codes() {
         ),
         (r#"{"lie":"html"}"#, "delegation.bad_response"),
         (r#"{"lie":"huge"}"#, "delegation.bad_response"),
-        (r#"{"lie":"none","delay_ms":5000}"#, "delegation.idp_timeout"),
+        (r#"{"lie":"none","delay_ms":20000}"#, "delegation.idp_timeout"),
         (r#"{"delay_ms":0,"down":true}"#, "delegation.idp_rejected"),
     ] {
         idp.control(fault).await;

@@ -6,11 +6,14 @@ use apl_bytecode::VerifiedProgram;
 use apl_compiler::{Deployment, SecretSource, Store};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use companion_protocol::config::{CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig};
+use companion_protocol::config::{
+    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig,
+    ValkeyConfig,
+};
 use serde_json::{Value, json};
 
-use super::command::{Build, Mode};
 use super::Fault;
+use super::command::{Build, Mode};
 
 /// The slowest effect that is no exchange, in milliseconds.
 const STORE_MS: u64 = 2000;
@@ -18,7 +21,10 @@ const STORE_MS: u64 = 2000;
 const MARGIN_MS: u64 = 200;
 
 /// The companion's configuration, and the literal secrets that it refers to by environment variable.
-pub(crate) fn companion(deployment: &Deployment, digest: &str) -> (CompanionConfig, BTreeMap<String, String>) {
+pub(crate) fn companion(
+    deployment: &Deployment,
+    digest: &str,
+) -> (CompanionConfig, BTreeMap<String, String>) {
     let mut secrets = BTreeMap::new();
     let mut delegators = BTreeMap::new();
     for (name, delegator) in &deployment.delegators {
@@ -38,7 +44,10 @@ pub(crate) fn companion(deployment: &Deployment, digest: &str) -> (CompanionConf
             client_secret,
             timeout_ms: delegator.timeout_ms,
             outbound_header: delegator.outbound_header.clone(),
-            outbound_prefix: delegator.outbound_prefix.clone().unwrap_or_else(|| "Bearer ".to_owned()),
+            outbound_prefix: delegator
+                .outbound_prefix
+                .clone()
+                .unwrap_or_else(|| "Bearer ".to_owned()),
             subject_token_type: delegator
                 .subject_token_type
                 .clone()
@@ -51,40 +60,82 @@ pub(crate) fn companion(deployment: &Deployment, digest: &str) -> (CompanionConf
     let issuers = deployment
         .issuers
         .iter()
-        .map(|keys| IssuerConfig { issuer: keys.issuer.clone(), jwks_url: keys.jwks_url.clone(), allow_http: keys.allow_http, refresh_s: keys.refresh_s })
+        .map(|keys| IssuerConfig {
+            issuer: keys.issuer.clone(),
+            jwks_url: keys.jwks_url.clone(),
+            allow_http: keys.allow_http,
+            refresh_s: keys.refresh_s,
+        })
         .collect();
     let session_store = match &deployment.store {
-        None | Some(Store::Embedded) => StoreConfig::Embedded,
-        Some(Store::Valkey(endpoint)) => StoreConfig::Valkey { endpoint: endpoint.clone() },
+        None | Some(Store::Embedded) => StoreConfig::default(),
+        Some(Store::Valkey(endpoint)) => StoreConfig::Valkey(ValkeyConfig::at(endpoint.clone())),
     };
-    let config = CompanionConfig { version: CONFIG_VERSION, policy_digest: digest.to_owned(), issuers, delegators, session_store };
+    let config = CompanionConfig {
+        version: CONFIG_VERSION,
+        policy_digest: digest.to_owned(),
+        issuers,
+        delegators,
+        session_store,
+    };
     (config, secrets)
 }
 
 /// A variable for a delegator's secret: `APLOMB_SECRET_WORKDAY_OAUTH`, numbered if two names fold to one.
 fn variable(delegator: &str, taken: &BTreeMap<String, String>) -> String {
-    let word: String = delegator.chars().map(|ch| if ch.is_ascii_alphanumeric() { ch.to_ascii_uppercase() } else { '_' }).collect();
+    let word: String = delegator
+        .chars()
+        .map(|ch| {
+            if ch.is_ascii_alphanumeric() {
+                ch.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect();
     let base = format!("APLOMB_SECRET_{word}");
     let numbered = (2_u32..).map(|number| format!("{base}_{number}"));
-    std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains_key(name)).unwrap_or(base)
+    std::iter::once(base.clone())
+        .chain(numbered)
+        .find(|name| !taken.contains_key(name))
+        .unwrap_or(base)
 }
 
 /// `secrets.env`: one quoted assignment a line.
 pub(crate) fn secrets_env(secrets: &BTreeMap<String, String>) -> String {
-    secrets.iter().map(|(name, secret)| format!("{name}='{}'\n", secret.replace('\'', r"'\''"))).collect()
+    secrets
+        .iter()
+        .map(|(name, secret)| format!("{name}='{}'\n", secret.replace('\'', r"'\''")))
+        .collect()
 }
 
 /// The time for one call to the companion, in milliseconds.
 pub(crate) fn timeout_ms(deployment: &Deployment) -> u64 {
-    deployment.delegators.values().map(|delegator| delegator.timeout_ms).chain([STORE_MS]).max().unwrap_or(STORE_MS) + MARGIN_MS
+    deployment
+        .delegators
+        .values()
+        .map(|delegator| delegator.timeout_ms)
+        .chain([STORE_MS])
+        .max()
+        .unwrap_or(STORE_MS)
+        + MARGIN_MS
 }
 
 /// The filter's configuration.
-pub(crate) fn filter_config(program: &VerifiedProgram, bytes: &[u8], deployment: &Deployment, build: &Build) -> Result<Value, Fault> {
+pub(crate) fn filter_config(
+    program: &VerifiedProgram,
+    bytes: &[u8],
+    deployment: &Deployment,
+    build: &Build,
+) -> Result<Value, Fault> {
     let protocols = if build.protocols.is_empty() {
         vec![json!({ "path_prefix": "/", "speaks": "mcp" })]
     } else {
-        build.protocols.iter().map(|entry| protocol(entry)).collect::<Result<_, _>>()?
+        build
+            .protocols
+            .iter()
+            .map(|entry| protocol(entry))
+            .collect::<Result<_, _>>()?
     };
     let install = match build.mode {
         Mode::Full => json!({ "mode": "full" }),
@@ -105,7 +156,11 @@ pub(crate) fn filter_config(program: &VerifiedProgram, bytes: &[u8], deployment:
 }
 
 fn protocol(entry: &str) -> Result<Value, Fault> {
-    let bad = |what: &str| Fault::Argument(format!("`--protocol {entry}`: {what}; write `/mcp=mcp` or `/mcp=mcp@scope`"));
+    let bad = |what: &str| {
+        Fault::Argument(format!(
+            "`--protocol {entry}`: {what}; write `/mcp=mcp` or `/mcp=mcp@scope`"
+        ))
+    };
     let (prefix, speaks) = entry.split_once('=').ok_or_else(|| bad("there is no `=`"))?;
     if !prefix.starts_with('/') {
         return Err(bad("the path prefix must begin with `/`"));

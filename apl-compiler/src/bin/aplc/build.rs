@@ -15,7 +15,10 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     }
     let Some(output) = &compilation.output else {
         if build.format == Format::Json {
-            println!("{}", serde_json::to_string_pretty(&input::diagnostics(&compilation))?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&input::diagnostics(&compilation))?
+            );
         }
         return Ok(End::PolicyAtFault);
     };
@@ -28,7 +31,11 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     let (companion, secrets) = artefacts::companion(&output.deployment, &digest);
     let filter = artefacts::filter_config(&output.program, &bytes, &output.deployment, build)?;
 
-    fs::create_dir_all(&build.output).map_err(|cause| Fault::File { doing: "create", path: build.output.clone(), cause })?;
+    fs::create_dir_all(&build.output).map_err(|cause| Fault::File {
+        doing: "create",
+        path: build.output.clone(),
+        cause,
+    })?;
     write(&build.output.join("policy.aplb"), &bytes)?;
     write(&build.output.join("companion.json"), &pretty(&companion)?)?;
     write(&build.output.join("filter-config.json"), &pretty(&filter)?)?;
@@ -36,7 +43,13 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     if secrets.is_empty() {
         // One of an earlier build would be read by the companion.
         match fs::remove_file(&path) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(Fault::File { doing: "remove", path, cause }),
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Fault::File {
+                    doing: "remove",
+                    path,
+                    cause,
+                });
+            }
             _ => {}
         }
     } else {
@@ -64,12 +77,20 @@ fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>, Fault> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    fs::write(path, bytes).map_err(|cause| Fault::File { doing: "write", path: path.to_owned(), cause })
+    fs::write(path, bytes).map_err(|cause| Fault::File {
+        doing: "write",
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// Writes a file that only its owner can read; the mode is set before anything is in it.
 fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let fault = |cause| Fault::File { doing: "write", path: path.to_owned(), cause };
+    let fault = |cause| Fault::File {
+        doing: "write",
+        path: path.to_owned(),
+        cause,
+    };
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -82,5 +103,8 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
         Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(fault(cause)),
         _ => {}
     }
-    options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(fault)
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(fault)
 }

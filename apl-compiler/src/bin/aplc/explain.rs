@@ -15,7 +15,9 @@ pub(crate) fn run(explain: &Explain) -> Result<End, Fault> {
     };
     let wanted = code.to_ascii_uppercase();
     let Some(page) = PAGES.iter().find(|page| page.id == wanted) else {
-        return Err(Fault::Argument(format!("there is no code `{code}`; `aplc explain` lists them all")));
+        return Err(Fault::Argument(format!(
+            "there is no code `{code}`; `aplc explain` lists them all"
+        )));
     };
     println!("{}: {}\n\n{}", page.id, page.title, wrapped(page.text));
     Ok(End::Fine)

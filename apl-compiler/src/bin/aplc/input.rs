@@ -13,14 +13,21 @@ use super::{End, Fault};
 /// Reads and compiles a policy.
 pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
     let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(|fault| Fault::NotText { path: path.to_owned(), at: fault.utf8_error().valid_up_to() })?;
+    let text = String::from_utf8(bytes).map_err(|fault| Fault::NotText {
+        path: path.to_owned(),
+        at: fault.utf8_error().valid_up_to(),
+    })?;
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
     Ok(compile(&path.to_string_lossy(), &text))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    fs::read(path).map_err(|cause| Fault::File { doing: "read", path: path.to_owned(), cause })
+    fs::read(path).map_err(|cause| Fault::File {
+        doing: "read",
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// `aplc check`.
@@ -30,7 +37,11 @@ pub(crate) fn check(check: &Check) -> Result<End, Fault> {
         Format::Text => {
             report(&compilation, check.no_notes);
             if compilation.output.is_some() {
-                println!("{}: ok{}", check.policy.display(), counted(&compilation, check.no_notes));
+                println!(
+                    "{}: ok{}",
+                    check.policy.display(),
+                    counted(&compilation, check.no_notes)
+                );
             }
         }
         Format::Json => println!("{}", serde_json::to_string_pretty(&diagnostics(&compilation))?),
@@ -40,12 +51,20 @@ pub(crate) fn check(check: &Check) -> Result<End, Fault> {
 
 /// How a compilation ended.
 pub(crate) fn end(compilation: &Compilation) -> End {
-    if compilation.output.is_some() { End::Fine } else { End::PolicyAtFault }
+    if compilation.output.is_some() {
+        End::Fine
+    } else {
+        End::PolicyAtFault
+    }
 }
 
 /// Everything as JSON.
 pub(crate) fn diagnostics(compilation: &Compilation) -> serde_json::Value {
-    let list: Vec<_> = compilation.diagnostics.iter().map(|diagnostic| to_json(diagnostic, &compilation.sources)).collect();
+    let list: Vec<_> = compilation
+        .diagnostics
+        .iter()
+        .map(|diagnostic| to_json(diagnostic, &compilation.sources))
+        .collect();
     json!({ "ok": compilation.output.is_some(), "diagnostics": list })
 }
 
@@ -62,15 +81,29 @@ pub(crate) fn report(compilation: &Compilation, no_notes: bool) {
 }
 
 fn counted(compilation: &Compilation, no_notes: bool) -> String {
-    let count = |severity| compilation.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+    let count = |severity| {
+        compilation
+            .diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
+    };
     let mut parts = Vec::new();
     for severity in [Severity::Error, Severity::Warning, Severity::Note] {
         let number = count(severity);
         if number > 0 && !(no_notes && severity == Severity::Note) {
-            parts.push(format!("{number} {}{}", severity.name(), if number == 1 { "" } else { "s" }));
+            parts.push(format!(
+                "{number} {}{}",
+                severity.name(),
+                if number == 1 { "" } else { "s" }
+            ));
         }
     }
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
 }
 
 /// `aplc listing`.

@@ -34,13 +34,23 @@ struct RouteLine {
 pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize) -> Summary {
     let program = model;
     let verified = &output.program;
-    let stripped = Program { debug: None, ..program.clone() };
+    let stripped = Program {
+        debug: None,
+        ..program.clone()
+    };
     let without_debug = encode(&stripped).len();
     let patterns: usize = program.regexes.iter().map(|regex| regex.dfa.len()).sum();
-    let needs: Vec<Needs> = (0..program.routes.len()).map(|index| verified.needs(index)).collect();
-    let fallbacks = program.fallbacks.iter().map(|fallback| verified.needs_of(fallback.pre, fallback.post));
+    let needs: Vec<Needs> = (0..program.routes.len())
+        .map(|index| verified.needs(index))
+        .collect();
+    let fallbacks = program
+        .fallbacks
+        .iter()
+        .map(|fallback| verified.needs_of(fallback.pre, fallback.post));
     let all: Vec<Needs> = needs.iter().copied().chain(fallbacks).collect();
-    let any = |test: fn(&apl_bytecode::PhaseNeeds) -> bool| all.iter().any(|needs| test(&needs.pre) || test(&needs.post));
+    let any = |test: fn(&apl_bytecode::PhaseNeeds) -> bool| {
+        all.iter().any(|needs| test(&needs.pre) || test(&needs.post))
+    };
     let mut features = Vec::new();
     for (name, used) in [
         ("keys of issuers", !output.deployment.issuers.is_empty()),
@@ -54,8 +64,18 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
         }
     }
     let text = |id: apl_bytecode::StrId| program.strings.get(id.at()).cloned().unwrap_or_default();
-    let mut headers: BTreeSet<String> = program.identities.iter().map(|identity| text(identity.header)).collect();
-    headers.extend(output.deployment.delegators.values().map(|delegator| delegator.outbound_header.clone()));
+    let mut headers: BTreeSet<String> = program
+        .identities
+        .iter()
+        .map(|identity| text(identity.header))
+        .collect();
+    headers.extend(
+        output
+            .deployment
+            .delegators
+            .values()
+            .map(|delegator| delegator.outbound_header.clone()),
+    );
     let routes = program
         .routes
         .iter()
@@ -65,8 +85,13 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
                 Matcher::Exact(id) | Matcher::Glob(id) => text(id),
                 Matcher::Any => "*".to_owned(),
             };
-            let scope = route.scope.map_or_else(String::new, |scope| format!("@{}", text(scope)));
-            RouteLine { name: format!("{}:{name}{scope}", route.entity.name()), reads: reads(needs) }
+            let scope = route
+                .scope
+                .map_or_else(String::new, |scope| format!("@{}", text(scope)));
+            RouteLine {
+                name: format!("{}:{name}{scope}", route.entity.name()),
+                reads: reads(needs),
+            }
         })
         .collect();
     Summary {
@@ -78,8 +103,18 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
         headers: headers.into_iter().collect(),
         features,
         routes,
-        issuers: output.deployment.issuers.iter().map(|keys| keys.jwks_url.clone()).collect(),
-        delegators: output.deployment.delegators.iter().map(|(name, delegator)| format!("{name} at {}", delegator.token_endpoint)).collect(),
+        issuers: output
+            .deployment
+            .issuers
+            .iter()
+            .map(|keys| keys.jwks_url.clone())
+            .collect(),
+        delegators: output
+            .deployment
+            .delegators
+            .iter()
+            .map(|(name, delegator)| format!("{name} at {}", delegator.token_endpoint))
+            .collect(),
         secrets,
     }
 }
@@ -87,7 +122,10 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
 fn reads(needs: &Needs) -> Vec<&'static str> {
     let mut reads = Vec::new();
     for (word, used) in [
-        ("reads arguments", needs.pre.reads_args || needs.pre.scans || needs.pre.pipelines),
+        (
+            "reads arguments",
+            needs.pre.reads_args || needs.pre.scans || needs.pre.pipelines,
+        ),
         ("edits arguments", needs.pre.edits_args),
         ("reads the response", needs.post.response_body()),
         ("edits the response", needs.post.edits_result),
@@ -131,7 +169,11 @@ fn sections(program: &Program) -> Vec<(&'static str, usize)> {
 impl Summary {
     /// As JSON.
     pub(crate) fn json(&self) -> Value {
-        let sections: serde_json::Map<String, Value> = self.sections.iter().map(|(name, size)| ((*name).to_owned(), (*size).into())).collect();
+        let sections: serde_json::Map<String, Value> = self
+            .sections
+            .iter()
+            .map(|(name, size)| ((*name).to_owned(), (*size).into()))
+            .collect();
         json!({
             "digest": self.digest,
             "bytes": { "total": self.total, "without_debug": self.without_debug,
@@ -158,42 +200,84 @@ impl Summary {
             "size     {} bytes; {} without debug section, {} without debug section and patterns",
             self.total, self.without_debug, self.without_debug_and_patterns
         ));
-        let sections = self.sections.iter().filter(|(_, size)| *size > 1).map(|(name, size)| format!("{name} {size}"));
+        let sections = self
+            .sections
+            .iter()
+            .filter(|(_, size)| *size > 1)
+            .map(|(name, size)| format!("{name} {size}"));
         line(format!("         {}", sections.collect::<Vec<_>>().join(", ")));
-        line(format!("needs    companion (cluster `{}`): {}", build.companion_cluster, self.features.join(", ")));
+        line(format!(
+            "needs    companion (cluster `{}`): {}",
+            build.companion_cluster,
+            self.features.join(", ")
+        ));
         if !self.headers.is_empty() {
             line(format!("         headers: {}", self.headers.join(", ")));
         }
         for (index, issuer) in self.issuers.iter().enumerate() {
-            line(format!("{}{issuer}", if index == 0 { "         keys from: " } else { "                    " }));
+            line(format!(
+                "{}{issuer}",
+                if index == 0 {
+                    "         keys from: "
+                } else {
+                    "                    "
+                }
+            ));
         }
         for (index, delegator) in self.delegators.iter().enumerate() {
-            line(format!("{}{delegator}", if index == 0 { "         tokens from: " } else { "                      " }));
+            line(format!(
+                "{}{delegator}",
+                if index == 0 {
+                    "         tokens from: "
+                } else {
+                    "                      "
+                }
+            ));
         }
         for (index, route) in self.routes.iter().enumerate() {
-            let does = if route.reads.is_empty() { "decides by its name and the caller".to_owned() } else { route.reads.join(", ") };
-            line(format!("{}{}: {does}", if index == 0 { "routes   " } else { "         " }, route.name));
+            let does = if route.reads.is_empty() {
+                "decides by its name and the caller".to_owned()
+            } else {
+                route.reads.join(", ")
+            };
+            line(format!(
+                "{}{}: {does}",
+                if index == 0 { "routes   " } else { "         " },
+                route.name
+            ));
         }
-        let unsupported = compilation
-            .diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.code == Code::NotInBuild && diagnostic.severity == Severity::Note);
+        let unsupported = compilation.diagnostics.iter().filter(|diagnostic| {
+            diagnostic.code == Code::NotInBuild && diagnostic.severity == Severity::Note
+        });
         for (index, diagnostic) in unsupported.enumerate() {
             let help = diagnostic.help.as_deref().unwrap_or("");
-            line(format!("{}{}: {help}", if index == 0 { "not yet  " } else { "         " }, diagnostic.message));
+            line(format!(
+                "{}{}: {help}",
+                if index == 0 { "not yet  " } else { "         " },
+                diagnostic.message
+            ));
         }
         let folder = build.output.display();
-        line(format!("wrote    {folder}/policy.aplb, {folder}/companion.json, {folder}/filter-config.json"));
+        line(format!(
+            "wrote    {folder}/policy.aplb, {folder}/companion.json, {folder}/filter-config.json"
+        ));
         if self.secrets > 0 {
             let plural = if self.secrets == 1 { "" } else { "s" };
-            line(format!("warning  {} literal secret{plural} of the policy went to {folder}/secrets.env (mode 0600): keep it out of version control", self.secrets));
+            line(format!(
+                "warning  {} literal secret{plural} of the policy went to {folder}/secrets.env (mode 0600): keep it out of version control",
+                self.secrets
+            ));
         }
         let mode = match build.mode {
             Mode::Full => "full: Envoy needs allow_on_headers_stop_iteration on the plugin",
-            Mode::Paired => "paired: a second plugin of the module needs {\"install\": {\"mode\": \"paired\", \"role\": \"holder\"}}",
+            Mode::Paired => {
+                "paired: a second plugin of the module needs {\"install\": {\"mode\": \"paired\", \"role\": \"holder\"}}"
+            }
             Mode::Single => "single: headers are not held, and the filter refuses a policy that needs it",
         };
-        line(format!("adapt    filter-config.json to your deployment: protocols, companion; install mode {mode}"));
+        line(format!(
+            "adapt    filter-config.json to your deployment: protocols, companion; install mode {mode}"
+        ));
         out
     }
 }

@@ -15,7 +15,12 @@ enum Macro<'e> {
 }
 
 impl Compiler<'_, '_, '_> {
-    pub(super) fn comprehension(&mut self, expr: &IdedExpr, inner: &ComprehensionExpr, out: &mut Vec<Instr>) -> Compiled {
+    pub(super) fn comprehension(
+        &mut self,
+        expr: &IdedExpr,
+        inner: &ComprehensionExpr,
+        out: &mut Vec<Instr>,
+    ) -> Compiled {
         if inner.iter_var2.is_some() {
             return Err(self.unsupported(expr, "a comprehension with two variables"));
         }
@@ -50,9 +55,15 @@ impl Compiler<'_, '_, '_> {
 fn recognise(inner: &ComprehensionExpr) -> Option<Macro<'_>> {
     let step = call(&inner.loop_step)?;
     match (&inner.accu_init.expr, step.func_name.as_str()) {
-        (Expr::Literal(LiteralValue::Boolean(value)), operators::LOGICAL_AND) if *value.inner() => Some(Macro::One(Fold::All, step.args.get(1)?)),
-        (Expr::Literal(LiteralValue::Boolean(value)), operators::LOGICAL_OR) if !*value.inner() => Some(Macro::One(Fold::Exists, step.args.get(1)?)),
-        (Expr::Literal(LiteralValue::Int(_)), operators::CONDITIONAL) => Some(Macro::One(Fold::ExistsOne, step.args.first()?)),
+        (Expr::Literal(LiteralValue::Boolean(value)), operators::LOGICAL_AND) if *value.inner() => {
+            Some(Macro::One(Fold::All, step.args.get(1)?))
+        }
+        (Expr::Literal(LiteralValue::Boolean(value)), operators::LOGICAL_OR) if !*value.inner() => {
+            Some(Macro::One(Fold::Exists, step.args.get(1)?))
+        }
+        (Expr::Literal(LiteralValue::Int(_)), operators::CONDITIONAL) => {
+            Some(Macro::One(Fold::ExistsOne, step.args.first()?))
+        }
         (Expr::List(_), operators::ADD) => Some(Macro::One(Fold::Map, element(step)?)),
         (Expr::List(_), operators::CONDITIONAL) => {
             let filter = step.args.first()?;

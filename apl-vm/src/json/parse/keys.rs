@@ -1,0 +1,81 @@
+//! Keys of one object must differ.
+
+use super::Parser;
+use crate::json::{
+    document::Slot,
+    error::JsonError,
+    text::{Unescaped, compare},
+};
+
+impl Parser<'_> {
+    /// Checks that the keys from `base` on differ, and forgets them. Sorting by hash brings equal keys together; where
+    /// hashes are equal the keys themselves are sorted, so that no choice of keys costs more than n log n comparisons.
+    pub(super) fn distinct(&mut self, base: usize) -> Result<(), JsonError> {
+        let mut keys = std::mem::take(&mut self.keys);
+        let verdict = self.first_duplicate(keys.get_mut(base..).unwrap_or_default());
+        keys.truncate(base);
+        self.keys = keys;
+        match verdict {
+            Some(at) => Err(JsonError::DuplicateKey { at }),
+            None => Ok(()),
+        }
+    }
+
+    fn first_duplicate(&self, keys: &mut [u64]) -> Option<u32> {
+        const FEW: usize = 8;
+        if keys.len() <= FEW {
+            for (i, a) in keys.iter().enumerate() {
+                for b in keys.get(i.wrapping_add(1)..).unwrap_or_default() {
+                    if a >> 32 == b >> 32 && compare(self.key_text(*a).1, self.key_text(*b).1).is_eq() {
+                        return Some(self.key_text(*b).0);
+                    }
+                }
+            }
+            return None;
+        }
+        keys.sort_unstable();
+        for same in keys.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
+            if same.len() > 1 {
+                same.sort_by(|a, b| compare(self.key_text(*a).1, self.key_text(*b).1));
+                for pair in same.windows(2) {
+                    let [a, b] = pair else { continue };
+                    if compare(self.key_text(*a).1, self.key_text(*b).1).is_eq() {
+                        return Some(self.key_text(*b).0);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Position and text of a key in [`Self::keys`].
+    fn key_text(&self, key: u64) -> (u32, (&str, bool)) {
+        let local = (key & u64::from(u32::MAX)) as usize;
+        let Some(slot) = self.slots.get(self.first.wrapping_add(local)) else {
+            return (0, ("", false));
+        };
+        let start = slot.start.wrapping_sub(self.base) as usize;
+        let end = slot.end.wrapping_sub(self.base) as usize;
+        let raw = self
+            .text
+            .get(start.wrapping_add(1)..end.wrapping_sub(1))
+            .unwrap_or_default();
+        (slot.start, (raw, slot.has(Slot::ESCAPED)))
+    }
+}
+
+/// FNV-1a over the unescaped text. Collisions cost a comparison, nothing else.
+pub(super) fn hash(raw: &str, escaped: bool) -> u32 {
+    const fn step(hash: u32, byte: u8) -> u32 {
+        (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+    }
+    const START: u32 = 0x811C_9DC5;
+    if escaped {
+        let mut buffer = [0_u8; 4];
+        Unescaped::new(raw).fold(START, |hash, c| {
+            c.encode_utf8(&mut buffer).bytes().fold(hash, step)
+        })
+    } else {
+        raw.bytes().fold(START, step)
+    }
+}

@@ -1,0 +1,322 @@
+//! Labels on a Valkey or Redis server, for companions that share them.
+//!
+//! **Durable when acknowledged**: an append goes to the server in a batch and is acknowledged when `WAITAOF 1 n` says that
+//! the server's append-only file and those of `n` replicas (`replicas`, 1 unless configured) are synced; fewer mean that
+//! the append fails. With `appendfsync everysec` that takes up to a second; `always` is made for this. A server without
+//! `WAITAOF` (before Redis 7.2) must run `appendfsync always`, and replicas are then waited for with `WAIT`, which is
+//! their memory and not their disk: a primary that is lost together with its disk while the replica crashes too loses
+//! what was acknowledged last.
+//!
+//! **Read your writes**: loads go to the primary, which is checked with every load.
+//!
+//! **Epoch**: the server's run id and the epoch key. The key is gone after a flush and is drawn anew; the run id changes
+//! with a restart and with a failover. A primary whose *data* are put back while it runs keeps both: stop it for that.
+//!
+//! **Time** is the server's wall clock, for all companions alike; a step ahead of it ends labels early, as it ends every
+//! key of the server.
+//!
+//! **Rights** that the ACL user needs: `+info +script|load +evalsha +hgetall +hset +hdel +get +set +time +role +persist
+//! +pexpireat +multi +exec +waitaof +wait +scan +unlink +config|get` on
+//! `~<prefix>:*` (a server before Redis 7.2 does not know `+waitaof`).
+
+mod address;
+mod appender;
+mod layout;
+mod link;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use companion_protocol::SessionKey;
+use redis::Value;
+
+use super::bucket::{Entries, listed};
+use super::epoch::{self, Epoch};
+use super::{Append, Bucket, Cleared, Held, MAX_LISTED, Selection, SessionStore, StoreError, StoreFuture};
+use crate::clock::now_ms;
+use appender::{Appender, SendError};
+use layout::{Names, Rows};
+use link::Link;
+use shared::{Shared, Slot};
+
+pub use address::{Address, AddressError};
+pub use link::LinkError;
+
+/// Keys that one step of a scan looks at.
+const SCAN_COUNT: usize = 1000;
+
+/// Labels on a server.
+pub struct ValkeyStore {
+    shared: Arc<Shared>,
+    reading: Slot,
+    appender: Appender,
+}
+
+/// Why the store is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ValkeyError {
+    /// The server is not fit to hold labels, and waiting does not change that.
+    #[error("the Valkey server at `{endpoint}` cannot hold labels")]
+    Misfit {
+        /// Which server.
+        endpoint: String,
+        /// Why.
+        source: LinkError,
+    },
+    /// The system has no randomness.
+    #[error("cannot draw a store epoch")]
+    Random(#[source] getrandom::Error),
+}
+
+/// The reply to a load: role, time, epoch, both buckets.
+type Loaded = (Vec<Value>, (u64, u64), Option<String>, Rows, Rows);
+
+impl ValkeyStore {
+    /// Connects. A server that does not answer is no error: loads and appends fail until it does. One that answers and
+    /// is not fit to hold labels is. Must be called inside a runtime.
+    pub async fn open(address: Address) -> Result<Self, ValkeyError> {
+        let shared = Arc::new(Shared {
+            client: address.client,
+            names: Names {
+                prefix: address.prefix,
+            },
+            replicas: address.replicas,
+            connect_timeout: address.connect_timeout,
+            command_timeout: address.command_timeout,
+            epoch: Epoch::draw().map_err(ValkeyError::Random)?,
+            healthy: AtomicBool::new(true),
+        });
+        if let Err(source) = shared.open().await {
+            if source.is_misfit() {
+                let endpoint = address.endpoint;
+                return Err(ValkeyError::Misfit { endpoint, source });
+            }
+            tracing::error!(error = %source, endpoint = address.endpoint, "the Valkey server does not answer yet");
+            shared.healthy.store(false, Ordering::Relaxed);
+        }
+        Ok(Self {
+            appender: Appender::spawn(Arc::clone(&shared)),
+            shared,
+            reading: Slot::default(),
+        })
+    }
+
+    async fn read(&self, key: &SessionKey) -> Result<(Entries, u64, Arc<str>), StoreError> {
+        let [session, subject] = self.shared.names.buckets(key)?;
+        let (mut link, is_new) = self.shared.link(&self.reading).await?;
+        let mut outcome = load(&self.shared, &link, &session, &subject).await;
+        if self.shared.is_stale(&self.reading, is_new, &outcome).await {
+            (link, _) = self.shared.link(&self.reading).await?;
+            outcome = load(&self.shared, &link, &session, &subject).await;
+        }
+        let (entries, now, epoch) = self.shared.noted(&self.reading, outcome).await?;
+        if entries.wants_touch(now) {
+            let outcome = touch(&link, &session).await;
+            self.shared.noted(&self.reading, outcome).await?;
+            let outcome = load(&self.shared, &link, &session, &subject).await;
+            return self.shared.noted(&self.reading, outcome).await;
+        }
+        Ok((entries, now, epoch))
+    }
+
+    /// The names of a subject's session buckets.
+    async fn session_keys(&self, link: &Link, selection: &Selection) -> Result<Vec<String>, SendError> {
+        let start = self.shared.names.sessions(selection)?;
+        if let Some(session) = &selection.session {
+            return Ok(vec![format!("{start}{session}")]);
+        }
+        let mut connection = link.connection.clone();
+        let (mut keys, mut cursor) = (Vec::new(), 0_u64);
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg(format!("{start}*"))
+                .arg("COUNT")
+                .arg(SCAN_COUNT);
+            let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+            keys.extend(found);
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    async fn buckets(&self, link: &Link, selection: &Selection) -> Result<Vec<Bucket>, SendError> {
+        let mut keys = self.session_keys(link, selection).await?;
+        if selection.session.is_none() {
+            keys.insert(0, self.shared.names.subject(&selection.subject));
+        }
+        keys.truncate(MAX_LISTED);
+        let start = self.shared.names.sessions(selection)?;
+        let mut connection = link.connection.clone();
+        let mut found = Vec::new();
+        for key in keys {
+            let mut pipe = redis::pipe();
+            pipe.cmd("TIME").cmd("HGETALL").arg(&key);
+            let (time, rows): ((u64, u64), Rows) = pipe.query_async(&mut connection).await?;
+            let now = millis(time);
+            let labels = listed(layout::live(rows, now)?, on_wall(now));
+            if !labels.is_empty() {
+                found.push(Bucket {
+                    subject: selection.subject.clone(),
+                    session: key.strip_prefix(&start).map(str::to_owned),
+                    labels,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn remove(&self, link: &Link, selection: &Selection) -> Result<Cleared, SendError> {
+        let held = self.buckets(link, selection).await?;
+        let labels = held.iter().map(|bucket| bucket.labels.len() as u64).sum();
+        let mut keys = self.session_keys(link, selection).await?;
+        if selection.session.is_none() {
+            keys.push(self.shared.names.subject(&selection.subject));
+        }
+        let fresh = epoch::random()?;
+        let mut pipe = redis::pipe();
+        // In one step: labels that are gone under an epoch that is still in force would not be appended again.
+        pipe.atomic();
+        for key in keys {
+            pipe.cmd("UNLINK").arg(key);
+        }
+        pipe.cmd("SET").arg(self.shared.names.epoch()).arg(&fresh);
+        let mut connection = link.connection.clone();
+        let _: Value = pipe.query_async(&mut connection).await?;
+        let mut wait = redis::pipe();
+        self.shared.wait_command(link, &mut wait);
+        let (waited,): (Value,) = wait.query_async(&mut connection).await?;
+        if !self.shared.is_durable(link, &waited) {
+            return Err(SendError::NotDurable);
+        }
+        Ok(Cleared {
+            labels,
+            epoch: self.shared.epoch_of(link, &fresh).to_string(),
+        })
+    }
+
+    /// A connection for an operator's wish, which may wait and must not make loads wait behind it.
+    async fn aside(&self) -> Result<(Slot, Link), StoreError> {
+        let slot = Slot::default();
+        let (link, _) = self.shared.link(&slot).await?;
+        Ok((slot, link))
+    }
+}
+
+async fn load(
+    shared: &Shared,
+    link: &Link,
+    session: &str,
+    subject: &str,
+) -> Result<(Entries, u64, Arc<str>), SendError> {
+    let mut connection = link.connection.clone();
+    let mut pipe = redis::pipe();
+    pipe.atomic().cmd("ROLE").cmd("TIME");
+    pipe.cmd("GET").arg(shared.names.epoch());
+    pipe.cmd("HGETALL").arg(session).cmd("HGETALL").arg(subject);
+    let (role, time, epoch, of_session, of_subject): Loaded = pipe.query_async(&mut connection).await?;
+    if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
+        return Err(SendError::Server(redis::RedisError::from((
+            redis::ErrorKind::Io,
+            "the server is no primary any more",
+        ))));
+    }
+    let epoch = match epoch {
+        Some(epoch) => epoch,
+        // A new server or a flushed one. Whoever is first draws; all take what is there then.
+        None => {
+            let mut draw = redis::pipe();
+            draw.cmd("SET")
+                .arg(shared.names.epoch())
+                .arg(epoch::random()?)
+                .arg("NX")
+                .ignore();
+            draw.cmd("GET").arg(shared.names.epoch());
+            let (drawn,): (String,) = draw.query_async(&mut connection).await?;
+            drawn
+        }
+    };
+    let now = millis(time);
+    let entries = layout::entries(of_session, of_subject, now)?;
+    Ok((entries, now, shared.epoch_of(link, &epoch)))
+}
+
+async fn touch(link: &Link, session: &str) -> Result<(), SendError> {
+    let [_, script] = &link.scripts;
+    let mut connection = link.connection.clone();
+    let mut evaluate = redis::cmd("EVALSHA");
+    let _: i64 = evaluate
+        .arg(&**script)
+        .arg(1)
+        .arg(session)
+        .query_async(&mut connection)
+        .await?;
+    Ok(())
+}
+
+const fn millis((seconds, micros): (u64, u64)) -> u64 {
+    seconds.saturating_mul(1000).saturating_add(micros / 1000)
+}
+
+/// From the server's clock to ours, which the proxy is nearer to.
+fn on_wall(server_now_ms: u64) -> impl Fn(u64) -> u64 {
+    let ours = now_ms();
+    move |at| ours.saturating_add(at.saturating_sub(server_now_ms))
+}
+
+impl SessionStore for ValkeyStore {
+    fn epoch(&self) -> Arc<str> {
+        self.shared.epoch.get()
+    }
+
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Held> {
+        Box::pin(async move {
+            let (entries, now, epoch) = self.read(key).await?;
+            let labels = entries.into_labels(on_wall(now));
+            Ok(Held { labels, epoch })
+        })
+    }
+
+    fn append(&self, append: Append) -> StoreFuture<'_, Held> {
+        Box::pin(async move {
+            append.check()?;
+            appender::check(&self.shared, &append.key)?;
+            let done = self.appender.append(append).await?;
+            Ok(Held {
+                labels: done.entries.into_labels(on_wall(done.now_ms)),
+                epoch: done.epoch,
+            })
+        })
+    }
+
+    fn list<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Vec<Bucket>> {
+        Box::pin(async move {
+            self.shared.names.sessions(selection)?;
+            let (slot, link) = self.aside().await?;
+            let outcome = self.buckets(&link, selection).await;
+            self.shared.noted(&slot, outcome).await
+        })
+    }
+
+    fn clear<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Cleared> {
+        Box::pin(async move {
+            self.shared.names.sessions(selection)?;
+            let (slot, link) = self.aside().await?;
+            let outcome = self.remove(&link, selection).await;
+            self.shared.noted(&slot, outcome).await
+        })
+    }
+
+    fn healthy(&self) -> bool {
+        self.shared.healthy.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,89 @@
+//! Keys and rows.
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `<prefix>:{<subject>}:s:<session>` | hash | labels of a session: label → `<last use> <idle lifetime> <end>` in ms, 0: none |
+//! | `<prefix>:{<subject>}:u` | hash | labels of the subject, in the same form |
+//! | `<prefix>:epoch` | string | drawn at random when it is not there and at every clear |
+//!
+//! Subject and session are the digests in hex; the braces keep a subject's keys in one slot of a cluster. Times are the
+//! server's. The server removes a bucket at the end of its last label; the ends of single labels are kept by us.
+
+use companion_protocol::SessionKey;
+
+use super::super::bucket::{Entries, Entry};
+use super::super::keys::BucketKeys;
+use super::super::lifetime::Life;
+use super::super::{Selection, StoreError};
+
+/// `append` and `touch`.
+pub(super) const SCRIPTS: [&str; 2] = [include_str!("append.lua"), include_str!("touch.lua")];
+
+/// Names of keys.
+#[derive(Clone)]
+pub(super) struct Names {
+    pub(super) prefix: String,
+}
+
+impl Names {
+    pub(super) fn epoch(&self) -> String {
+        format!("{}:epoch", self.prefix)
+    }
+
+    /// Session and subject bucket.
+    pub(super) fn buckets(&self, key: &SessionKey) -> Result<[String; 2], StoreError> {
+        BucketKeys::of(key)?;
+        Ok([
+            format!("{}:{{{}}}:s:{}", self.prefix, key.subject, key.session),
+            self.subject(&key.subject),
+        ])
+    }
+
+    pub(super) fn subject(&self, subject: &str) -> String {
+        format!("{}:{{{subject}}}:u", self.prefix)
+    }
+
+    /// What every session bucket of the subject starts with. The prefix holds no character that `SCAN` takes for a
+    /// pattern.
+    pub(super) fn sessions(&self, selection: &Selection) -> Result<String, StoreError> {
+        selection.keys()?;
+        Ok(format!("{}:{{{}}}:s:", self.prefix, selection.subject))
+    }
+}
+
+/// A bucket as the server gives it.
+pub(super) type Rows = Vec<(String, String)>;
+
+/// The live labels of a bucket, sorted. A row that is not ours is an error and not an absent label.
+pub(super) fn live(rows: Rows, now_ms: u64) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::with_capacity(rows.len());
+    for (label, value) in rows {
+        let life = life(&value).ok_or_else(|| {
+            tracing::error!("a row of the session store has another form");
+            StoreError::Unavailable
+        })?;
+        if life.is_live(now_ms) {
+            entries.push((label, life));
+        }
+    }
+    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(entries)
+}
+
+/// Both buckets.
+pub(super) fn entries(session: Rows, subject: Rows, now_ms: u64) -> Result<Entries, StoreError> {
+    Ok(Entries {
+        session: live(session, now_ms)?,
+        subject: live(subject, now_ms)?,
+    })
+}
+
+fn life(value: &str) -> Option<Life> {
+    let mut parts = value.split(' ').map(|part| part.parse().ok());
+    let life = Life {
+        touched_ms: parts.next()??,
+        idle_ms: parts.next()??,
+        ends_ms: parts.next()??,
+    };
+    parts.next().is_none().then_some(life)
+}

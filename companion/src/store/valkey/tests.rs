@@ -1,0 +1,307 @@
+mod server;
+
+use std::sync::atomic::AtomicU16;
+
+use companion_protocol::config::ValkeyConfig;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::super::suite::{append, key, labels};
+use super::*;
+use crate::config::Secret;
+use server::{DURABLE, Kind, Server};
+
+fn config(port: u16) -> ValkeyConfig {
+    ValkeyConfig {
+        replicas: 0,
+        ..ValkeyConfig::at(format!("127.0.0.1:{port}"))
+    }
+}
+
+async fn open(config: &ValkeyConfig) -> Result<ValkeyStore, ValkeyError> {
+    ValkeyStore::open(Address::new(config, None, None).expect("an address")).await
+}
+
+async fn fixture(kind: Kind) -> Option<(Arc<dyn SessionStore>, Server)> {
+    let server = Server::start(kind, &DURABLE).await?;
+    let store = open(&config(server.port)).await.expect("is fit");
+    Some((Arc::new(store), server))
+}
+
+mod on_redis {
+    use super::*;
+
+    async fn fixture() -> Option<(Arc<dyn SessionStore>, Server)> {
+        super::fixture(Kind::Redis).await
+    }
+    crate::store::suite::suite!(fixture);
+}
+
+mod on_valkey {
+    use super::*;
+
+    async fn fixture() -> Option<(Arc<dyn SessionStore>, Server)> {
+        super::fixture(Kind::Valkey).await
+    }
+    crate::store::suite::suite!(fixture);
+}
+
+fn secret() -> Append {
+    append(key('a', '1'), &["secret"], &[], None)
+}
+
+/// A replica begins its own append-only file some time after it has everything.
+async fn once_durable(store: &dyn SessionStore) -> Held {
+    for _ in 0..40 {
+        if let Ok(held) = store.append(secret()).await {
+            return held;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+    panic!("the replica does not write to disk");
+}
+
+/// Another epoch, once the store has noticed; the first load after a broken connection may fail, and that is a denial.
+async fn next_epoch(store: &dyn SessionStore) -> Arc<str> {
+    for _ in 0..100 {
+        if let Ok(held) = store.load(&key('a', '1')).await {
+            return held.epoch;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the store does not come back");
+}
+
+#[tokio::test]
+async fn a_flush_changes_the_epoch() {
+    let Some((store, server)) = fixture(Kind::Valkey).await else {
+        return;
+    };
+    let before = store.append(secret()).await.expect("appends").epoch;
+    server.command(&["FLUSHALL"]).await;
+    let held = store.load(&key('a', '1')).await.expect("loads");
+    assert!(held.labels.session.is_empty());
+    assert_ne!(held.epoch, before);
+    server.command(&["FLUSHALL"]).await;
+    let appended = store.append(secret()).await.expect("appends");
+    assert_ne!(appended.epoch, held.epoch);
+    assert_eq!(
+        appended.epoch,
+        store.load(&key('a', '1')).await.expect("loads").epoch
+    );
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_of_the_server_and_the_epoch_changes() {
+    for kind in [Kind::Redis, Kind::Valkey] {
+        let Some((store, mut server)) = fixture(kind).await else {
+            return;
+        };
+        let before = store.append(secret()).await.expect("appends").epoch;
+        server.kill();
+        assert_eq!(store.load(&key('a', '1')).await, Err(StoreError::Unavailable));
+        assert!(!store.healthy());
+        server.restart().await;
+        assert_ne!(next_epoch(&*store).await, before);
+        assert_eq!(labels(&*store, key('a', '1')).await.session, ["secret"]);
+        store.append(secret()).await.expect("appends again");
+        assert!(store.healthy());
+    }
+}
+
+#[tokio::test]
+async fn two_companions_read_each_others_writes_and_agree_on_the_epoch() {
+    let Some((one, server)) = fixture(Kind::Valkey).await else {
+        return;
+    };
+    let two = open(&config(server.port)).await.expect("is fit");
+    let epoch = one.append(secret()).await.expect("appends").epoch;
+    let held = two.load(&key('a', '1')).await.expect("loads");
+    assert_eq!(
+        (held.labels.session.as_slice(), &held.epoch),
+        (["secret".to_owned()].as_slice(), &epoch)
+    );
+    let whole = super::super::suite::all_of('a');
+    two.clear(&whole).await.expect("clears");
+    let held = one.load(&key('a', '1')).await.expect("loads");
+    assert!(held.labels.session.is_empty());
+    assert_ne!(held.epoch, epoch);
+}
+
+#[tokio::test]
+async fn an_append_is_not_acknowledged_unless_the_replica_has_it_on_disk() {
+    let Some(primary) = Server::start(Kind::Valkey, &DURABLE).await else {
+        return;
+    };
+    let mut config = config(primary.port);
+    (config.replicas, config.command_timeout_ms) = (1, 800);
+    let store = open(&config).await.expect("is fit");
+    assert_eq!(store.append(secret()).await, Err(StoreError::Unavailable));
+    assert!(!store.healthy());
+    let port = primary.port.to_string();
+    let mut arguments = DURABLE.to_vec();
+    arguments.extend(["--replicaof", "127.0.0.1", &port]);
+    let replica = Server::start(Kind::Valkey, &arguments).await.expect("installed");
+    replica.synced().await;
+    assert_eq!(once_durable(&store).await.labels.session, ["secret"]);
+    drop(replica);
+    assert_eq!(store.append(secret()).await, Err(StoreError::Unavailable));
+}
+
+/// Forwards connections to whatever port is current, as a service name does.
+async fn forwarder(target: Arc<AtomicU16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let target = target.load(Ordering::Relaxed);
+            tokio::spawn(async move {
+                if let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await {
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_failover_keeps_what_was_acknowledged_and_changes_the_epoch() {
+    let Some(mut primary) = Server::start(Kind::Valkey, &DURABLE).await else {
+        return;
+    };
+    let port = primary.port.to_string();
+    let mut arguments = DURABLE.to_vec();
+    arguments.extend(["--replicaof", "127.0.0.1", &port]);
+    let replica = Server::start(Kind::Valkey, &arguments).await.expect("installed");
+    replica.synced().await;
+    let target = Arc::new(AtomicU16::new(primary.port));
+    let mut config = config(forwarder(Arc::clone(&target)).await);
+    config.replicas = 1;
+    let store = open(&config).await.expect("is fit");
+    let before = once_durable(&store).await.epoch;
+    primary.kill();
+    target.store(replica.port, Ordering::Relaxed);
+    // Not promoted yet: nothing may be read from it.
+    for _ in 0..3 {
+        assert_eq!(store.load(&key('a', '1')).await, Err(StoreError::Unavailable));
+    }
+    replica.command(&["REPLICAOF", "NO", "ONE"]).await;
+    assert_ne!(next_epoch(&store).await, before);
+    assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+}
+
+#[tokio::test]
+async fn a_primary_that_was_demoted_is_not_read_from() {
+    let Some((store, server)) = fixture(Kind::Valkey).await else {
+        return;
+    };
+    store.append(secret()).await.expect("appends");
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    assert_eq!(store.load(&key('a', '1')).await, Err(StoreError::Unavailable));
+    assert_eq!(store.append(secret()).await, Err(StoreError::Unavailable));
+}
+
+#[tokio::test]
+async fn a_server_that_could_lose_labels_is_refused_with_what_to_set() {
+    let cases: [(Kind, &[&str], &str); 3] = [
+        (Kind::Valkey, &[], "appendonly yes"),
+        (Kind::Redis, &["--appendonly", "yes"], "appendfsync always"),
+        (
+            Kind::Valkey,
+            &[
+                "--appendonly",
+                "yes",
+                "--maxmemory",
+                "100mb",
+                "--maxmemory-policy",
+                "allkeys-lru",
+            ],
+            "noeviction",
+        ),
+    ];
+    for (kind, arguments, expected) in cases {
+        let Some(server) = Server::start(kind, arguments).await else {
+            return;
+        };
+        let Err(ValkeyError::Misfit { source, .. }) = open(&config(server.port)).await else {
+            panic!("`{expected}` is missing and nobody minds")
+        };
+        assert!(source.to_string().contains(expected), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_row_fails_the_load_and_the_append() {
+    let Some((store, server)) = fixture(Kind::Valkey).await else {
+        return;
+    };
+    let name = format!("aplomb:v1:{{{}}}:s:{}", "a".repeat(64), "1".repeat(64));
+    server.command(&["HSET", &name, "secret", "yes"]).await;
+    assert_eq!(store.load(&key('a', '1')).await, Err(StoreError::Unavailable));
+    assert!(store.append(secret()).await.is_err());
+}
+
+#[tokio::test]
+async fn the_documented_rights_of_an_acl_user_suffice_over_tls() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(file("cert"), signed.cert.pem()).expect("writes");
+    std::fs::write(file("key"), signed.signing_key.serialize_pem()).expect("writes");
+    let rights = include_str!("../valkey.rs")
+        .split("**Rights**")
+        .nth(1)
+        .and_then(|text| text.split('`').nth(1))
+        .expect("the rights are documented")
+        .replace("//!", " ");
+    std::fs::write(
+        file("acl"),
+        format!(
+            "user default off\nuser aplomb on >hunter2 ~aplomb:v1:* {}\n",
+            rights
+                .split_whitespace()
+                // Redis 7.0 does not know it.
+                .filter(|right| *right != "+waitaof")
+                .collect::<Vec<_>>()
+                .join(" ")
+        ),
+    )
+    .expect("writes");
+    let port = server::free_port().to_string();
+    let (cert, key_file, acl) = (file("cert"), file("key"), file("acl"));
+    let mut arguments = DURABLE.to_vec();
+    arguments.extend([
+        "--port",
+        "0",
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key_file,
+    ]);
+    arguments.extend(["--tls-auth-clients", "no", "--aclfile", &acl]);
+    let Some(_server) = Server::start_at(Kind::Redis, port.parse().expect("a port"), &arguments).await else {
+        return;
+    };
+    let mut config = config(0);
+    config.endpoint = format!("rediss://localhost:{port}");
+    config.username = Some("aplomb".to_owned());
+    let connect = async |password: &str, ca: Option<Vec<u8>>| {
+        let password = Secret::new(password);
+        let address = Address::new(&config, Some(&password), ca).expect("an address");
+        ValkeyStore::open(address)
+            .await
+            .expect("is fit or does not answer")
+    };
+    let ca = signed.cert.pem().into_bytes();
+    let store = connect("hunter2", Some(ca.clone())).await;
+    store.append(secret()).await.expect("appends");
+    assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+    let whole = super::super::suite::all_of('a');
+    assert_eq!(store.list(&whole).await.expect("lists").len(), 1);
+    assert_eq!(store.clear(&whole).await.expect("clears").labels, 1);
+    assert!(!connect("wrong", Some(ca)).await.healthy());
+    // The system's roots have not signed it.
+    assert!(!connect("hunter2", None).await.healthy());
+}

@@ -1,0 +1,146 @@
+//! Real servers: Debian's Redis 7 and Valkey 9.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Which program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Redis,
+    Valkey,
+}
+
+/// A server on a loopback port, with its data; killed when it is dropped.
+pub(super) struct Server {
+    kind: Kind,
+    child: Option<Child>,
+    pub(super) port: u16,
+    pub(super) directory: TempDir,
+    arguments: Vec<String>,
+}
+
+impl Kind {
+    /// Where `make setup` put it, or where the system has it.
+    fn program(self) -> Option<PathBuf> {
+        let name = match self {
+            Self::Redis => "redis-server",
+            Self::Valkey => "valkey-server",
+        };
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools").join(name);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::iter::once(ours)
+            .chain(std::env::split_paths(&path).map(|directory| directory.join(name)))
+            .find(|file| file.is_file());
+        if found.is_none() {
+            let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+            assert!(!in_ci, "{name} is not installed: run `make setup`");
+            eprintln!("SKIPPED: {name} is not installed, run `make setup`");
+        }
+        found
+    }
+}
+
+/// What a server that holds labels needs.
+pub(super) const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
+impl Server {
+    /// `None`: the program is not installed.
+    pub(super) async fn start(kind: Kind, arguments: &[&str]) -> Option<Self> {
+        Self::start_at(kind, free_port(), arguments).await
+    }
+
+    /// The same, at a port that the arguments name too.
+    pub(super) async fn start_at(kind: Kind, port: u16, arguments: &[&str]) -> Option<Self> {
+        kind.program()?;
+        let mut server = Self {
+            kind,
+            child: None,
+            port,
+            directory: tempfile::tempdir().expect("a directory"),
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        server.restart().await;
+        Some(server)
+    }
+
+    /// Starts it over the same data at the same port.
+    pub(super) async fn restart(&mut self) {
+        self.kill();
+        let program = self.kind.program().expect("it was there");
+        let port = self.port.to_string();
+        let mut command = Command::new(program);
+        if !self.arguments.iter().any(|argument| argument == "--tls-port") {
+            command.args(["--port", &port]);
+        }
+        let child = command
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--repl-diskless-sync-delay",
+                "0",
+            ])
+            .args(&self.arguments)
+            .arg("--dir")
+            .arg(self.directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("starts");
+        self.child = Some(child);
+        for _ in 0..500 {
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the server does not listen");
+    }
+
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Performs one command as an administrator.
+    pub(super) async fn command(&self, words: &[&str]) -> redis::Value {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("an address");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+        let (name, arguments) = words.split_first().expect("a command");
+        let mut command = redis::cmd(name);
+        command
+            .arg(arguments)
+            .query_async(&mut connection)
+            .await
+            .expect("performs")
+    }
+
+    /// Waits until a replica has caught up.
+    pub(super) async fn synced(&self) {
+        for _ in 0..500 {
+            let info = self.command(&["INFO", "replication"]).await;
+            if format!("{info:?}").contains("master_link_status:up") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the replica does not sync");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    listener.local_addr().expect("an address").port()
+}

@@ -1,0 +1,86 @@
+//! What a program reads of its host, found out once.
+
+use std::collections::HashSet;
+
+use apl_bytecode::Program;
+use apl_vm::Prepared;
+
+use crate::{
+    ConfigError,
+    http::head::Wanted,
+    identity::{keys::KeySet, token::text_of},
+    json_text::hex,
+};
+
+/// One key set for every issuer, and one more for an issuer whose keys the policy brings.
+pub(super) fn key_sets(program: &Program) -> Result<Vec<KeySet>, ConfigError> {
+    let mut sets: Vec<KeySet> = Vec::new();
+    for issuer in program.identities.iter().flat_map(|identity| &identity.issuers) {
+        let name = text_of(program, issuer.issuer);
+        if sets
+            .iter()
+            .any(|set| set.issuer() == name && set.is_inline() == issuer.jwks.is_some())
+        {
+            continue;
+        }
+        sets.push(match issuer.jwks {
+            None => KeySet::remote(name),
+            Some(jwks) => KeySet::inline(name, text_of(program, jwks))
+                .ok_or_else(|| ConfigError::InlineKeys(name.to_owned()))?,
+        });
+    }
+    Ok(sets)
+}
+
+/// Headers that hold a credential whoever names them; policy cannot read them.
+const CREDENTIALS: &[&str] = &[
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-api-key",
+    "x-user-token",
+];
+
+pub(super) fn wanted(program: &Prepared) -> Wanted {
+    let model = program.program();
+    let mut credentials: Vec<String> = model
+        .identities
+        .iter()
+        .map(|identity| text_of(model, identity.header).to_ascii_lowercase())
+        .collect();
+    credentials.push("authorization".to_owned());
+    credentials.sort();
+    credentials.dedup();
+    let mut readable: Vec<String> = (0..model.attrs.len())
+        .filter_map(|at| program.key(apl_bytecode::AttrId(u32::try_from(at).ok()?)))
+        .filter_map(|key| key.strip_prefix("http.request_headers."))
+        .map(str::to_owned)
+        .filter(|name| !credentials.contains(name) && !CREDENTIALS.contains(&name.as_str()))
+        .collect();
+    readable.sort();
+    readable.dedup();
+    Wanted {
+        credentials,
+        readable,
+    }
+}
+
+pub(super) fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
+    let count = u32::try_from(program.program().attrs.len()).ok()?;
+    (0..count)
+        .map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned))
+        .collect()
+}
+
+pub(super) fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex(&[byte]).to_ascii_uppercase());
+        }
+    }
+    out
+}

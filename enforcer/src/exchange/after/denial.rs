@@ -1,0 +1,95 @@
+//! A denial after the call: our envelope in place of what the backend said.
+
+use super::{AfterStage, Exchange, Out, Stage};
+use crate::{
+    Command, Counter, Engine, Install,
+    engine::count,
+    refusal::{Refusal, Shape},
+};
+
+/// Headers of a response that stay when it is replaced.
+const KEPT: &[&str] = &[
+    ":status",
+    "date",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "retry-after",
+    "server",
+    "vary",
+    "www-authenticate",
+    "x-request-id",
+];
+
+impl Exchange {
+    /// Denied before a byte of the body came: one local reply in place of the response.
+    pub(super) fn deny_at_head(
+        &mut self,
+        engine: &mut Engine,
+        refusal: &Refusal,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
+        let (status, body) = self.denial(engine, refusal, now_ms, out);
+        let mut headers = refusal.policy_headers(&self.decision_id);
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        out.push(Command::Reply(crate::Reply {
+            status,
+            headers,
+            body,
+            details: "aplomb.denied_after".to_owned(),
+        }));
+        out.pause();
+        self.stage = Stage::Replied;
+        self.let_go(engine);
+    }
+
+    /// Denied while the body is held: the envelope takes its place, with its head where heads are held.
+    pub(super) fn deny_after(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
+        let (status, body) = self.denial(engine, refusal, now_ms, out);
+        if engine.config.install != Install::Single {
+            for name in &self.after.headers {
+                let kept = KEPT.contains(&name.as_str())
+                    || name.starts_with("access-control-")
+                    || name.starts_with(':');
+                if !kept {
+                    out.push(Command::RemoveResponseHeader { name: name.clone() });
+                }
+            }
+            let mut headers = refusal.policy_headers(&self.decision_id);
+            headers.push((":status".to_owned(), status.to_string()));
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            for (name, value) in headers {
+                out.push(Command::SetResponseHeader { name, value });
+            }
+        }
+        out.push(Command::ReplaceResponseBody { bytes: body });
+        out.push(Command::ResumeResponse);
+        out.go();
+        self.after.stage = AfterStage::Swallow;
+        self.let_go(engine);
+    }
+
+    /// Records and counts a denial after the call; its status and body.
+    pub(in crate::exchange) fn denial(
+        &mut self,
+        engine: &mut Engine,
+        refusal: &Refusal,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> (u16, Vec<u8>) {
+        self.record_after(engine, Some(refusal), now_ms);
+        out.push(count(Counter::DeniedAfter, 1));
+        out.push(Command::FilterState {
+            key: "aplomb.code",
+            value: refusal.code.clone(),
+        });
+        let shape = self.work.as_ref().map_or(Shape::RpcUnknown, |work| work.shape());
+        // A failure keeps its status: a client must see that its session is gone, or that it must sign in.
+        let status = if self.is_success() || self.after.status < 300 {
+            200
+        } else {
+            self.after.status
+        };
+        (status, refusal.envelope(shape, &self.decision_id, true))
+    }
+}
