@@ -196,7 +196,9 @@ fn jwt(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<Jwt> {
             "`trusted_issuers` needs at least one issuer",
         );
     }
-    let issuers: Option<Vec<_>> = items.iter().map(|item| issuer(item, reader)).collect();
+    // Each is read, so that one bad issuer does not hide what is wrong with the next.
+    let read: Vec<Option<JwtIssuer>> = items.iter().map(|item| issuer(item, reader)).collect();
+    let issuers: Option<Vec<JwtIssuer>> = read.into_iter().collect();
     issuers.map(|issuers| Jwt {
         role,
         header,

@@ -68,7 +68,7 @@ pub(crate) fn rs256() -> Signer {
 
 impl Signer {
     /// The same key under another algorithm of its kind.
-    pub fn under(self, algorithm: Algorithm) -> Self {
+    pub(crate) fn under(self, algorithm: Algorithm) -> Self {
         Self { algorithm, ..self }
     }
 
