@@ -68,7 +68,11 @@ fn run(folder: &Path, arguments: &[&str], code: i32) -> (String, String) {
     let output = aplc(folder, arguments);
     let out = String::from_utf8(output.stdout).expect("text");
     let err = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(code), "aplc {arguments:?}\n{out}\n{err}");
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "aplc {arguments:?}\n{out}\n{err}"
+    );
     assert!(!err.contains("panicked"), "{err}");
     (out, err)
 }
@@ -103,8 +107,16 @@ fn an_invalid_policy_writes_nothing() {
 fn writes_what_filter_and_companion_need() {
     let folder = good(BY_REFERENCE);
     let arguments = [
-        "build", "policy.yaml", "-o", "new/out", "--protocol", "/pay/mcp=mcp@pay", "--mode", "paired",
-        "--companion-cluster", "beside",
+        "build",
+        "policy.yaml",
+        "-o",
+        "new/out",
+        "--protocol",
+        "/pay/mcp=mcp@pay",
+        "--mode",
+        "paired",
+        "--companion-cluster",
+        "beside",
     ];
     run(folder.path(), &arguments, 0);
     let out = folder.path().join("new/out");
@@ -126,7 +138,10 @@ fn writes_what_filter_and_companion_need() {
     assert_eq!(filter["install"]["mode"], "paired");
     assert_eq!(filter["install"]["role"], "decider");
     assert_eq!(filter["companion"]["cluster"], "beside");
-    assert_eq!(filter["companion"]["timeout_ms"], 7200, "the slowest effect and 200 ms");
+    assert_eq!(
+        filter["companion"]["timeout_ms"], 7200,
+        "the slowest effect and 200 ms"
+    );
     assert!(!out.join("secrets.env").exists(), "there is no literal secret");
 }
 
@@ -136,7 +151,12 @@ fn the_same_policy_gives_the_same_bytes() {
     for out in ["one", "two"] {
         run(folder.path(), &["build", "policy.yaml", "-o", out], 0);
     }
-    for name in ["policy.aplb", "companion.json", "filter-config.json", "secrets.env"] {
+    for name in [
+        "policy.aplb",
+        "companion.json",
+        "filter-config.json",
+        "secrets.env",
+    ] {
         let read = |out: &str| fs::read(folder.path().join(out).join(name)).expect("there");
         assert_eq!(read("one"), read("two"), "{name}");
     }
@@ -160,20 +180,32 @@ fn a_literal_secret_goes_to_its_own_file_and_nowhere_else() {
         "APLOMB_SECRET_TOKENS='it'\\''s-a-secret-7f3a'\n"
     );
     let companion = json(&out.join("companion.json"));
-    assert_eq!(companion["delegators"]["tokens"]["client_secret"]["env"], "APLOMB_SECRET_TOKENS");
+    assert_eq!(
+        companion["delegators"]["tokens"]["client_secret"]["env"],
+        "APLOMB_SECRET_TOKENS"
+    );
     for name in ["policy.aplb", "companion.json", "filter-config.json"] {
         let bytes = fs::read(out.join(name)).expect("there");
         assert!(!contains(&bytes, SECRET.as_bytes()), "{name} holds the secret");
     }
     // In the filter's configuration the program is base64.
     let filter = json(&out.join("filter-config.json"));
-    let program = STANDARD.decode(filter["policy"].as_str().expect("text")).expect("base64");
-    assert!(!contains(&program, SECRET.as_bytes()), "the program holds the secret");
+    let program = STANDARD
+        .decode(filter["policy"].as_str().expect("text"))
+        .expect("base64");
+    assert!(
+        !contains(&program, SECRET.as_bytes()),
+        "the program holds the secret"
+    );
     assert!(printed.contains("secrets.env (mode 0600)"), "{printed}");
     assert!(warned.contains("APL0305"), "{warned}");
 
     // A build without one takes the file away, or the companion would read it.
-    fs::write(folder.path().join("policy.yaml"), GOOD.replace("SOURCE", BY_REFERENCE)).expect("written");
+    fs::write(
+        folder.path().join("policy.yaml"),
+        GOOD.replace("SOURCE", BY_REFERENCE),
+    )
+    .expect("written");
     run(folder.path(), &["build", "policy.yaml", "-o", "out"], 0);
     assert!(!secrets.exists());
 }
@@ -186,10 +218,19 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 fn a_stripped_program_is_smaller_and_has_the_same_digest() {
     let folder = good(BY_REFERENCE);
     run(folder.path(), &["build", "policy.yaml", "-o", "whole"], 0);
-    run(folder.path(), &["build", "policy.yaml", "-o", "stripped", "--strip"], 0);
+    run(
+        folder.path(),
+        &["build", "policy.yaml", "-o", "stripped", "--strip"],
+        0,
+    );
     let read = |out: &str| fs::read(folder.path().join(out).join("policy.aplb")).expect("there");
     let (whole, stripped) = (read("whole"), read("stripped"));
-    assert!(stripped.len() < whole.len(), "{} and {}", stripped.len(), whole.len());
+    assert!(
+        stripped.len() < whole.len(),
+        "{} and {}",
+        stripped.len(),
+        whole.len()
+    );
     let digest = |bytes: &[u8]| apl_bytecode::load(bytes).expect("loads").digest_hex();
     assert_eq!(digest(&whole), digest(&stripped));
     let said = |out: &str| json(&folder.path().join(out).join("filter-config.json"))["policy_digest"].clone();
@@ -216,7 +257,10 @@ fn a_truncated_program_is_refused_by_name() {
     for length in [5, 36, 37, whole.len() / 2, whole.len() - 1] {
         fs::write(folder.path().join("cut.aplb"), &whole[..length]).expect("written");
         let (out, err) = run(folder.path(), &["listing", "cut.aplb"], 1);
-        assert!(out.is_empty() && err.contains("`cut.aplb` does not load: "), "{length}: {err}");
+        assert!(
+            out.is_empty() && err.contains("`cut.aplb` does not load: "),
+            "{length}: {err}"
+        );
     }
     let mut changed = whole.clone();
     let last = 4 + 1 + 32 + 6;
@@ -251,21 +295,32 @@ fn malformed_yaml_is_named_with_file_line_and_column() {
     assert!(err.contains("APL0002") && err.contains("policy.yaml:"), "{err}");
     let (out, _) = run(folder.path(), &["check", "policy.yaml", "--format", "json"], 1);
     let answer: Value = serde_json::from_str(&out).expect("JSON");
-    assert!(answer["diagnostics"][0]["line"].as_u64().is_some_and(|line| (2..=3).contains(&line)), "{out}");
+    assert!(
+        answer["diagnostics"][0]["line"]
+            .as_u64()
+            .is_some_and(|line| (2..=3).contains(&line)),
+        "{out}"
+    );
 }
 
 #[test]
 fn an_unknown_key_is_refused_with_a_suggestion() {
     let folder = folder("routes:\n  - tool: a\n    pre_invokation: [\"require(role.hr)\"]\n");
     let (_, err) = run(folder.path(), &["check", "policy.yaml"], 1);
-    assert!(err.contains("APL0101") && err.contains("did you mean `pre_invocation`?"), "{err}");
+    assert!(
+        err.contains("APL0101") && err.contains("did you mean `pre_invocation`?"),
+        "{err}"
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_the_invocations_fault() {
     let folder = folder(b"routes:\n  - tool: \xff\n");
     let (_, err) = run(folder.path(), &["check", "policy.yaml"], 2);
-    assert_eq!(err, "aplc: `policy.yaml` is not UTF-8 text: the first bad byte is at offset 18\n");
+    assert_eq!(
+        err,
+        "aplc: `policy.yaml` is not UTF-8 text: the first bad byte is at offset 18\n"
+    );
     let (_, err) = run(folder.path(), &["check", "absent.yaml"], 2);
     assert!(err.starts_with("aplc: cannot read `absent.yaml`: "), "{err}");
     let (_, err) = run(folder.path(), &["check", "."], 2);
@@ -275,7 +330,11 @@ fn a_file_that_cannot_be_read_is_the_invocations_fault() {
 #[test]
 fn an_output_folder_that_cannot_be_made_is_the_invocations_fault() {
     let folder = good(BY_REFERENCE);
-    let (_, err) = run(folder.path(), &["build", "policy.yaml", "-o", "policy.yaml/out"], 2);
+    let (_, err) = run(
+        folder.path(),
+        &["build", "policy.yaml", "-o", "policy.yaml/out"],
+        2,
+    );
     assert!(err.contains("aplc: cannot create `policy.yaml/out`: "), "{err}");
 }
 
@@ -283,8 +342,15 @@ fn an_output_folder_that_cannot_be_made_is_the_invocations_fault() {
 fn a_bad_protocol_is_refused_with_the_form_it_takes() {
     let folder = good(BY_REFERENCE);
     for bad in ["/mcp", "mcp=mcp", "/mcp=soap"] {
-        let (_, err) = run(folder.path(), &["build", "policy.yaml", "-o", "out", "--protocol", bad], 2);
-        assert!(err.contains(&format!("`--protocol {bad}`")) && err.contains("write `/mcp=mcp`"), "{err}");
+        let (_, err) = run(
+            folder.path(),
+            &["build", "policy.yaml", "-o", "out", "--protocol", bad],
+            2,
+        );
+        assert!(
+            err.contains(&format!("`--protocol {bad}`")) && err.contains("write `/mcp=mcp`"),
+            "{err}"
+        );
     }
 }
 
@@ -293,7 +359,11 @@ fn json_is_all_there_is_on_standard_output() {
     let folder = good(&literal());
     for (arguments, code, ok) in [
         (vec!["check", "policy.yaml", "--format", "json"], 0, true),
-        (vec!["build", "policy.yaml", "-o", "out", "--format", "json"], 0, true),
+        (
+            vec!["build", "policy.yaml", "-o", "out", "--format", "json"],
+            0,
+            true,
+        ),
     ] {
         let (out, err) = run(folder.path(), &arguments, code);
         let answer: Value = serde_json::from_str(&out).expect("JSON");
@@ -305,7 +375,11 @@ fn json_is_all_there_is_on_standard_output() {
             assert!(!diagnostic[key].is_null(), "no `{key}` in {diagnostic}");
         }
     }
-    let (out, _) = run(folder.path(), &["build", "policy.yaml", "-o", "out", "--format", "json"], 0);
+    let (out, _) = run(
+        folder.path(),
+        &["build", "policy.yaml", "-o", "out", "--format", "json"],
+        0,
+    );
     let summary = serde_json::from_str::<Value>(&out).expect("JSON")["summary"].clone();
     let program = fs::read(folder.path().join("out/policy.aplb")).expect("there");
     assert_eq!(summary["bytes"]["total"], program.len());
@@ -316,10 +390,22 @@ fn json_is_all_there_is_on_standard_output() {
 #[test]
 fn a_secret_is_not_printed_with_its_line() {
     let folder = good(&literal());
-    for arguments in [&["check", "policy.yaml"][..], &["build", "policy.yaml", "-o", "out"]] {
+    for arguments in [
+        &["check", "policy.yaml"][..],
+        &["build", "policy.yaml", "-o", "out"],
+    ] {
         let (out, err) = run(folder.path(), arguments, 0);
         assert!(!out.contains(SECRET) && !err.contains(SECRET), "{out}{err}");
+        assert!(err.contains("secret: ****"), "the line is shown: {err}");
     }
+    // Also where it does not belong, beside another mistake.
+    let wrong = GOOD.replace(
+        "SOURCE",
+        &format!("{{ kind: literal, secrets: x, password: \"{SECRET}\" }}"),
+    );
+    fs::write(folder.path().join("policy.yaml"), wrong).expect("written");
+    let (out, err) = run(folder.path(), &["check", "policy.yaml"], 1);
+    assert!(!out.contains(SECRET) && !err.contains(SECRET), "{out}{err}");
 }
 
 #[test]
@@ -331,8 +417,14 @@ fn explains_each_code_it_lists() {
         let (code, title) = line.split_once("  ").expect("code and title");
         let (page, _) = run(folder.path(), &["explain", &code.to_lowercase()], 0);
         assert!(page.starts_with(&format!("{code}: {title}\n\n")), "{page}");
-        assert!(page.lines().skip(2).any(|line| !line.is_empty()), "{code} has no text");
+        assert!(
+            page.lines().skip(2).any(|line| !line.is_empty()),
+            "{code} has no text"
+        );
     }
     let (_, err) = run(folder.path(), &["explain", "APL9999"], 2);
-    assert_eq!(err, "aplc: there is no code `APL9999`; `aplc explain` lists them all\n");
+    assert_eq!(
+        err,
+        "aplc: there is no code `APL9999`; `aplc explain` lists them all\n"
+    );
 }

@@ -85,10 +85,16 @@ fn the_lists_of_other_words_hold_no_code_and_nothing_stale() {
     let known: Places = EMITTERS.iter().flat_map(|folder| words(folder)).collect();
     for word in OTHER_WORDS {
         assert!(!table.contains(*word), "`{word}` is in docs/codes.md too");
-        assert!(known.contains_key(*word), "`{word}` is nowhere in the source any more");
+        assert!(
+            known.contains_key(*word),
+            "`{word}` is nowhere in the source any more"
+        );
     }
     for code in &table {
-        assert!(!is_other(code), "`{code}` of docs/codes.md is excluded by a list of this test");
+        assert!(
+            !is_other(code),
+            "`{code}` of docs/codes.md is excluded by a list of this test"
+        );
     }
 }
 
@@ -107,9 +113,19 @@ fn table() -> BTreeSet<String> {
         else {
             continue;
         };
-        assert!(is_dotted(code), "docs/codes.md: `{code}` is not of the form family.name");
-        assert_eq!(line.matches(" |").count(), 4, "docs/codes.md: `{code}` has not four columns");
-        assert!(codes.insert(code.to_owned()), "docs/codes.md: `{code}` stands twice");
+        assert!(
+            is_dotted(code),
+            "docs/codes.md: `{code}` is not of the form family.name"
+        );
+        assert_eq!(
+            line.matches(" |").count(),
+            4,
+            "docs/codes.md: `{code}` has not four columns"
+        );
+        assert!(
+            codes.insert(code.to_owned()),
+            "docs/codes.md: `{code}` stands twice"
+        );
     }
     assert!(codes.len() > 40, "docs/codes.md has lost its tables");
     codes
@@ -130,7 +146,10 @@ fn collect(folder: &Path, places: &mut Places) {
         .collect();
     entries.sort();
     for path in entries {
-        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if name == "tests" || name == "suite" {
             continue;
         }
@@ -158,7 +177,11 @@ fn before_tests(source: &str) -> &str {
 }
 
 fn dotted_literals(line: &str) -> impl Iterator<Item = &str> {
-    let code = if line.trim_start().starts_with("//") { "" } else { line };
+    let code = if line.trim_start().starts_with("//") {
+        ""
+    } else {
+        line
+    };
     // A piece between two quotes that is itself code never has this form.
     let mut pieces = code.split('"').skip(1).peekable();
     std::iter::from_fn(move || {
@@ -180,7 +203,10 @@ fn is_dotted(word: &str) -> bool {
 #[test]
 fn the_scan_sees_literals_and_nothing_else() {
     let found = |line| dotted_literals(line).collect::<Vec<_>>();
-    assert_eq!(found(r#"x("protocol.body", "the body is a.b")"#), ["protocol.body"]);
+    assert_eq!(
+        found(r#"x("protocol.body", "the body is a.b")"#),
+        ["protocol.body"]
+    );
     assert_eq!(found(r#"Self::Gone => "a.b_c","#), ["a.b_c"]);
     assert!(found(r#"/// says "a.b""#).is_empty());
     assert!(found(r#""a" + x.y + "b""#).is_empty());

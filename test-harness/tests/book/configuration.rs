@@ -10,7 +10,9 @@ fn fields<'a>(source: &'a str, name: &str) -> Vec<&'a str> {
         .lines()
         .filter_map(|line| {
             let line = line.trim_start();
-            let line = line.strip_prefix("pub(super) ").or_else(|| line.strip_prefix("pub "))?;
+            let line = line
+                .strip_prefix("pub(super) ")
+                .or_else(|| line.strip_prefix("pub "))?;
             line.split_once(':').map(|(field, _)| field)
         })
         .collect();
@@ -30,17 +32,29 @@ fn check(page: &str, source: &str, structs: &[(&str, &str)]) {
             }
         }
     }
-    assert!(missing.is_empty(), "{page} has no row for:\n  {}", missing.join("\n  "));
+    assert!(
+        missing.is_empty(),
+        "{page} has no row for:\n  {}",
+        missing.join("\n  ")
+    );
 }
 
 #[test]
 fn every_key_of_the_filter_configuration_has_a_row() {
     let page = "docs/filter-configuration.md";
-    check(page, "enforcer/src/config/raw.rs", &[("RawConfig", ""), ("RawInstall", "install.")]);
+    check(
+        page,
+        "enforcer/src/config/raw.rs",
+        &[("RawConfig", ""), ("RawInstall", "install.")],
+    );
     check(
         page,
         "enforcer/src/config.rs",
-        &[("Protocol", "protocols[]."), ("Companion", "companion."), ("Limits", "limits.")],
+        &[
+            ("Protocol", "protocols[]."),
+            ("Companion", "companion."),
+            ("Limits", "limits."),
+        ],
     );
 }
 
@@ -52,17 +66,24 @@ fn every_limit_has_its_default_in_the_page() {
     let (body, _) = rest.split_once("\n    }\n").expect("an end");
     let mut checked = 0;
     for line in body.lines() {
-        let Some((field, value)) = line.trim().split_once(": ") else { continue };
+        let Some((field, value)) = line.trim().split_once(": ") else {
+            continue;
+        };
         let value = value.trim_end_matches(',').replace('_', "");
         let number: u64 = match value.split_once(" << ") {
-            Some((base, shift)) => base.parse::<u64>().expect("a number") << shift.parse::<u32>().expect("a shift"),
+            Some((base, shift)) => {
+                base.parse::<u64>().expect("a number") << shift.parse::<u32>().expect("a shift")
+            }
             None => value.parse().expect("a number"),
         };
         let row = page
             .lines()
             .find(|row| row.starts_with(&format!("| `limits.{field}` |")))
             .unwrap_or_else(|| panic!("no row for `limits.{field}`"));
-        assert!(row.contains(&format!(" {number} |")), "the default of `limits.{field}` is {number}: {row}");
+        assert!(
+            row.contains(&format!(" {number} |")),
+            "the default of `limits.{field}` is {number}: {row}"
+        );
         checked += 1;
     }
     assert!(checked >= 8, "only {checked} limits were found");
@@ -89,8 +110,14 @@ fn every_option_of_serve_is_in_the_page() {
     let source = super::text("companion/src/main.rs");
     let (_, rest) = source.split_once("struct Serve {").expect("there");
     let (body, _) = rest.split_once("\n}").expect("an end");
-    for line in body.lines().map(str::trim_start).filter(|line| !line.starts_with(['/', '#'])) {
-        let Some((field, _)) = line.split_once(':') else { continue };
+    for line in body
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| !line.starts_with(['/', '#']))
+    {
+        let Some((field, _)) = line.split_once(':') else {
+            continue;
+        };
         let option = format!("| `--{}", field.replace('_', "-"));
         assert!(page.contains(&option), "docs/companion.md has no row `{option}`");
     }

@@ -15,7 +15,12 @@ fn filled(mode: InstallMode, folder: &Path) -> String {
     let root = programs::root();
     let build = folder.join("build");
     let policy = root.join("examples/hr/policy.yaml");
-    let mut arguments = vec!["build", policy.to_str().expect("text"), "-o", build.to_str().expect("text")];
+    let mut arguments = vec![
+        "build",
+        policy.to_str().expect("text"),
+        "-o",
+        build.to_str().expect("text"),
+    ];
     arguments.extend(["--mode", mode.name()]);
     for path in ["/hr/mcp=mcp", "/repos/mcp=mcp", "/email/mcp=mcp"] {
         arguments.extend(["--protocol", path]);
@@ -28,7 +33,11 @@ fn filled(mode: InstallMode, folder: &Path) -> String {
         .arg(programs::filter().expect("built"))
         .output()
         .expect("runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let filled = String::from_utf8(output.stdout).expect("text");
     assert!(!filled.contains("@APLOMB_"), "a placeholder is left:\n{filled}");
     filled
@@ -63,7 +72,11 @@ async fn is_valid_and_governs(mode: InstallMode) {
     let (listen, admin) = (ports::free().expect("a port"), ports::free().expect("a port"));
     let text = filled(mode, folder.path());
     for fixed in ["port_value: 10000", "port_value: 9901"] {
-        assert_eq!(text.matches(fixed).count(), 1, "the template has another port than `{fixed}`");
+        assert_eq!(
+            text.matches(fixed).count(),
+            1,
+            "the template has another port than `{fixed}`"
+        );
     }
     let text = text
         .replace("port_value: 10000", &format!("port_value: {}", listen.port()))
@@ -80,7 +93,9 @@ async fn is_valid_and_governs(mode: InstallMode) {
     assert!(output.status.success(), "{log}");
 
     let mut command = tokio::process::Command::new(programs::envoy().expect("installed"));
-    command.args(["--disable-hot-restart", "--concurrency", "1", "-c"]).arg(&config);
+    command
+        .args(["--disable-hot-restart", "--concurrency", "1", "-c"])
+        .arg(&config);
     command.args(["--file-flush-interval-msec", "100"]);
     let mut envoy = Process::start("Envoy", command, &folder.path().join("envoy.log")).expect("starts");
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -114,7 +129,11 @@ async fn is_valid_and_governs(mode: InstallMode) {
             .await
             .expect("the access log has id and code");
     }
-    let reply = http.get(format!("http://{listen}/other")).send().await.expect("an answer");
+    let reply = http
+        .get(format!("http://{listen}/other"))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(reply.status(), 404);
 
     // The same plugins, but for policy and module, as the Envoy of the other tests.
@@ -128,7 +147,9 @@ async fn is_valid_and_governs(mode: InstallMode) {
         .expect("JSON");
     // The bootstrap part of the dump holds them once more.
     let listeners = dump["configs"].as_array().expect("a list").iter().filter(|part| {
-        part["@type"].as_str().is_some_and(|kind| kind.ends_with(".ListenersConfigDump"))
+        part["@type"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with(".ListenersConfigDump"))
     });
     let ours: Vec<Value> = listeners.flat_map(plugins).map(essence).collect();
     let rendered = Governed {

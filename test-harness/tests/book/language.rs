@@ -54,7 +54,9 @@ fn every_example_compiles_or_is_refused_as_marked() {
             answer["diagnostics"].as_array().is_some_and(|list| {
                 list.iter().any(|diagnostic| {
                     diagnostic["code"] == code
-                        && severities.iter().any(|severity| diagnostic["severity"] == *severity)
+                        && severities
+                            .iter()
+                            .any(|severity| diagnostic["severity"] == *severity)
                 })
             })
         };
@@ -63,9 +65,9 @@ fn every_example_compiles_or_is_refused_as_marked() {
             None => {
                 assert_eq!(mark, "", "{place}");
                 assert!(fine, "{place}");
-                let quiet = answer["diagnostics"].as_array().is_some_and(|list| {
-                    list.iter().all(|diagnostic| diagnostic["code"] == "APL0306")
-                });
+                let quiet = answer["diagnostics"]
+                    .as_array()
+                    .is_some_and(|list| list.iter().all(|diagnostic| diagnostic["code"] == "APL0306"));
                 assert!(quiet, "an example that should be plain says something: {place}");
             }
             Some(("noted", code)) => {
@@ -94,15 +96,32 @@ fn what_the_page_calls_missing_is_missing() {
         "authzen: {}",
         "nemo: {}",
     ] {
-        let (fine, printed) = check(&format!("routes:\n  - tool: a\n    pre_invocation:\n      - {step}\n"));
+        let (fine, printed) = check(&format!(
+            "routes:\n  - tool: a\n    pre_invocation:\n      - {step}\n"
+        ));
         assert!(fine && printed.contains("APL0110"), "{step}: {printed}");
     }
-    for verb in ["require_approval", "confirm", "require_step_up", "require_attestation", "request_info", "require_review"] {
-        let rule = format!("routes:\n  - tool: a\n    pre_invocation:\n      - \"{verb}(manager, from: claim.manager)\"\n");
+    for verb in [
+        "require_approval",
+        "confirm",
+        "require_step_up",
+        "require_attestation",
+        "request_info",
+        "require_review",
+    ] {
+        let rule = format!(
+            "routes:\n  - tool: a\n    pre_invocation:\n      - \"{verb}(manager, from: claim.manager)\"\n"
+        );
         let (fine, printed) = check(&rule);
         assert!(fine && printed.contains("APL0110"), "{verb}: {printed}");
     }
-    for kind in ["identity/api-key", "identity/spiffe", "delegator/vault", "delegator/biscuit", "quota/limitador"] {
+    for kind in [
+        "identity/api-key",
+        "identity/spiffe",
+        "delegator/vault",
+        "delegator/biscuit",
+        "quota/limitador",
+    ] {
         std::fs::write(
             folder.path().join("kind.yaml"),
             format!("plugins:\n  - name: x\n    kind: {kind}\nroutes:\n  - tool: a\n    pre_invocation: [\"run(x)\"]\n"),

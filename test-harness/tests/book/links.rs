@@ -34,9 +34,16 @@ fn every_link_of_the_book_leads_to_a_file() {
 fn the_index_names_every_page() {
     let index = super::text("docs/README.md");
     for entry in std::fs::read_dir(programs::root().join("docs")).expect("docs") {
-        let name = entry.expect("readable").file_name().into_string().expect("a name");
+        let name = entry
+            .expect("readable")
+            .file_name()
+            .into_string()
+            .expect("a name");
         if name != "README.md" && name.ends_with(".md") {
-            assert!(index.contains(&format!("]({name})")), "docs/README.md does not name {name}");
+            assert!(
+                index.contains(&format!("]({name})")),
+                "docs/README.md does not name {name}"
+            );
         }
     }
 }
