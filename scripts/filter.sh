@@ -8,16 +8,24 @@ toolchain="$(cat "$TOOLS/wasm-toolchain")"
 target_dir="$TARGET/wasm"
 linked="$target_dir/wasm32-wasip1/filter/aplomb_filter.wasm"
 
+# Panic messages name source files: relative ones are shorter, and the same wherever the module is built.
+# The sources of the dependencies must be there before their folder can be named.
+cargo fetch --quiet --target wasm32-wasip1
+remap="--remap-path-prefix=$ROOT/="
+for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+  remap+=" --remap-path-prefix=$sources="
+done
+
 say "Compiling the filter ($toolchain)"
 build=(build --package aplomb-filter --lib --profile filter --target wasm32-wasip1 --target-dir "$target_dir")
 case "$toolchain" in
   rustup)
-    cargo "${build[@]}"
+    CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$remap" cargo "${build[@]}"
     ;;
   debian)
     PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1 \
       CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld \
-      CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-L native=/usr/lib/wasm32-wasi -C link-self-contained=no" \
+      CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-L native=/usr/lib/wasm32-wasi -C link-self-contained=no $remap" \
       /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort
     ;;
   *) die "unknown compiler \`$toolchain\` in .tools/wasm-toolchain" "\`make setup\`" ;;

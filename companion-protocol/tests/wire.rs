@@ -49,6 +49,52 @@ fn a_response_is_read_and_written_in_the_documented_shape() {
 }
 
 #[test]
+fn a_result_without_a_field_that_its_status_needs_is_refused() {
+    let whole = [
+        (
+            json!({"status": "granted", "token": "x", "outbound_header": "h", "outbound_prefix": "", "audience": "a",
+                "expires_at": 7}),
+            vec![
+                "token",
+                "outbound_header",
+                "outbound_prefix",
+                "audience",
+                "expires_at",
+            ],
+        ),
+        (
+            json!({"status": "denied", "code": "c", "reason": "r"}),
+            vec!["code", "reason"],
+        ),
+        (
+            json!({"status": "failed", "code": "c", "reason": "r"}),
+            vec!["code", "reason"],
+        ),
+        (json!({"status": "done"}), vec!["status"]),
+    ];
+    for (result, fields) in whole {
+        serde_json::from_value::<EffectResult>(result.clone()).expect("reads whole");
+        for field in fields {
+            let mut without = result.clone();
+            without.as_object_mut().expect("an object").remove(field);
+            let error = serde_json::from_value::<EffectResult>(without).expect_err(field);
+            assert_eq!(error.to_string(), format!("missing field `{field}`"));
+        }
+    }
+    for wrong in [
+        json!({"status": "perhaps"}),
+        json!({"status": 1}),
+        json!("done"),
+        json!({"status": "labels", "session": 1}),
+    ] {
+        assert!(
+            serde_json::from_value::<EffectResult>(wrong.clone()).is_err(),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn what_a_newer_neighbour_adds_is_ignored() {
     let wire = json!({"epoch": "e", "new": 1, "results": [{"status": "labels", "session": [], "new": {}}]});
     assert!(serde_json::from_value::<EffectsResponse>(wire).is_ok());

@@ -18,5 +18,7 @@ mod program;
 mod responses;
 #[path = "suite/seed_policy.rs"]
 mod seed_policy;
+#[path = "suite/signatures.rs"]
+mod signatures;
 #[path = "suite/verdicts.rs"]
 mod verdicts;

@@ -45,7 +45,8 @@ pub struct Issuer {
     pub jwks: Option<StrId>,
 }
 
-/// Signature algorithms. No symmetric one: the key would stand in the configuration.
+/// Signature algorithms. No symmetric one: the key would stand in the configuration. None over P-384: its arithmetic
+/// would be a seventh of the filter's size, which every worker compiles at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are JWA's own (RFC 7518, RFC 8037)")]
 pub enum Algorithm {
@@ -56,8 +57,36 @@ pub enum Algorithm {
     Ps384,
     Ps512,
     Es256,
-    Es384,
     EdDsa,
+}
+
+impl Algorithm {
+    /// Every algorithm, as documents list them. The one table of what a policy may name and a token's header may say.
+    pub const ALL: [Self; 8] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::EdDsa,
+    ];
+
+    /// The name in `alg` (RFC 7518 section 3.1, RFC 8037 section 3.1).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
 }
 
 /// How claims become attributes.

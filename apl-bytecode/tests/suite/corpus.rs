@@ -560,17 +560,7 @@ pub(crate) fn every_variant() -> Program {
             issuers: vec![Issuer {
                 issuer: s,
                 audiences: vec![],
-                algorithms: vec![
-                    Algorithm::Rs256,
-                    Algorithm::Rs384,
-                    Algorithm::Rs512,
-                    Algorithm::Ps256,
-                    Algorithm::Ps384,
-                    Algorithm::Ps512,
-                    Algorithm::Es256,
-                    Algorithm::Es384,
-                    Algorithm::EdDsa,
-                ],
+                algorithms: Algorithm::ALL.to_vec(),
                 leeway_s: 0,
                 jwks: Some(t),
             }],

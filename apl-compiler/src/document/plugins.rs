@@ -196,7 +196,9 @@ fn jwt(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<Jwt> {
             "`trusted_issuers` needs at least one issuer",
         );
     }
-    let issuers: Option<Vec<_>> = items.iter().map(|item| issuer(item, reader)).collect();
+    // Each is read, so that one bad issuer does not hide what is wrong with the next.
+    let read: Vec<Option<JwtIssuer>> = items.iter().map(|item| issuer(item, reader)).collect();
+    let issuers: Option<Vec<JwtIssuer>> = read.into_iter().collect();
     issuers.map(|issuers| Jwt {
         role,
         header,
@@ -266,32 +268,20 @@ fn issuer(item: &Node, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
 }
 
 fn algorithm(word: &str, span: Span, reader: &mut Reader<'_>) -> Option<Algorithm> {
-    Some(match word {
-        "RS256" => Algorithm::Rs256,
-        "RS384" => Algorithm::Rs384,
-        "RS512" => Algorithm::Rs512,
-        "PS256" => Algorithm::Ps256,
-        "PS384" => Algorithm::Ps384,
-        "PS512" => Algorithm::Ps512,
-        "ES256" => Algorithm::Es256,
-        "ES384" => Algorithm::Es384,
-        "EdDSA" => Algorithm::EdDsa,
-        "HS256" | "HS384" | "HS512" => {
-            reader.reports.push(error(Code::BadValue, span, format!("`{word}` is symmetric")).help("its key would stand in the proxy's configuration; use an asymmetric algorithm such as RS256, ES256 or EdDSA"));
-            return None;
-        }
-        _ => {
-            reader.reports.push(
-                error(
-                    Code::BadValue,
-                    span,
-                    format!("`{word}` is no signature algorithm"),
-                )
-                .help("RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"),
-            );
-            return None;
-        }
-    })
+    let known = Algorithm::ALL
+        .into_iter()
+        .find(|algorithm| algorithm.name() == word);
+    if known.is_none() {
+        let names = || Algorithm::ALL.map(Algorithm::name).join(", ");
+        reader.reports.push(match word {
+            "HS256" | "HS384" | "HS512" => error(Code::BadValue, span, format!("`{word}` is symmetric"))
+                .help("its key would stand in the proxy's configuration; use an asymmetric algorithm such as RS256, ES256 or EdDSA"),
+            "ES384" | "ES512" | "ES256K" => error(Code::BadValue, span, format!("the proxy does not verify `{word}`"))
+                .help(format!("of the ECDSA algorithms only ES256 is built in; one of {}", names())),
+            _ => error(Code::BadValue, span, format!("`{word}` is no signature algorithm")).help(format!("one of {}", names())),
+        });
+    }
+    known
 }
 
 fn decoding_key(node: &Node, reader: &mut Reader<'_>) -> Option<Keys> {

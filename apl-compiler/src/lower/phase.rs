@@ -153,6 +153,18 @@ impl Emitter<'_, '_> {
         }
     }
 
+    /// A code of the author's or of a built-in step, with the position of the step that denies: the client sees the
+    /// code, the audit record both.
+    pub(crate) fn named(&mut self, code: &str, place: &Place) -> Code {
+        Code::Named {
+            code: self.lowering.tables.str(code),
+            source: self.lowering.tables.str(&place.source),
+            phase: place.phase,
+            index: place.index,
+            reactions: place.reactions.clone(),
+        }
+    }
+
     fn field(&mut self, source: &str, field: &Field) {
         let code = Code::Field {
             source: self.lowering.tables.str(source),

@@ -66,7 +66,7 @@ fn denial(
     out: &mut Emitter<'_, '_>,
 ) -> apl_bytecode::DenialId {
     let code = match code.filter(|code| !code.is_empty()) {
-        Some(text) => apl_bytecode::Code::Text(out.lowering.tables.str(text)),
+        Some(text) => out.named(text, place),
         None => out.position(place),
     };
     out.lowering
@@ -115,7 +115,7 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
                 );
                 return;
             }
-            let code = apl_bytecode::Code::Text(out.lowering.tables.str(&pii.code));
+            let code = out.named(&pii.code, place);
             let denial = out.lowering.tables.denial(code, None);
             if let Some(scanner) = pipeline::scanner(name, &pii, out.lowering) {
                 out.push(Instr::Scan(scanner, denial), span);
@@ -242,7 +242,7 @@ fn refuse(what: &str, reason: &str, span: Span, place: &Place, out: &mut Emitter
             "`{at}` denies with `build.unsupported` when it is reached"
         )),
     );
-    let code = apl_bytecode::Code::Text(out.lowering.tables.str("build.unsupported"));
+    let code = out.named("build.unsupported", place);
     let denial = out.lowering.tables.denial(code, Some(reason));
     out.push(Instr::Deny(denial), span);
 }
@@ -272,7 +272,7 @@ fn decision(pdp: &Pdp, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
         }
     });
     // Whatever the reactions do, a denied decision denies.
-    let text = apl_bytecode::Code::Text(out.lowering.tables.str("cel"));
+    let text = out.named("cel", place);
     let denial = out.lowering.tables.denial(text, None);
     out.push(Instr::Deny(denial), span);
     let here = out.here();

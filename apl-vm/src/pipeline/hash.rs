@@ -5,7 +5,7 @@
 //! received. There is no other domain separation: the same value gives the same pseudonym in every field and route, which
 //! is what makes pseudonyms joinable, and the text `"5"` and the number `5` give different ones.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use crate::json::{Kind, Node, quote};

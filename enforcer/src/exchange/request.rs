@@ -1,7 +1,7 @@
 //! The request up to the moment when its message is known.
 
 use apl_vm::Document;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use super::{Exchange, Out, Stage, work::Work};

@@ -1,8 +1,8 @@
 //! A JSON Web Token: its parts, and the checks of RFC 7515, 7519 and 8725 that stand between it and belief.
 //!
-//! Signatures are `jsonwebtoken`'s. Times are compared here, because that crate reads the clock itself.
+//! Signatures are checked in `signature`. Times are compared here, with the time of the event: nothing reads a clock.
 
-use apl_bytecode::{Algorithm, Issuer, Program, StrId};
+use apl_bytecode::{Issuer, Program, StrId};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -91,10 +91,9 @@ pub(crate) fn bearer(value: &str) -> Result<&str, TokenError> {
 pub(crate) struct Token<'a> {
     /// What is signed: header and payload as sent.
     signed: &'a str,
-    signature: &'a str,
     header: Vec<u8>,
     payload: Vec<u8>,
-    signature_bytes: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -126,17 +125,16 @@ impl<'a> Token<'a> {
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
         Ok(Self {
             signed,
-            signature,
             header: decode(header)?,
             payload: decode(payload)?,
-            signature_bytes: decode(signature)?,
+            signature: decode(signature)?,
         })
     }
 
     /// Names the token: SHA-256 over its decoded parts, each with its length.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [&self.header, &self.payload, &self.signature_bytes] {
+        for part in [&self.header, &self.payload, &self.signature] {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(part);
         }
@@ -185,7 +183,7 @@ impl<'a> Token<'a> {
             .algorithms
             .iter()
             .copied()
-            .find(|algorithm| name_of(*algorithm) == header.alg)
+            .find(|algorithm| algorithm.name() == header.alg)
             .ok_or(TokenError::Algorithm)?;
         if !keys.has_keys() {
             return Err(TokenError::KeysUnavailable);
@@ -195,9 +193,10 @@ impl<'a> Token<'a> {
         if !key.fits(algorithm) {
             return Err(TokenError::Algorithm);
         }
-        let fine =
-            jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), key.key(), jwa(algorithm));
-        if !fine.unwrap_or(false) {
+        if !key
+            .key()
+            .verify(algorithm, self.signed.as_bytes(), &self.signature)
+        {
             return Err(TokenError::Signature);
         }
         let claims: Map<String, Value> =
@@ -273,32 +272,4 @@ fn check_audience(program: &Program, claims: &Map<String, Value>, issuer: &Issue
 /// A text of the program. The verifier has checked the index.
 pub(crate) fn text_of(program: &Program, id: StrId) -> &str {
     program.strings.get(id.at()).map_or("", String::as_str)
-}
-
-const fn name_of(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Rs256 => "RS256",
-        Algorithm::Rs384 => "RS384",
-        Algorithm::Rs512 => "RS512",
-        Algorithm::Ps256 => "PS256",
-        Algorithm::Ps384 => "PS384",
-        Algorithm::Ps512 => "PS512",
-        Algorithm::Es256 => "ES256",
-        Algorithm::Es384 => "ES384",
-        Algorithm::EdDsa => "EdDSA",
-    }
-}
-
-const fn jwa(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
-        Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
-        Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
-        Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
-        Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
-        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-    }
 }

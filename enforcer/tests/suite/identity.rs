@@ -11,7 +11,7 @@ use crate::{
 
 const ALL: &[Algorithm] = &[Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
 
-fn with_token(worker: &mut Worker, token: &str) -> (bool, String) {
+pub(crate) fn with_token(worker: &mut Worker, token: &str) -> (bool, String) {
     let bearer = format!("Bearer {token}");
     let seen = worker.post(&[("authorization", &bearer)], &call("open", "{}"), None);
     if seen.forwarded() {

@@ -67,6 +67,11 @@ pub(crate) fn rs256() -> Signer {
 }
 
 impl Signer {
+    /// The same key under another algorithm of its kind.
+    pub(crate) fn under(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
     pub(crate) fn jwk(&self) -> Value {
         let mut jwk =
             serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap()).unwrap();
@@ -95,6 +100,11 @@ fn name(algorithm: Algorithm) -> &'static str {
         Algorithm::ES256 => "ES256",
         Algorithm::EdDSA => "EdDSA",
         Algorithm::RS256 => "RS256",
+        Algorithm::RS384 => "RS384",
+        Algorithm::RS512 => "RS512",
+        Algorithm::PS256 => "PS256",
+        Algorithm::PS384 => "PS384",
+        Algorithm::PS512 => "PS512",
         _ => panic!("not used here"),
     }
 }

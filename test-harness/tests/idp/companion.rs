@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use aplomb_companion::serve::{Companion, Options};
+use aplomb_companion::serve::{Companion, LifetimeOverrides, Options};
 use axum::body::Bytes;
 use axum::http::{Request, StatusCode};
 use http_body_util::Full;
@@ -32,7 +32,11 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
         listen: "127.0.0.1:0".parse().expect("an address"),
         data: directory.path().join("data"),
         audit: None,
+        audit_key: None,
+        audit_segment_bytes: None,
         token_env: None,
+        store: None,
+        lifetimes: LifetimeOverrides::default(),
     };
     let companion = Companion::start(&options).await.expect("starts");
     let address = companion.address();

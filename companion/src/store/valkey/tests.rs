@@ -305,3 +305,58 @@ async fn the_documented_rights_of_an_acl_user_suffice_over_tls() {
     // The system's roots have not signed it.
     assert!(!connect("hunter2", None).await.healthy());
 }
+
+/// Prints what the store does in a second beside `redis-benchmark`. Run alone, in release:
+/// `cargo test --release -p aplomb-companion --lib valkey::tests::figures -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, and it wants the machine for itself"]
+async fn figures() {
+    const CALLERS: u64 = 64;
+    const SECONDS: u64 = 3;
+    let Some((store, server)) = fixture(Kind::Valkey).await else {
+        return;
+    };
+    for appends in [true, false] {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(SECONDS);
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    let mut done = 0;
+                    while std::time::Instant::now() < end {
+                        let mut asked = secret();
+                        asked.key.session = format!("{:064x}", caller + done * CALLERS);
+                        match appends {
+                            true => store.append(asked).await.expect("appends"),
+                            false => store.load(&asked.key).await.expect("loads"),
+                        };
+                        done += 1;
+                    }
+                    done
+                })
+            })
+            .collect();
+        let mut done = 0;
+        for caller in callers {
+            done += caller.await.expect("joins");
+        }
+        let what = if appends {
+            "append, new session each"
+        } else {
+            "load"
+        };
+        println!("{what}: {}/s with {CALLERS} callers", done / SECONDS);
+    }
+    let port = server.port.to_string();
+    let benchmark = std::process::Command::new("redis-benchmark")
+        .args([
+            "-p", &port, "-c", "1", "-P", "64", "-n", "100000", "-q", "-r", "100000", "-t", "hset,get",
+        ])
+        .output();
+    if let Ok(output) = benchmark {
+        println!(
+            "redis-benchmark, 1 connection, 64 in a pipeline: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+}
