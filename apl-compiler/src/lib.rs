@@ -33,7 +33,7 @@ use apl_bytecode::VerifiedProgram;
 /// What came of compiling a policy.
 #[derive(Debug)]
 pub struct Compilation {
-    /// The sources, for rendering diagnostics.
+    /// The sources, for rendering diagnostics. Secrets in them are masked, because reports end up in CI logs.
     pub sources: Vec<Source>,
     /// Everything there is to say, by place.
     pub diagnostics: Vec<Diagnostic>,
@@ -55,9 +55,13 @@ pub struct Output {
 /// `name` is what diagnostics and the debug section call it.
 #[must_use]
 pub fn compile(name: &str, text: &str) -> Compilation {
-    let source = Source::new(name, text);
+    let mut source = Source::new(name, text);
     let mut reports = diagnostics::Reports::default();
-    let output = run(&source, &mut reports);
+    let mut secrets = Vec::new();
+    let output = run(&source, &mut reports, &mut secrets);
+    for span in secrets {
+        source.mask(span);
+    }
     Compilation {
         sources: vec![source],
         diagnostics: reports.finish(),
@@ -65,8 +69,9 @@ pub fn compile(name: &str, text: &str) -> Compilation {
     }
 }
 
-fn run(source: &Source, reports: &mut diagnostics::Reports) -> Option<Output> {
+fn run(source: &Source, reports: &mut diagnostics::Reports, secrets: &mut Vec<Span>) -> Option<Output> {
     let root = yaml::load(source, 0, reports)?;
+    root.secrets(secrets);
     let document = document::read(&root, source, reports);
     let (program, deployment) = lower::lower(&document, source, reports);
     if reports.failed() {

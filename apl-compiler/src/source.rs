@@ -82,6 +82,19 @@ impl Source {
         }
     }
 
+    /// Overwrites a span with stars, byte by byte, so that offsets and lines stay what they were.
+    pub(crate) fn mask(&mut self, span: Span) {
+        let (start, end) = (span.start as usize, span.end as usize);
+        let masked = self.text.get(start..end).map(|text| {
+            text.bytes()
+                .map(|byte| if byte == b'\n' { '\n' } else { '*' })
+                .collect::<String>()
+        });
+        if let Some(masked) = masked {
+            self.text.replace_range(start..end, &masked);
+        }
+    }
+
     /// The text of a span.
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {

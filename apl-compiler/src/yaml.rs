@@ -76,7 +76,31 @@ impl Entry {
     }
 }
 
+/// Keys whose value must not be shown, wherever they stand: a misplaced secret is one too.
+const SECRET_KEYS: &[&str] = &["secret", "password", "client_secret"];
+
 impl Node {
+    /// Where secrets are written. The tree is at most [`load`]'s depth deep.
+    pub(crate) fn secrets(&self, found: &mut Vec<Span>) {
+        match &self.value {
+            Value::Map(entries) => {
+                for entry in entries {
+                    let is_text = matches!(
+                        entry.node.value,
+                        Value::Str(..) | Value::Int(_) | Value::Float(_) | Value::Bool(_)
+                    );
+                    if is_text && SECRET_KEYS.contains(&entry.key.as_str()) {
+                        found.push(entry.node.span);
+                    } else {
+                        entry.node.secrets(found);
+                    }
+                }
+            }
+            Value::List(items) => items.iter().for_each(|item| item.secrets(found)),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(..) => {}
+        }
+    }
+
     /// What a reader would call it, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
