@@ -123,7 +123,7 @@ impl Exchange {
             Event::Stuck => {
                 if self.stage == Stage::Body {
                     let refusal = Refusal::http(
-                        500,
+                        503,
                         "config.stop_iteration_missing",
                         "the proxy does not hold headers: set `allow_on_headers_stop_iteration: true` on this filter",
                     );
