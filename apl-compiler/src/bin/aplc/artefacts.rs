@@ -101,12 +101,19 @@ fn variable(delegator: &str, taken: &BTreeMap<String, String>) -> String {
         .unwrap_or(base)
 }
 
-/// `secrets.env`: one quoted assignment a line.
-pub(crate) fn secrets_env(secrets: &BTreeMap<String, String>) -> String {
-    secrets
-        .iter()
-        .map(|(name, secret)| format!("{name}='{}'\n", secret.replace('\'', r"'\''")))
-        .collect()
+/// `secrets.env`: one assignment a line, in single quotes, of which the companion removes the outer pair and nothing else.
+pub(crate) fn secrets_env(secrets: &BTreeMap<String, String>) -> Result<String, Fault> {
+    let mut text = String::new();
+    for (name, secret) in secrets {
+        if secret.contains(['\n', '\r']) {
+            let message = format!(
+                "the secret that would become `{name}` spans several lines; name a file in the policy instead"
+            );
+            return Err(Fault::Argument(message));
+        }
+        text.push_str(&format!("{name}='{secret}'\n"));
+    }
+    Ok(text)
 }
 
 /// The time for one call to the companion, in milliseconds.

@@ -53,7 +53,7 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
             _ => {}
         }
     } else {
-        write_secret(&path, artefacts::secrets_env(&secrets).as_bytes())?;
+        write_secret(&path, artefacts::secrets_env(&secrets)?.as_bytes())?;
     }
 
     let summary = summary::of(output, &model, &bytes, secrets.len());
