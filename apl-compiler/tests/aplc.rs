@@ -177,7 +177,8 @@ fn a_literal_secret_goes_to_its_own_file_and_nowhere_else() {
     assert_eq!(mode, 0o600, "{mode:o}");
     assert_eq!(
         fs::read_to_string(&secrets).expect("text"),
-        "APLOMB_SECRET_TOKENS='it'\\''s-a-secret-7f3a'\n"
+        "APLOMB_SECRET_TOKENS='it's-a-secret-7f3a'\n",
+        "the companion removes the outer quotes and expands nothing"
     );
     let companion = json(&out.join("companion.json"));
     assert_eq!(
