@@ -3,6 +3,7 @@
 //! Not a format: nothing reads it back. Blocks stand in the order of the table, each instruction with its index, its
 //! operands spelled out and, when the program has its debug section, the source line that it comes from.
 
+mod asks;
 mod names;
 
 pub use names::{spell_code, spell_position};
@@ -170,7 +171,9 @@ impl Listing<'_> {
             Instr::HasField(name) => format!("has        .{}", self.str(*name)),
             Instr::Choose => "choose".into(),
             Instr::List(count) => format!("list       {count}"),
-            Instr::Call(function) => format!("call       {}", names::call(*function)),
+            Instr::Map(count) => format!("map        {count}"),
+            Instr::Answer(effect) => format!("answer     effect {}", effect.0),
+            Instr::Call(function) => format!("call       {}", function.name()),
             Instr::Matches(regex) => format!("matches    {}", self.regex(*regex)),
             Instr::Local(slot) => format!("local      {slot}"),
             Instr::Fold(kind, body) => {
@@ -182,6 +185,9 @@ impl Listing<'_> {
             }
             Instr::Decide(target) => format!("decide     -> {target}"),
             Instr::Deny(denial) => format!("deny       {}", self.denial(*denial)),
+            Instr::DenyAs(effect, denial) => {
+                format!("deny-as    effect {}  {}", effect.0, self.denial(*denial))
+            }
             Instr::Jump(target) => format!("jump       -> {target}"),
             Instr::Pipeline(pipeline) => match self.program.pipelines.get(pipeline.at()) {
                 Some(found) => format!("pipeline   {}", self.pipeline(found)),
@@ -191,7 +197,7 @@ impl Listing<'_> {
                 format!("scan       {}  {}", self.scanner(*scanner), self.denial(*denial))
             }
             Instr::Effect(effect) => match self.program.effects.get(effect.at()) {
-                Some(found) => format!("effect     {}", self.effect(found)),
+                Some(found) => format!("effect {:>3} {}", effect.0, self.effect(found)),
                 None => "effect     ?".into(),
             },
             Instr::Await => "await".into(),
@@ -281,6 +287,10 @@ impl Listing<'_> {
                     spell_code(self.program, code)
                 )
             }
+            Effect::Elicit(elicit) => self.elicit(elicit),
+            Effect::Decide(decision) => self.decision(decision),
+            Effect::Count(count) => self.count(count),
+            Effect::Restrict(restrict) => self.restrict(restrict),
         }
     }
 

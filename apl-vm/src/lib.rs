@@ -19,21 +19,29 @@ mod facts;
 mod fuel;
 mod json;
 mod machine;
+mod namespace;
 mod outcome;
 mod pipeline;
 mod predicate;
 mod prepared;
+mod restrict;
 mod scan;
+mod tree;
 mod value;
 
-pub use facts::{Fact, FactMap, Facts, LabelState};
+pub use facts::{Fact, FactMap, Facts, LabelState, Told};
 pub use json::{
     Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold, quote,
     same_folded,
 };
 pub use machine::{Env, Machine};
-pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use outcome::{
+    Answer, Approval, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit, ElicitCall, Mode,
+    Origin, Outcome, Pending, Verdict,
+};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
+pub use restrict::Constraint;
 pub use scan::{Finding, REDACTED, scan};
+pub use tree::{MAX_TREE_DEPTH, Tree};
 pub use value::Truth;

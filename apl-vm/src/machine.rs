@@ -16,6 +16,7 @@ mod bind;
 mod denial;
 mod document;
 mod probe;
+mod question;
 
 use apl_bytecode::{BlockId, BlockKind, Instr, Program};
 
@@ -24,7 +25,7 @@ pub use document::Env;
 use crate::{
     expr::Eval,
     fuel::{Exhausted, Fuel},
-    outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Verdict},
+    outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Pending, Verdict},
     prepared::Prepared,
     value::Truth,
 };
@@ -62,6 +63,19 @@ enum Next {
     Wait,
 }
 
+/// Why a run ends before its end.
+#[derive(Debug, Clone)]
+enum Stop {
+    Deny(DenialInfo),
+    Pending(Pending),
+}
+
+impl From<DenialInfo> for Stop {
+    fn from(denied: DenialInfo) -> Self {
+        Self::Deny(denied)
+    }
+}
+
 impl Machine {
     /// A machine for a block of steps. `fuel` bounds the whole run, suspensions included: an instruction costs 1, an
     /// element of a comprehension 1, long texts and arrays a little more.
@@ -92,6 +106,7 @@ impl Machine {
         if !matches!(self.state, State::Ready) || steps.is_none() {
             return self.over(Verdict::Deny(denial::misuse()));
         }
+        env.facts.answers.clear();
         match env.mode {
             Mode::Enforce => self.go(program, env),
             Mode::Probe => {
@@ -110,7 +125,10 @@ impl Machine {
                 let taken = answers::take(program.program(), &asked, answers, env.facts);
                 match (taken, then) {
                     // What failed stands before the denial in written order.
-                    (Err(denied), _) | (Ok(()), Then::Deny(denied)) => self.over(Verdict::Deny(denied)),
+                    (Err(Stop::Deny(denied)), _) | (Ok(()), Then::Deny(denied)) => {
+                        self.over(Verdict::Deny(denied))
+                    }
+                    (Err(Stop::Pending(pending)), _) => self.over(Verdict::Pending(pending)),
                     (Ok(()), Then::GoOn) => self.go(program, env),
                 }
             }
@@ -184,6 +202,10 @@ impl Machine {
                 Truth::False | Truth::Unknown | Truth::Error => next,
             },
             Instr::Deny(id) => Next::Deny(denial::of(model, *id)),
+            Instr::DenyAs(effect, id) => Next::Deny(match env.facts.answers.get(effect) {
+                Some(told) => denial::failed(model, *id, &told.code, &told.reason),
+                None => denial::of(model, *id),
+            }),
             Instr::Jump(target) => Next::At(*target as usize),
             Instr::Pipeline(id) => {
                 let piped = document::pipeline(program, *id, env, &mut self.fuel)?;
@@ -194,10 +216,13 @@ impl Machine {
                 let denied = document::scan(program, self.block, *scanner, *id, env, &mut self.fuel)?;
                 denied.map_or(next, Next::Deny)
             }
-            Instr::Effect(id) => {
-                self.pending.extend(bind::effect(model, *id, env.facts));
-                next
-            }
+            Instr::Effect(id) => match bind::effect(program, *id, env, &mut self.fuel)? {
+                Ok(bound) => {
+                    self.pending.extend(bound);
+                    next
+                }
+                Err(denied) => Next::Deny(denied),
+            },
             Instr::Await => {
                 self.at = at.saturating_add(1);
                 Next::Wait
@@ -223,6 +248,8 @@ impl Machine {
             | Instr::HasField(_)
             | Instr::Choose
             | Instr::List(_)
+            | Instr::Map(_)
+            | Instr::Answer(_)
             | Instr::Call(_)
             | Instr::Matches(_)
             | Instr::Local(_)

@@ -6,8 +6,8 @@ use super::{Place, VerifyError};
 use crate::{
     limits,
     model::{
-        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Effect, Identity, PathSeg,
-        Pipeline, Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
+        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Identity, PathSeg, Pipeline,
+        Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
     },
 };
 
@@ -59,7 +59,7 @@ pub(super) fn at_most(count: usize, limit: usize, what: &'static str, place: Pla
     }
 }
 
-fn at_least_one(count: usize, what: &'static str, place: Place) -> Checked {
+pub(super) fn at_least_one(count: usize, what: &'static str, place: Place) -> Checked {
     if count == 0 {
         Err(VerifyError::Empty { place, what })
     } else {
@@ -109,16 +109,16 @@ impl Entries<'_> {
         id.map_or(Ok(()), |id| self.text(id, place))
     }
 
-    fn texts(&self, ids: &[StrId], what: &'static str, place: Place) -> Checked {
+    pub(super) fn texts(&self, ids: &[StrId], what: &'static str, place: Place) -> Checked {
         at_most(ids.len(), limits::MAX_LIST, what, place)?;
         ids.iter().try_for_each(|id| self.text(*id, place))
     }
 
-    fn denial(&self, id: DenialId, place: Place) -> Checked {
+    pub(super) fn denial(&self, id: DenialId, place: Place) -> Checked {
         present(id.0, self.program.denials.len(), "denial", place)
     }
 
-    fn regex(&self, id: RegexId, place: Place) -> Checked {
+    pub(super) fn regex(&self, id: RegexId, place: Place) -> Checked {
         present(id.0, self.program.regexes.len(), "pattern", place)
     }
 
@@ -179,7 +179,7 @@ impl Entries<'_> {
         Ok(())
     }
 
-    fn code(&self, code: &Code, place: Place) -> Checked {
+    pub(super) fn code(&self, code: &Code, place: Place) -> Checked {
         match code {
             Code::Text(text) => self.text(*text, place),
             Code::Step {
@@ -272,7 +272,7 @@ impl Entries<'_> {
         }
     }
 
-    fn scopes(scopes: Scopes, place: Place) -> Checked {
+    pub(super) fn scopes(scopes: Scopes, place: Place) -> Checked {
         let all = Scopes::SESSION.with(Scopes::MESSAGE).with(Scopes::SUBJECT);
         if scopes.0 == 0 {
             return Err(VerifyError::Empty { place, what: "scope" });
@@ -304,37 +304,6 @@ impl Entries<'_> {
             }
         }
         Ok(())
-    }
-
-    fn effect(&self, effect: &Effect, place: Place) -> Checked {
-        match effect {
-            Effect::Taint {
-                label,
-                scopes,
-                ttl_s: _,
-                denial,
-            } => {
-                self.text(*label, place)?;
-                Self::scopes(*scopes, place)?;
-                self.denial(*denial, place)
-            }
-            Effect::LoadLabels { denial } => self.denial(*denial, place),
-            Effect::Delegate(delegate) => {
-                self.text(delegate.delegator, place)?;
-                self.text(delegate.target, place)?;
-                self.text(delegate.audience, place)?;
-                self.texts(&delegate.permissions, "permissions", place)?;
-                self.denial(delegate.denial, place)
-            }
-            Effect::Audit {
-                plugin,
-                durable: _,
-                code,
-            } => {
-                self.text(*plugin, place)?;
-                self.code(code, place)
-            }
-        }
     }
 
     fn identity(&self, identity: &Identity, place: Place) -> Checked {

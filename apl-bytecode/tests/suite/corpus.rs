@@ -101,7 +101,7 @@ fn delegate(program: &mut Program, source: &str, index: u16, names: [&str; 3]) -
             permissions: vec![permission],
             subject: Subject::User,
             actor: None,
-            on_error: OnError::Deny,
+            ttl_s: 0,            on_error: OnError::Deny,
             denial,
         }),
     )
@@ -543,7 +543,7 @@ pub(crate) fn every_variant() -> Program {
             permissions: vec![s, t],
             subject: Subject::ThisWorkload,
             actor: Some(Actor::CallerWorkload),
-            on_error: OnError::Continue,
+            ttl_s: 0,            on_error: OnError::Continue,
             denial: d,
         }),
         Effect::Audit {

@@ -215,7 +215,8 @@ impl Assembler {
                     permissions: vec![name],
                     subject: Subject::User,
                     actor: None,
-                    on_error,
+
+                    ttl_s: 0,                    on_error,
                     denial,
                 }))
             }
