@@ -127,7 +127,7 @@ impl Companion {
             | Effect::ElicitRedeem(_)
             | Effect::PdpDecide(_)
             | Effect::ApiKey { .. }
-            | Effect::LimitCount { .. } => panic!("this host answers no {}", kind(effect)),
+            | Effect::LimitCount { .. } => panic!("this host answers no {kind}"),
             Effect::AuditAppend { record } => {
                 self.records.push((**record).clone());
                 EffectResult::Done
