@@ -26,6 +26,10 @@ mod predicate;
 mod prepared;
 mod restrict;
 mod scan;
+#[cfg(feature = "trace")]
+pub mod trace;
+#[cfg(not(feature = "trace"))]
+mod trace;
 mod tree;
 mod value;
 

@@ -274,7 +274,7 @@ fn parse_stretch(text: &str) -> Option<i128> {
 }
 
 /// RFC 3339, with as many digits of a fraction as there are.
-pub(super) fn spell_moment(at: i128) -> String {
+pub(crate) fn spell_moment(at: i128) -> String {
     let seconds = at.div_euclid(SECOND);
     let (year, month, day) = date(seconds.div_euclid(DAY_S));
     let within = seconds.rem_euclid(DAY_S);
@@ -288,7 +288,7 @@ pub(super) fn spell_moment(at: i128) -> String {
 }
 
 /// Seconds, as protobuf's JSON spells them.
-pub(super) fn spell_stretch(length: i128) -> String {
+pub(crate) fn spell_stretch(length: i128) -> String {
     let sign = if length < 0 { "-" } else { "" };
     let length = length.saturating_abs();
     let fraction = spell_fraction(length.rem_euclid(SECOND));
