@@ -6,6 +6,7 @@
 //! ```
 
 mod after;
+mod binding;
 mod decide;
 mod forward;
 mod record;

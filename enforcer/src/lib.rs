@@ -46,6 +46,7 @@ mod json_text;
 mod mcp;
 mod metrics;
 mod refusal;
+mod restrict;
 mod session;
 mod sse;
 

@@ -19,6 +19,8 @@ pub(crate) struct Refusal {
     pub(crate) kind: RefusalKind,
     /// Methods that would be allowed, for a 405.
     allow: Option<&'static str>,
+    /// What the error's `data` says besides: names and values, in order.
+    data: Vec<(&'static str, String)>,
 }
 
 /// What a refusal counts as.
@@ -30,6 +32,8 @@ pub(crate) enum RefusalKind {
     Identity,
     /// Policy denied.
     Operation,
+    /// A human has to say something first, or has (`x-policy-elicitation-peek`).
+    Waiting,
 }
 
 /// How the client is told.
@@ -53,6 +57,7 @@ impl Refusal {
             rule: None,
             kind,
             allow: None,
+            data: Vec::new(),
         }
     }
 
@@ -91,6 +96,39 @@ impl Refusal {
         Self::new(200, -32001, code, reason, RefusalKind::Operation)
     }
 
+    /// A human is asked. `ids`: everything that the client is to come back with.
+    pub(crate) fn pending(pending: &apl_vm::Pending, ids: &str) -> Self {
+        let approval = &pending.approval;
+        let reason = format!(
+            "waits for `{}`; call again with the header x-policy-elicitation-id: {ids}",
+            pending.handler
+        );
+        let mut refusal = Self::new(200, -32120, "elicitation.pending", &reason, RefusalKind::Waiting);
+        let known = [
+            ("elicitation_id", Some(ids.to_owned())),
+            ("plugin", Some(pending.handler.clone())),
+            ("approver", approval.approver.clone()),
+            ("channel", approval.channel.clone()),
+            ("expires_at", approval.expires_at.clone()),
+            ("intent_id", approval.intent_id.clone()),
+        ];
+        let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        refusal.data.extend(known);
+        refusal.at(&pending.rule)
+    }
+
+    /// A peek: it is approved, and nothing was done.
+    pub(crate) fn peeked(ids: &str, handler: &str, approver: Option<&str>) -> Self {
+        let reason = "approved; call again without the header x-policy-elicitation-peek";
+        let mut refusal = Self::new(200, -32121, "elicitation.approved", reason, RefusalKind::Waiting);
+        refusal.data.push(("elicitation_id", ids.to_owned()));
+        refusal.data.push(("plugin", handler.to_owned()));
+        refusal
+            .data
+            .extend(approver.map(|approver| ("approver", approver.to_owned())));
+        refusal
+    }
+
     /// With the methods that would be allowed (RFC 9110 section 15.5.6).
     pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
         self.allow = Some(methods);
@@ -111,6 +149,7 @@ impl Refusal {
             RefusalKind::Message => Counter::Refused,
             RefusalKind::Identity => Counter::Unidentified,
             RefusalKind::Operation => Counter::Denied,
+            RefusalKind::Waiting => Counter::Pending,
         }
     }
 
@@ -135,9 +174,11 @@ impl Refusal {
                 (401, format!("{}: {}", self.code, self.reason).into_bytes())
             }
             // An operation without an id is a notification, whatever its method.
-            (RefusalKind::Operation, Shape::Notification | Shape::RpcUnknown) => (403, Vec::new()),
+            (RefusalKind::Operation | RefusalKind::Waiting, Shape::Notification | Shape::RpcUnknown) => {
+                (403, Vec::new())
+            }
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
-            (RefusalKind::Operation, Shape::Rpc(_))
+            (RefusalKind::Operation | RefusalKind::Waiting, Shape::Rpc(_))
             | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown) => {
                 let envelope = self.envelope(shape, decision_id, false);
                 let (media, body) = if only_events && self.status == 200 {
@@ -183,6 +224,12 @@ impl Refusal {
         json_text::push_string(&mut out, decision_id);
         if executed {
             out.extend_from_slice(b",\"executed\":true");
+        }
+        for (name, value) in &self.data {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            json_text::push_string(&mut out, value);
         }
         out.extend_from_slice(b"}}}");
         out

@@ -59,7 +59,8 @@ impl Exchange {
         }
         engine.stop_waiting(self.id);
         work.session = session::key_of(&principal, &self.head);
-        work.facts = self.facts(engine, &work, &principal, scope.as_deref());
+        work.facts = self.facts(engine, &work, &principal, scope.as_deref(), now_ms);
+        work.binding = super::binding::of(engine, &work, scope.as_deref());
         work.principal = principal;
         let cx = Context {
             head: &self.head,
@@ -146,7 +147,14 @@ impl Exchange {
     }
 
     /// What policy can read besides documents and credentials. Only what the program mentions is written down.
-    fn facts(&self, engine: &Engine, work: &Work, principal: &Rc<Principal>, scope: Option<&str>) -> Facts {
+    fn facts(
+        &self,
+        engine: &Engine,
+        work: &Work,
+        principal: &Rc<Principal>,
+        scope: Option<&str>,
+        now_ms: u64,
+    ) -> Facts {
         let mut own = FactMap::new();
         let mut put = |key: &str, value: &str| {
             if !value.is_empty() && engine.mentions(key) {
@@ -171,6 +179,7 @@ impl Exchange {
         );
         put("request.trace_id", head.trace_id.as_deref().unwrap_or_default());
         put("request.request_id", &self.decision_id);
+        put("request.timestamp", &crate::json_text::rfc3339(now_ms / 1000));
         put("meta.scope", scope.unwrap_or_default());
         if let Some(entity) = work.entity {
             put("meta.entity_type", entity.name());
@@ -192,6 +201,7 @@ impl Exchange {
             base: Rc::clone(&principal.facts),
             own,
             labels: LabelState::default(),
+            ..Facts::default()
         }
     }
 }

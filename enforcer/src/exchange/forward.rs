@@ -19,6 +19,7 @@ impl Exchange {
             Install::Full | Install::PairedDecider => {
                 self.strip(engine, governed, out);
                 self.credentials(engine, delegates, out);
+                self.restrictions(out);
             }
             Install::Single => {}
         }
@@ -86,6 +87,27 @@ impl Exchange {
                     value: one.value.clone(),
                 });
             }
+        }
+    }
+
+    /// Where the request may go, for Envoy's routes and subset load balancing. The client's copies are gone already.
+    fn restrictions(&self, out: &mut Out) {
+        let Some(work) = &self.work else { return };
+        let constraint = &work.facts.constraint;
+        if constraint.is_empty() {
+            return;
+        }
+        let headers = crate::restrict::headers(constraint);
+        let state = headers.iter().map(|(name, value)| format!("{name}={value}"));
+        out.push(Command::FilterState {
+            key: "aplomb.restrict",
+            value: state.collect::<Vec<_>>().join(";"),
+        });
+        for (name, value) in headers {
+            out.push(Command::SetRequestHeader {
+                name: format!("x-policy-restrict-{name}"),
+                value,
+            });
         }
     }
 

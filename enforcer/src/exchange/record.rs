@@ -71,7 +71,10 @@ impl Exchange {
         };
         let blank = Work::refused(None);
         let mut record = record(engine, self.work.as_deref().unwrap_or(&blank), &cx);
-        record.verdict = Some(VerdictKind::Deny);
+        record.verdict = Some(match refusal.kind {
+            RefusalKind::Waiting => VerdictKind::Pending,
+            RefusalKind::Message | RefusalKind::Identity | RefusalKind::Operation => VerdictKind::Deny,
+        });
         record.code = Some(refusal.code.clone());
         record.rule.clone_from(&refusal.rule);
         let kept = match refusal.kind {
@@ -86,7 +89,7 @@ impl Exchange {
                     false
                 }
             }
-            RefusalKind::Operation => engine.audit.push(record),
+            RefusalKind::Operation | RefusalKind::Waiting => engine.audit.push(record),
         };
         out.push(count(
             if kept {

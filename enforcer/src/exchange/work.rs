@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use apl_bytecode::{BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
-use companion_protocol::SessionKey;
+use companion_protocol::{Binding, SessionKey};
 
 use crate::{
     Engine,
-    effects::Minted,
+    effects::{Approved, Minted},
     identity::principal::Principal,
     mcp::{request::Message, response::GovernedResult},
     refusal::Shape,
@@ -34,6 +34,12 @@ pub(super) struct Work {
     pub(super) performed: Vec<String>,
     pub(super) labels_added: Vec<String>,
     pub(super) minted: Vec<Minted>,
+    /// Approvals that this phase has found and not spent yet.
+    pub(super) approvals: Vec<Approved>,
+    /// They are being spent: the answers that come next are about that.
+    pub(super) redeeming: bool,
+    /// What approvals are bound to, but for the step.
+    pub(super) binding: Option<Binding>,
     /// Numbers the effects of the exchange.
     pub(super) position: u32,
     pub(super) request_digest: Option<String>,
@@ -54,6 +60,8 @@ pub(super) struct Law {
     /// No route matched, and then the operation is denied after the global rules.
     pub(super) unmatched: bool,
     pub(super) owner: Option<String>,
+    /// The route, for the digest that approvals are bound to.
+    pub(super) route: Option<usize>,
 }
 
 impl Law {
@@ -72,6 +80,7 @@ impl Law {
                 identities: route.identities.clone(),
                 pass_unparseable: route.pass_unparseable,
                 unmatched: false,
+                route: Some(at),
                 owner: route
                     .owner
                     .map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
@@ -98,6 +107,7 @@ impl Law {
             pass_unparseable: false,
             unmatched,
             owner: None,
+            route: None,
         }
     }
 }
@@ -125,6 +135,9 @@ impl Work {
             performed: Vec::new(),
             labels_added: Vec::new(),
             minted: Vec::new(),
+            approvals: Vec::new(),
+            redeeming: false,
+            binding: None,
             position: 0,
             request_digest: None,
             response_digest: None,

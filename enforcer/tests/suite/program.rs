@@ -80,7 +80,8 @@ impl Builder {
             permissions: vec![permission],
             subject: Subject::User,
             actor: None,
-            ttl_s: 0,            on_error: OnError::Deny,
+            ttl_s: 0,
+            on_error: OnError::Deny,
             denial,
         }))
     }
