@@ -1,6 +1,10 @@
 //! What a policy needs beside its program: keys, delegators, a store. Secrets only as they were given.
 
+mod asks;
+
 use std::collections::BTreeMap;
+
+pub use asks::{CibaUse, ElicitorUse, PointUse};
 
 use crate::document::{Document, Keys, Oauth, PluginKind, Secret, Store};
 
@@ -11,6 +15,10 @@ pub struct Deployment {
     pub issuers: Vec<IssuerKeys>,
     /// Delegators by name.
     pub delegators: BTreeMap<String, Delegator>,
+    /// Ways to ask humans by name.
+    pub elicitors: BTreeMap<String, ElicitorUse>,
+    /// Decision points by name.
+    pub points: BTreeMap<String, PointUse>,
     /// Where labels live, when the policy says so.
     pub store: Option<Store>,
 }
@@ -108,10 +116,28 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
                     .delegators
                     .insert(plugin.name.clone(), delegator(oauth));
             }
-            PluginKind::Pii(_) | PluginKind::Audit { .. } | PluginKind::Ciba | PluginKind::Broken => {}
+            PluginKind::Elicitor(elicitor) => {
+                deployment
+                    .elicitors
+                    .insert(plugin.name.clone(), asks::elicitor(elicitor));
+            }
+            PluginKind::Pii(_) | PluginKind::Audit { .. } | PluginKind::Broken => {}
         }
     }
+    for point in &document.points {
+        deployment
+            .points
+            .insert(point.name.clone(), asks::point(&point.kind));
+    }
     deployment
+}
+
+fn secret(secret: &Secret) -> SecretSource {
+    match secret {
+        Secret::Literal(secret) => SecretSource::Literal(secret.clone()),
+        Secret::Env(name) => SecretSource::Env(name.clone()),
+        Secret::File(path) => SecretSource::File(path.clone()),
+    }
 }
 
 fn delegator(oauth: &Oauth) -> Delegator {
@@ -119,11 +145,7 @@ fn delegator(oauth: &Oauth) -> Delegator {
         token_endpoint: oauth.token_endpoint.clone(),
         allow_http: oauth.allow_http,
         client_id: oauth.client_id.clone(),
-        secret: match &oauth.secret {
-            Secret::Literal(secret) => SecretSource::Literal(secret.clone()),
-            Secret::Env(name) => SecretSource::Env(name.clone()),
-            Secret::File(path) => SecretSource::File(path.clone()),
-        },
+        secret: secret(&oauth.secret),
         timeout_ms: oauth.timeout_ms,
         outbound_header: oauth.outbound_header.clone(),
         outbound_prefix: oauth.outbound_prefix.clone(),

@@ -3,10 +3,13 @@
 mod keys;
 mod plugin;
 mod plugins;
+mod point;
 mod route;
 mod section;
 
 pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
+pub use point::TextSource;
+pub(crate) use point::{Elicitor, Point, PointKind};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
 
@@ -35,6 +38,8 @@ pub(crate) struct Document {
     pub settings: Settings,
     /// `global.session_store`.
     pub store: Option<Store>,
+    /// `global.pdp`, but for CEL.
+    pub points: Vec<Point>,
 }
 
 /// Where labels live.
@@ -122,7 +127,7 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
     }
     let wiring = node.get("apl").map_or(node, |apl| &apl.node);
     if let Some(entry) = wiring.get("pdp") {
-        plugins::decision_points(&entry.node, reader);
+        document.points = plugins::decision_points(&entry.node, reader);
     }
     if let Some(entry) = wiring.get("session_store") {
         document.store = plugins::session_store(&entry.node, reader);

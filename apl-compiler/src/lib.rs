@@ -23,9 +23,9 @@ pub mod diagnostics;
 pub mod vocabulary;
 pub mod yaml;
 
-pub use deployment::{Delegator, Deployment, IssuerKeys, SecretSource};
+pub use deployment::{CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, PointUse, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
-pub use document::Store;
+pub use document::{Store, TextSource};
 pub use source::{LineColumn, Source, Span};
 
 use apl_bytecode::VerifiedProgram;

@@ -1,8 +1,11 @@
 //! Resolved policy to program.
 
 mod cel;
+mod decide;
+mod elicit;
 mod expression;
 mod labels;
+mod limit;
 mod phase;
 mod pipeline;
 mod policy;

@@ -1,11 +1,15 @@
 //! The rule language inside YAML strings: text to syntax trees.
 
 mod ast;
+mod decision;
 mod effect;
+mod elicit;
 mod lexer;
+mod limit;
 mod path;
 mod pipeline;
 mod predicate;
+mod restrict;
 mod rule;
 mod scan;
 mod step;
@@ -13,9 +17,10 @@ mod text;
 mod value;
 
 pub(crate) use ast::{
-    DelegateCall, Effect, EffectKind, Field, Literal, Path, PathSeg as AttrSeg, Pdp, Predicate, StageKind,
-    Step, StepKind, TaintCall, Test,
+    CostDecl, DelegateCall, Effect, EffectKind, ElicitCall, Field, From, LimitCall, Literal, MembersDecl,
+    Path, PathSeg as AttrSeg, Pdp, Predicate, RestrictCall, StageKind, Step, StepKind, TaintCall, Test,
 };
+pub(crate) use path::whole as parse_path;
 pub(crate) use pipeline::parse_field;
 pub(crate) use step::{Context, parse_steps};
 pub(crate) use text::{Slice, Text};

@@ -2,6 +2,7 @@
 
 use apl_bytecode::{Algorithm, ScanMode, TokenRole};
 
+use super::point::Elicitor;
 use crate::source::Span;
 
 /// A declared plugin.
@@ -29,8 +30,8 @@ pub(crate) enum PluginKind {
         /// A step waits for the acknowledgement.
         durable: bool,
     },
-    /// `elicitation/ciba`: accepted; its steps deny.
-    Ciba,
+    /// `elicitation/ciba`, `elicitation/page`.
+    Elicitor(Elicitor),
     /// Something with errors, which were reported.
     Broken,
 }
@@ -43,7 +44,7 @@ impl PluginKind {
             Self::Oauth(_) => "a delegator",
             Self::Pii(_) => "a validator",
             Self::Audit { .. } => "an audit logger",
-            Self::Ciba => "an approval handler",
+            Self::Elicitor(_) => "an approval handler",
             Self::Broken => "a plugin with errors",
         }
     }

@@ -1,5 +1,6 @@
 //! Plugin declarations. One reader per kind of plugin, each in a file of its own.
 
+mod elicitor;
 mod jwt;
 mod oauth;
 mod pdp;
@@ -22,6 +23,7 @@ const KINDS: &[&str] = &[
     "validator/pii-scan",
     "audit/logger",
     "elicitation/ciba",
+    "elicitation/page",
 ];
 
 /// Kinds that upstream has and this build has not.
@@ -88,7 +90,10 @@ fn kind(item: &Node, reader: &mut Reader<'_>) -> PluginKind {
                 durable: reader.boolean(config, "durable").unwrap_or(false),
             }
         }
-        "elicitation/ciba" => PluginKind::Ciba,
+        "elicitation/ciba" => {
+            elicitor::ciba(config, span, reader).map_or(PluginKind::Broken, PluginKind::Elicitor)
+        }
+        "elicitation/page" => PluginKind::Elicitor(elicitor::page(config, reader)),
         _ if LATER.contains(&word) => {
             reader.reports.push(
                 error(

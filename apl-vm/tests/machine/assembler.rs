@@ -216,7 +216,8 @@ impl Assembler {
                     subject: Subject::User,
                     actor: None,
 
-                    ttl_s: 0,                    on_error,
+                    ttl_s: 0,
+                    on_error,
                     denial,
                 }))
             }

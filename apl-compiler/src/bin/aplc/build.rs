@@ -28,7 +28,8 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     }
     let bytes = apl_bytecode::encode(&model);
     let digest = output.program.digest_hex();
-    let (companion, secrets) = artefacts::companion(&output.deployment, &digest);
+    let directory = build.policy.parent().unwrap_or_else(|| Path::new(""));
+    let (companion, secrets) = artefacts::companion(&output.deployment, directory, &digest)?;
     let filter = artefacts::filter_config(&output.program, &bytes, &output.deployment, build)?;
 
     fs::create_dir_all(&build.output).map_err(|cause| Fault::File {
