@@ -12,14 +12,18 @@ use super::{End, Fault};
 
 /// Reads and compiles a policy.
 pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
-    let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(|fault| Fault::NotText {
-        path: path.to_owned(),
-        at: fault.utf8_error().valid_up_to(),
-    })?;
+    let text = text(path)?;
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
     Ok(compile(&path.to_string_lossy(), &text))
+}
+
+/// Reads a text.
+pub(crate) fn text(path: &Path) -> Result<String, Fault> {
+    String::from_utf8(read(path)?).map_err(|fault| Fault::NotText {
+        path: path.to_owned(),
+        at: fault.utf8_error().valid_up_to(),
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {

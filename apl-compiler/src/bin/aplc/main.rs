@@ -4,10 +4,16 @@
 
 mod artefacts;
 mod build;
+mod case;
 mod command;
+mod coverage;
 mod explain;
 mod input;
+mod place;
+mod proxy;
+mod request;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -31,6 +37,7 @@ fn main() -> ExitCode {
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
         Command::Explain(explain) => explain::run(explain),
+        Command::Test(test) => test::run(test),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,
