@@ -225,8 +225,12 @@ fn unknown_keys_are_refused_with_their_place_and_a_suggestion() {
             "routes no such traffic",
         ),
         (
-            "tests: [{name: x, request: {tool: pay}, decisions: {}, expect: {verdict: deny}}]",
-            "build.unsupported",
+            "tests: [{name: x, request: {tool: pay}, decisions: {p: alow}, expect: {verdict: deny}}]",
+            "did you mean `allow`?",
+        ),
+        (
+            "tests: [{name: x, request: {tool: pay}, elicitations: {p: aproved}, expect: {verdict: deny}}]",
+            "did you mean `approved`?",
         ),
         ("tests: [{name: x, name: y}]", "policy.test.yaml:1:"),
     ] {
@@ -301,7 +305,7 @@ fn elements(xml: &str) -> Vec<(usize, String)> {
         assert!(!text.contains('>'), "`>` in text: {text}");
         let end = start + rest[start..].find('>').expect("a tag ends");
         let tag = &rest[start + 1..end];
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "{tag}");
+        assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "{tag}");
         for entity in text.split('&').skip(1).chain(tag.split('&').skip(1)) {
             let (name, _) = entity.split_once(';').expect("an entity ends");
             assert!(

@@ -9,6 +9,7 @@ mod read;
 
 use std::path::PathBuf;
 
+use companion_protocol::ElicitState;
 use serde_json::{Map, Value};
 
 pub(crate) use read::{identity_file, request_file, suite};
@@ -59,6 +60,10 @@ pub(crate) struct Given {
     pub result: Option<Answer>,
     /// What the identity provider does.
     pub delegations: Vec<Delegation>,
+    /// What decision points say, by plugin.
+    pub decisions: Vec<(String, Decided)>,
+    /// What humans say, by plugin.
+    pub elicitations: Vec<(String, ElicitState)>,
     /// The audit log cannot be written.
     pub audit_fails: bool,
     /// The time, in milliseconds since the Unix epoch.
@@ -82,6 +87,8 @@ impl Given {
             },
             result: None,
             delegations: Vec::new(),
+            decisions: Vec::new(),
+            elicitations: Vec::new(),
             audit_fails: false,
             now_ms: NOW_MS,
         }
@@ -206,6 +213,22 @@ pub(crate) enum Minted {
         /// The reason.
         reason: String,
     },
+}
+
+/// What a decision point says.
+#[derive(Debug, Clone)]
+pub(crate) enum Decided {
+    /// A decision.
+    Answered {
+        /// Whether the operation may go on.
+        allow: bool,
+        /// The code of a denial.
+        code: Option<String>,
+        /// Its reason.
+        reason: Option<String>,
+    },
+    /// Nothing.
+    Failed,
 }
 
 /// What the proxy is expected to do. What is `None` is not looked at.

@@ -1,15 +1,17 @@
 //! A companion that answers what the test says, and remembers what it was not told.
 
+mod asked;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aplomb_enforcer::Callout;
 use companion_protocol::{
-    AuditRecord, EFFECTS_PATH, Effect, EffectResult, EffectsRequest, EffectsResponse, Grant, Labels, OnFail,
-    SessionKey, TokenExchange,
+    AuditRecord, EFFECTS_PATH, Effect, EffectResult, EffectsRequest, EffectsResponse, ElicitState, Grant,
+    Labels, OnFail, SessionKey, TokenExchange,
 };
 
 use super::credentials;
-use crate::case::{Delegation, Given, Minted, Session};
+use crate::case::{Decided, Delegation, Given, Minted, Session};
 
 /// How long a test's minted token lives, in seconds.
 const GRANT_S: u64 = 300;
@@ -21,6 +23,11 @@ pub(super) struct Companion {
     subjects: BTreeMap<String, BTreeSet<String>>,
     session: Option<Session>,
     delegations: Vec<Delegation>,
+    decisions: Vec<(String, Decided)>,
+    elicitations: Vec<(String, ElicitState)>,
+    /// Approvals that were redeemed.
+    spent: BTreeSet<String>,
+    counters: BTreeMap<(String, u64), u64>,
     audit_fails: bool,
     records: Vec<AuditRecord>,
     /// What was asked for and not given in this step.
@@ -32,6 +39,8 @@ impl Companion {
     pub(super) fn begin(&mut self, given: &Given) {
         self.session.clone_from(&given.session);
         self.delegations.clone_from(&given.delegations);
+        self.decisions.clone_from(&given.decisions);
+        self.elicitations.clone_from(&given.elicitations);
         self.audit_fails = given.audit_fails;
         self.missing.clear();
     }
@@ -94,6 +103,17 @@ impl Companion {
                 self.labels(&session)
             }
             Effect::TokenExchange(asked) => self.mint(&asked, now_ms),
+            Effect::ElicitBegin(asked) => self.elicit(&asked.plugin, &asked.from, "", false, now_ms),
+            Effect::ElicitCheck(asked) => self.elicit(&asked.plugin, &asked.from, &asked.id, false, now_ms),
+            Effect::ElicitRedeem(asked) => self.elicit(&asked.plugin, &asked.from, &asked.id, true, now_ms),
+            Effect::PdpDecide(asked) => self.decide(&asked),
+            Effect::ApiKey { plugin, .. } => self.api_key(&plugin),
+            Effect::LimitCount {
+                key,
+                window_s,
+                cost,
+                limit,
+            } => self.count(key, window_s, cost, limit, now_ms),
             Effect::AuditAppend { record } => {
                 // A verdict's record is how the test sees the verdict, so only the policy's own steps can fail.
                 if self.audit_fails && record.step.is_some() {

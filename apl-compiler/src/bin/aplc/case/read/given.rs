@@ -1,5 +1,7 @@
 //! Reading what the proxy is given.
 
+mod others;
+
 use apl_compiler::Span;
 use apl_compiler::yaml::{Entry, Node, Value as Yaml};
 use serde_json::{Value, json};
@@ -31,15 +33,6 @@ pub(super) fn given(entries: &[Entry], place: Span, named: &[(String, Node)], re
             .find(|entry| entry.key == key)
             .map(|entry| &entry.node)
     };
-    for (key, what) in [("decisions", "decision point"), ("elicitations", "approval")] {
-        if let Some(node) = get(key) {
-            reader.error(
-                node.span,
-                format!("`{key}`: no {what} but CEL is in this build"),
-                "the step denies with `build.unsupported`: expect that code, and remove the answer",
-            );
-        }
-    }
     let request = match get("request") {
         Some(node) => request(node, reader),
         None => {
@@ -76,6 +69,8 @@ pub(super) fn given(entries: &[Entry], place: Span, named: &[(String, Node)], re
         }),
         result,
         delegations: get("delegations").map_or_else(Vec::new, |node| delegations(node, reader)),
+        decisions: get("decisions").map_or_else(Vec::new, |node| others::decisions(node, reader)),
+        elicitations: get("elicitations").map_or_else(Vec::new, |node| others::elicitations(node, reader)),
         audit_fails: get("audit").is_some_and(|node| {
             reader
                 .word(node, "audit", &[("ok", false), ("fails", true)])
