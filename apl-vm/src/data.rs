@@ -48,6 +48,7 @@ impl Data {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test may panic")]
 mod tests {
     use super::Data;
 
