@@ -18,10 +18,10 @@ mod lints;
 mod lower;
 mod source;
 mod syntax;
-mod yaml;
 
 pub mod diagnostics;
 pub mod vocabulary;
+pub mod yaml;
 
 pub use deployment::{Delegator, Deployment, IssuerKeys, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
