@@ -163,8 +163,7 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
-    let mut input = after_header(bytes)?;
-    let claimed = bytes.get(MAGIC.len() + 1..HEADER_BYTES).unwrap_or_default();
+    let (claimed, mut input) = after_header(bytes)?;
 
     let mut program = Program::default();
     let mut settings = None;
@@ -219,8 +218,8 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     Ok(program)
 }
 
-/// A reader at the first section.
-pub(crate) fn after_header(bytes: &[u8]) -> Result<Reader<'_>, DecodeError> {
+/// The digest in the header, and a reader at the first section.
+pub(crate) fn after_header(bytes: &[u8]) -> Result<(&[u8], Reader<'_>), DecodeError> {
     if bytes.len() > limits::MAX_FILE_BYTES {
         return Err(DecodeError::TooLarge { bytes: bytes.len() });
     }
@@ -233,8 +232,8 @@ pub(crate) fn after_header(bytes: &[u8]) -> Result<Reader<'_>, DecodeError> {
     if found != FORMAT {
         return Err(DecodeError::Format { found });
     }
-    input.take(32)?;
-    Ok(input)
+    let claimed = input.take(32)?;
+    Ok((claimed, input))
 }
 
 /// What a section holds, for readers.
