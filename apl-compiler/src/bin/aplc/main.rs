@@ -7,6 +7,7 @@ mod build;
 mod command;
 mod explain;
 mod input;
+mod sign;
 mod summary;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
         Command::Check(check) => input::check(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Sign(sign) => sign::sign(sign),
+        Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
     };
     match done {
