@@ -305,7 +305,10 @@ fn elements(xml: &str) -> Vec<(usize, String)> {
         assert!(!text.contains('>'), "`>` in text: {text}");
         let end = start + rest[start..].find('>').expect("a tag ends");
         let tag = &rest[start + 1..end];
-        assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "{tag}");
+        assert!(
+            !tag.contains('<') && tag.matches('"').count().is_multiple_of(2),
+            "{tag}"
+        );
         for entity in text.split('&').skip(1).chain(tag.split('&').skip(1)) {
             let (name, _) = entity.split_once(';').expect("an entity ends");
             assert!(

@@ -20,6 +20,10 @@ pub(crate) enum Command {
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Sign a program.
+    Sign(super::sign::Sign),
+    /// Check the signature of a program.
+    Verify(super::sign::Verify),
     /// Show a program as readable code.
     Listing(Listing),
     /// Explain a diagnostic code, such as APL0105, or how a policy decides on one request.

@@ -12,6 +12,7 @@ mod input;
 mod place;
 mod proxy;
 mod request;
+mod sign;
 mod summary;
 mod test;
 
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         Command::Check(check) => input::check(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Sign(sign) => sign::sign(sign),
+        Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
         Command::Test(test) => test::run(test),
     };

@@ -48,7 +48,7 @@ pub(crate) struct Outcome {
     /// Nobody could be identified.
     pub unauthenticated: bool,
     /// The request as the backend got it.
-    pub upstream: Option<(Vec<(String, String)>, Vec<u8>)>,
+    pub upstream: Option<Forwarded>,
     /// The body as the client got it, when the backend answered.
     pub client: Option<Vec<u8>>,
     /// Effects performed.
@@ -61,6 +61,15 @@ pub(crate) struct Outcome {
     pub trace: Vec<TraceEvent>,
     /// Answers that the test does not give, and what to write.
     pub missing: Vec<String>,
+}
+
+/// A request as it went on.
+#[derive(Debug, Clone)]
+pub(crate) struct Forwarded {
+    /// Names lower-case.
+    pub headers: Vec<(String, String)>,
+    /// All of it.
+    pub body: Vec<u8>,
 }
 
 /// Why a policy cannot be tested at all.

@@ -59,7 +59,7 @@ fn read(request: &Path, identity: Option<&Path>) -> Result<Read, Fault> {
         Some(message) => Ok(Given::message(message)),
         None => case::request_file(source),
     };
-    let (Ok(mut given), Some(path)) = (given.as_ref().map(Clone::clone), identity) else {
+    let (Ok(mut given), Some(path)) = (given.clone(), identity) else {
         return Ok(given);
     };
     let source = Source::new(path.to_string_lossy(), input::text(path)?);

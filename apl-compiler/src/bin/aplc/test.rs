@@ -65,6 +65,8 @@ fn once(arguments: &Arguments) -> Result<(End, Vec<PathBuf>), Fault> {
         Some(_) => coverage.write(arguments)?,
         None => true,
     };
+    involved.sort();
+    involved.dedup();
     let fine = enough
         && ran
             .iter()
@@ -89,10 +91,19 @@ fn suite(
         Ok(suite) => suite,
         Err((source, wrong)) => return Ok(broken(told(&wrong, &[source]))),
     };
-    if !involved.contains(&suite.policy) {
-        involved.push(suite.policy.clone());
-    }
-    let compilation = input::policy(&suite.policy)?;
+    involved.push(suite.policy.clone());
+    // Not a fault of the invocation: an editor may be about to put it back.
+    let compilation = match input::policy(&suite.policy) {
+        Ok(compilation) => compilation,
+        Err(fault) => return Ok(broken(fault.to_string())),
+    };
+    // A policy may be a folder, and name files besides.
+    involved.extend(
+        compilation
+            .sources
+            .iter()
+            .map(|source| PathBuf::from(&source.name)),
+    );
     let Some(output) = &compilation.output else {
         return Ok(broken(told(&compilation.diagnostics, &compilation.sources)));
     };

@@ -11,7 +11,6 @@ use crate::place::{Place, Places};
 /// The rules of one policy.
 #[derive(Debug, Default)]
 pub(super) struct Points {
-    pub(super) file: String,
     pub(super) rules: BTreeMap<Place, Rule>,
     /// The rule and condition of an instruction.
     steps: HashMap<(BlockId, usize), (Place, Option<usize>)>,
@@ -22,6 +21,8 @@ pub(super) struct Points {
 /// One step or field as written.
 #[derive(Debug, Default)]
 pub(super) struct Rule {
+    /// The file's name.
+    pub(super) file: String,
     pub(super) text: String,
     pub(super) hits: u64,
     pub(super) conditions: Vec<Condition>,
@@ -77,10 +78,8 @@ impl Points {
                 // How the machine gets along, not what the policy says; and expressions, which steps stand for.
                 _ => continue,
             };
-            if self.file.is_empty() {
-                places.file(place).clone_into(&mut self.file);
-            }
             let rule = self.rules.entry(place).or_insert_with(|| Rule {
+                file: places.file(place).to_owned(),
                 text: places.text(place),
                 ..Rule::default()
             });

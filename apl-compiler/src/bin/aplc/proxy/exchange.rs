@@ -2,9 +2,9 @@
 
 use aplomb_enforcer::{Callout, Command, Engine, Event, Exchange, ExchangeId, Flow, Reaction, Reply};
 
-use super::ProxyError;
 use super::companion::Companion;
 use super::message::Response;
+use super::{Forwarded, ProxyError};
 
 type Headers = Vec<(String, String)>;
 
@@ -17,7 +17,7 @@ pub(super) struct Stream {
     response_body: Vec<u8>,
     response_end: bool,
     pending: Option<Callout>,
-    upstream: Option<(Headers, Vec<u8>)>,
+    upstream: Option<Forwarded>,
     reply: Option<Reply>,
     client: Option<Vec<u8>>,
 }
@@ -100,7 +100,7 @@ impl Stream {
     }
 
     /// The request as it went on, and the response's body as it left.
-    pub(super) fn into_bytes(self) -> (Option<(Headers, Vec<u8>)>, Option<Vec<u8>>) {
+    pub(super) fn into_bytes(self) -> (Option<Forwarded>, Option<Vec<u8>>) {
         (self.upstream, self.client)
     }
 
@@ -244,7 +244,10 @@ impl Stream {
                     self.client = None;
                 }
                 Command::ResumeRequest => {
-                    self.upstream = Some((self.request.clone(), self.request_body.clone()))
+                    self.upstream = Some(Forwarded {
+                        headers: self.request.clone(),
+                        body: self.request_body.clone(),
+                    })
                 }
                 Command::ResumeResponse => self.flush(),
                 Command::Wake(_) => return Err(ProxyError::Enforcer("an exchange woke another".to_owned())),

@@ -135,7 +135,7 @@ fn documents(expect: &Expect, got: &Outcome, found: &mut Vec<String>) {
     if let Some(wanted) = &expect.args {
         match &got.upstream {
             None => found.push("args: the request did not reach the backend".to_owned()),
-            Some((_, body)) => differ("args", wanted, &args_of(body).unwrap_or(Value::Null), found),
+            Some(sent) => differ("args", wanted, &args_of(&sent.body).unwrap_or(Value::Null), found),
         }
     }
     if let Some(wanted) = &expect.result {
@@ -163,11 +163,12 @@ fn differ(what: &str, wanted: &Value, is: &Value, found: &mut Vec<String>) {
 
 fn headers(expect: &Expect, got: &Outcome, found: &mut Vec<String>) {
     for (name, wanted) in &expect.headers {
-        let Some((headers, _)) = &got.upstream else {
+        let Some(sent) = &got.upstream else {
             found.push(format!("header `{name}`: the request did not reach the backend"));
             continue;
         };
-        let is = headers
+        let is = sent
+            .headers
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value);
