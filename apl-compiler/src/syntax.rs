@@ -4,6 +4,7 @@ mod ast;
 mod decision;
 mod effect;
 mod elicit;
+mod field_path;
 mod lexer;
 mod limit;
 mod path;
