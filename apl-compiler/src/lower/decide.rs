@@ -169,7 +169,7 @@ fn value(node: &Node, lowering: &mut Lowering<'_>, code: &mut Vec<Instr>) -> Opt
                 text(written, lowering, code);
                 return Some(());
             };
-            let whole = node.text(&lowering.source.text)?;
+            let whole = node.text(lowering.text_of(node.span))?;
             let slice = whole.all().sub(2, 2 + inner.len()).trim();
             if slice.is_empty() {
                 text(written, lowering, code);
