@@ -68,7 +68,7 @@ enum Next {
 #[derive(Debug, Clone)]
 enum Stop {
     Deny(DenialInfo),
-    Pending(Pending),
+    Pending(Box<Pending>),
 }
 
 impl From<DenialInfo> for Stop {
@@ -132,7 +132,7 @@ impl Machine {
                     (Err(Stop::Deny(denied)), _) | (Ok(()), Then::Deny(denied)) => {
                         self.over(Verdict::Deny(denied))
                     }
-                    (Err(Stop::Pending(pending)), _) => self.over(Verdict::Pending(pending)),
+                    (Err(Stop::Pending(pending)), _) => self.over(Verdict::Pending(*pending)),
                     (Ok(()), Then::GoOn) => self.go(program, env),
                 }
             }

@@ -17,10 +17,17 @@ pub(crate) struct Refusal {
     pub(crate) rule: Option<String>,
     /// What it counts as.
     pub(crate) kind: RefusalKind,
+    /// What few refusals have.
+    details: Option<Box<Details>>,
+}
+
+/// Boxed, because refusals are errors of functions that hardly ever fail so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Details {
     /// Methods that would be allowed, for a 405.
     allow: Option<&'static str>,
-    /// What the error's `data` says besides: names and values, in order.
-    data: Vec<(&'static str, String)>,
+    /// For the error's `data`.
+    entries: Vec<(&'static str, String)>,
 }
 
 /// What a refusal counts as.
@@ -56,8 +63,7 @@ impl Refusal {
             reason: reason.to_owned(),
             rule: None,
             kind,
-            allow: None,
-            data: Vec::new(),
+            details: None,
         }
     }
 
@@ -112,8 +118,11 @@ impl Refusal {
             ("expires_at", approval.expires_at.clone()),
             ("intent_id", approval.intent_id.clone()),
         ];
-        let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        refusal.data.extend(known);
+        let entries = known
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        refusal.details = Some(Box::new(Details { allow: None, entries }));
         refusal.at(&pending.rule)
     }
 
@@ -121,17 +130,15 @@ impl Refusal {
     pub(crate) fn peeked(ids: &str, handler: &str, approver: Option<&str>) -> Self {
         let reason = "approved; call again without the header x-policy-elicitation-peek";
         let mut refusal = Self::new(200, -32121, "elicitation.approved", reason, RefusalKind::Waiting);
-        refusal.data.push(("elicitation_id", ids.to_owned()));
-        refusal.data.push(("plugin", handler.to_owned()));
-        refusal
-            .data
-            .extend(approver.map(|approver| ("approver", approver.to_owned())));
+        let mut entries = vec![("elicitation_id", ids.to_owned()), ("plugin", handler.to_owned())];
+        entries.extend(approver.map(|approver| ("approver", approver.to_owned())));
+        refusal.details = Some(Box::new(Details { allow: None, entries }));
         refusal
     }
 
     /// With the methods that would be allowed (RFC 9110 section 15.5.6).
-    pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
-        self.allow = Some(methods);
+    pub(crate) fn allowing(mut self, methods: &'static str) -> Self {
+        self.details.get_or_insert_default().allow = Some(methods);
         self
     }
 
@@ -162,7 +169,12 @@ impl Refusal {
         resource_metadata: Option<&str>,
     ) -> Reply {
         let mut headers = self.policy_headers(decision_id);
-        headers.extend(self.allow.map(|methods| ("allow".to_owned(), methods.to_owned())));
+        headers.extend(
+            self.details
+                .as_ref()
+                .and_then(|details| details.allow)
+                .map(|methods| ("allow".to_owned(), methods.to_owned())),
+        );
         let (status, body) = match (self.kind, shape) {
             (RefusalKind::Identity, _) => {
                 let challenge = match resource_metadata {
@@ -225,7 +237,7 @@ impl Refusal {
         if executed {
             out.extend_from_slice(b",\"executed\":true");
         }
-        for (name, value) in &self.data {
+        for (name, value) in self.details.iter().flat_map(|details| &details.entries) {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"\":");

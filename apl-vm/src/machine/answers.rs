@@ -149,11 +149,11 @@ fn elicited(
         Answer::Pending(approval) => {
             bind::clear(facts, bind::ELICITATION);
             tell(facts, approval, "pending");
-            Err(Stop::Pending(Pending {
+            Err(Stop::Pending(Box::new(Pending {
                 handler: super::text(program, elicit.handler).to_owned(),
                 approval: approval.clone(),
                 rule: bind::position(program, elicit.denial),
-            }))
+            })))
         }
         Answer::Failed { code, reason } => match elicit.on_error {
             OnError::Deny => Err(denial::failed(program, elicit.denial, code, reason).into()),
