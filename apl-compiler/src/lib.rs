@@ -20,6 +20,8 @@ mod source;
 mod syntax;
 
 pub mod diagnostics;
+#[doc(hidden)]
+pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 
