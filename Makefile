@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test check fmt audit bench figures clean
+.PHONY: help setup filter size build demo demo-up demo-down test vectors fuzz check fmt audit bench figures scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +36,12 @@ demo-down: ## end what demo-up started
 
 test: setup filter build ## everything that proves the project, real Envoy included
 	@$(CARGO) test
+
+vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FILE for another file of that form
+	@$(CARGO) test --quiet -p apl-compiler --test vectors -- --nocapture
+
+fuzz: ## run the fuzz targets; TARGET=yaml, predicate, pipeline, loader or vm for one of them, SECONDS=900 for how long each
+	@CARGO_TARGET_DIR=$(TARGET) scripts/fuzz.sh $(or $(TARGET_NAME),all) $(or $(DURATION),900)
 
 check: ## formatting and lints
 	@$(CARGO) fmt --all --check

@@ -9,6 +9,9 @@ cd "$(dirname "$0")/.."
 
 target=${1:-all}
 seconds=${2:-900}
+# One target alone builds alone.
+only=()
+case $target in yaml | predicate | pipeline | loader | vm) only=(--bin "$target") ;; esac
 targets=(yaml predicate pipeline loader vm)
 work=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 triple=$(rustc -vV | sed -n 's/^host: //p')
@@ -16,7 +19,7 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1" \
-    cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$triple" --target-dir "$work/build"
+    cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$triple" --target-dir "$work/build" "${only[@]}"
 programs=$work/build/$triple/release
 
 # What a run found goes beside the build; `minimise` moves what is worth keeping to the repository.

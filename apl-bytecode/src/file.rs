@@ -163,6 +163,11 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
+    Ok(decode_with_digest(bytes)?.0)
+}
+
+/// The program and the digest that its bytes have.
+pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), DecodeError> {
     if bytes.len() > limits::MAX_FILE_BYTES {
         return Err(DecodeError::TooLarge { bytes: bytes.len() });
     }
@@ -223,11 +228,12 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
         }
     }
     let sections = bytes.get(HEADER_BYTES..semantic_end).unwrap_or_default();
-    if digest_of(sections) != *claimed {
+    let digest = digest_of(sections);
+    if digest != *claimed {
         return Err(DecodeError::Digest);
     }
     program.settings = settings.ok_or(DecodeError::NoSettings)?;
-    Ok(program)
+    Ok((program, digest))
 }
 
 /// SHA-256 over the magic, the format version and every section but the ancillary ones.

@@ -1,0 +1,57 @@
+//! The deliberate differences from `praxis-policy-apl-core` 0.5.0, each with its reason: rows of `design/language.md`.
+
+use serde_json::Value;
+
+use super::Answer;
+use super::generate::Case;
+
+/// Why the answers may differ; `None`: one of the engines is wrong.
+pub(crate) fn reason(case: &Case, ours: &Answer, theirs: &Answer) -> Option<&'static str> {
+    let stages = |word: &str| case.fields.iter().any(|(_, stages)| stages.contains(word));
+    let (Answer::Ran { denied: a, taints: x, document: d }, Answer::Ran { denied: b, taints: y, document: e }) =
+        (ours, theirs)
+    else {
+        return None;
+    };
+    // The words of a pipeline's reason are each engine's own; verdict, code and labels count.
+    if let (Some((code, _)), Some((their_code, _))) = (a, b)
+        && code == their_code
+        && x == y
+    {
+        let field = code.contains(".args.") || code.contains(".result.");
+        return field.then_some("a pipeline's denial names stage and field in our words");
+    }
+    if a == b && a.is_none() && x == y && stages("hash") && alike(d, e, &hashed) {
+        return Some("row 11: HMAC-SHA-256 under the deployment key, in place of a truncated SHA-256");
+    }
+    if a == b && a.is_none() && x == y && stages("mask") && alike(d, e, &masked) {
+        return Some("row 10: `mask` always hides at least half");
+    }
+    None
+}
+
+/// Whether two documents are equal but for texts that `may` differ.
+fn alike(ours: &Value, theirs: &Value, may: &impl Fn(&str, &str) -> bool) -> bool {
+    match (ours, theirs) {
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| alike(value, other, may)))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(value, other)| alike(value, other, may))
+        }
+        (Value::String(a), Value::String(b)) => a == b || may(a, b),
+        _ => ours == theirs,
+    }
+}
+
+fn hashed(ours: &str, theirs: &str) -> bool {
+    let digits = |text: &str| text.strip_prefix("hash:").map(str::len);
+    digits(ours) == Some(32) && digits(theirs) == Some(16) || masked(ours, theirs)
+}
+
+fn masked(ours: &str, theirs: &str) -> bool {
+    let clear = |text: &str| text.chars().filter(|ch| *ch != '*').count();
+    let count = theirs.chars().count();
+    ours.chars().count() == count && clear(theirs) > count / 2 && clear(ours) <= count / 2
+}
