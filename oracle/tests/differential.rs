@@ -1,7 +1,7 @@
 //! Generated policies, documents and facts through our compiler and machine and through `praxis-policy-apl-core` 0.5.0:
 //! same verdict, code, reason, edits and labels, or a rule of `differential/differences.rs` says why not.
 //!
-//! `DIFFERENTIAL_SEED` and `DIFFERENTIAL_CASES` choose another run; a failure prints the case's own seed.
+//! `DIFFERENTIAL_SEED` and `DIFFERENTIAL_CASES` choose another run, `DIFFERENTIAL_SHOW=1` prints what both refuse; a failure prints the case's own seed.
 
 #[path = "differential/differences.rs"]
 mod differences;
@@ -12,7 +12,7 @@ mod ours;
 #[path = "differential/theirs.rs"]
 mod theirs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -25,8 +25,10 @@ pub(crate) enum Answer {
     Ran {
         /// Code and reason of the denial.
         denied: Option<(String, String)>,
-        /// Label and scopes, in order.
-        taints: Vec<(String, Vec<&'static str>)>,
+        /// Labels of the session, each once, in order.
+        taints: Vec<String>,
+        /// Labels of any scope.
+        labels: BTreeSet<String>,
         /// The document of the phase afterwards; of a denied call it does not matter.
         document: Value,
     },
@@ -67,6 +69,11 @@ fn our_engine_answers_as_the_reference_or_differs_by_design() {
                 }
             },
         };
+        if let (Answer::Refused(a), Answer::Refused(b)) = (&ours, &theirs)
+            && std::env::var_os("DIFFERENTIAL_SHOW").is_some()
+        {
+            println!("refused, seed {seed}: {a}\n  theirs: {b}");
+        }
         *counts.entry(verdict).or_default() += 1;
     }
     println!("differential: seeds {first} to {}", first + cases - 1);
@@ -83,13 +90,24 @@ fn our_engine_answers_as_the_reference_or_differs_by_design() {
     }
 }
 
+/// Labels form a set: a second time changes nothing.
+pub(crate) fn once(labels: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for label in labels {
+        if !seen.contains(&label) {
+            seen.push(label);
+        }
+    }
+    seen
+}
+
 /// Equal, the document of a denied call aside.
 fn same(ours: &Answer, theirs: &Answer) -> bool {
     match (ours, theirs) {
         (
-            Answer::Ran { denied: Some(a), taints: x, .. },
-            Answer::Ran { denied: Some(b), taints: y, .. },
-        ) => a == b && x == y,
+            Answer::Ran { denied: Some(a), taints: x, labels: l, .. },
+            Answer::Ran { denied: Some(b), taints: y, labels: m, .. },
+        ) => a == b && x == y && l == m,
         _ => ours == theirs,
     }
 }

@@ -222,7 +222,7 @@ fn step(random: &mut Random, pre: bool) -> Value {
         0..=2 => json!(format!("require({})", require(random))),
         3 | 4 => json!(format!("{}: {}", predicate(random, pre, 3), deny(random))),
         5 => json!(format!("taint({}, {})", random.pick(&["secret", "pii"]), random.pick(&["session", "message"]))),
-        6 => json!(format!("{}: taint(secret, session)", predicate(random, pre, 2))),
+        6 => json!({ "when": predicate(random, pre, 2), "do": ["taint(secret, session)"] }),
         7 => json!({ "when": predicate(random, pre, 2), "do": [format!("taint({})", random.pick(&["a", "b"])), deny(random)] }),
         _ => json!({ "when": predicate(random, pre, 2), "do": [deny(random)] }),
     }

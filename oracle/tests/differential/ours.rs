@@ -1,5 +1,7 @@
 //! A case through our compiler and machine.
 
+use std::collections::BTreeSet;
+
 use apl_bytecode::{EntityKind, Scopes};
 use apl_compiler::{Severity, compile};
 use apl_vm::{
@@ -25,18 +27,19 @@ pub(crate) fn answer(case: &Case) -> Answer {
     let route = &program.program().routes[route];
     let mut document =
         Document::parse(case.document.to_string().into_bytes(), &Limits::default()).expect("JSON");
-    let (denied, taints) = match if case.pre { route.pre } else { route.post } {
+    let (denied, taints, labels) = match if case.pre { route.pre } else { route.post } {
         Some(block) => run(&program, block, case, &mut document),
-        None => (None, Vec::new()),
+        None => Ran::default(),
     };
     Answer::Ran {
         denied,
-        taints,
+        taints: super::once(taints.into_iter()),
+        labels,
         document: serde_json::from_slice(&document.render()).expect("JSON"),
     }
 }
 
-type Ran = (Option<(String, String)>, Vec<(String, Vec<&'static str>)>);
+type Ran = (Option<(String, String)>, Vec<String>, BTreeSet<String>);
 
 fn run(program: &Prepared, block: apl_bytecode::BlockId, case: &Case, document: &mut Document) -> Ran {
     let mut facts = Facts::default();
@@ -57,16 +60,18 @@ fn run(program: &Prepared, block: apl_bytecode::BlockId, case: &Case, document: 
     };
     let mut machine = Machine::new(block, 1_000_000);
     let mut outcome = machine.run(program, &mut env);
-    loop {
+    let denied = loop {
         match outcome {
-            Outcome::Done(Verdict::Deny(denial)) => return (Some((denial.code, denial.reason)), taints),
-            Outcome::Done(Verdict::Allow | Verdict::Unknown) => return (None, taints),
+            Outcome::Done(Verdict::Deny(denial)) => break Some((denial.code, denial.reason)),
+            Outcome::Done(Verdict::Allow | Verdict::Unknown) => break None,
             Outcome::Await(batch) => {
                 let answers: Vec<Given> = batch.effects.iter().map(|(_, bound)| give(bound, &mut taints)).collect();
                 outcome = machine.resume(program, &mut env, &answers);
             }
         }
-    }
+    };
+    // A label of the message alone never leaves the machine.
+    (denied, taints, facts.labels.known)
 }
 
 fn fact(value: &Value) -> Fact {
@@ -83,11 +88,11 @@ fn fact(value: &Value) -> Fact {
 }
 
 /// The generated policies only set labels.
-fn give(bound: &Bound, taints: &mut Vec<(String, Vec<&'static str>)>) -> Given {
-    if let Bound::Taint { label, scopes, .. } = bound {
-        let words = [(Scopes::SESSION, "session"), (Scopes::MESSAGE, "message"), (Scopes::SUBJECT, "subject")];
-        let scopes = words.iter().filter(|(scope, _)| scopes.has(*scope)).map(|(_, word)| *word);
-        taints.push((label.clone(), scopes.collect()));
+fn give(bound: &Bound, taints: &mut Vec<String>) -> Given {
+    if let Bound::Taint { label, scopes, .. } = bound
+        && scopes.has(Scopes::SESSION)
+    {
+        taints.push(label.clone());
     }
     Given::Done
 }

@@ -79,18 +79,15 @@ pub(crate) async fn answer(case: &Case) -> Answer {
             Some((rule_source, reason.unwrap_or_else(|| "access denied".to_owned())))
         }
     };
-    let scope = |scope: &TaintScope| match scope {
-        TaintScope::Session => "session",
-        TaintScope::Message => "message",
-        _ => "another",
-    };
     Answer::Ran {
         denied,
-        taints: ran
-            .taints
-            .into_iter()
-            .map(|taint| (taint.label, taint.scopes.iter().map(scope).collect()))
-            .collect(),
+        taints: super::once(
+            ran.taints
+                .iter()
+                .filter(|taint| taint.scopes.contains(&TaintScope::Session))
+                .map(|taint| taint.label.clone()),
+        ),
+        labels: ran.taints.iter().map(|taint| taint.label.clone()).collect(),
         document: if case.pre { payload.args } else { payload.result.unwrap_or(Value::Null) },
     }
 }
