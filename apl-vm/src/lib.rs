@@ -14,6 +14,7 @@
 )]
 
 mod attribute;
+mod data;
 mod expr;
 mod facts;
 mod fuel;
@@ -24,6 +25,10 @@ mod pipeline;
 mod predicate;
 mod prepared;
 mod scan;
+#[cfg(feature = "trace")]
+pub mod trace;
+#[cfg(not(feature = "trace"))]
+mod trace;
 mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};

@@ -36,6 +36,8 @@ pub struct Config {
     pub policy: Vec<u8>,
     /// The digest that the program must have: lower-case hex.
     pub policy_digest: Option<String>,
+    /// The Ed25519 key that must have signed the program.
+    pub policy_public_key: Option<[u8; 32]>,
     /// Which paths speak what; not empty.
     pub protocols: Vec<Protocol>,
     /// Where the companion is.
@@ -226,6 +228,7 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
     Ok(Config {
         policy,
         policy_digest: lower(raw.policy_digest),
+        policy_public_key: raw.policy_public_key.as_deref().map(public_key).transpose()?,
         protocols: raw.protocols,
         companion: raw.companion,
         limits: raw.limits,
@@ -242,7 +245,6 @@ fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
     use raw::{RawDenialShape, RawEnforcement};
     let later = [
         (raw.shadow_policy.is_some(), "`shadow_policy`"),
-        (raw.policy_public_key.is_some(), "`policy_public_key`"),
         (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
         (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
         (
@@ -254,6 +256,13 @@ fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
         Some((_, key)) => Err(ConfigError::NotInBuild(key)),
         None => Ok(()),
     }
+}
+
+fn public_key(text: &str) -> Result<[u8; 32], ConfigError> {
+    let bytes = STANDARD.decode(text.trim()).ok();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(ConfigError::PublicKey)
 }
 
 fn lower(digest: Option<String>) -> Option<String> {

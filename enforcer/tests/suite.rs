@@ -26,6 +26,8 @@ mod revisions;
 mod seed_policy;
 #[path = "suite/signatures.rs"]
 mod signatures;
+#[path = "suite/signed_policy.rs"]
+mod signed_policy;
 #[path = "suite/streams.rs"]
 mod streams;
 #[path = "suite/verdicts.rs"]

@@ -47,6 +47,21 @@ pub enum ConfigError {
         /// Of the program.
         found: String,
     },
+    /// `policy_public_key` is no key.
+    #[error(
+        "`policy_public_key` is not the base64 of an Ed25519 public key (32 bytes): `aplc sign` prints it"
+    )]
+    PublicKey,
+    /// A key is configured, and the program carries no signature.
+    #[error(
+        "the policy is not signed, and `policy_public_key` is configured: sign it with `aplc sign` or `aplc build --sign-key`"
+    )]
+    Unsigned,
+    /// The signature is not of this key, or not over this program.
+    #[error(
+        "the policy's signature is not one of `policy_public_key` over {0}: sign this program with the key that belongs to it"
+    )]
+    Signature(String),
     /// The policy needs the companion.
     #[error("the policy needs the companion ({0}), but `companion` is not configured")]
     NeedsCompanion(&'static str),

@@ -4,10 +4,17 @@
 
 mod artefacts;
 mod build;
+mod case;
 mod command;
+mod coverage;
 mod explain;
 mod input;
+mod place;
+mod proxy;
+mod request;
+mod sign;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -30,7 +37,10 @@ fn main() -> ExitCode {
         Command::Check(check) => input::check(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Sign(sign) => sign::sign(sign),
+        Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
+        Command::Test(test) => test::run(test),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,
