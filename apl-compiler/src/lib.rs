@@ -16,8 +16,10 @@ mod document;
 mod glob;
 mod lints;
 mod lower;
+mod options;
 mod source;
 mod syntax;
+mod tools;
 mod yaml;
 
 pub mod diagnostics;
@@ -26,7 +28,9 @@ pub mod vocabulary;
 pub use deployment::{Delegator, Deployment, IssuerKeys, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::Store;
+pub use options::{Dialect, Options};
 pub use source::{LineColumn, Source, Span};
+pub use tools::{Lookup, Tool, Tools, ToolsError, lookup, types};
 
 use apl_bytecode::VerifiedProgram;
 
@@ -55,10 +59,16 @@ pub struct Output {
 /// `name` is what diagnostics and the debug section call it.
 #[must_use]
 pub fn compile(name: &str, text: &str) -> Compilation {
+    compile_with(name, text, &Options::default())
+}
+
+/// Compiles one policy file, and checks it as the options say.
+#[must_use]
+pub fn compile_with(name: &str, text: &str, options: &Options) -> Compilation {
     let mut source = Source::new(name, text);
     let mut reports = diagnostics::Reports::default();
     let mut secrets = Vec::new();
-    let output = run(&source, &mut reports, &mut secrets);
+    let output = run(&source, options, &mut reports, &mut secrets);
     for span in secrets {
         source.mask(span);
     }
@@ -69,11 +79,20 @@ pub fn compile(name: &str, text: &str) -> Compilation {
     }
 }
 
-fn run(source: &Source, reports: &mut diagnostics::Reports, secrets: &mut Vec<Span>) -> Option<Output> {
+fn run(
+    source: &Source,
+    options: &Options,
+    reports: &mut diagnostics::Reports,
+    secrets: &mut Vec<Span>,
+) -> Option<Output> {
     let root = yaml::load(source, 0, reports)?;
     root.secrets(secrets);
     let document = document::read(&root, source, reports);
+    lints::document(&document, &root, source, options, reports);
     let (program, deployment) = lower::lower(&document, source, reports);
+    if options.strict {
+        reports.refuse(&[diagnostics::Code::OldSpelling, diagnostics::Code::MayBeAbsent]);
+    }
     if reports.failed() {
         return None;
     }

@@ -13,7 +13,7 @@ mod text;
 mod value;
 
 pub(crate) use ast::{
-    DelegateCall, Effect, EffectKind, Field, Literal, Path, PathSeg as AttrSeg, Pdp, Predicate, StageKind,
+    DelegateCall, Effect, EffectKind, Field, Literal, Path, PathSeg as AttrSeg, Pdp, Predicate, Stage, StageKind,
     Step, StepKind, TaintCall, Test,
 };
 pub(crate) use pipeline::parse_field;

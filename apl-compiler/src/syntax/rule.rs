@@ -213,7 +213,8 @@ fn looks_like_require(text: Slice<'_>, predicate: &Predicate, cx: &mut Context<'
         cx.reports.push(
             warning(Code::LooksLikeRequire, text.span(), format!("this denies everybody for whom `{source}` holds"))
                 .label("short for `...: deny`")
-                .help(format!("to let only them through, write `require({source})`; if denying is meant, write `{source}: deny`")),
+                .help(format!("to let only them through, write `require({source})`; if denying is meant, write `{source}: deny`"))
+                .fix(text.span(), format!("require({source})")),
         );
     }
 }
