@@ -4,6 +4,7 @@
 //! there is one, the fix. All of them are collected; nothing stops at the first.
 
 mod codes;
+mod excerpt;
 mod render;
 mod sarif;
 

@@ -20,16 +20,17 @@ mod options;
 mod source;
 mod syntax;
 mod tools;
-mod yaml;
 
 pub mod diagnostics;
 pub mod vocabulary;
+pub mod yaml;
 
 pub use deployment::{Delegator, Deployment, IssuerKeys, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::Store;
 pub use options::{Dialect, Options};
 pub use source::{LineColumn, Source, Span};
+
 pub use tools::{Lookup, Tool, Tools, ToolsError, lookup, types};
 
 use apl_bytecode::VerifiedProgram;
@@ -67,10 +68,12 @@ pub fn compile(name: &str, text: &str) -> Compilation {
 pub fn compile_with(name: &str, text: &str, options: &Options) -> Compilation {
     let mut source = Source::new(name, text);
     let mut reports = diagnostics::Reports::default();
-    let mut secrets = Vec::new();
+    let mut secrets = None;
     let output = run(&source, options, &mut reports, &mut secrets);
-    for span in secrets {
-        source.mask(span);
+    match secrets {
+        Some(spans) => spans.into_iter().for_each(|span| source.mask(span)),
+        // Without a tree there are only the words to go by.
+        None => yaml::secrets::mask(&mut source),
     }
     Compilation {
         sources: vec![source],
@@ -83,10 +86,10 @@ fn run(
     source: &Source,
     options: &Options,
     reports: &mut diagnostics::Reports,
-    secrets: &mut Vec<Span>,
+    secrets: &mut Option<Vec<Span>>,
 ) -> Option<Output> {
     let root = yaml::load(source, 0, reports)?;
-    root.secrets(secrets);
+    root.secrets(secrets.insert(Vec::new()));
     let document = document::read(&root, source, reports);
     lints::document(&document, &root, source, options, reports);
     let (program, deployment) = lower::lower(&document, source, reports);

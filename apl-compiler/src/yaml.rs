@@ -3,23 +3,40 @@
 //! Stricter than YAML where looseness hides a mistake: duplicate keys, custom tags and more than one document are errors.
 //! A byte order mark at the start and CRLF line ends are accepted. Aliases are expanded, within a bound.
 
+mod characters;
 mod load;
+pub(crate) mod secrets;
 
 pub(crate) use load::load;
 
-use crate::source::Span;
+use crate::diagnostics::{Diagnostic, Reports};
+
+use crate::source::{Source, Span};
 use crate::syntax::Text;
 
 /// Largest file, in bytes.
-pub(crate) const MAX_BYTES: usize = 10 * 1024 * 1024;
+pub const MAX_BYTES: usize = 10 * 1024 * 1024;
 /// Deepest nesting of maps and lists.
 pub(crate) const MAX_DEPTH: usize = 64;
 /// Most nodes that aliases may add to a document.
 pub(crate) const MAX_ALIASED_NODES: usize = 100_000;
 
+/// Reads a document that is no policy (a test file, say) by the same rules.
+///
+/// # Errors
+///
+/// What is wrong with it, by place.
+pub fn read(source: &Source) -> Result<Node, Vec<Diagnostic>> {
+    let mut reports = Reports::default();
+    match load(source, 0, &mut reports) {
+        Some(root) if !reports.failed() => Ok(root),
+        Some(_) | None => Err(reports.finish()),
+    }
+}
+
 /// How a scalar was written, as far as it matters for finding places in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
+pub enum Style {
     /// Without quotes.
     Plain,
     /// In single or double quotes.
@@ -30,7 +47,7 @@ pub(crate) enum Style {
 
 /// A node of the tree.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub struct Node {
     /// Where.
     pub span: Span,
     /// What.
@@ -39,7 +56,7 @@ pub(crate) struct Node {
 
 /// What a node is. Plain scalars are typed by YAML's core schema.
 #[derive(Debug, Clone)]
-pub(crate) enum Value {
+pub enum Value {
     /// `null`, `~`, or nothing.
     Null,
     /// `true` or `false`.
@@ -58,7 +75,7 @@ pub(crate) enum Value {
 
 /// One entry of a map.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The key's text.
     pub key: String,
     /// How the key was written.
@@ -76,9 +93,6 @@ impl Entry {
     }
 }
 
-/// Keys whose value must not be shown, wherever they stand: a misplaced secret is one too.
-const SECRET_KEYS: &[&str] = &["secret", "password", "client_secret"];
-
 impl Node {
     /// Where secrets are written. The tree is at most [`load`]'s depth deep.
     pub(crate) fn secrets(&self, found: &mut Vec<Span>) {
@@ -89,7 +103,7 @@ impl Node {
                         entry.node.value,
                         Value::Str(..) | Value::Int(_) | Value::Float(_) | Value::Bool(_)
                     );
-                    if is_text && SECRET_KEYS.contains(&entry.key.as_str()) {
+                    if is_text && secrets::is_secret(&entry.key) {
                         found.push(entry.node.span);
                     } else {
                         entry.node.secrets(found);
@@ -102,7 +116,8 @@ impl Node {
     }
 
     /// What a reader would call it, for messages.
-    pub(crate) fn kind(&self) -> &'static str {
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
             Value::Bool(_) => "a boolean",
@@ -114,7 +129,8 @@ impl Node {
     }
 
     /// The text of a string.
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
         match &self.value {
             Value::Str(text, _) => Some(text),
             Value::Null
@@ -140,7 +156,8 @@ impl Node {
     }
 
     /// The text of any scalar but null.
-    pub(crate) fn scalar(&self) -> Option<String> {
+    #[must_use]
+    pub fn scalar(&self) -> Option<String> {
         match &self.value {
             Value::Bool(value) => Some(value.to_string()),
             Value::Int(value) => Some(value.to_string()),
@@ -151,7 +168,8 @@ impl Node {
     }
 
     /// The entries of a map.
-    pub(crate) fn as_map(&self) -> Option<&[Entry]> {
+    #[must_use]
+    pub fn as_map(&self) -> Option<&[Entry]> {
         match &self.value {
             Value::Map(entries) => Some(entries),
             Value::Null
@@ -164,7 +182,8 @@ impl Node {
     }
 
     /// The elements of a list.
-    pub(crate) fn as_list(&self) -> Option<&[Node]> {
+    #[must_use]
+    pub fn as_list(&self) -> Option<&[Node]> {
         match &self.value {
             Value::List(items) => Some(items),
             Value::Null
@@ -177,17 +196,20 @@ impl Node {
     }
 
     /// A map's entry.
-    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Entry> {
         self.as_map()?.iter().find(|entry| entry.key == key)
     }
 
     /// Whether it is null.
-    pub(crate) fn is_null(&self) -> bool {
+    #[must_use]
+    pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
 
     /// As JSON, for parts of a policy that are data (a JWK).
-    pub(crate) fn to_json(&self) -> serde_json::Value {
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {
             Value::Null => Json::Null,

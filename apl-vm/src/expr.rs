@@ -13,7 +13,7 @@ use crate::{
     attribute::{Found, Rest, Scope},
     facts::Fact,
     fuel::{Exhausted, Fuel},
-    predicate,
+    predicate, trace,
     value::{List, Truth, Value},
 };
 
@@ -52,22 +52,26 @@ impl<'a, 'f> Eval<'a, 'f> {
                 break;
             }
             let value = self.instr(instr, &mut stack)?;
+            trace::evaluated(at, instr, &value, &self.scope);
             stack.push(value);
             at = at.saturating_add(1);
         }
         Ok((stack.pop().map(|value| value.truth()), at))
     }
 
-    fn block(&mut self, block: BlockId) -> Result<Value<'a>, Exhausted> {
+    fn block(&mut self, id: BlockId) -> Result<Value<'a>, Exhausted> {
         let program = self.scope.program;
-        let Some(block) = program.program().blocks.get(block.at()) else {
+        let Some(block) = program.program().blocks.get(id.at()) else {
             return Ok(Value::Error);
         };
         let mut stack = Vec::new();
-        for instr in &block.code {
+        trace::entered(id);
+        for (at, instr) in block.code.iter().enumerate() {
             let value = self.instr(instr, &mut stack)?;
+            trace::evaluated(at, instr, &value, &self.scope);
             stack.push(value);
         }
+        trace::left();
         Ok(pop(&mut stack))
     }
 

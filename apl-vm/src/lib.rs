@@ -24,6 +24,10 @@ mod pipeline;
 mod predicate;
 mod prepared;
 mod scan;
+#[cfg(feature = "trace")]
+pub mod trace;
+#[cfg(not(feature = "trace"))]
+mod trace;
 mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};

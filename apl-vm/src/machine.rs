@@ -26,6 +26,7 @@ use crate::{
     fuel::{Exhausted, Fuel},
     outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Verdict},
     prepared::Prepared,
+    trace,
     value::Truth,
 };
 
@@ -92,6 +93,7 @@ impl Machine {
         if !matches!(self.state, State::Ready) || steps.is_none() {
             return self.over(Verdict::Deny(denial::misuse()));
         }
+        trace::began(self.block, env.mode);
         match env.mode {
             Mode::Enforce => self.go(program, env),
             Mode::Probe => {
@@ -107,6 +109,8 @@ impl Machine {
     pub fn resume(&mut self, program: &Prepared, env: &mut Env<'_>, answers: &[Answer]) -> Outcome {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting(asked, then) => {
+                trace::resumed(self.block);
+                trace::answered(&asked, answers);
                 let taken = answers::take(program.program(), &asked, answers, env.facts);
                 match (taken, then) {
                     // What failed stands before the denial in written order.
@@ -120,6 +124,7 @@ impl Machine {
 
     fn over(&mut self, verdict: Verdict) -> Outcome {
         self.state = State::Over;
+        trace::ended(&verdict);
         Outcome::Done(verdict)
     }
 
@@ -165,9 +170,10 @@ impl Machine {
         };
         self.fuel.spend(1)?;
         let model = program.program();
+        let condition = taken;
         let taken = taken.unwrap_or(Truth::Error);
         let next = Next::At(at.saturating_add(1));
-        Ok(Some(match instr {
+        let next = match instr {
             Instr::DenyIf(id) => match taken {
                 Truth::True => Next::Deny(denial::of(model, *id)),
                 Truth::False => next,
@@ -227,7 +233,13 @@ impl Machine {
             | Instr::Matches(_)
             | Instr::Local(_)
             | Instr::Fold(..) => Next::Deny(denial::misuse()),
-        }))
+        };
+        match &next {
+            Next::At(to) => trace::stepped(at, condition, Some(*to), None),
+            Next::Deny(denied) => trace::stepped(at, condition, None, Some(denied)),
+            Next::Wait => trace::stepped(at, condition, None, None),
+        }
+        Ok(Some(next))
     }
 }
 

@@ -23,7 +23,7 @@ mod stage;
 
 use apl_bytecode::{BlockId, PathSeg, PipelineId, Scopes, Side, Stage, StrId};
 
-use crate::{json::View, outcome::Edit, prepared::Prepared};
+use crate::{json::View, outcome::Edit, prepared::Prepared, trace};
 
 /// What a pipeline needs besides the program and the view.
 pub struct PipelineCx<'a> {
@@ -146,6 +146,7 @@ impl Run<'_> {
             return Err(Denied::new("required, but absent"));
         }
         if targets.iter().all(Vec::is_empty) {
+            trace::absent();
             return Ok(());
         }
         self.fires = self

@@ -36,7 +36,7 @@ macro_rules! codes {
 
 codes! {
     BadCharacter "APL0001" "the file holds a character that cannot be there"
-        "A NUL or another control character stands in the file. Editors hide them and parsers disagree about them, so the file is refused. A byte order mark at the very beginning is accepted, and so are CRLF line ends."
+        "A control character, a carriage return alone, or a character that changes the order of what is shown stands in the file. Editors hide them and parsers disagree about them, so the file is refused. A byte order mark at the very beginning is accepted, and so are CRLF line ends."
     YamlSyntax "APL0002" "the file is not valid YAML"
         "The YAML reader stopped here. Later problems cannot be seen until this one is mended. The usual causes are wrong indentation, a missing quote, or a text that holds `: ` or ` #` or begins with `[`, `{`, `!`, `*` or `&` and is not quoted."
     DuplicateKey "APL0003" "a key stands twice"
@@ -51,6 +51,8 @@ codes! {
         "Tags (`!word`) select types in YAML. Policies have none, except `!!str`. A rule that begins with `!` must be quoted."
     Documents "APL0008" "not exactly one document"
         "A policy file holds one YAML document that is not empty."
+    MergeKey "APL0009" "a merge key"
+        "`<<` merges one map into another in YAML 1.1, and YAML 1.2 dropped it: readers differ in what the policy says, and what is merged in is easily overlooked. Aliases (`*name`) are expanded; what several routes share belongs into a group."
     UnknownKey "APL0101" "an unknown key"
         "Every section has a closed list of keys. A misspelt `pre_invocation` that is ignored leaves a route open, so unknown keys are errors."
     WrongType "APL0102" "a value has the wrong shape"

@@ -5,6 +5,7 @@ use std::fmt;
 use miette::{LabeledSpan, NamedSource, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 
+use super::excerpt::excerpt;
 use super::{Diagnostic, Severity};
 use crate::source::{Source, Span};
 
@@ -12,16 +13,28 @@ use crate::source::{Source, Span};
 struct Report {
     diagnostic: Diagnostic,
     source: NamedSource<String>,
+    /// Where the mark and the related place are in the source shown.
+    places: Vec<(usize, usize)>,
 }
 
 /// Joins a diagnostic with its source, for `{:?}`, which prints the report.
 #[must_use]
 pub fn to_report(diagnostic: &Diagnostic, sources: &[Source]) -> miette::Report {
-    let source = sources.get(usize::from(diagnostic.span.file));
-    let (name, text) = source.map_or(("", ""), |s| (s.name.as_str(), s.text.as_str()));
+    let nothing = Source::new("", "");
+    let source = sources.get(usize::from(diagnostic.span.file)).unwrap_or(&nothing);
+    let related = diagnostic.related.iter().map(|(span, _)| *span);
+    let spans: Vec<Span> = std::iter::once(diagnostic.span).chain(related).collect();
+    let shown = excerpt(source, &spans);
+    let name = if shown.cut {
+        let at = source.position(diagnostic.span.start);
+        format!("{} (line {} is cut, column {})", source.name, at.line, at.column)
+    } else {
+        source.name.clone()
+    };
     miette::Report::new(Report {
         diagnostic: diagnostic.clone(),
-        source: NamedSource::new(name, text.to_owned()).with_language("yaml"),
+        source: NamedSource::new(name, shown.text).with_language("yaml"),
+        places: shown.places,
     })
 }
 
@@ -71,18 +84,12 @@ impl miette::Diagnostic for Report {
                 Some(text.to_owned())
             }
         };
-        let own = LabeledSpan::new_primary_with_span(
-            label(&self.diagnostic.label),
-            to_miette(self.diagnostic.span),
-        );
+        let place = |index: usize| -> SourceSpan { self.places.get(index).copied().unwrap_or((0, 0)).into() };
+        let own = LabeledSpan::new_primary_with_span(label(&self.diagnostic.label), place(0));
         let related = self.diagnostic.related.as_ref();
-        let related = related.map(|(span, why)| LabeledSpan::new_with_span(label(why), to_miette(*span)));
+        let related = related.map(|(_, why)| LabeledSpan::new_with_span(label(why), place(1)));
         Some(Box::new(std::iter::once(own).chain(related)))
     }
-}
-
-fn to_miette(span: Span) -> SourceSpan {
-    (span.start as usize, span.end.saturating_sub(span.start) as usize).into()
 }
 
 /// One diagnostic as a JSON object: `code`, `severity`, `file`, `line`, `column`, `end_line`, `end_column`, `message`, `help`.

@@ -14,6 +14,7 @@ use crate::{
     outcome::{Bound, DenialInfo, Edit, Mode, Origin},
     pipeline::{PipelineCx, PipelineOutcome, run_pipeline},
     prepared::Prepared,
+    trace,
     value::Truth,
 };
 
@@ -73,9 +74,11 @@ pub(super) fn pipeline(
     };
     // Conditions read what was received, so they are the same before and after any edit.
     let mut conditions = BTreeMap::new();
-    for stage in &pipeline.stages {
+    trace::pipeline(id);
+    for (at, stage) in pipeline.stages.iter().enumerate() {
         if let Stage::Redact(Some(block)) = stage {
             let truth = Eval::new(env.scope(program, None), fuel).condition(*block)?;
+            trace::condition(at, truth);
             conditions.insert(*block, truth);
         }
     }

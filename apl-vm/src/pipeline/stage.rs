@@ -7,6 +7,7 @@ use apl_bytecode::{ScanMode, ScannerId, Scopes, Stage, StrId, TypeCheck};
 use crate::{
     json::{Document, JsonError, Kind, Node, NodeId},
     scan::{REDACTED, Search, Unredactable},
+    trace,
 };
 
 use super::{Denied, Run, checks, hash};
@@ -16,6 +17,7 @@ impl Run<'_> {
     pub(super) fn one(&mut self, document: &mut Document, id: NodeId) -> Result<(), Denied> {
         let stages = self.stages;
         for (index, stage) in stages.iter().enumerate() {
+            trace::stage(index);
             let node = document.node(id);
             match stage {
                 Stage::Type(check) => type_check(node, *check)?,
