@@ -4,11 +4,13 @@
 //! there is one, the fix. All of them are collected; nothing stops at the first.
 
 mod codes;
+mod examples;
 mod excerpt;
 mod render;
 mod sarif;
 
 pub use codes::{Code, PAGES, Page};
+pub use examples::{Example, TOOLS, examples};
 pub use render::{to_json, to_report};
 pub use sarif::{HELP_BASE, to_sarif};
 
@@ -131,7 +133,11 @@ impl Reports {
 
     /// Makes errors of what has one of these codes.
     pub(crate) fn refuse(&mut self, codes: &[Code]) {
-        for diagnostic in self.list.iter_mut().filter(|diagnostic| codes.contains(&diagnostic.code)) {
+        for diagnostic in self
+            .list
+            .iter_mut()
+            .filter(|diagnostic| codes.contains(&diagnostic.code))
+        {
             diagnostic.severity = Severity::Error;
         }
     }

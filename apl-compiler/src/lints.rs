@@ -56,7 +56,9 @@ fn required(route: &RouteDecl, tools: &crate::tools::Tools) -> Vec<String> {
         return Vec::new();
     }
     let mut governed = schema::governed(route, tools).into_iter();
-    let Some(first) = governed.next() else { return Vec::new() };
+    let Some(first) = governed.next() else {
+        return Vec::new();
+    };
     let mut names: Vec<String> = first.required();
     for tool in governed {
         let other = tool.required();
@@ -93,7 +95,9 @@ fn unjoined(document: &Document, reports: &mut Reports) {
 pub(crate) fn predicate(predicate: &Predicate, phase: Phase, reports: &mut Reports) {
     let mut paths = Vec::new();
     predicate.paths(&mut paths);
-    paths.into_iter().for_each(|path| self::path(path, phase, reports));
+    paths
+        .into_iter()
+        .for_each(|path| self::path(path, phase, reports));
     comparisons::check(predicate, reports);
 }
 

@@ -35,7 +35,9 @@ pub enum ToolsError {
     #[error("this is not JSON: {0}")]
     Json(String),
     /// JSON, but no list.
-    #[error("this is no `tools/list` answer: expected an array, `{{\"tools\": [...]}}`, or a JSON-RPC message with `result.tools`")]
+    #[error(
+        "this is no `tools/list` answer: expected an array, `{{\"tools\": [...]}}`, or a JSON-RPC message with `result.tools`"
+    )]
     NoList,
     /// The answer is an error.
     #[error("this is the JSON-RPC error {0}, not a list of tools")]
@@ -152,8 +154,14 @@ pub fn lookup<'s>(schema: &'s Value, path: &[&str]) -> Lookup<'s> {
             Some(inner) => at = inner,
             None => {
                 let more = at.get("patternProperties").is_some()
-                    || at.get("additionalProperties").is_some_and(|more| *more != Value::Bool(false));
-                return if more { Lookup::Open } else { Lookup::Missing(properties) };
+                    || at
+                        .get("additionalProperties")
+                        .is_some_and(|more| *more != Value::Bool(false));
+                return if more {
+                    Lookup::Open
+                } else {
+                    Lookup::Missing(properties)
+                };
             }
         }
     }

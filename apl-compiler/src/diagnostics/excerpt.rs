@@ -27,7 +27,10 @@ pub(super) fn excerpt(source: &Source, spans: &[Span]) -> Excerpt {
         .iter()
         .map(|span| {
             let first = source.position(span.start).line;
-            let last = source.position(span.end).line.min(first.saturating_add(MOST_LINES));
+            let last = source
+                .position(span.end)
+                .line
+                .min(first.saturating_add(MOST_LINES));
             (first.saturating_sub(AROUND), last.saturating_add(AROUND))
         })
         .collect();
@@ -38,8 +41,13 @@ pub(super) fn excerpt(source: &Source, spans: &[Span]) -> Excerpt {
     };
     let end = windows.iter().map(|(_, last)| *last).max().unwrap_or(1);
     for line in 1..=end {
-        let Some((start, stop)) = source.line(line) else { break };
-        if windows.iter().any(|(first, last)| (first..=last).contains(&&line)) {
+        let Some((start, stop)) = source.line(line) else {
+            break;
+        };
+        if windows
+            .iter()
+            .any(|(first, last)| (first..=last).contains(&&line))
+        {
             append(source, (start, stop), spans, &mut out);
         }
         out.text.push('\n');
@@ -47,7 +55,9 @@ pub(super) fn excerpt(source: &Source, spans: &[Span]) -> Excerpt {
     let length = out.text.len();
     for ((offset, size), span) in out.places.iter_mut().zip(spans) {
         *offset = (*offset).min(length);
-        *size = (span.end.saturating_sub(span.start) as usize).min(*size).min(length - *offset);
+        *size = (span.end.saturating_sub(span.start) as usize)
+            .min(*size)
+            .min(length - *offset);
     }
     out
 }
@@ -95,7 +105,11 @@ mod tests {
         let text = format!("a: 1\n{}MARK{}\nz: 2\n", "x".repeat(100_000), "y".repeat(100_000));
         let source = Source::new("p", text.clone());
         let at = text.find("MARK").expect("there");
-        let span = Span { file: 0, start: to_u32(at), end: to_u32(at + 4) };
+        let span = Span {
+            file: 0,
+            start: to_u32(at),
+            end: to_u32(at + 4),
+        };
         let found = excerpt(&source, &[span]);
         assert!(found.cut && found.text.len() < LONGEST + 100);
         let (offset, length) = found.places[0];
@@ -109,7 +123,11 @@ mod tests {
         let source = Source::new("p", text.clone());
         let span = |word: &str| {
             let at = text.find(word).expect("there");
-            Span { file: 0, start: to_u32(at), end: to_u32(at + word.len()) }
+            Span {
+                file: 0,
+                start: to_u32(at),
+                end: to_u32(at + word.len()),
+            }
         };
         let found = excerpt(&source, &[span("key900"), span("key10:")]);
         for ((offset, length), word) in found.places.iter().zip(["key900", "key10:"]) {

@@ -14,16 +14,23 @@ pub const HELP_BASE: &str = "https://aplomb.example/";
 /// One run with these diagnostics. `help_base` is what stands in front of `docs/diagnostics.md` in help URIs.
 #[must_use]
 pub fn to_sarif(diagnostics: &[Diagnostic], sources: &[Source], help_base: &str) -> Value {
-    let rules: Vec<Value> = PAGES.iter().zip(Code::ALL).map(|(page, code)| {
-        json!({
-            "id": page.id,
-            "name": format!("{code:?}"),
-            "shortDescription": { "text": page.title },
-            "fullDescription": { "text": page.text },
-            "helpUri": format!("{}{PAGE}#{}", slashed(help_base), page.id.to_lowercase()),
+    let rules: Vec<Value> = PAGES
+        .iter()
+        .zip(Code::ALL)
+        .map(|(page, code)| {
+            json!({
+                "id": page.id,
+                "name": format!("{code:?}"),
+                "shortDescription": { "text": page.title },
+                "fullDescription": { "text": page.text },
+                "helpUri": format!("{}{PAGE}#{}", slashed(help_base), page.id.to_lowercase()),
+            })
         })
-    }).collect();
-    let results: Vec<Value> = diagnostics.iter().map(|diagnostic| result(diagnostic, sources)).collect();
+        .collect();
+    let results: Vec<Value> = diagnostics
+        .iter()
+        .map(|diagnostic| result(diagnostic, sources))
+        .collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -49,7 +56,10 @@ fn slashed(base: &str) -> String {
 }
 
 fn result(diagnostic: &Diagnostic, sources: &[Source]) -> Value {
-    let index = Code::ALL.iter().position(|code| *code == diagnostic.code).unwrap_or(0);
+    let index = Code::ALL
+        .iter()
+        .position(|code| *code == diagnostic.code)
+        .unwrap_or(0);
     let text = match &diagnostic.help {
         Some(help) => format!("{}\nhelp: {help}", diagnostic.message),
         None => diagnostic.message.clone(),
@@ -65,7 +75,9 @@ fn result(diagnostic: &Diagnostic, sources: &[Source]) -> Value {
         "message": { "text": text },
         "locations": [{ "physicalLocation": physical(diagnostic.span, sources) }],
     });
-    let Some(map) = result.as_object_mut() else { return result };
+    let Some(map) = result.as_object_mut() else {
+        return result;
+    };
     if let Some((span, why)) = &diagnostic.related {
         map.insert(
             "relatedLocations".to_owned(),
@@ -110,7 +122,9 @@ fn region(span: Span, sources: &[Source]) -> Value {
 
 /// The file's name as a URI reference (RFC 3986): separators of other systems turned, the rest percent-encoded.
 fn uri(span: Span, sources: &[Source]) -> String {
-    let name = sources.get(usize::from(span.file)).map_or("", |source| source.name.as_str());
+    let name = sources
+        .get(usize::from(span.file))
+        .map_or("", |source| source.name.as_str());
     let mut out = String::new();
     for byte in name.replace('\\', "/").bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
@@ -119,5 +133,9 @@ fn uri(span: Span, sources: &[Source]) -> String {
             out.push_str(&format!("%{byte:02X}"));
         }
     }
-    if name.starts_with('/') { format!("file://{out}") } else { out }
+    if name.starts_with('/') {
+        format!("file://{out}")
+    } else {
+        out
+    }
 }

@@ -121,7 +121,9 @@ fn help(name: &str, path: &Path, how: How) -> String {
 
 fn denies(step: &Step) -> bool {
     let mut found = false;
-    walk::effects(step, &mut |effect| found |= matches!(effect.kind, EffectKind::Deny(..)));
+    walk::effects(step, &mut |effect| {
+        found |= matches!(effect.kind, EffectKind::Deny(..))
+    });
     found
 }
 
@@ -214,7 +216,9 @@ fn may_be_absent(path: &Path) -> bool {
     };
     match path.root() {
         "args" | "result" | "claim" | "custom" | "data" | "agent" | "framework" | "completion" | "llm"
-        | "mcp" | "provenance" | "caller_workload" | "this_workload" => !second.is_empty() && second != "selectors",
+        | "mcp" | "provenance" | "caller_workload" | "this_workload" => {
+            !second.is_empty() && second != "selectors"
+        }
         "client" => {
             matches!(second, "client_id" | "client_name" | "trust_level" | "claim")
         }

@@ -123,4 +123,3 @@ fn covers(attribute: &str, path: &Path) -> bool {
     }
     rest.next().is_none()
 }
-

@@ -41,7 +41,11 @@ fn leaf(test: &Test, reports: &mut Reports) {
             } else if let Some(other @ (Shape::Bool | Shape::Number | Shape::Text)) = shape(path) {
                 never(
                     path.span,
-                    &format!("`{}` is {}, and `contains` looks into sets only", shown(path), what(other)),
+                    &format!(
+                        "`{}` is {}, and `contains` looks into sets only",
+                        shown(path),
+                        what(other)
+                    ),
                     "compare it with `==`",
                     reports,
                 );
@@ -51,7 +55,11 @@ fn leaf(test: &Test, reports: &mut Reports) {
             if let Some(other @ (Shape::Bool | Shape::Number | Shape::Text)) = shape(set) {
                 never(
                     set.span,
-                    &format!("`{}` is {}, and `in` needs a set on its right", shown(set), what(other)),
+                    &format!(
+                        "`{}` is {}, and `in` needs a set on its right",
+                        shown(set),
+                        what(other)
+                    ),
                     "compare two attributes by `a in b` only where b is a set",
                     reports,
                 );
@@ -101,7 +109,10 @@ fn compare(op: CmpOp, path: &Path, literal: &Literal, reports: &mut Reports) {
         if matches!(shape, Shape::Bool | Shape::Set) {
             never(
                 path.span,
-                &format!("`{name}` is {}, which has no order; the phase denies", what(shape)),
+                &format!(
+                    "`{name}` is {}, which has no order; the phase denies",
+                    what(shape)
+                ),
                 "compare numbers only",
                 reports,
             );
@@ -151,7 +162,9 @@ fn pairs(parts: &[Predicate], any: bool, reports: &mut Reports) {
         for (second, second_not) in leaves.iter().skip(index + 1) {
             let complement = first_not != second_not && alike(first, second);
             let (found, path) = match (first, second) {
-                (Test::Truth(_) | Test::Exists(_), Test::Truth(path) | Test::Exists(path)) => (complement, path),
+                (Test::Truth(_) | Test::Exists(_), Test::Truth(path) | Test::Exists(path)) => {
+                    (complement, path)
+                }
                 (Test::Compare(op, a, x), Test::Compare(other, b, y)) if shown(a) == shown(b) => {
                     let clash = !first_not
                         && !second_not
@@ -169,9 +182,19 @@ fn pairs(parts: &[Predicate], any: bool, reports: &mut Reports) {
                 continue;
             }
             if any {
-                always(path.span, "one of the two parts always holds", "was `&` meant?", reports);
+                always(
+                    path.span,
+                    "one of the two parts always holds",
+                    "was `&` meant?",
+                    reports,
+                );
             } else {
-                never(path.span, "the two parts exclude each other", "was `|` meant?", reports);
+                never(
+                    path.span,
+                    "the two parts exclude each other",
+                    "was `|` meant?",
+                    reports,
+                );
             }
         }
     }
@@ -195,7 +218,9 @@ fn exclude(op: CmpOp, x: &Literal, other: CmpOp, y: &Literal) -> bool {
         (CmpOp::Eq, CmpOp::Eq) => x != y,
         (CmpOp::Eq, CmpOp::Ne) | (CmpOp::Ne, CmpOp::Eq) => x == y,
         _ => {
-            let (Some(x), Some(y)) = (number(x), number(y)) else { return false };
+            let (Some(x), Some(y)) = (number(x), number(y)) else {
+                return false;
+            };
             let (mut low, mut low_open) = (f64::NEG_INFINITY, false);
             let (mut high, mut high_open) = (f64::INFINITY, false);
             for (op, value) in [(op, x), (other, y)] {

@@ -21,8 +21,12 @@ pub(super) fn check(document: &Document, root: &Node, source: &Source, from: Dia
         }
         for span in (difference.find)(&places) {
             reports.push(
-                note(Code::Differs, span, format!("{}: {}", from.name(), difference.there))
-                    .help(format!("here {}", difference.here)),
+                note(
+                    Code::Differs,
+                    span,
+                    format!("{}: {}", from.name(), difference.there),
+                )
+                .help(format!("here {}", difference.here)),
             );
         }
     }

@@ -44,7 +44,12 @@ fn sequence(effects: &[Effect], reports: &mut Reports) -> bool {
     let mut ended: Option<Span> = None;
     for effect in effects {
         if let Some(before) = ended {
-            never(effect.span, before, "the denial before it ends the phase", reports);
+            never(
+                effect.span,
+                before,
+                "the denial before it ends the phase",
+                reports,
+            );
             return true;
         }
         if effect_denies(effect, reports) {

@@ -15,13 +15,22 @@ pub(super) fn check(document: &Document, reports: &mut Reports) {
     let written = written(document);
     for section in walk::sections(document) {
         walk::predicates(section, &mut |predicate, _| {
-            reads(predicate, &mut |path, label| unwritten(path, label, &written, reports));
+            reads(predicate, &mut |path, label| {
+                unwritten(path, label, &written, reports)
+            });
         });
         for list in [&section.pre, &section.post] {
             walk::steps(list, &mut |step| {
-                let StepKind::When(condition, effects) = &step.kind else { return };
-                if effects.iter().any(|effect| matches!(effect.kind, EffectKind::Deny(..))) {
-                    reads(condition, &mut |path, label| sheddable(path, label, &written, reports));
+                let StepKind::When(condition, effects) = &step.kind else {
+                    return;
+                };
+                if effects
+                    .iter()
+                    .any(|effect| matches!(effect.kind, EffectKind::Deny(..)))
+                {
+                    reads(condition, &mut |path, label| {
+                        sheddable(path, label, &written, reports)
+                    });
                 }
             });
         }
@@ -34,7 +43,9 @@ fn unwritten(path: &Path, label: &str, written: &BTreeMap<String, Scopes>, repor
     }
     let help = match nearest(label, written.keys().map(String::as_str)) {
         Some(guess) => format!("did you mean `{guess}`?"),
-        None => format!("write it where it arises: `taint({label}, session)`; a label that another policy of the same store sets is fine"),
+        None => format!(
+            "write it where it arises: `taint({label}, session)`; a label that another policy of the same store sets is fine"
+        ),
     };
     reports.push(
         warning(
@@ -83,7 +94,8 @@ fn written(document: &Document) -> BTreeMap<String, Scopes> {
         }
         walk::stages(section, &mut |_, stage| match &stage.kind {
             StageKind::Taint(call) => add(&call.label, call.scopes),
-            StageKind::BuiltIn(_, label) => add(label, Scopes::SESSION),
+            // Set by a scanner: its scope cannot be chosen, so nothing is said about it.
+            StageKind::BuiltIn(_, label) => add(label, Scopes::MESSAGE),
             StageKind::Plain(_)
             | StageKind::Enum(_)
             | StageKind::Regex(_)

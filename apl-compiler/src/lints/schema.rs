@@ -50,17 +50,26 @@ pub(super) fn check(document: &Document, tools: &Tools, reports: &mut Reports) {
         }
     }
     for tool in &tools.list {
-        let covered = routes().any(|route| governed(route, tools).iter().any(|known| known.name == tool.name));
+        let covered =
+            routes().any(|route| governed(route, tools).iter().any(|known| known.name == tool.name));
         if !covered {
             // There is no place in the policy for what is not in it: the note stands at its beginning.
-            let span = Span { file: 0, start: 0, end: 0 };
+            let span = Span {
+                file: 0,
+                start: 0,
+                end: 0,
+            };
             let what = match document.settings.unmatched {
                 apl_bytecode::Unmatched::Deny => "its calls are denied",
                 apl_bytecode::Unmatched::Allow => "its calls are allowed after the global rules",
             };
             reports.push(
-                note(Code::ToolWithoutRoute, span, format!("no route governs the tool `{}`; {what}", tool.name))
-                    .help(format!("add `- tool: {}` under `routes:`", tool.name)),
+                note(
+                    Code::ToolWithoutRoute,
+                    span,
+                    format!("no route governs the tool `{}`; {what}", tool.name),
+                )
+                .help(format!("add `- tool: {}` under `routes:`", tool.name)),
             );
         }
     }
@@ -78,7 +87,11 @@ fn unknown_tool(route: &RouteDecl, tools: &Tools, reports: &mut Reports) {
         Some(guess) => diagnostic.suggest(route.span, guess),
         None => diagnostic.help(format!(
             "the tools are {}",
-            names.take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            names
+                .take(12)
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
         )),
     };
     reports.push(diagnostic);
@@ -104,7 +117,11 @@ fn find<'t>(root: &str, path: &[&str], governed: &[&'t Tool]) -> Option<Found<'t
             Lookup::Missing(names) => near.extend(names.keys().map(String::as_str)),
         }
     }
-    Some(if known.is_empty() { Found::Nowhere(near) } else { Found::At(known) })
+    Some(if known.is_empty() {
+        Found::Nowhere(near)
+    } else {
+        Found::At(known)
+    })
 }
 
 enum Found<'t> {
@@ -128,7 +145,11 @@ fn missing(root: &str, name: &str, span: Span, near: Vec<&str>, governed: &[&Too
         Some(guess) => format!("did you mean `{guess}`?"),
         None => format!(
             "its schema names {}",
-            near.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            near.iter()
+                .take(12)
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
     };
     reports.push(warning(code, span, format!("{who} {verb} {what} `{name}`")).help(help));
@@ -156,7 +177,9 @@ fn field(field: &Field, governed: &[&Tool], reports: &mut Reports) {
     };
     for stage in &field.stages {
         let wanted = match &stage.kind {
-            StageKind::Plain(Stage::Type(TypeCheck::Str) | Stage::Email | Stage::Url | Stage::Uuid) => &["string"][..],
+            StageKind::Plain(Stage::Type(TypeCheck::Str) | Stage::Email | Stage::Url | Stage::Uuid) => {
+                &["string"][..]
+            }
             StageKind::Plain(Stage::Type(TypeCheck::Bool)) => &["boolean"],
             StageKind::Plain(Stage::Type(TypeCheck::Int | TypeCheck::Float) | Stage::Range(..)) => {
                 &["integer", "number"]
@@ -169,7 +192,10 @@ fn field(field: &Field, governed: &[&Tool], reports: &mut Reports) {
                 warning(
                     Code::SchemaType,
                     stage.span,
-                    format!("by its schema `{root}.{}` is {found}, so this stage denies every call", field.name),
+                    format!(
+                        "by its schema `{root}.{}` is {found}, so this stage denies every call",
+                        field.name
+                    ),
                 )
                 .help("take the stage that fits the schema, or mend the schema"),
             );
@@ -198,25 +224,46 @@ fn predicate(predicate: &Predicate, governed: &[&Tool], reports: &mut Reports) {
     match predicate {
         Predicate::Not(inner) => self::predicate(inner, governed, reports),
         Predicate::And(parts) | Predicate::Or(parts) => {
-            parts.iter().for_each(|part| self::predicate(part, governed, reports));
+            parts
+                .iter()
+                .for_each(|part| self::predicate(part, governed, reports));
         }
         Predicate::Test(test) => match test {
             Test::Truth(path) => {
-                typed(path, &["boolean"], "holds by itself only as a boolean", governed, reports);
+                typed(
+                    path,
+                    &["boolean"],
+                    "holds by itself only as a boolean",
+                    governed,
+                    reports,
+                );
             }
             Test::Exists(path) => typed(path, &[], "", governed, reports),
             Test::Contains(path, _) => {
-                typed(path, &["array"], "`contains` looks into arrays only", governed, reports);
+                typed(
+                    path,
+                    &["array"],
+                    "`contains` looks into arrays only",
+                    governed,
+                    reports,
+                );
             }
             Test::In(member, set) => {
                 typed(member, &["string"], "only text is in a set", governed, reports);
-                typed(set, &["array"], "`in` needs an array on its right", governed, reports);
+                typed(
+                    set,
+                    &["array"],
+                    "`in` needs an array on its right",
+                    governed,
+                    reports,
+                );
             }
             Test::Compare(op, path, literal) => {
                 let (wanted, why): (&[&str], _) = match (op, literal) {
-                    (CmpOp::Lt | CmpOp::Le | CmpOp::Gt | CmpOp::Ge, _) => {
-                        (&["integer", "number"], "an order comparison with what is no number denies")
-                    }
+                    (CmpOp::Lt | CmpOp::Le | CmpOp::Gt | CmpOp::Ge, _) => (
+                        &["integer", "number"],
+                        "an order comparison with what is no number denies",
+                    ),
                     (CmpOp::Eq | CmpOp::Ne, Literal::Int(_) | Literal::Float(_)) => {
                         (&["integer", "number"], "it never equals a number")
                     }
@@ -240,7 +287,9 @@ fn typed(path: &Path, wanted: &[&str], why: &str, governed: &[&Tool], reports: &
             AttrSeg::Value(_) => None,
         })
         .collect();
-    let Some(names) = names.filter(|names| !names.is_empty()) else { return };
+    let Some(names) = names.filter(|names| !names.is_empty()) else {
+        return;
+    };
     let name = shown(path);
     match find(root, &names, governed) {
         None => {}

@@ -188,7 +188,9 @@ fn misspelt_call(
     {
         return fault;
     }
-    match crate::vocabulary::nearest(word.trim_end(), words) {
+    // Spelled right, the fault is in its arguments.
+    let other = |guess: &&str| *guess != word.trim_end();
+    match crate::vocabulary::nearest(word.trim_end(), words).filter(other) {
         Some(guess) => {
             let span = text.sub(0, word.len()).span();
             error(

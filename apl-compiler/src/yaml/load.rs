@@ -265,6 +265,8 @@ impl<'s, 'r> Loader<'s, 'r> {
                     }
                     *key = Some((text, style, node.span));
                 }
+                // It was reported; what it holds would only be reported again.
+                Some((key, Style::Plain, _)) if key == "<<" => {}
                 Some((key, key_style, key_span)) => entries.push(Entry {
                     key,
                     key_style,

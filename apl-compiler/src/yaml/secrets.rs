@@ -105,7 +105,10 @@ mod tests {
             assert_eq!(source.text.matches('\n').count(), text.matches('\n').count());
             assert_eq!(source.text.len(), text.len());
         }
-        let mut source = Source::new("p", "token_endpoint: x\nclient_secret_source: {kind: env_var, name: N}\n");
+        let mut source = Source::new(
+            "p",
+            "token_endpoint: x\nclient_secret_source: {kind: env_var, name: N}\n",
+        );
         let before = source.text.clone();
         mask(&mut source);
         assert_eq!(source.text, before);

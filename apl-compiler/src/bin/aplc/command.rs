@@ -35,14 +35,49 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How `aplc check` writes diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// Reports with source lines, to standard error.
+    #[value(alias = "text")]
+    Human,
+    /// A JSON object, to standard output.
+    Json,
+    /// SARIF 2.1.0, to standard output.
+    Sarif,
+}
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// CPEX 0.2.
+    #[value(name = "cpex-0.2")]
+    Cpex02,
+    /// Praxis Policy Engine 0.5.
+    #[value(name = "praxis-0.5")]
+    Praxis05,
+}
+
 /// `aplc check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The policy.
     pub policy: PathBuf,
     /// How diagnostics are written.
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: CheckFormat,
+    /// Refuse old spellings, and deny rules that an absent attribute switches off.
+    #[arg(long)]
+    pub strict: bool,
+    /// Check routes, arguments and results against these tools: an answer to MCP's `tools/list`.
+    #[arg(long, value_name = "FILE")]
+    pub tools: Option<PathBuf>,
+    /// Say what will differ from where the policy comes from.
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub from: Option<From>,
+    /// What stands in front of `docs/diagnostics.md` in the help URIs of SARIF.
+    #[arg(long, value_name = "URI")]
+    pub help_base: Option<String>,
     /// Leave out notes.
     #[arg(long)]
     pub no_notes: bool,
@@ -99,4 +134,7 @@ pub(crate) struct Listing {
 pub(crate) struct Explain {
     /// The code; without one, all are listed.
     pub code: Option<String>,
+    /// List all codes.
+    #[arg(long)]
+    pub list: bool,
 }

@@ -1,25 +1,59 @@
 //! Reading policies and programs, and telling what is wrong with them.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use apl_compiler::diagnostics::{to_json, to_report};
-use apl_compiler::{Compilation, Severity, compile};
+use apl_compiler::yaml::MAX_BYTES;
+use apl_compiler::{Compilation, Options, Severity, compile_with};
 use serde_json::json;
 
-use super::command::{Check, Format, Listing};
+use super::command::Listing;
 use super::{End, Fault};
 
 /// Reads and compiles a policy.
 pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
-    let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(|fault| Fault::NotText {
-        path: path.to_owned(),
-        at: fault.utf8_error().valid_up_to(),
-    })?;
+    policy_with(path, &Options::default())
+}
+
+/// Reads and compiles a policy, and checks it as the options say.
+pub(crate) fn policy_with(path: &Path, options: &Options) -> Result<Compilation, Fault> {
+    let bytes = bounded(path)?;
+    let text = if bytes.len() > MAX_BYTES {
+        // Refused for its size; the cut may go through a character.
+        String::from_utf8_lossy(&bytes).into_owned()
+    } else {
+        String::from_utf8(bytes).map_err(|fault| {
+            let at = fault.utf8_error().valid_up_to();
+            let before = String::from_utf8_lossy(fault.as_bytes().get(..at).unwrap_or_default()).into_owned();
+            let start = before.rfind('\n').map_or(0, |end| end + 1);
+            Fault::NotText {
+                path: path.to_owned(),
+                at,
+                line: before.matches('\n').count() + 1,
+                column: before.get(start..).unwrap_or("").chars().count() + 1,
+            }
+        })?
+    };
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
-    Ok(compile(&path.to_string_lossy(), &text))
+    Ok(compile_with(&path.to_string_lossy(), &text, options))
+}
+
+/// At most one byte more than a policy may have, whatever the file's size.
+fn bounded(path: &Path) -> Result<Vec<u8>, Fault> {
+    let fault = |cause| Fault::File {
+        doing: "read",
+        path: path.to_owned(),
+        cause,
+    };
+    let file = fs::File::open(path).map_err(fault)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(fault)?;
+    Ok(bytes)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
@@ -28,25 +62,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
         path: path.to_owned(),
         cause,
     })
-}
-
-/// `aplc check`.
-pub(crate) fn check(check: &Check) -> Result<End, Fault> {
-    let compilation = policy(&check.policy)?;
-    match check.format {
-        Format::Text => {
-            report(&compilation, check.no_notes);
-            if compilation.output.is_some() {
-                println!(
-                    "{}: ok{}",
-                    check.policy.display(),
-                    counted(&compilation, check.no_notes)
-                );
-            }
-        }
-        Format::Json => println!("{}", serde_json::to_string_pretty(&diagnostics(&compilation))?),
-    }
-    Ok(end(&compilation))
 }
 
 /// How a compilation ended.
@@ -80,7 +95,8 @@ pub(crate) fn report(compilation: &Compilation, no_notes: bool) {
     }
 }
 
-fn counted(compilation: &Compilation, no_notes: bool) -> String {
+/// How many of each severity, in parentheses; nothing when there are none.
+pub(crate) fn counted(compilation: &Compilation, no_notes: bool) -> String {
     let count = |severity| {
         compilation
             .diagnostics

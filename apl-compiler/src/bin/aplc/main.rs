@@ -4,6 +4,7 @@
 
 mod artefacts;
 mod build;
+mod check;
 mod command;
 mod explain;
 mod input;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     // clap itself exits with 2 when the invocation does not parse.
     let cli = Cli::parse();
     let done = match &cli.command {
-        Command::Check(check) => input::check(check),
+        Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
         Command::Explain(explain) => explain::run(explain),
@@ -56,12 +57,16 @@ enum Fault {
         cause: std::io::Error,
     },
     /// Not UTF-8.
-    #[error("`{}` is not UTF-8 text: the first bad byte is at offset {at}", path.display())]
+    #[error("`{}` is not UTF-8 text: the first bad byte is at line {line}, column {column} (offset {at})", path.display())]
     NotText {
         /// Which.
         path: std::path::PathBuf,
-        /// Where.
+        /// Where, in bytes.
         at: usize,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
     },
     /// An argument that parses, but means nothing.
     #[error("{0}")]

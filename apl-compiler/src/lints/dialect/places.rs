@@ -6,8 +6,8 @@ use super::super::walk;
 use crate::document::{Document, PluginKind, SectionDecl};
 use crate::source::{Source, Span};
 use crate::syntax::{
-    AttrSeg, DelegateCall, Effect, EffectKind, Field, Path, Pdp, Predicate, Stage, StageKind, Step, StepKind, TaintCall,
-    Test,
+    AttrSeg, DelegateCall, Effect, EffectKind, Field, Path, Pdp, Predicate, Stage, StageKind, Step, StepKind,
+    TaintCall, Test,
 };
 use crate::yaml::Node;
 
@@ -26,7 +26,8 @@ pub(super) struct Places<'a> {
 impl<'a> Places<'a> {
     pub(super) fn collect(document: &'a Document, root: &'a Node, source: &'a Source) -> Self {
         let sections = walk::sections(document);
-        let (mut effects, mut stages, mut tests, mut decisions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut effects, mut stages, mut tests, mut decisions) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for section in &sections {
             for list in [&section.pre, &section.post] {
                 walk::steps(list, &mut |step: &'a Step| {
@@ -37,7 +38,9 @@ impl<'a> Places<'a> {
                 });
             }
             walk::stages(section, &mut |field, stage| stages.push((field, stage)));
-            walk::predicates(section, &mut |predicate, phase| leaves(predicate, phase, &mut tests));
+            walk::predicates(section, &mut |predicate, phase| {
+                leaves(predicate, phase, &mut tests)
+            });
         }
         Self {
             document,
@@ -191,14 +194,18 @@ impl<'a> Places<'a> {
 fn leaves<'a>(predicate: &'a Predicate, phase: Phase, out: &mut Vec<(&'a Test, Phase)>) {
     match predicate {
         Predicate::Not(inner) => leaves(inner, phase, out),
-        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().for_each(|part| leaves(part, phase, out)),
+        Predicate::And(parts) | Predicate::Or(parts) => {
+            parts.iter().for_each(|part| leaves(part, phase, out))
+        }
         Predicate::Test(test) => out.push((test, phase)),
     }
 }
 
 const fn operands(test: &Test) -> (&Path, Option<&Path>) {
     match test {
-        Test::Truth(path) | Test::Exists(path) | Test::Compare(_, path, _) | Test::Contains(path, _) => (path, None),
+        Test::Truth(path) | Test::Exists(path) | Test::Compare(_, path, _) | Test::Contains(path, _) => {
+            (path, None)
+        }
         Test::In(member, set) => (member, Some(set)),
     }
 }

@@ -59,7 +59,9 @@ pub(super) const TABLE: &[Difference] = &[
         here: "the phase denies, and `!` does not invert that",
         find: |places| {
             places.tests(|test, _| match test {
-                Test::Compare(op, path, _) if orders(*op) && (payload(path) || path.root() == "claim") => Some(path),
+                Test::Compare(op, path, _) if orders(*op) && (payload(path) || path.root() == "claim") => {
+                    Some(path)
+                }
                 _ => None,
             })
         },
@@ -70,7 +72,9 @@ pub(super) const TABLE: &[Difference] = &[
         here: "`exists` holds for it, and an array of scalars, even an empty one, is a set of texts",
         find: |places| {
             places.tests(|test, _| match test {
-                Test::Exists(path) | Test::Contains(path, _) | Test::In(_, path) if payload(path) => Some(path),
+                Test::Exists(path) | Test::Contains(path, _) | Test::In(_, path) if payload(path) => {
+                    Some(path)
+                }
                 _ => None,
             })
         },
@@ -118,9 +122,8 @@ pub(super) const TABLE: &[Difference] = &[
         there: "the stage looks for an `@`, a scheme or dashes",
         here: "it is a real check: WHATWG e-mail, absolute http(s) URL, RFC 9562 UUID",
         find: |places| {
-            places.stages(|_, stage| {
-                matches!(stage, StageKind::Plain(Stage::Email | Stage::Url | Stage::Uuid))
-            })
+            places
+                .stages(|_, stage| matches!(stage, StageKind::Plain(Stage::Email | Stage::Url | Stage::Uuid)))
         },
     },
     Difference {
@@ -154,7 +157,9 @@ pub(super) const TABLE: &[Difference] = &[
         find: |places| {
             places.taints(|_, span| {
                 let text = places.source.slice(span);
-                let arguments = text.split_once("taint(").map_or("", |(_, rest)| rest.trim_start());
+                let arguments = text
+                    .split_once("taint(")
+                    .map_or("", |(_, rest)| rest.trim_start());
                 arguments.starts_with(['"', '\'', '\\'])
             })
         },
@@ -193,7 +198,11 @@ pub(super) const TABLE: &[Difference] = &[
         of: CPEX,
         there: "a route with a pattern governs nothing",
         here: "it governs every name that matches",
-        find: |places| routes(places, |route| !route.selector.listed && glob::is_glob(&route.selector.name)),
+        find: |places| {
+            routes(places, |route| {
+                !route.selector.listed && glob::is_glob(&route.selector.name)
+            })
+        },
     },
     Difference {
         of: CPEX,
@@ -221,8 +230,17 @@ pub(super) const TABLE: &[Difference] = &[
         here: "`authorization`, `proxy-authorization`, `cookie` and `x-api-key` are never there",
         find: |places| {
             places.paths(|path, _| {
-                ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"].iter().any(|name| {
-                    path.reads(&["http", "request_headers", name]) || path.reads(&["http", "response_headers", name])
+                [
+                    "authorization",
+                    "proxy-authorization",
+                    "cookie",
+                    "set-cookie",
+                    "x-api-key",
+                ]
+                .iter()
+                .any(|name| {
+                    path.reads(&["http", "request_headers", name])
+                        || path.reads(&["http", "response_headers", name])
                 })
             })
         },
