@@ -1,9 +1,12 @@
 //! Whether a configuration can enforce its program. Asked once, when the proxy takes the configuration.
 
-use apl_bytecode::{Enforcement, PhaseNeeds, Program, Stage};
+use apl_bytecode::{Algorithm, Enforcement, PhaseNeeds, Program, Stage};
 use apl_vm::Prepared;
 
-use crate::{Config, ConfigError, Install, Secrets, identity::token::text_of};
+use crate::{
+    Config, ConfigError, Install, Secrets,
+    identity::{signature::VerifyingKey, token::text_of},
+};
 
 /// Refuses what could not be enforced.
 ///
@@ -24,6 +27,7 @@ pub(crate) fn check(
             found: digest.to_owned(),
         });
     }
+    check_signature(digest, config)?;
     let phases = phases(program);
     check_companion(program.program(), &phases, config, secrets)?;
     check_hash_key(program.program(), config, secrets)?;
@@ -39,6 +43,22 @@ pub(crate) fn check(
         }
     }
     Ok(())
+}
+
+/// With a key configured, only what its owner signed is run.
+fn check_signature(digest: &str, config: &Config) -> Result<(), ConfigError> {
+    let Some(key) = &config.policy_public_key else {
+        return Ok(());
+    };
+    let key = VerifyingKey::ed25519(key).ok_or(ConfigError::PublicKey)?;
+    let signature = apl_bytecode::signature(&config.policy)
+        .map_err(|error| ConfigError::Program(error.to_string()))?
+        .ok_or(ConfigError::Unsigned)?;
+    if key.verify(Algorithm::EdDsa, &apl_bytecode::signed_text(digest), &signature) {
+        Ok(())
+    } else {
+        Err(ConfigError::Signature(digest.to_owned()))
+    }
 }
 
 /// The needs of one route or fallback, and its name.

@@ -34,6 +34,8 @@ pub struct Config {
     pub policy: Vec<u8>,
     /// The digest that the program must have: lower-case hex.
     pub policy_digest: Option<String>,
+    /// The Ed25519 key that must have signed the program.
+    pub policy_public_key: Option<[u8; 32]>,
     /// Which paths speak what; not empty.
     pub protocols: Vec<Protocol>,
     /// Where the companion is.
@@ -212,6 +214,21 @@ pub enum ConfigError {
         /// Of the program.
         found: String,
     },
+    /// `policy_public_key` is no key.
+    #[error(
+        "`policy_public_key` is not the base64 of an Ed25519 public key (32 bytes): `aplc sign` prints it"
+    )]
+    PublicKey,
+    /// A key is configured, and the program carries no signature.
+    #[error(
+        "the policy is not signed, and `policy_public_key` is configured: sign it with `aplc sign` or `aplc build --sign-key`"
+    )]
+    Unsigned,
+    /// The signature is not of this key, or not over this program.
+    #[error(
+        "the policy's signature is not one of `policy_public_key` over {0}: sign this program with the key that belongs to it"
+    )]
+    Signature(String),
     /// The policy needs the companion.
     #[error("the policy needs the companion ({0}), but `companion` is not configured")]
     NeedsCompanion(&'static str),
@@ -286,6 +303,7 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
     Ok(Config {
         policy,
         policy_digest: lower(raw.policy_digest),
+        policy_public_key: raw.policy_public_key.as_deref().map(public_key).transpose()?,
         protocols: raw.protocols,
         companion: raw.companion,
         limits: raw.limits,
@@ -300,7 +318,6 @@ fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
     use raw::{RawDenialShape, RawEnforcement};
     let later = [
         (raw.shadow_policy.is_some(), "`shadow_policy`"),
-        (raw.policy_public_key.is_some(), "`policy_public_key`"),
         (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
         (raw.seal_key_env.is_some(), "`seal_key_env`"),
         (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
@@ -313,6 +330,13 @@ fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
         Some((_, key)) => Err(ConfigError::NotInBuild(key)),
         None => Ok(()),
     }
+}
+
+fn public_key(text: &str) -> Result<[u8; 32], ConfigError> {
+    let bytes = STANDARD.decode(text.trim()).ok();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(ConfigError::PublicKey)
 }
 
 fn lower(digest: Option<String>) -> Option<String> {

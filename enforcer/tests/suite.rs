@@ -20,5 +20,7 @@ mod responses;
 mod seed_policy;
 #[path = "suite/signatures.rs"]
 mod signatures;
+#[path = "suite/signed_policy.rs"]
+mod signed_policy;
 #[path = "suite/verdicts.rs"]
 mod verdicts;

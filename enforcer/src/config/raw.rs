@@ -30,7 +30,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) shadow_policy: Option<IgnoredAny>,
     #[serde(default)]
-    pub(super) policy_public_key: Option<IgnoredAny>,
+    pub(super) policy_public_key: Option<String>,
     #[serde(default)]
     pub(super) pdp_clusters: Option<IgnoredAny>,
     #[serde(default)]

@@ -122,6 +122,12 @@ impl Companion {
                         self.token_life
                     },
             }),
+            Effect::ElicitBegin(_)
+            | Effect::ElicitCheck(_)
+            | Effect::ElicitRedeem(_)
+            | Effect::PdpDecide(_)
+            | Effect::ApiKey { .. }
+            | Effect::LimitCount { .. } => panic!("this host answers no {kind}"),
             Effect::AuditAppend { record } => {
                 self.records.push((**record).clone());
                 EffectResult::Done
@@ -136,6 +142,12 @@ pub(crate) fn kind(effect: &Effect) -> &'static str {
         Effect::SessionAppend { .. } => "session.append",
         Effect::TokenExchange(_) => "token.exchange",
         Effect::AuditAppend { .. } => "audit.append",
+        Effect::ElicitBegin(_) => "elicit.begin",
+        Effect::ElicitCheck(_) => "elicit.check",
+        Effect::ElicitRedeem(_) => "elicit.redeem",
+        Effect::PdpDecide(_) => "pdp.decide",
+        Effect::ApiKey { .. } => "identity.api_key",
+        Effect::LimitCount { .. } => "limit.count",
     }
 }
 

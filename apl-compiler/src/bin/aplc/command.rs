@@ -16,10 +16,16 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first policy: from a list of tools, or from an audit log.
+    Init(Init),
     /// Check a policy and say everything there is to say about it.
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Sign a program.
+    Sign(super::sign::Sign),
+    /// Check the signature of a program.
+    Verify(super::sign::Verify),
     /// Show a program as readable code.
     Listing(Listing),
     /// Explain a diagnostic code, such as APL0105.
@@ -33,6 +39,24 @@ pub(crate) enum Format {
     Text,
     /// A JSON object, to standard output.
     Json,
+}
+
+/// `aplc init`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("source").required(true)))]
+pub(crate) struct Init {
+    /// A route for each tool of an answer to MCP's `tools/list`, with what its schema says.
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub tools: Option<PathBuf>,
+    /// A route for each operation in an audit log of the companion.
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub from_audit: Option<PathBuf>,
+    /// The policy to write.
+    #[arg(short, long, value_name = "FILE", default_value = "policy.yaml")]
+    pub output: PathBuf,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// How `aplc check` writes diagnostics.

@@ -56,12 +56,29 @@ fn bounded(path: &Path) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(path).map_err(|cause| Fault::File {
         doing: "read",
         path: path.to_owned(),
         cause,
     })
+}
+
+/// Writes a file.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    fs::write(path, bytes).map_err(|cause| Fault::File {
+        doing: "write",
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// Loads a program; says why not on standard error.
+pub(crate) fn loaded(bytes: &[u8], path: &Path) -> Option<apl_bytecode::VerifiedProgram> {
+    apl_bytecode::load(bytes)
+        .map_err(|fault| eprintln!("`{}` does not load: {fault}", path.display()))
+        .ok()
 }
 
 /// How a compilation ended.

@@ -7,7 +7,9 @@ mod build;
 mod check;
 mod command;
 mod explain;
+mod init;
 mod input;
+mod sign;
 mod summary;
 
 use std::process::ExitCode;
@@ -28,9 +30,12 @@ fn main() -> ExitCode {
     // clap itself exits with 2 when the invocation does not parse.
     let cli = Cli::parse();
     let done = match &cli.command {
+        Command::Init(init) => init::run(init),
         Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Sign(sign) => sign::sign(sign),
+        Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
     };
     match done {

@@ -1,0 +1,6 @@
+//! The commands of `aplc` beside `check` and `build`, as people run them.
+
+#[path = "commands/cli.rs"]
+mod cli;
+#[path = "commands/sign.rs"]
+mod sign;
