@@ -11,6 +11,7 @@ mod walk;
 
 use apl_bytecode::{EntityKind, Phase};
 
+use crate::attribute_files::Attributes;
 use crate::diagnostics::Reports;
 use crate::document::{Document, RouteDecl};
 use crate::options::Options;
@@ -22,7 +23,7 @@ use crate::yaml::Node;
 pub(crate) fn document(
     document: &Document,
     root: &Node,
-    source: &Source,
+    sources: &[Source],
     options: &Options,
     reports: &mut Reports,
 ) {
@@ -46,7 +47,7 @@ pub(crate) fn document(
         schema::check(document, tools, reports);
     }
     if let Some(from) = options.from {
-        dialect::check(document, root, source, from, reports);
+        dialect::check(document, root, sources, from, reports);
     }
 }
 
@@ -104,6 +105,11 @@ pub(crate) fn predicate(predicate: &Predicate, phase: Phase, reports: &mut Repor
 /// Checks an attribute path.
 pub(crate) fn path(path: &Path, phase: Phase, reports: &mut Reports) {
     attributes::path(path, phase, reports);
+}
+
+/// Checks that a static attribute is there.
+pub(crate) fn data(path: &Path, attributes: &Attributes, reports: &mut Reports) {
+    attributes::data(path, attributes, reports);
 }
 
 /// Whether a step asks who the caller is.

@@ -13,28 +13,84 @@ use crate::source::{Source, Span};
 struct Report {
     diagnostic: Diagnostic,
     source: NamedSource<String>,
-    /// Where the mark and the related place are in the source shown.
+    /// Where the mark, and the related place in the same file, are in the source shown.
     places: Vec<(usize, usize)>,
+    /// The other place, when it is in another file.
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A place in another file.
+#[derive(Debug)]
+struct Elsewhere {
+    why: String,
+    span: SourceSpan,
+    source: NamedSource<String>,
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Elsewhere {}
+
+impl miette::Diagnostic for Elsewhere {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(miette::Severity::Advice)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(
+            None, self.span,
+        ))))
+    }
 }
 
 /// Joins a diagnostic with its source, for `{:?}`, which prints the report.
 #[must_use]
 pub fn to_report(diagnostic: &Diagnostic, sources: &[Source]) -> miette::Report {
     let nothing = Source::new("", "");
-    let source = sources.get(usize::from(diagnostic.span.file)).unwrap_or(&nothing);
-    let related = diagnostic.related.iter().map(|(span, _)| *span);
-    let spans: Vec<Span> = std::iter::once(diagnostic.span).chain(related).collect();
-    let shown = excerpt(source, &spans);
-    let name = if shown.cut {
-        let at = source.position(diagnostic.span.start);
-        format!("{} (line {} is cut, column {})", source.name, at.line, at.column)
-    } else {
-        source.name.clone()
+    let shown = |file: u16, spans: &[Span]| {
+        let source = sources.get(usize::from(file)).unwrap_or(&nothing);
+        let shown = excerpt(source, spans);
+        let name = match spans.first().filter(|_| shown.cut) {
+            Some(span) => {
+                let at = source.position(span.start);
+                format!("{} (line {} is cut, column {})", source.name, at.line, at.column)
+            }
+            None => source.name.clone(),
+        };
+        (
+            NamedSource::new(name, shown.text).with_language("yaml"),
+            shown.places,
+        )
     };
+    let own = diagnostic.span;
+    let (here, there): (Vec<_>, Vec<_>) = diagnostic
+        .related
+        .iter()
+        .partition(|(span, _)| span.file == own.file);
+    let spans: Vec<Span> = std::iter::once(own)
+        .chain(here.iter().map(|(span, _)| *span))
+        .collect();
+    let (source, places) = shown(own.file, &spans);
     miette::Report::new(Report {
         diagnostic: diagnostic.clone(),
-        source: NamedSource::new(name, shown.text).with_language("yaml"),
-        places: shown.places,
+        source,
+        places,
+        elsewhere: there.first().map(|(span, why)| {
+            let (source, places) = shown(span.file, &[*span]);
+            Elsewhere {
+                why: why.clone(),
+                span: places.first().copied().unwrap_or((0, 0)).into(),
+                source,
+            }
+        }),
     })
 }
 
@@ -87,12 +143,19 @@ impl miette::Diagnostic for Report {
         let place = |index: usize| -> SourceSpan { self.places.get(index).copied().unwrap_or((0, 0)).into() };
         let own = LabeledSpan::new_primary_with_span(label(&self.diagnostic.label), place(0));
         let related = self.diagnostic.related.as_ref();
+        let related = related.filter(|(span, _)| span.file == self.diagnostic.span.file);
         let related = related.map(|(_, why)| LabeledSpan::new_with_span(label(why), place(1)));
         Some(Box::new(std::iter::once(own).chain(related)))
     }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        let elsewhere = self.elsewhere.as_ref()?;
+        Some(Box::new(std::iter::once(elsewhere as &dyn miette::Diagnostic)))
+    }
 }
 
-/// One diagnostic as a JSON object: `code`, `severity`, `file`, `line`, `column`, `end_line`, `end_column`, `message`, `help`.
+/// One diagnostic as a JSON object: `code`, `severity`, `file`, `line`, `column`, `end_line`, `end_column`, `message`, `help`, and `related` (`file`, `line`,
+/// `column`, `message`) when another place belongs to it.
 #[must_use]
 pub fn to_json(diagnostic: &Diagnostic, sources: &[Source]) -> Value {
     let place = |span: Span| {
@@ -115,6 +178,12 @@ pub fn to_json(diagnostic: &Diagnostic, sources: &[Source]) -> Value {
         map.insert("column".into(), start.column.into());
         map.insert("end_line".into(), end.line.into());
         map.insert("end_column".into(), end.column.into());
+    }
+    if let Some((span, why)) = &diagnostic.related
+        && let (Some((file, start, _)), Some(map)) = (place(*span), object.as_object_mut())
+    {
+        let related = json!({ "file": file, "line": start.line, "column": start.column, "message": why });
+        map.insert("related".into(), related);
     }
     object
 }

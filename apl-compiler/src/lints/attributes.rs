@@ -2,6 +2,7 @@
 
 use apl_bytecode::Phase;
 
+use crate::attribute_files::Attributes;
 use crate::diagnostics::{Code, Reports, warning};
 use crate::syntax::{AttrSeg, Path};
 use crate::vocabulary::{NAMESPACES, Shape, nearest};
@@ -102,6 +103,46 @@ pub(super) fn shape(path: &Path) -> Option<Shape> {
     let (_, attributes, _) = NAMESPACES.iter().find(|(name, _, _)| *name == path.root())?;
     let (_, shape) = attributes.iter().find(|(attribute, _)| covers(attribute, path))?;
     (*shape != Shape::Json).then_some(*shape)
+}
+
+/// Checks that a static attribute is there, as far as its path is known.
+pub(super) fn data(path: &Path, attributes: &Attributes, reports: &mut Reports) {
+    for seg in &path.segs {
+        if let AttrSeg::Value(inner) = seg {
+            data(inner, attributes, reports);
+        }
+    }
+    if path.root() != "data" {
+        return;
+    }
+    let names = path
+        .segs
+        .get(1..)
+        .unwrap_or(&[])
+        .iter()
+        .map_while(|seg| match seg {
+            AttrSeg::Name(name) => Some(name.as_str()),
+            AttrSeg::Value(_) => None,
+        });
+    let names: Vec<&str> = names.collect();
+    if !attributes.has(&names) {
+        let help = if attributes.declared {
+            "no file under `attribute_files` has it"
+        } else {
+            "name the files with static attributes: `global: {attribute_files: [attributes.yaml]}`"
+        };
+        let shown = path
+            .dotted()
+            .unwrap_or_else(|| format!("data.{}", names.join(".")));
+        reports.push(
+            warning(
+                Code::UnknownAttribute,
+                path.span,
+                format!("nothing provides `{shown}`"),
+            )
+            .help(help),
+        );
+    }
 }
 
 /// Whether an attribute of the table (`id`, `role.*`, `*`, or nothing for the namespace itself) covers a path.

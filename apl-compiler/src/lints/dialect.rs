@@ -13,8 +13,14 @@ use crate::source::Source;
 use crate::yaml::Node;
 
 /// Reports every place at which the policy will behave differently from what it did there.
-pub(super) fn check(document: &Document, root: &Node, source: &Source, from: Dialect, reports: &mut Reports) {
-    let places = places::Places::collect(document, root, source);
+pub(super) fn check(
+    document: &Document,
+    root: &Node,
+    sources: &[Source],
+    from: Dialect,
+    reports: &mut Reports,
+) {
+    let places = places::Places::collect(document, root, sources);
     for difference in table::TABLE {
         if !difference.of.contains(&from) {
             continue;

@@ -2,7 +2,7 @@
 
 use apl_bytecode::Phase;
 
-use crate::document::{Document, RouteDecl, SectionDecl};
+use crate::document::{Document, RouteDecl, SectionDecl, platform_route};
 use crate::syntax::{AttrSeg, Effect, EffectKind, Field, Path, Predicate, Stage, StageKind, Step, StepKind};
 
 /// The sections that govern a route, outermost first. A group that is not defined was reported elsewhere.
@@ -14,12 +14,25 @@ pub(super) fn layers<'a>(document: &'a Document, route: &'a RouteDecl) -> Vec<&'
             .filter(|(kind, _)| *kind == route.selector.entity)
             .map(|(_, section)| section),
     );
-    for (name, _, _) in &route.groups {
-        let group = document.groups.iter().find(|(known, _, _)| known == name);
-        layers.extend(group.map(|(_, _, section)| section));
+    // A team's route stands below the platform's that governs the same operations.
+    if let Some(above) = route.team.and_then(|_| platform_route(document, route)) {
+        layers.extend(groups(document, above));
+        layers.push(&above.section);
     }
+    let own: Vec<&SectionDecl> = groups(document, route)
+        .filter(|section| !layers.iter().any(|known| std::ptr::eq(*known, *section)))
+        .collect();
+    layers.extend(own);
     layers.push(&route.section);
     layers
+}
+
+/// The groups that a route joins, as far as they are defined.
+fn groups<'a>(document: &'a Document, route: &'a RouteDecl) -> impl Iterator<Item = &'a SectionDecl> {
+    route.groups.iter().filter_map(|(name, _, _)| {
+        let group = document.groups.iter().find(|(known, _, _)| known == name);
+        group.map(|(_, _, section)| section)
+    })
 }
 
 /// Every section of the document, each once.

@@ -2,23 +2,78 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use apl_compiler::diagnostics::{to_json, to_report};
 use apl_compiler::yaml::MAX_BYTES;
-use apl_compiler::{Compilation, Options, Severity, compile_with};
+use apl_compiler::{Compilation, File, Files, Options, Policy, Severity, compile_policy_with};
 use serde_json::json;
 
 use super::command::Listing;
 use super::{End, Fault};
 
-/// Reads and compiles a policy.
+/// Reads and compiles a policy: a file, or a folder with `platform.yaml` and `teams/NAME.yaml`.
 pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
     policy_with(path, &Options::default())
 }
 
-/// Reads and compiles a policy, and checks it as the options say.
+/// The same, and checks it as the options say.
 pub(crate) fn policy_with(path: &Path, options: &Options) -> Result<Compilation, Fault> {
+    let (main, folder) = if path.is_dir() {
+        (path.join("platform.yaml"), path.to_owned())
+    } else {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        (path.to_owned(), folder)
+    };
+    let mut teams = Vec::new();
+    if path.is_dir() {
+        for team in team_files(&path.join("teams"))? {
+            teams.push(file(&team)?);
+        }
+    }
+    let policy = Policy {
+        main: file(&main)?,
+        teams,
+        files: &Folder(folder),
+    };
+    Ok(compile_policy_with(&policy, options))
+}
+
+/// The teams' files, by name.
+fn team_files(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => {
+            return Err(Fault::File {
+                doing: "read",
+                path: folder.to_owned(),
+                cause,
+            });
+        }
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|cause| Fault::File {
+            doing: "read",
+            path: folder.to_owned(),
+            cause,
+        })?;
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
+            files.push(path);
+        }
+    }
+    // In the order of their names, so that the same folder gives the same program everywhere.
+    files.sort();
+    Ok(files)
+}
+
+/// A file of a policy.
+fn file(path: &Path) -> Result<File, Fault> {
     let bytes = bounded(path)?;
     let text = if bytes.len() > MAX_BYTES {
         // Refused for its size; the cut may go through a character.
@@ -38,7 +93,10 @@ pub(crate) fn policy_with(path: &Path, options: &Options) -> Result<Compilation,
     };
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
-    Ok(compile_with(&path.to_string_lossy(), &text, options))
+    Ok(File {
+        name: path.to_string_lossy().into_owned(),
+        text,
+    })
 }
 
 /// At most one byte more than a policy may have, whatever the file's size.
@@ -54,6 +112,17 @@ fn bounded(path: &Path) -> Result<Vec<u8>, Fault> {
         .read_to_end(&mut bytes)
         .map_err(fault)?;
     Ok(bytes)
+}
+
+/// Files are looked for beside the policy.
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn read(&self, path: &str) -> Result<(String, String), String> {
+        let path = self.0.join(path);
+        let text = fs::read_to_string(&path).map_err(|cause| cause.to_string())?;
+        Ok((path.to_string_lossy().into_owned(), text))
+    }
 }
 
 /// Reads a file.

@@ -15,7 +15,7 @@ use crate::yaml::Node;
 pub(super) struct Places<'a> {
     pub document: &'a Document,
     pub root: &'a Node,
-    pub source: &'a Source,
+    sources: &'a [Source],
     sections: Vec<&'a SectionDecl>,
     effects: Vec<&'a Effect>,
     stages: Vec<(&'a Field, &'a Stage)>,
@@ -24,7 +24,7 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn collect(document: &'a Document, root: &'a Node, source: &'a Source) -> Self {
+    pub(super) fn collect(document: &'a Document, root: &'a Node, sources: &'a [Source]) -> Self {
         let sections = walk::sections(document);
         let (mut effects, mut stages, mut tests, mut decisions) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -45,13 +45,19 @@ impl<'a> Places<'a> {
         Self {
             document,
             root,
-            source,
+            sources,
             sections,
             effects,
             stages,
             tests,
             decisions,
         }
+    }
+
+    /// What is written at a place.
+    pub(super) fn written(&self, span: Span) -> &'a str {
+        let source = self.sources.get(usize::from(span.file));
+        source.map_or("", |source| source.slice(span))
     }
 
     /// Places of leaves for which `test` holds, at the path that it yields.

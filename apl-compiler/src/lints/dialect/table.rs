@@ -156,7 +156,7 @@ pub(super) const TABLE: &[Difference] = &[
         here: "they are removed, and rules that read the label begin to work",
         find: |places| {
             places.taints(|_, span| {
-                let text = places.source.slice(span);
+                let text = places.written(span);
                 let arguments = text
                     .split_once("taint(")
                     .map_or("", |(_, rest)| rest.trim_start());
