@@ -207,7 +207,7 @@ fn join(parts: &[Predicate], gone: &Path, decides: bool) -> Option<bool> {
 }
 
 /// Whether an attribute can be missing although the caller was verified. Flattened booleans (`role.hr`) and whole sets are
-/// always known: absence there is an answer.
+/// always known, and static attributes (`data`) are in a file: absence there is an answer.
 fn may_be_absent(path: &Path) -> bool {
     let second = match path.segs.get(1) {
         Some(AttrSeg::Name(name)) => name.as_str(),
@@ -215,10 +215,8 @@ fn may_be_absent(path: &Path) -> bool {
         None => "",
     };
     match path.root() {
-        "args" | "result" | "claim" | "custom" | "data" | "agent" | "framework" | "completion" | "llm"
-        | "mcp" | "provenance" | "caller_workload" | "this_workload" => {
-            !second.is_empty() && second != "selectors"
-        }
+        "args" | "result" | "claim" | "custom" | "agent" | "framework" | "completion" | "llm" | "mcp"
+        | "provenance" | "caller_workload" | "this_workload" => !second.is_empty() && second != "selectors",
         "client" => {
             matches!(second, "client_id" | "client_name" | "trust_level" | "claim")
         }

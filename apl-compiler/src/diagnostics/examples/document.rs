@@ -101,4 +101,16 @@ pub(super) const EXAMPLES: &[Example] = &[
         wrong: "plugins:\n  - name: log\n    kind: audit/logger\nroutes:\n  - tool: search\n    pre_invocation: [\"require(exists(args.query))\", \"delegate(log, target: api)\"]\n",
         right: "plugins:\n  - name: log\n    kind: audit/logger\nroutes:\n  - tool: search\n    pre_invocation: [\"require(exists(args.query))\", \"run(log)\"]\n",
     },
+    Example {
+        code: Code::AttributeFile,
+        why: "a rule about `data` is only as good as the file that it reads",
+        wrong: "global:\n  attribute_files: [not-there.yaml]\nroutes:\n  - tool: search\n",
+        right: "routes:\n  - tool: search\n",
+    },
+    Example {
+        code: Code::Team,
+        why: "a team may tighten what is its own, and nothing else",
+        wrong: "teams:\n  hr: {tool: [\"hr-*\"]}\n  payroll: {tool: [\"hr-pay*\"]}\nroutes:\n  - tool: search\n",
+        right: "teams:\n  hr: {tool: [\"hr-*\"]}\n  payroll: {tool: [\"pay-*\"]}\nroutes:\n  - tool: search\n",
+    },
 ];
