@@ -74,28 +74,32 @@ fn team_files(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
 
 /// A file of a policy.
 fn file(path: &Path) -> Result<File, Fault> {
-    let bytes = bounded(path)?;
-    let text = if bytes.len() > MAX_BYTES {
-        // Refused for its size; the cut may go through a character.
-        String::from_utf8_lossy(&bytes).into_owned()
-    } else {
-        String::from_utf8(bytes).map_err(|fault| {
-            let at = fault.utf8_error().valid_up_to();
-            let before = String::from_utf8_lossy(fault.as_bytes().get(..at).unwrap_or_default()).into_owned();
-            let start = before.rfind('\n').map_or(0, |end| end + 1);
-            Fault::NotText {
-                path: path.to_owned(),
-                at,
-                line: before.matches('\n').count() + 1,
-                column: before.get(start..).unwrap_or("").chars().count() + 1,
-            }
-        })?
-    };
+    let text = text(path)?;
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
     Ok(File {
         name: path.to_string_lossy().into_owned(),
         text,
+    })
+}
+
+/// Reads a text, of which a policy's size is the most.
+pub(crate) fn text(path: &Path) -> Result<String, Fault> {
+    let bytes = bounded(path)?;
+    if bytes.len() > MAX_BYTES {
+        // Refused for its size by whoever reads it; the cut may go through a character.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|fault| {
+        let at = fault.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(fault.as_bytes().get(..at).unwrap_or_default()).into_owned();
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        Fault::NotText {
+            path: path.to_owned(),
+            at,
+            line: before.matches('\n').count() + 1,
+            column: before.get(start..).unwrap_or("").chars().count() + 1,
+        }
     })
 }
 

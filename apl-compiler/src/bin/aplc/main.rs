@@ -4,13 +4,19 @@
 
 mod artefacts;
 mod build;
+mod case;
 mod check;
 mod command;
+mod coverage;
 mod explain;
 mod init;
 mod input;
+mod place;
+mod proxy;
+mod request;
 mod sign;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -37,6 +43,7 @@ fn main() -> ExitCode {
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
+        Command::Test(test) => test::run(test),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,
