@@ -14,6 +14,7 @@ mod input;
 mod place;
 mod proxy;
 mod request;
+mod schema;
 mod sign;
 mod summary;
 mod test;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Init(init) => init::run(init),
+        Command::Schema => schema::run(),
         Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
