@@ -53,7 +53,10 @@ fn policy(routes: usize, steps: usize, globs: bool) -> String {
         for step in 0..steps {
             text.push_str(&match step % 4 {
                 0 => "      - \"require(authenticated)\"\n".to_owned(),
-                1 => format!("      - \"args.amount > {}: deny('too much')\"\n", 1000 + step * 37 + route),
+                1 => format!(
+                    "      - \"args.amount > {}: deny('too much')\"\n",
+                    1000 + step * 37 + route
+                ),
                 2 => format!("      - \"require(role.r{} | perm.p{step})\"\n", route % 500),
                 _ => format!("      - \"args.region == 'x{}': deny\"\n", route % 50),
             });
@@ -64,7 +67,12 @@ fn policy(routes: usize, steps: usize, globs: bool) -> String {
 
 fn compiled(text: &str) -> Output {
     let compilation = compile("policy.yaml", text);
-    for said in compilation.diagnostics.iter().filter(|said| said.severity == apl_compiler::Severity::Error).take(3) {
+    for said in compilation
+        .diagnostics
+        .iter()
+        .filter(|said| said.severity == apl_compiler::Severity::Error)
+        .take(3)
+    {
         eprintln!("{}", said.message);
     }
     compilation.output.expect("the policy compiles")
@@ -74,21 +82,38 @@ fn compiled(text: &str) -> Output {
 fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kb| kb / 1024)
+    line.trim()
+        .strip_suffix(" kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kb| kb / 1024)
 }
 
 fn compiling() {
     let text = policy(MANY, 20, false);
     let start = Instant::now();
     let output = compiled(&text);
-    line("compile 10,000 routes with 20 steps each", "2000 ms", ms(start.elapsed()));
+    line(
+        "compile 10,000 routes with 20 steps each",
+        "2000 ms",
+        ms(start.elapsed()),
+    );
     if let Some(peak) = peak() {
         line("memory for that", "500 MB", format!("{peak} MB"));
     }
     let program = output.program.program();
     line("  text", "", format!("{} KB", text.len() / 1024));
-    line("  program", "8192 KB", format!("{} KB", encode(program).len() / 1024));
-    line("  program without debug", "", format!("{} KB", encode(&stripped(program)).len() / 1024));
+    line(
+        "  program",
+        "8192 KB",
+        format!("{} KB", encode(program).len() / 1024),
+    );
+    line(
+        "  program without debug",
+        "",
+        format!("{} KB", encode(&stripped(program)).len() / 1024),
+    );
 }
 
 fn stripped(program: &Program) -> Program {
@@ -102,7 +127,11 @@ fn loading() {
     let output = compiled(&policy(MANY, 2, false));
     let bytes = encode(output.program.program());
     let time = shortest(5, || Prepared::load(&bytes).expect("the program loads"));
-    line("load 10,000 small routes: decode, verify, prepare", "50 ms", ms(time));
+    line(
+        "load 10,000 small routes: decode, verify, prepare",
+        "50 ms",
+        ms(time),
+    );
     line("  program", "", format!("{} KB", bytes.len() / 1024));
     let bytes = encode(&stripped(output.program.program()));
     let time = shortest(5, || Prepared::load(&bytes).expect("the program loads"));
@@ -133,12 +162,32 @@ fn requests(what: &str, globs: bool) {
         (look_up / 10, whole / 10)
     };
     let ((few, few_whole), (many, many_whole)) = (time(10), time(MANY));
-    line(&format!("{what}: look-up among 10"), "", format!("{} ns", few.as_nanos()));
-    line(&format!("{what}: look-up among 10,000"), "", format!("{} ns", many.as_nanos()));
-    line(&format!("{what}: look-up, arguments and machine among 10"), "", format!("{} ns", few_whole.as_nanos()));
+    line(
+        &format!("{what}: look-up among 10"),
+        "",
+        format!("{} ns", few.as_nanos()),
+    );
+    line(
+        &format!("{what}: look-up among 10,000"),
+        "",
+        format!("{} ns", many.as_nanos()),
+    );
+    line(
+        &format!("{what}: look-up, arguments and machine among 10"),
+        "",
+        format!("{} ns", few_whole.as_nanos()),
+    );
     let ratio = many_whole.as_secs_f64() / few_whole.as_secs_f64().max(f64::MIN_POSITIVE);
-    line(&format!("{what}: the same among 10,000"), "", format!("{} ns", many_whole.as_nanos()));
-    line(&format!("{what}: ratio, without the host's part of a request"), "", format!("{ratio:.2}"));
+    line(
+        &format!("{what}: the same among 10,000"),
+        "",
+        format!("{} ns", many_whole.as_nanos()),
+    );
+    line(
+        &format!("{what}: ratio, without the host's part of a request"),
+        "",
+        format!("{ratio:.2}"),
+    );
 }
 
 fn request(program: &Prepared, name: &str) {
@@ -165,15 +214,29 @@ fn request(program: &Prepared, name: &str) {
 
 fn documents() {
     let rows: Vec<String> = (0..2_000)
-        .map(|row| format!("{{\"id\":{row},\"name\":\"person {row}\",\"ssn\":\"078-05-1120\",\"tags\":[\"a\",\"b\"]}}"))
+        .map(|row| {
+            format!(
+                "{{\"id\":{row},\"name\":\"person {row}\",\"ssn\":\"078-05-1120\",\"tags\":[\"a\",\"b\"]}}"
+            )
+        })
         .collect();
     let text = format!("{{\"rows\":[{}]}}", rows.join(","));
-    let time = shortest(20, || Document::parse(text.clone().into_bytes(), &Limits::default()).expect("JSON"));
+    let time = shortest(20, || {
+        Document::parse(text.clone().into_bytes(), &Limits::default()).expect("JSON")
+    });
     line("parse a document", "", rate(text.len(), time));
     let policy = "routes:\n  - tool: t\n    result:\n      \"rows.ssn\": \"redact\"\n";
-    run_result(policy, &text, "redact 2,000 fields of it, parse and splice included");
+    run_result(
+        policy,
+        &text,
+        "redact 2,000 fields of it, parse and splice included",
+    );
     let policy = "plugins:\n  - {name: pii, kind: validator/pii-scan, config: {detect: [{kind: ssn}, {kind: email}, {kind: credit_card}], mode: deny}}\nroutes:\n  - tool: t\n    post_invocation: [\"run(pii)\"]\n";
-    run_result(policy, &text.replace("078-05-1120", "078-05"), "scan it for SSN, e-mail and card, parse included");
+    run_result(
+        policy,
+        &text.replace("078-05-1120", "078-05"),
+        "scan it for SSN, e-mail and card, parse included",
+    );
 }
 
 fn run_result(policy: &str, text: &str, what: &str) {
@@ -199,5 +262,8 @@ fn run_result(policy: &str, text: &str, what: &str) {
 }
 
 fn rate(bytes: usize, time: Duration) -> String {
-    format!("{:.0} MB/s", bytes as f64 / 1e6 / time.as_secs_f64().max(f64::MIN_POSITIVE))
+    format!(
+        "{:.0} MB/s",
+        bytes as f64 / 1e6 / time.as_secs_f64().max(f64::MIN_POSITIVE)
+    )
 }

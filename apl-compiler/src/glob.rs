@@ -81,10 +81,16 @@ mod tests {
         for pattern in patterns {
             let rivals: Vec<usize> = fronts.rivals(pattern).collect();
             for (index, other) in patterns.into_iter().enumerate() {
-                assert!(!overlap(pattern, other) || rivals.contains(&index), "{pattern} {other}");
+                assert!(
+                    !overlap(pattern, other) || rivals.contains(&index),
+                    "{pattern} {other}"
+                );
             }
         }
-        assert!(!fronts.rivals("b*").any(|index| index == 1), "what cannot overlap is not met");
+        assert!(
+            !fronts.rivals("b*").any(|index| index == 1),
+            "what cannot overlap is not met"
+        );
     }
 
     #[test]

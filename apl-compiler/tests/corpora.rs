@@ -6,14 +6,19 @@ mod targets;
 use std::path::Path;
 
 fn replay(name: &str, target: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(name);
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).expect("the corpus is in the repository") {
         let path = entry.expect("an entry").path();
         let data = std::fs::read(&path).expect("an input");
         // The name of the input is what a failure is reproduced with.
         if std::panic::catch_unwind(|| target(&data)).is_err() {
-            panic!("{} fails: scripts/fuzz.sh runs the target `{name}`", path.display());
+            panic!(
+                "{} fails: scripts/fuzz.sh runs the target `{name}`",
+                path.display()
+            );
         }
         count += 1;
     }

@@ -92,7 +92,8 @@ fn read(number: usize, line: &str) -> Result<(&'static str, String, Value), Stri
     let id = vector["id"].as_str().ok_or_else(|| wrong("no `id`"))?.to_owned();
     let area = vector["area"].as_str().ok_or_else(|| wrong("no `area`"))?;
     let known = AREAS.into_iter().find(|known| *known == area);
-    let known = known.ok_or_else(|| wrong(&format!("`{area}` is no area; known are {}", AREAS.join(", "))))?;
+    let known =
+        known.ok_or_else(|| wrong(&format!("`{area}` is no area; known are {}", AREAS.join(", "))))?;
     if vector["expect"].is_null() && area != "restrict_fold" {
         return Err(wrong("no `expect`"));
     }
@@ -107,7 +108,11 @@ fn vectors_are_right_or_differ_by_design() {
     let listed = differences();
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
     let mut faults = Vec::new();
-    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (at, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let (area, id, vector) = match read(at + 1, line) {
             Ok(vector) => vector,
             Err(fault) => {
@@ -128,7 +133,9 @@ fn vectors_are_right_or_differ_by_design() {
                 "by-design" => count.by_design += 1,
                 _ => count.not_in_build += 1,
             },
-            (false, None) if vectors::rules::by_design(area, &vector, &ours).is_some() => count.by_design += 1,
+            (false, None) if vectors::rules::by_design(area, &vector, &ours).is_some() => {
+                count.by_design += 1
+            }
             (false, None) if ours == vectors::run::Answer::NotInBuild => count.not_in_build += 1,
             (false, _) => {
                 count.wrong += 1;

@@ -14,9 +14,13 @@ use sha2::{Digest as _, Sha256};
 
 /// YAML: a tree or a reason, and every reason points into the text.
 pub fn yaml(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let (tree, said) = parts::yaml(text);
-    let errors = said.iter().any(|said| said.severity == apl_compiler::Severity::Error);
+    let errors = said
+        .iter()
+        .any(|said| said.severity == apl_compiler::Severity::Error);
     assert!(tree || errors, "no tree and no reason");
     points_into(text, &said);
     let compilation = compile("policy.yaml", text);
@@ -29,16 +33,23 @@ pub fn yaml(data: &[u8]) {
 
 /// A predicate: it parses or there is a reason; what parses compiles or is refused with a reason.
 pub fn predicate(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     match parts::predicate(text) {
-        Ok(()) => in_policy(&format!("pre_invocation:\n      - {}", quoted(&format!("{text}: deny")))),
+        Ok(()) => in_policy(&format!(
+            "pre_invocation:\n      - {}",
+            quoted(&format!("{text}: deny"))
+        )),
         Err(faults) => refused(text, &faults),
     }
 }
 
 /// A field pipeline, likewise.
 pub fn pipeline(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     match parts::pipeline(text) {
         Ok(()) => in_policy(&format!("args:\n      field: {}", quoted(text))),
         Err(faults) => refused(text, &faults),
@@ -54,7 +65,11 @@ pub fn loader(data: &[u8]) {
     let again = encode(&program);
     // Ancillary sections that this reader does not know are skipped.
     let semantic = |bytes: &[u8]| bytes.get(5..37).map(<[u8]>::to_vec);
-    assert_eq!(semantic(&again), semantic(&bytes), "a program is written as it was read");
+    assert_eq!(
+        semantic(&again),
+        semantic(&bytes),
+        "a program is written as it was read"
+    );
     // Compared as bytes: a program may hold a NaN.
     let twice = decode(&again).map(|program| encode(&program));
     assert_eq!(twice.as_ref(), Ok(&again));
@@ -66,7 +81,9 @@ pub fn loader(data: &[u8]) {
 
 /// The machine: every program that is prepared runs to an end within its fuel, on any facts and documents.
 pub fn vm(data: &[u8]) {
-    let Some((mode, rest)) = data.split_first() else { return };
+    let Some((mode, rest)) = data.split_first() else {
+        return;
+    };
     if *mode == 0 {
         if let Ok(program) = Prepared::load(&sealed(rest)) {
             run::everything(&program, &mut generate::Bytes::new(&[]));

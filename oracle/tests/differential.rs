@@ -37,7 +37,8 @@ pub(crate) enum Answer {
 fn number(name: &str, otherwise: u64) -> u64 {
     let given = std::env::var(name).ok();
     given.map_or(otherwise, |text| {
-        text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}"))
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is no number: {text}"))
     })
 }
 
@@ -64,7 +65,9 @@ fn our_engine_answers_as_the_reference_or_differs_by_design() {
             _ => match differences::reason(&case, &ours, &theirs) {
                 Some(reason) => reason,
                 None => {
-                    faults.push(format!("seed {seed}\n{case}\nours   {ours:?}\ntheirs {theirs:?}\n"));
+                    faults.push(format!(
+                        "seed {seed}\n{case}\nours   {ours:?}\ntheirs {theirs:?}\n"
+                    ));
                     "wrong"
                 }
             },
@@ -82,11 +85,19 @@ fn our_engine_answers_as_the_reference_or_differs_by_design() {
     }
     faults.sort_by_key(String::len);
     let shown: Vec<&str> = faults.iter().take(12).map(String::as_str).collect();
-    assert!(faults.is_empty(), "{} cases differ; the shortest:\n{}", faults.len(), shown.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} cases differ; the shortest:\n{}",
+        faults.len(),
+        shown.join("\n")
+    );
     // Otherwise the run would prove little.
     for wanted in ["both allow", "both deny"] {
         let share = counts.get(wanted).copied().unwrap_or(0) * 100 / cases.max(1);
-        assert!(cases < 1_000 || share >= 10, "only {share} of a hundred cases: {wanted}");
+        assert!(
+            cases < 1_000 || share >= 10,
+            "only {share} of a hundred cases: {wanted}"
+        );
     }
 }
 
@@ -105,8 +116,18 @@ pub(crate) fn once(labels: impl Iterator<Item = String>) -> Vec<String> {
 fn same(ours: &Answer, theirs: &Answer) -> bool {
     match (ours, theirs) {
         (
-            Answer::Ran { denied: Some(a), taints: x, labels: l, .. },
-            Answer::Ran { denied: Some(b), taints: y, labels: m, .. },
+            Answer::Ran {
+                denied: Some(a),
+                taints: x,
+                labels: l,
+                ..
+            },
+            Answer::Ran {
+                denied: Some(b),
+                taints: y,
+                labels: m,
+                ..
+            },
         ) => a == b && x == y && l == m,
         _ => ours == theirs,
     }

@@ -40,7 +40,11 @@ impl Globs {
 
     /// The route of the longest pattern that matches.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        let best = self.shapes.iter().filter_map(|shape| self.best(name, *shape)).min()?;
+        let best = self
+            .shapes
+            .iter()
+            .filter_map(|shape| self.best(name, *shape))
+            .min()?;
         self.patterns.get(best).map(|(_, route)| *route)
     }
 
@@ -66,7 +70,9 @@ impl Globs {
 fn ends(pattern: &str) -> (&str, &str) {
     let wildcard = ['*', '?'];
     let front = pattern.find(wildcard).unwrap_or(pattern.len());
-    let back = pattern.rfind(wildcard).map_or(pattern.len(), |at| at.saturating_add(1));
+    let back = pattern
+        .rfind(wildcard)
+        .map_or(pattern.len(), |at| at.saturating_add(1));
     (
         pattern.get(..front).unwrap_or_default(),
         pattern.get(back..).unwrap_or_default(),
@@ -146,7 +152,10 @@ mod tests {
     fn one_by_one(patterns: &[(String, usize)], name: &str) -> Option<usize> {
         let mut patterns = patterns.to_vec();
         patterns.sort_by_key(|(pattern, _)| core::cmp::Reverse(pattern.len()));
-        patterns.iter().find(|(pattern, _)| glob_matches(pattern, name)).map(|(_, route)| *route)
+        patterns
+            .iter()
+            .find(|(pattern, _)| glob_matches(pattern, name))
+            .map(|(_, route)| *route)
     }
 
     #[test]
@@ -162,7 +171,9 @@ mod tests {
         };
         let mut seed = 1_usize;
         let mut next = || {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             seed >> 33
         };
         for round in 0..300 {
@@ -172,7 +183,11 @@ mod tests {
             let index = super::Globs::new(patterns.clone());
             for _ in 0..40 {
                 let name = word(next(), next() % 6, &pieces[2..]);
-                assert_eq!(index.find(&name), one_by_one(&patterns, &name), "{name} in {patterns:?}");
+                assert_eq!(
+                    index.find(&name),
+                    one_by_one(&patterns, &name),
+                    "{name} in {patterns:?}"
+                );
             }
         }
     }

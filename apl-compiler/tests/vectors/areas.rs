@@ -17,11 +17,16 @@ pub(crate) fn flatten(vector: &Value) -> Answer {
         return Answer::NotInBuild;
     }
     let mut bag = Map::new();
-    walk(root.to_owned(), root.to_owned(), &vector["input"], &mut |path, name, value| {
-        if let Some(seen) = seen(root, path, value, &vector["input"]) {
-            bag.insert(name.to_owned(), seen);
-        }
-    });
+    walk(
+        root.to_owned(),
+        root.to_owned(),
+        &vector["input"],
+        &mut |path, name, value| {
+            if let Some(seen) = seen(root, path, value, &vector["input"]) {
+                bag.insert(name.to_owned(), seen);
+            }
+        },
+    );
     Answer::Other(json!({ "bag": bag }))
 }
 
@@ -30,7 +35,12 @@ fn walk(path: String, name: String, value: &Value, visit: &mut impl FnMut(&str, 
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (key, value) in members {
-                walk(format!("{path}[{}]", json!(key)), format!("{name}.{key}"), value, visit);
+                walk(
+                    format!("{path}[{}]", json!(key)),
+                    format!("{name}.{key}"),
+                    value,
+                    visit,
+                );
             }
         }
         _ => visit(&path, &name, value),
@@ -63,4 +73,3 @@ fn seen(root: &str, path: &str, value: &Value, input: &Value) -> Option<Value> {
         }
     }
 }
-

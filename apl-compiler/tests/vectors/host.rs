@@ -128,8 +128,13 @@ fn phase(
     facts: &mut Facts,
     store: &mut Store,
 ) -> Option<(String, String)> {
-    let document = |value: &Value| Document::parse(value.to_string().into_bytes(), &Limits::default()).expect("JSON");
-    let mut args = document(if request["args"].is_null() { &Value::Null } else { &request["args"] });
+    let document =
+        |value: &Value| Document::parse(value.to_string().into_bytes(), &Limits::default()).expect("JSON");
+    let mut args = document(if request["args"].is_null() {
+        &Value::Null
+    } else {
+        &request["args"]
+    });
     let root = args.root();
     let mut edits = Vec::new();
     let mut machine = Machine::new(block, 1_000_000);

@@ -63,7 +63,10 @@ fn presence(wanted: &Value, ours: &Answer) -> bool {
 }
 
 fn values<'a>(vector: &'a Value, ours: &'a Answer) -> Option<(&'a str, &'a str)> {
-    let Answer::Verdict { denied: None, args, .. } = ours else {
+    let Answer::Verdict {
+        denied: None, args, ..
+    } = ours
+    else {
         return None;
     };
     Some((vector["expect"]["value"].as_str()?, args["f"].as_str()?))
@@ -79,7 +82,9 @@ fn hashes(vector: &Value, ours: &Answer) -> bool {
 
 fn masks(vector: &Value, ours: &Answer) -> bool {
     let clear = |text: &str| text.chars().filter(|ch| *ch != '*').count();
-    let is_mask = vector["policy"].as_str().is_some_and(|policy| policy.contains("mask("));
+    let is_mask = vector["policy"]
+        .as_str()
+        .is_some_and(|policy| policy.contains("mask("));
     is_mask
         && values(vector, ours).is_some_and(|(theirs, ours)| {
             let count = theirs.chars().count();

@@ -88,7 +88,13 @@ pub(crate) fn answer(area: &str, vector: &Value) -> Answer {
             json!({ "args": { "f": policy } }).to_string()
         }
         "pdp" => {
-            return run(&indented(&step(vector, policy)), vector, bag.clone(), from_bag(&bag, "args"), result);
+            return run(
+                &indented(&step(vector, policy)),
+                vector,
+                bag.clone(),
+                from_bag(&bag, "args"),
+                result,
+            );
         }
         "step_parse" if vector["yaml"] == true => return compiled(&indented(&step(vector, policy)), vector),
         "step_parse" => json!({ "pre_invocation": [policy] }).to_string(),

@@ -15,7 +15,9 @@ impl<'a> Bytes<'a> {
     }
 
     pub(super) fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.data.split_first() else { return 0 };
+        let Some((first, rest)) = self.data.split_first() else {
+            return 0;
+        };
         self.data = rest;
         *first
     }
@@ -42,8 +44,30 @@ impl<'a> Bytes<'a> {
 }
 
 const STRINGS: [&str; 24] = [
-    "role", "hr", "args", "n", "s", "l", "o", "result", "security", "labels", "x", "p", "q", "delegation",
-    "granted", "permissions", "", "a.b", "5", " 7.5 ", "0", "deep", "no", "cel",
+    "role",
+    "hr",
+    "args",
+    "n",
+    "s",
+    "l",
+    "o",
+    "result",
+    "security",
+    "labels",
+    "x",
+    "p",
+    "q",
+    "delegation",
+    "granted",
+    "permissions",
+    "",
+    "a.b",
+    "5",
+    " 7.5 ",
+    "0",
+    "deep",
+    "no",
+    "cel",
 ];
 
 /// A program; `None` if these choices make none that verifies.
@@ -73,37 +97,78 @@ pub(super) fn program(bytes: &mut Bytes<'_>) -> Option<apl_vm::Prepared> {
     ];
     let name = |at: usize| Seg::Name(str(at));
     program.attrs = vec![
-        Attr { segs: vec![name(0), name(1)] },
+        Attr {
+            segs: vec![name(0), name(1)],
+        },
         Attr { segs: vec![name(10)] },
         Attr { segs: vec![name(2)] },
-        Attr { segs: vec![name(2), name(3)] },
-        Attr { segs: vec![name(2), name(4)] },
-        Attr { segs: vec![name(2), name(5)] },
-        Attr { segs: vec![name(2), name(6)] },
-        Attr { segs: vec![name(2), Seg::Value(AttrId(1))] },
-        Attr { segs: vec![name(2), name(6), Seg::Value(AttrId(7)), name(20)] },
-        Attr { segs: vec![name(8), name(9)] },
-        Attr { segs: vec![name(13), name(14), name(15)] },
+        Attr {
+            segs: vec![name(2), name(3)],
+        },
+        Attr {
+            segs: vec![name(2), name(4)],
+        },
+        Attr {
+            segs: vec![name(2), name(5)],
+        },
+        Attr {
+            segs: vec![name(2), name(6)],
+        },
+        Attr {
+            segs: vec![name(2), Seg::Value(AttrId(1))],
+        },
+        Attr {
+            segs: vec![name(2), name(6), Seg::Value(AttrId(7)), name(20)],
+        },
+        Attr {
+            segs: vec![name(8), name(9)],
+        },
+        Attr {
+            segs: vec![name(13), name(14), name(15)],
+        },
         Attr { segs: vec![name(7)] },
-        Attr { segs: vec![name(7), name(4)] },
-        Attr { segs: vec![name(2), name(17)] },
-        Attr { segs: vec![name(2), Seg::Name(StrId(strings - 1))] },
+        Attr {
+            segs: vec![name(7), name(4)],
+        },
+        Attr {
+            segs: vec![name(2), name(17)],
+        },
+        Attr {
+            segs: vec![name(2), Seg::Name(StrId(strings - 1))],
+        },
     ];
     program.regexes = patterns()
         .iter()
-        .map(|dfa| Regex { pattern: str(10), dfa: dfa.clone() })
+        .map(|dfa| Regex {
+            pattern: str(10),
+            dfa: dfa.clone(),
+        })
         .collect();
-    let step = Code::Step { source: str(0), phase: Phase::Pre, index: 3, reactions: vec![(true, 1)] };
+    let step = Code::Step {
+        source: str(0),
+        phase: Phase::Pre,
+        index: 3,
+        reactions: vec![(true, 1)],
+    };
     program.denials = vec![
-        Denial { code: Code::Text(str(22)), reason: None },
-        Denial { code: step.clone(), reason: Some(str(23)) },
+        Denial {
+            code: Code::Text(str(22)),
+            reason: None,
+        },
+        Denial {
+            code: step.clone(),
+            reason: Some(str(23)),
+        },
     ];
     scanners(&mut program, bytes);
     effects(&mut program, &step);
     let expressions = bytes.below(4);
     for _ in 0..expressions {
         let code = block(&program, BlockKind::Expr, bytes);
-        program.blocks.push(Block { kind: BlockKind::Expr, code });
+        program.blocks.push(Block {
+            kind: BlockKind::Expr,
+            code,
+        });
     }
     for _ in 0..bytes.below(4) {
         let pipeline = pipeline(&program, bytes);
@@ -111,7 +176,10 @@ pub(super) fn program(bytes: &mut Bytes<'_>) -> Option<apl_vm::Prepared> {
     }
     for phase in 0..2 {
         let code = block(&program, BlockKind::Steps, bytes);
-        program.blocks.push(Block { kind: BlockKind::Steps, code });
+        program.blocks.push(Block {
+            kind: BlockKind::Steps,
+            code,
+        });
         let fallback = |pre, post| Fallback {
             entity: (phase == 1).then_some(EntityKind::Tool),
             pre,
@@ -119,7 +187,11 @@ pub(super) fn program(bytes: &mut Bytes<'_>) -> Option<apl_vm::Prepared> {
             identities: vec![],
         };
         let id = Some(BlockId(program.blocks.len() as u32 - 1));
-        program.fallbacks.push(if phase == 0 { fallback(id, None) } else { fallback(None, id) });
+        program.fallbacks.push(if phase == 0 {
+            fallback(id, None)
+        } else {
+            fallback(None, id)
+        });
     }
     apl_vm::Prepared::new(verify(program).ok()?).ok()
 }
@@ -141,7 +213,11 @@ fn scanners(program: &mut Program, bytes: &mut Bytes<'_>) {
     if bytes.byte() > 200 {
         detectors.push(Detector::Custom(StrId(3), RegexId(0)));
     }
-    program.scanners.push(Scanner { name: StrId(3), detectors, code: StrId(22) });
+    program.scanners.push(Scanner {
+        name: StrId(3),
+        detectors,
+        code: StrId(22),
+    });
 }
 
 fn effects(program: &mut Program, step: &Code) {
@@ -157,7 +233,12 @@ fn effects(program: &mut Program, step: &Code) {
             denial: DenialId(1),
         })
     };
-    let taint = |scopes| Effect::Taint { label: StrId(12), scopes, ttl_s: 0, denial: DenialId(1) };
+    let taint = |scopes| Effect::Taint {
+        label: StrId(12),
+        scopes,
+        ttl_s: 0,
+        denial: DenialId(1),
+    };
     program.effects = vec![
         Effect::LoadLabels { denial: DenialId(0) },
         taint(Scopes::SESSION),
@@ -165,8 +246,16 @@ fn effects(program: &mut Program, step: &Code) {
         taint(Scopes::SUBJECT.with(Scopes::MESSAGE)),
         delegate(OnError::Deny),
         delegate(OnError::Continue),
-        Effect::Audit { plugin: StrId(3), durable: true, code: step.clone() },
-        Effect::Audit { plugin: StrId(3), durable: false, code: step.clone() },
+        Effect::Audit {
+            plugin: StrId(3),
+            durable: true,
+            code: step.clone(),
+        },
+        Effect::Audit {
+            plugin: StrId(3),
+            durable: false,
+            code: step.clone(),
+        },
     ];
 }
 
@@ -181,7 +270,9 @@ fn pipeline(program: &Program, bytes: &mut Bytes<'_>) -> Pipeline {
         let length = u32::from(bytes.byte());
         stages.push(match bytes.below(16) {
             0 => Stage::Redact(condition(bytes)),
-            1 => Stage::Type(bytes.pick(&[TypeCheck::Str, TypeCheck::Int, TypeCheck::Bool, TypeCheck::Float])),
+            1 => {
+                Stage::Type(bytes.pick(&[TypeCheck::Str, TypeCheck::Int, TypeCheck::Bool, TypeCheck::Float]))
+            }
             2 => Stage::Email,
             3 => Stage::Url,
             4 => Stage::Uuid,
@@ -228,7 +319,11 @@ fn block(program: &Program, kind: BlockKind, bytes: &mut Bytes<'_>) -> Vec<Instr
         if steps {
             let takes = depth > 0;
             while depth > 1 {
-                code.push(bytes.pick(&[Instr::And, Instr::Or, Instr::Cel(CmpOp::Eq)].each_ref()).clone());
+                code.push(
+                    bytes
+                        .pick(&[Instr::And, Instr::Or, Instr::Cel(CmpOp::Eq)].each_ref())
+                        .clone(),
+                );
                 depth -= 1;
             }
             depth = 0;
@@ -309,7 +404,10 @@ fn value(program: &Program, bytes: &mut Bytes<'_>) -> (Instr, usize) {
         1 => (Instr::Exists(attr), 0),
         2 | 3 => (Instr::Compare(bytes.pick(&OPS), attr, constant), 0),
         4 => (Instr::Contains(attr, constant), 0),
-        5 => (Instr::In(attr, AttrId(bytes.below(program.attrs.len()) as u32)), 0),
+        5 => (
+            Instr::In(attr, AttrId(bytes.below(program.attrs.len()) as u32)),
+            0,
+        ),
         6 => (Instr::And, 2),
         7 => (Instr::Or, 2),
         8 => (Instr::Not, 1),
@@ -335,7 +433,10 @@ fn value(program: &Program, bytes: &mut Bytes<'_>) -> (Instr, usize) {
             let call = bytes.pick(&CALLS);
             (Instr::Call(call), usize::from(call.arity()))
         }
-        23 => (Instr::Matches(RegexId(bytes.below(program.regexes.len()) as u32)), 1),
+        23 => (
+            Instr::Matches(RegexId(bytes.below(program.regexes.len()) as u32)),
+            1,
+        ),
         24 => (Instr::Local(0), 0),
         _ if program.blocks.is_empty() => (Instr::Truth(attr), 0),
         _ => (
@@ -354,9 +455,10 @@ fn patterns() -> &'static [Vec<u8>; 2] {
     PATTERNS.get_or_init(|| {
         ["[a-p]+[0-9]", "^q?p$"].map(|pattern| {
             let dense = regex_automata::dfa::dense::Builder::new()
-                .configure(regex_automata::dfa::dense::Config::new().start_kind(
-                    regex_automata::dfa::StartKind::Unanchored,
-                ))
+                .configure(
+                    regex_automata::dfa::dense::Config::new()
+                        .start_kind(regex_automata::dfa::StartKind::Unanchored),
+                )
                 .build(pattern)
                 .expect("a pattern");
             dense.to_sparse().expect("a sparse one").to_bytes_little_endian()

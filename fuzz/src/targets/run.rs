@@ -74,8 +74,11 @@ fn run(
                 Outcome::Await(batch) => {
                     assert!(mode == Mode::Enforce, "a probe asks for nothing");
                     assert!(!batch.effects.is_empty(), "a batch has effects");
-                    let answers: Vec<Answer> =
-                        batch.effects.iter().map(|(_, bound)| answer(bound, choices)).collect();
+                    let answers: Vec<Answer> = batch
+                        .effects
+                        .iter()
+                        .map(|(_, bound)| answer(bound, choices))
+                        .collect();
                     // Each suspension stands behind an instruction that was paid for.
                     outcome = machine.resume(program, &mut env, &answers);
                 }

@@ -9,8 +9,18 @@ use super::generate::Case;
 pub(crate) fn reason(case: &Case, ours: &Answer, theirs: &Answer) -> Option<&'static str> {
     let stages = |word: &str| case.fields.iter().any(|(_, stages)| stages.contains(word));
     let (
-        Answer::Ran { denied: a, taints: x, labels: l, document: d },
-        Answer::Ran { denied: b, taints: y, labels: m, document: e },
+        Answer::Ran {
+            denied: a,
+            taints: x,
+            labels: l,
+            document: d,
+        },
+        Answer::Ran {
+            denied: b,
+            taints: y,
+            labels: m,
+            document: e,
+        },
     ) = (ours, theirs)
     else {
         return None;
@@ -44,7 +54,9 @@ pub(crate) fn reason(case: &Case, ours: &Answer, theirs: &Answer) -> Option<&'st
         && why == "condition cannot be evaluated"
         && stages("omit")
     {
-        return Some("the condition of a `redact` is evaluated before the stages: behind an `omit` its error denies, too");
+        return Some(
+            "the condition of a `redact` is evaluated before the stages: behind an `omit` its error denies, too",
+        );
     }
     if let Some((code, _)) = a
         && case.fields.iter().any(|(name, stages)| {
@@ -77,7 +89,8 @@ fn alike(ours: &Value, theirs: &Value, may: &impl Fn(&str, &str) -> bool) -> boo
     match (ours, theirs) {
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()
-                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| alike(value, other, may)))
+                && a.iter()
+                    .all(|(key, value)| b.get(key).is_some_and(|other| alike(value, other, may)))
         }
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(value, other)| alike(value, other, may))

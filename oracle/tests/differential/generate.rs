@@ -22,7 +22,11 @@ pub(crate) struct Case {
 impl Case {
     /// The section, as both engines read it.
     pub(crate) fn section(&self) -> Value {
-        let (fields, phase) = if self.pre { ("args", "pre_invocation") } else { ("result", "post_invocation") };
+        let (fields, phase) = if self.pre {
+            ("args", "pre_invocation")
+        } else {
+            ("result", "post_invocation")
+        };
         let map: Map<String, Value> = self.fields.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
         let mut section = json!({ "authorization": { phase: self.steps } });
         if !map.is_empty() {
@@ -66,7 +70,13 @@ impl Random {
 }
 
 const FLAGS: [&str; 5] = ["role.hr", "role.eng", "perm.pay", "authenticated", "team.x"];
-const VALUES: [&str; 5] = ["subject.id", "delegation.depth", "claim.level", "claim.score", "session.id"];
+const VALUES: [&str; 5] = [
+    "subject.id",
+    "delegation.depth",
+    "claim.level",
+    "claim.score",
+    "session.id",
+];
 const SETS: [&str; 3] = ["subject.roles", "subject.teams", "claim.tags"];
 const FIELDS: [&str; 8] = ["n", "s", "t", "l", "o.k", "o.n", "z", "items.id"];
 const TEXTS: [&str; 6] = ["a", "bob", "x-1", "7", "", "ADMIN"];
@@ -145,10 +155,15 @@ fn document(random: &mut Random) -> Value {
         document.insert("l".to_owned(), json!(members));
     }
     if !random.one_in(3) {
-        document.insert("o".to_owned(), json!({ "k": scalar(random), "n": scalar(random) }));
+        document.insert(
+            "o".to_owned(),
+            json!({ "k": scalar(random), "n": scalar(random) }),
+        );
     }
     if !random.one_in(3) {
-        let items: Vec<Value> = (0..random.below(3)).map(|_| json!({ "id": scalar(random), "v": 1 })).collect();
+        let items: Vec<Value> = (0..random.below(3))
+            .map(|_| json!({ "id": scalar(random), "v": 1 }))
+            .collect();
         document.insert("items".to_owned(), json!(items));
     }
     if random.one_in(6) {
@@ -207,23 +222,34 @@ fn predicate(random: &mut Random, pre: bool, depth: usize) -> String {
         0 => format!("!({})", predicate(random, pre, depth - 1)),
         1 => format!("({})", predicate(random, pre, depth - 1)),
         which => {
-            let (a, b) = (predicate(random, pre, depth - 1), predicate(random, pre, depth - 1));
+            let (a, b) = (
+                predicate(random, pre, depth - 1),
+                predicate(random, pre, depth - 1),
+            );
             format!("{a} {} {b}", if which == 2 { "&" } else { "|" })
         }
     }
 }
 
 fn deny(random: &mut Random) -> String {
-    random.pick(&["deny", "deny", "deny('no')", "deny('no', 'policy.no')"]).to_owned()
+    random
+        .pick(&["deny", "deny", "deny('no')", "deny('no', 'policy.no')"])
+        .to_owned()
 }
 
 fn step(random: &mut Random, pre: bool) -> Value {
     match random.below(9) {
         0..=2 => json!(format!("require({})", require(random))),
         3 | 4 => json!(format!("{}: {}", predicate(random, pre, 3), deny(random))),
-        5 => json!(format!("taint({}, {})", random.pick(&["secret", "pii"]), random.pick(&["session", "message"]))),
+        5 => json!(format!(
+            "taint({}, {})",
+            random.pick(&["secret", "pii"]),
+            random.pick(&["session", "message"])
+        )),
         6 => json!({ "when": predicate(random, pre, 2), "do": ["taint(secret, session)"] }),
-        7 => json!({ "when": predicate(random, pre, 2), "do": [format!("taint({})", random.pick(&["a", "b"])), deny(random)] }),
+        7 => {
+            json!({ "when": predicate(random, pre, 2), "do": [format!("taint({})", random.pick(&["a", "b"])), deny(random)] })
+        }
         _ => json!({ "when": predicate(random, pre, 2), "do": [deny(random)] }),
     }
 }

@@ -19,8 +19,16 @@ pub(crate) fn answer(case: &Case) -> Answer {
     // JSON is YAML.
     let compilation = compile("policy.yaml", &json!({ "routes": [route] }).to_string());
     let Some(output) = compilation.output else {
-        let errors = compilation.diagnostics.iter().filter(|said| said.severity == Severity::Error);
-        return Answer::Refused(errors.map(|said| said.message.clone()).collect::<Vec<_>>().join("; "));
+        let errors = compilation
+            .diagnostics
+            .iter()
+            .filter(|said| said.severity == Severity::Error);
+        return Answer::Refused(
+            errors
+                .map(|said| said.message.clone())
+                .collect::<Vec<_>>()
+                .join("; "),
+        );
     };
     let program = Prepared::new(output.program).expect("a compiled program is sound");
     let route = apl_vm::find_route(&program, EntityKind::Tool, "t", None).expect("the route is there");
@@ -49,7 +57,11 @@ fn run(program: &Prepared, block: apl_bytecode::BlockId, case: &Case, document: 
     let root = document.root();
     let (mut edits, mut taints) = (Vec::new(), Vec::new());
     let view = View::of(document, root);
-    let (args, result) = if case.pre { (Some(view), None) } else { (None, Some(view)) };
+    let (args, result) = if case.pre {
+        (Some(view), None)
+    } else {
+        (None, Some(view))
+    };
     let mut env = Env {
         facts: &mut facts,
         args,
@@ -65,7 +77,11 @@ fn run(program: &Prepared, block: apl_bytecode::BlockId, case: &Case, document: 
             Outcome::Done(Verdict::Deny(denial)) => break Some((denial.code, denial.reason)),
             Outcome::Done(Verdict::Allow | Verdict::Unknown) => break None,
             Outcome::Await(batch) => {
-                let answers: Vec<Given> = batch.effects.iter().map(|(_, bound)| give(bound, &mut taints)).collect();
+                let answers: Vec<Given> = batch
+                    .effects
+                    .iter()
+                    .map(|(_, bound)| give(bound, &mut taints))
+                    .collect();
                 outcome = machine.resume(program, &mut env, &answers);
             }
         }
@@ -82,7 +98,13 @@ fn fact(value: &Value) -> Fact {
             None => Fact::Float(number.as_f64().expect("a number")),
         },
         Value::String(text) => Fact::Str(text.clone()),
-        Value::Array(items) => Fact::Set(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        Value::Array(items) => Fact::Set(
+            items
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+        ),
         Value::Null | Value::Object(_) => Fact::Opaque,
     }
 }

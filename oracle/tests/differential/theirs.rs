@@ -68,9 +68,27 @@ pub(crate) async fn answer(case: &Case) -> Answer {
     let delegations: Arc<dyn DelegationInvoker> = Arc::new(NoopDelegationInvoker);
     let elicitations: Arc<dyn ElicitationInvoker> = Arc::new(NoopElicitationInvoker);
     let ran = if case.pre {
-        evaluate_pre(&route, &mut bag, &mut payload, &pdp, &plugins, &delegations, &elicitations).await
+        evaluate_pre(
+            &route,
+            &mut bag,
+            &mut payload,
+            &pdp,
+            &plugins,
+            &delegations,
+            &elicitations,
+        )
+        .await
     } else {
-        evaluate_post(&route, &mut bag, &mut payload, &pdp, &plugins, &delegations, &elicitations).await
+        evaluate_post(
+            &route,
+            &mut bag,
+            &mut payload,
+            &pdp,
+            &plugins,
+            &delegations,
+            &elicitations,
+        )
+        .await
     };
     let denied = match ran.decision {
         Decision::Allow => None,
@@ -88,7 +106,11 @@ pub(crate) async fn answer(case: &Case) -> Answer {
                 .map(|taint| taint.label.clone()),
         ),
         labels: ran.taints.iter().map(|taint| taint.label.clone()).collect(),
-        document: if case.pre { payload.args } else { payload.result.unwrap_or(Value::Null) },
+        document: if case.pre {
+            payload.args
+        } else {
+            payload.result.unwrap_or(Value::Null)
+        },
     }
 }
 
@@ -101,7 +123,11 @@ fn attribute(value: &Value) -> AttributeValue {
         },
         Value::String(text) => AttributeValue::String(text.clone()),
         Value::Array(items) => AttributeValue::StringSet(
-            items.iter().filter_map(Value::as_str).map(str::to_owned).collect::<HashSet<_>>(),
+            items
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect::<HashSet<_>>(),
         ),
         Value::Null | Value::Object(_) => AttributeValue::NonScalar,
     }
@@ -117,7 +143,9 @@ fn flatten(path: &str, value: &Value, bag: &mut AttributeBag) {
                 flatten(&format!("{path}.{key}"), value, bag);
             }
         }
-        Value::Array(items) if !items.iter().all(Value::is_string) => bag.set(path, AttributeValue::NonScalar),
+        Value::Array(items) if !items.iter().all(Value::is_string) => {
+            bag.set(path, AttributeValue::NonScalar)
+        }
         _ => bag.set(path, attribute(value)),
     }
 }
