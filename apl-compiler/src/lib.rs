@@ -20,6 +20,8 @@ mod source;
 mod syntax;
 
 pub mod diagnostics;
+pub mod layout;
+pub mod outline;
 pub mod vocabulary;
 pub mod yaml;
 

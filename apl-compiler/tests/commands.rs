@@ -2,5 +2,11 @@
 
 #[path = "commands/cli.rs"]
 mod cli;
+#[path = "commands/diff.rs"]
+mod diff;
+#[path = "commands/graph.rs"]
+mod graph;
+#[path = "commands/rewrite.rs"]
+mod rewrite;
 #[path = "commands/sign.rs"]
 mod sign;

@@ -20,6 +20,14 @@ pub(crate) enum Command {
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Lay policies out: order of keys, indentation, quotes, blank lines. Comments stay.
+    Fmt(super::fmt::Fmt),
+    /// Rewrite old spellings of a policy; shows the change.
+    Migrate(super::fmt::Migrate),
+    /// Say what changed in meaning between two policies, the dangerous first.
+    Diff(super::diff::Diff),
+    /// Draw the pipeline of each operation.
+    Graph(super::graph::Graph),
     /// Sign a program.
     Sign(super::sign::Sign),
     /// Check the signature of a program.
@@ -34,6 +42,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Reports with source lines, to standard error.
+    #[value(alias = "human")]
     Text,
     /// A JSON object, to standard output.
     Json,

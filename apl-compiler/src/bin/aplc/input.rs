@@ -4,19 +4,37 @@ use std::fs;
 use std::path::Path;
 
 use apl_compiler::diagnostics::{to_json, to_report};
+use apl_compiler::outline::{Outline, outline};
 use apl_compiler::{Compilation, Severity, compile};
 use serde_json::json;
 
 use super::command::{Check, Format, Listing};
 use super::{End, Fault};
 
-/// Reads and compiles a policy.
-pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
-    let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(|fault| Fault::NotText {
+/// Reads text.
+pub(crate) fn text(path: &Path) -> Result<String, Fault> {
+    String::from_utf8(read(path)?).map_err(|fault| Fault::NotText {
         path: path.to_owned(),
         at: fault.utf8_error().valid_up_to(),
-    })?;
+    })
+}
+
+/// The outline of a policy or program; says why there is none on standard error.
+pub(crate) fn outlined(path: &Path) -> Result<Option<Outline>, Fault> {
+    let bytes = read(path)?;
+    if bytes.starts_with(&apl_bytecode::MAGIC) {
+        return Ok(loaded(&bytes, path).map(|program| outline(program.program())));
+    }
+    let compilation = policy(path)?;
+    if compilation.output.is_none() {
+        report(&compilation, true);
+    }
+    Ok(compilation.output.map(|output| outline(output.program.program())))
+}
+
+/// Reads and compiles a policy.
+pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
+    let text = text(path)?;
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
     Ok(compile(&path.to_string_lossy(), &text))

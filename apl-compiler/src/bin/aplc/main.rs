@@ -5,8 +5,12 @@
 mod artefacts;
 mod build;
 mod command;
+mod diff;
 mod explain;
+mod fmt;
+mod graph;
 mod input;
+mod outline_json;
 mod sign;
 mod summary;
 
@@ -31,6 +35,10 @@ fn main() -> ExitCode {
         Command::Check(check) => input::check(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Diff(diff) => diff::run(diff),
+        Command::Fmt(fmt) => fmt::fmt(fmt),
+        Command::Migrate(migrate) => fmt::migrate(migrate),
+        Command::Graph(graph) => graph::run(graph),
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
