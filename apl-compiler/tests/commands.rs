@@ -6,6 +6,8 @@ mod cli;
 mod diff;
 #[path = "commands/graph.rs"]
 mod graph;
+#[path = "commands/inspect.rs"]
+mod inspect;
 #[path = "commands/rewrite.rs"]
 mod rewrite;
 #[path = "commands/sign.rs"]

@@ -101,9 +101,16 @@ impl Builder<'_, '_> {
                 }
             }
             Kind::List { items, .. } => {
-                let column = self.lines.column(node.start);
+                // Of a list that is indented no deeper than its key, the parser does not say where it begins.
+                let dash = self.lines.text.as_bytes().get(node.start) == Some(&b'-');
+                let (line, column) = if dash {
+                    (self.lines.of(node.start), self.lines.column(node.start))
+                } else {
+                    let line = self.next_text();
+                    (line, self.lines.indent(line))
+                };
                 for (at, item) in items.iter().enumerate() {
-                    let first = (at == 0).then(|| self.lines.of(node.start));
+                    let first = (at == 0).then_some(line);
                     parts.push(self.item(item, place, column, first)?);
                 }
             }

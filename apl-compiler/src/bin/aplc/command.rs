@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Migrate(super::fmt::Migrate),
     /// Say what changed in meaning between two policies, the dangerous first.
     Diff(super::diff::Diff),
+    /// Show what is in a program, a filter configuration or an Envoy config_dump.
+    Inspect(super::inspect::Inspect),
     /// Draw the pipeline of each operation.
     Graph(super::graph::Graph),
     /// Sign a program.

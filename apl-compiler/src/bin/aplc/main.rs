@@ -10,6 +10,7 @@ mod explain;
 mod fmt;
 mod graph;
 mod input;
+mod inspect;
 mod outline_json;
 mod sign;
 mod summary;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
         Command::Diff(diff) => diff::run(diff),
+        Command::Inspect(inspect) => inspect::run(inspect),
         Command::Fmt(fmt) => fmt::fmt(fmt),
         Command::Migrate(migrate) => fmt::migrate(migrate),
         Command::Graph(graph) => graph::run(graph),
