@@ -1,6 +1,6 @@
 //! The `.aplb` file: a header with a digest, then sections.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use sha2::{Digest as _, Sha256};
 
@@ -32,6 +32,7 @@ const IDENTITIES: u8 = 10;
 const ROUTES: u8 = 11;
 const FALLBACKS: u8 = 12;
 const SETTINGS: u8 = 13;
+const DATA: u8 = 14;
 const DEBUG: u8 = 64;
 pub(crate) const SIGNATURE: u8 = 65;
 
@@ -183,7 +184,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
         if id < FIRST_ANCILLARY {
             semantic_end = input.at();
         }
-        let known = matches!(id, STRINGS..=SETTINGS | DEBUG);
+        let known = matches!(id, STRINGS..=DATA | DEBUG);
         if known && version != SECTION_VERSION {
             return Err(DecodeError::SectionVersion { id, version, at });
         }
@@ -201,6 +202,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
             ROUTES => program.routes = table(&mut body, id)?,
             FALLBACKS => program.fallbacks = table(&mut body, id)?,
             SETTINGS => settings = Some(Settings::get(&mut body)?),
+            DATA => program.data = text(&mut body, id)?,
             DEBUG => program.debug = Some(Debug::get(&mut body)?),
             // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
             SIGNATURE.. => continue,
@@ -242,6 +244,7 @@ pub(crate) const fn section_name(id: u8) -> &'static str {
         STRINGS => "strings",
         CONSTS => "constants",
         ATTRS => "attributes",
+        DATA => "static attributes",
         REGEXES => "patterns",
         DENIALS => "denials",
         BLOCKS => "code",
@@ -286,6 +289,7 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         routes,
         fallbacks,
         settings,
+        data,
         debug: _,
     } = program;
     let mut out = Writer::default();
@@ -302,6 +306,9 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
     put_table(&mut out, ROUTES, routes);
     put_table(&mut out, FALLBACKS, fallbacks);
     section(&mut out, SETTINGS, settings);
+    if !data.is_empty() {
+        section(&mut out, DATA, data);
+    }
     out.into_bytes()
 }
 
@@ -332,5 +339,15 @@ fn table<T: Wire>(body: &mut Reader<'_>, id: u8) -> Result<Vec<T>, DecodeError> 
         Err(DecodeError::EmptySection { id, at })
     } else {
         Ok(entries)
+    }
+}
+
+fn text(body: &mut Reader<'_>, id: u8) -> Result<String, DecodeError> {
+    let at = body.at();
+    let text = String::get(body)?;
+    if text.is_empty() {
+        Err(DecodeError::EmptySection { id, at })
+    } else {
+        Ok(text)
     }
 }

@@ -2,6 +2,7 @@
 
 use apl_bytecode::{CmpOp, Phase};
 
+use crate::attribute_files::Attributes;
 use crate::diagnostics::{Code, Reports, warning};
 use crate::syntax::{AttrSeg, Literal, Path, Predicate, Step, StepKind, Test};
 use crate::vocabulary::{NAMESPACES, nearest};
@@ -120,6 +121,46 @@ pub(crate) fn path(path: &Path, phase: Phase, reports: &mut Reports) {
         )
         .help(help),
     );
+}
+
+/// Checks that a static attribute is there, as far as its path is known.
+pub(crate) fn data(path: &Path, attributes: &Attributes, reports: &mut Reports) {
+    for seg in &path.segs {
+        if let AttrSeg::Value(inner) = seg {
+            data(inner, attributes, reports);
+        }
+    }
+    if path.root() != "data" {
+        return;
+    }
+    let names = path
+        .segs
+        .get(1..)
+        .unwrap_or(&[])
+        .iter()
+        .map_while(|seg| match seg {
+            AttrSeg::Name(name) => Some(name.as_str()),
+            AttrSeg::Value(_) => None,
+        });
+    let names: Vec<&str> = names.collect();
+    if !attributes.has(&names) {
+        let help = if attributes.declared {
+            "no file under `attribute_files` has it"
+        } else {
+            "name the files with static attributes: `global: {attribute_files: [attributes.yaml]}`"
+        };
+        let shown = path
+            .dotted()
+            .unwrap_or_else(|| format!("data.{}", names.join(".")));
+        reports.push(
+            warning(
+                Code::UnknownAttribute,
+                path.span,
+                format!("nothing provides `{shown}`"),
+            )
+            .help(help),
+        );
+    }
 }
 
 /// Whether an attribute of the table (`id`, `role.*`, `*`, or nothing for the namespace itself) covers a path.

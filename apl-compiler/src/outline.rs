@@ -20,6 +20,8 @@ pub struct Outline {
     pub unmatched_allowed: bool,
     /// The caller's credentials never go on to a backend.
     pub never_forward_credentials: bool,
+    /// The static attributes, as the text of one JSON object; empty: there are none.
+    pub data: String,
     /// Credentials by plugin name.
     pub identities: Vec<IdentityView>,
     /// Routes in the order of the program, then what governs everything else.
@@ -234,6 +236,7 @@ pub fn outline(program: &Program) -> Outline {
     Outline {
         unmatched_allowed: program.settings.unmatched == Unmatched::Allow,
         never_forward_credentials: program.settings.never_forward_credentials,
+        data: program.data.clone(),
         identities: identities::views(program),
         operations: routes.chain(fallbacks).collect(),
     }

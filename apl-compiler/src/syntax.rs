@@ -2,6 +2,7 @@
 
 mod ast;
 mod effect;
+mod field_path;
 mod lexer;
 mod path;
 mod pipeline;

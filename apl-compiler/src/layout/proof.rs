@@ -40,6 +40,6 @@ pub fn same_program(before: &Output, after: &Output) -> Result<(), String> {
     if before == after {
         Ok(())
     } else {
-        Err("`engine_settings`".to_owned())
+        Err("`engine_settings` or static attributes".to_owned())
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use apl_compiler::layout::{self, LayoutError, same_program};
-use apl_compiler::{Compilation, compile};
 use clap::Args;
 use similar::TextDiff;
 
@@ -93,8 +92,7 @@ fn said<T>(path: &Path, done: Result<T, LayoutError>) -> Option<T> {
 
 /// Whether both texts compile to the same program; says why not on standard error.
 fn proved(path: &Path, old: &str, new: &str) -> bool {
-    let name = path.to_string_lossy();
-    let before = compile(&name, old);
+    let before = input::compiled(path, old);
     let Some(old_output) = &before.output else {
         input::report(&before, true);
         eprintln!(
@@ -103,7 +101,7 @@ fn proved(path: &Path, old: &str, new: &str) -> bool {
         );
         return false;
     };
-    let after: Compilation = compile(&name, new);
+    let after = input::compiled(path, new);
     let Some(new_output) = &after.output else {
         input::report(&after, true);
         eprintln!(

@@ -1,29 +1,23 @@
 //! Reading policies and programs, and telling what is wrong with them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use apl_compiler::diagnostics::{to_json, to_report};
 use apl_compiler::outline::{Outline, outline};
-use apl_compiler::{Compilation, Severity, compile};
+use apl_compiler::{Compilation, File, Files, Policy, Severity, compile_policy};
 use serde_json::json;
 
 use super::command::{Check, Format, Listing};
 use super::{End, Fault};
 
-/// Reads text.
-pub(crate) fn text(path: &Path) -> Result<String, Fault> {
-    String::from_utf8(read(path)?).map_err(|fault| Fault::NotText {
-        path: path.to_owned(),
-        at: fault.utf8_error().valid_up_to(),
-    })
-}
-
 /// The outline of a policy or program; says why there is none on standard error.
 pub(crate) fn outlined(path: &Path) -> Result<Option<Outline>, Fault> {
-    let bytes = read(path)?;
-    if bytes.starts_with(&apl_bytecode::MAGIC) {
-        return Ok(loaded(&bytes, path).map(|program| outline(program.program())));
+    if !path.is_dir() {
+        let bytes = read(path)?;
+        if bytes.starts_with(&apl_bytecode::MAGIC) {
+            return Ok(loaded(&bytes, path).map(|program| outline(program.program())));
+        }
     }
     let compilation = policy(path)?;
     if compilation.output.is_none() {
@@ -32,12 +26,100 @@ pub(crate) fn outlined(path: &Path) -> Result<Option<Outline>, Fault> {
     Ok(compilation.output.map(|output| outline(output.program.program())))
 }
 
-/// Reads and compiles a policy.
+/// Reads and compiles a policy: a file, or a folder with `platform.yaml` and `teams/NAME.yaml`.
 pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
+    let (main, folder) = if path.is_dir() {
+        (path.join("platform.yaml"), path.to_owned())
+    } else {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        (path.to_owned(), folder)
+    };
+    let mut teams = Vec::new();
+    if path.is_dir() {
+        for team in team_files(&path.join("teams"))? {
+            teams.push(file(&team)?);
+        }
+    }
+    Ok(compile_policy(&Policy {
+        main: file(&main)?,
+        teams,
+        files: &Folder(folder),
+    }))
+}
+
+/// Compiles this text as if it stood at a path.
+pub(crate) fn compiled(path: &Path, text: &str) -> Compilation {
+    compile_policy(&Policy {
+        main: File {
+            name: path.to_string_lossy().into_owned(),
+            text: text.to_owned(),
+        },
+        teams: Vec::new(),
+        files: &Folder(path.parent().unwrap_or(Path::new("")).to_owned()),
+    })
+}
+
+/// The teams' files, by name.
+fn team_files(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => {
+            return Err(Fault::File {
+                doing: "read",
+                path: folder.to_owned(),
+                cause,
+            });
+        }
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|cause| Fault::File {
+            doing: "read",
+            path: folder.to_owned(),
+            cause,
+        })?;
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
+            files.push(path);
+        }
+    }
+    // In the order of their names, so that the same folder gives the same program everywhere.
+    files.sort();
+    Ok(files)
+}
+
+/// A file of a policy.
+fn file(path: &Path) -> Result<File, Fault> {
     let text = text(path)?;
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
-    Ok(compile(&path.to_string_lossy(), &text))
+    Ok(File {
+        name: path.to_string_lossy().into_owned(),
+        text,
+    })
+}
+
+/// Reads a text.
+pub(crate) fn text(path: &Path) -> Result<String, Fault> {
+    String::from_utf8(read(path)?).map_err(|fault| Fault::NotText {
+        path: path.to_owned(),
+        at: fault.utf8_error().valid_up_to(),
+    })
+}
+
+/// Files are looked for beside the policy.
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn read(&self, path: &str) -> Result<(String, String), String> {
+        let path = self.0.join(path);
+        let text = fs::read_to_string(&path).map_err(|cause| cause.to_string())?;
+        Ok((path.to_string_lossy().into_owned(), text))
+    }
 }
 
 /// Reads a file.

@@ -4,7 +4,9 @@
 
 mod artefacts;
 mod build;
+mod case;
 mod command;
+mod coverage;
 mod diff;
 mod explain;
 mod fmt;
@@ -12,8 +14,12 @@ mod graph;
 mod input;
 mod inspect;
 mod outline_json;
+mod place;
+mod proxy;
+mod request;
 mod sign;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -44,6 +50,7 @@ fn main() -> ExitCode {
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
+        Command::Test(test) => test::run(test),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,

@@ -29,6 +29,14 @@ pub(super) fn settings(old: &Outline, new: &Outline, changes: &mut Vec<Change>) 
         ),
         (true, true) | (false, false) => {}
     }
+    if old.data != new.data {
+        // What the values are for is not known here.
+        say(
+            changes,
+            Loosened,
+            "the static attributes (`data`) are others".to_owned(),
+        );
+    }
     match (old.never_forward_credentials, new.never_forward_credentials) {
         (true, false) => say(
             changes,
