@@ -18,6 +18,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write a first policy: from a list of tools, or from an audit log.
     Init(Init),
+    /// Print the JSON Schema of a policy, for editors.
+    Schema,
     /// Check a policy and say everything there is to say about it.
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.

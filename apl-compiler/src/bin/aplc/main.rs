@@ -19,6 +19,7 @@ mod outline_json;
 mod place;
 mod proxy;
 mod request;
+mod schema;
 mod sign;
 mod summary;
 mod test;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Init(init) => init::run(init),
+        Command::Schema => schema::run(),
         Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
