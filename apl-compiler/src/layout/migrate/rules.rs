@@ -41,7 +41,8 @@ impl Round<'_> {
             for (at, _) in raw.match_indices(word) {
                 let before = raw.get(..at).unwrap_or("").trim_end();
                 let begins = before.is_empty() || matches!(before, "\"" | "'") || starts_block(before, style);
-                if !begins && !(pipeline && before.ends_with('|')) {
+                let staged = pipeline && before.ends_with('|');
+                if !(begins || staged) {
                     continue;
                 }
                 if word == "plugin(" {
