@@ -8,12 +8,18 @@ mod case;
 mod check;
 mod command;
 mod coverage;
+mod diff;
 mod explain;
+mod fmt;
+mod graph;
 mod init;
 mod input;
+mod inspect;
+mod outline_json;
 mod place;
 mod proxy;
 mod request;
+mod schema;
 mod sign;
 mod summary;
 mod test;
@@ -37,9 +43,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Init(init) => init::run(init),
+        Command::Schema => schema::run(),
         Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Diff(diff) => diff::run(diff),
+        Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Fmt(fmt) => fmt::fmt(fmt),
+        Command::Migrate(migrate) => fmt::migrate(migrate),
+        Command::Graph(graph) => graph::run(graph),
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
