@@ -42,6 +42,16 @@ pub fn listing(program: &Program) -> String {
     out.text
 }
 
+/// An effect on one line.
+#[must_use]
+pub fn spell_effect(program: &Program, effect: &Effect) -> String {
+    Listing {
+        program,
+        text: String::new(),
+    }
+    .effect(effect)
+}
+
 struct Listing<'a> {
     program: &'a Program,
     text: String,

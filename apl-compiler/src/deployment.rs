@@ -9,7 +9,7 @@ pub use asks::{CibaUse, ElicitorUse, PointUse};
 use crate::document::{Document, Keys, Oauth, PluginKind, Secret, Store};
 
 /// What the companion is to be told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Deployment {
     /// Issuers whose keys must be fetched, in written order, each once.
     pub issuers: Vec<IssuerKeys>,
@@ -37,7 +37,7 @@ pub struct IssuerKeys {
 }
 
 /// An OAuth delegator as the policy declares it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delegator {
     /// The token endpoint.
     pub token_endpoint: String,

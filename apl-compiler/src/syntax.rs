@@ -19,9 +19,11 @@ mod value;
 
 pub(crate) use ast::{
     CostDecl, DelegateCall, Effect, EffectKind, ElicitCall, Field, From, LimitCall, Literal, MembersDecl,
-    Path, PathSeg as AttrSeg, Pdp, Predicate, RestrictCall, StageKind, Step, StepKind, TaintCall, Test,
+    Path, PathSeg as AttrSeg, Pdp, Predicate, RestrictCall, Stage, StageKind, Step, StepKind, TaintCall,
+    Test,
 };
 pub(crate) use path::whole as parse_path;
 pub(crate) use pipeline::parse_field;
+pub(crate) use predicate::parse as parse_predicate;
 pub(crate) use step::{Context, parse_steps};
 pub(crate) use text::{Slice, Text};

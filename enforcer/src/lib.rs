@@ -45,8 +45,10 @@ mod identity;
 mod json_text;
 mod mcp;
 mod metrics;
+mod named_keys;
 mod refusal;
 mod restrict;
+mod seal;
 mod session;
 mod sse;
 

@@ -6,7 +6,7 @@ use super::{SecretSource, secret};
 use crate::document::{Elicitor, PointKind, TextSource};
 
 /// A way to ask humans.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ElicitorUse {
     /// The companion's own pages.
     Page {
@@ -20,7 +20,7 @@ pub enum ElicitorUse {
 }
 
 /// OpenID Connect CIBA.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CibaUse {
     /// Where a request begins.
     pub backchannel_endpoint: String,
@@ -49,7 +49,7 @@ pub struct CibaUse {
 }
 
 /// A decision point.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PointUse {
     /// Cedar policies.
     Cedar {

@@ -255,7 +255,7 @@ fn engine(bytes: &[u8], scope: Option<&str>) -> Result<Engine, ProxyError> {
     });
     let secrets = Secrets {
         hash_key: Some(HASH_KEY.to_vec()),
-        companion_token: None,
+        ..Secrets::default()
     };
     match PluginConfig::parse(config.to_string().as_bytes())? {
         PluginConfig::Decide(config) => Ok(Engine::new(*config, secrets, [7; 32])?),
