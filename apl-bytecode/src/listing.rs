@@ -207,7 +207,7 @@ impl Listing<'_> {
                 format!("scan       {}  {}", self.scanner(*scanner), self.denial(*denial))
             }
             Instr::Effect(effect) => match self.program.effects.get(effect.at()) {
-                Some(found) => format!("effect {:>3} {}", effect.0, self.effect(found)),
+                Some(found) => format!("effect     {}", self.effect(found)),
                 None => "effect     ?".into(),
             },
             Instr::Await => "await".into(),

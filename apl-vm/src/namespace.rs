@@ -12,8 +12,32 @@ use crate::{
     value::{Map, Value},
 };
 
-/// Names that stand for one value, so that their absence is no empty map.
-const SCALARS: &[&str] = &["authenticated", "delegated", "auth_method", "args", "result"];
+/// Names that stand for a map of facts. Any other is one value, whose absence is no empty map.
+const NAMESPACES: &[&str] = &[
+    "agent",
+    "caller_workload",
+    "claim",
+    "client",
+    "completion",
+    "custom",
+    "data",
+    "delegation",
+    "elicitation",
+    "framework",
+    "http",
+    "llm",
+    "mcp",
+    "meta",
+    "perm",
+    "provenance",
+    "request",
+    "role",
+    "route",
+    "security",
+    "subject",
+    "team",
+    "this_workload",
+];
 
 /// Namespaces that effects fill: nobody knows in a probe what will be in them.
 const OF_EFFECTS: &[&str] = &["delegation", "elicitation", "security"];
@@ -29,7 +53,7 @@ pub(crate) fn below<'a>(
         return Ok(None);
     };
     let root = key.split('.').next().unwrap_or_default();
-    if SCALARS.contains(&root) {
+    if !NAMESPACES.contains(&root) {
         return Ok(None);
     }
     if scope.assumed.is_some() && OF_EFFECTS.contains(&root) {
