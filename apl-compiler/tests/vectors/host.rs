@@ -154,7 +154,7 @@ fn phase(
         };
         match outcome {
             Outcome::Done(Verdict::Deny(denial)) => return Some((denial.code, denial.reason)),
-            Outcome::Done(Verdict::Allow | Verdict::Unknown) => return None,
+            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) => return None,
             Outcome::Await(batch) => {
                 let given = batch.effects.iter().map(|(_, bound)| give(bound, request, store));
                 answers = Some(given.collect());
