@@ -16,6 +16,7 @@ mod init;
 mod input;
 mod inspect;
 mod outline_json;
+mod pin;
 mod place;
 mod proxy;
 mod request;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Fmt(fmt) => fmt::fmt(fmt),
         Command::Migrate(migrate) => fmt::migrate(migrate),
         Command::Graph(graph) => graph::run(graph),
+        Command::Pin(pin) => pin::run(pin),
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
