@@ -1,5 +1,9 @@
 //! Which route governs an operation.
 
+mod http;
+
+pub(crate) use http::HttpRoutes;
+
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::cmp::Reverse;
 
@@ -27,11 +31,13 @@ impl RouteTable {
         let mut groups: BTreeMap<_, Group> = BTreeMap::new();
         for (index, route) in program.routes.iter().enumerate() {
             let group = groups.entry((route.entity, route.scope.map(text))).or_default();
-            match route.matcher {
+            match &route.matcher {
+                // Found by path and method: see `http`.
+                Matcher::Http { .. } => {}
                 Matcher::Exact(name) => {
-                    group.exact.entry(text(name)).or_insert(index);
+                    group.exact.entry(text(*name)).or_insert(index);
                 }
-                Matcher::Glob(pattern) => group.globs.push((text(pattern), index)),
+                Matcher::Glob(pattern) => group.globs.push((text(*pattern), index)),
                 Matcher::Any => {
                     group.any.get_or_insert(index);
                 }

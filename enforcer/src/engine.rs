@@ -2,7 +2,7 @@
 
 mod reads;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
@@ -32,6 +32,8 @@ pub struct Engine {
     pub(crate) wanted: Wanted,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
+    /// Values of the variables that asserted headers name.
+    pub(crate) variables: BTreeMap<String, String>,
     /// Some route has rules for the phase after the call.
     pub(crate) reads_responses: bool,
     pub(crate) keys: Vec<KeySet>,
@@ -81,6 +83,7 @@ impl Engine {
         let stream = hex(digest(&[b"audit stream", &seed]).get(..16).unwrap_or_default());
         let limits = config.limits;
         Ok(Self {
+            variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
             mentioned: reads::mentioned(&program),
             digest: digest_hex,

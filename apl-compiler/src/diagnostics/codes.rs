@@ -87,6 +87,8 @@ codes! {
         "Files under `global: {attribute_files: [...]}` hold one map, `data`, and nothing beside it. Paths are relative to the policy file. Maps of several files are merged; a value that two of them give must be the same in both, so that their order never matters."
     Team "APL0121" "a team's file says what only the platform may"
         "In a policy of several files, `platform.yaml` holds everything that is for all, and declares for each team what it may govern. A file `teams/NAME.yaml` holds `routes` and `groups` of its own: rules that tighten. `unmatched`, `unparseable_result`, `on_error`, `enforcement`, credentials and everything under `global`, `plugins` and `engine_settings` belong to the platform."
+    Assertion "APL0122" "a header that cannot be asserted"
+        "`assertions` set headers that only the proxy can vouch for: `from: subject.id`, `claim.<name>`, `client.*`, `members: {key: source}`, and in requests `secret.<name>`. A header that is asserted is always removed from what the client sent. Headers that frame a message, and in responses those that caches and browsers act on, can neither be set nor stripped. Several values need `encode: json` or `encode: csv`."
     BadToken "APL0201" "a character that predicates do not have"
         "Predicates are made of attribute paths, quoted text, numbers, `true`, `false`, comparison operators, `&`, `|`, `!`, parentheses, and the words `contains`, `in`, `not in`, `exists` and `require`."
     BadString "APL0202" "quoted text that does not end, or a bad escape"
@@ -153,6 +155,8 @@ codes! {
         "No step and no `authentication` list names it, so it does nothing: plugins run where a step names them, not by hook."
     NoIdentity "APL0307" "rules about callers, but no credentials"
         "No credential is verified on this route, so `subject`, `role`, `perm`, `team` and `claim` are always absent."
+    CancelsRedaction "APL0308" "a pipeline that shows what an outer one hides"
+        "A narrower layer's pipeline for a field replaces the whole pipeline that an outer layer has for it. This one drops a `redact`, `mask`, `omit`, `hash` or scanner of the outer one, so the field is shown where the outer layer meant it to be hidden."
     Limit "APL0401" "too much for one program"
         "A table of the program is over its limit. The message says which."
 }

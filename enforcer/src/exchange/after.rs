@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Command, Counter, Engine, HeaderList, Install,
+    assertions::HeaderEdits,
     engine::count,
     http::media::{Media, is_identity, media_type},
     mcp::response::{Answer as Message, GovernedResult, classify},
@@ -33,6 +34,8 @@ pub(super) struct After {
     pub(super) ended: bool,
     /// The result that the phase after the call works on.
     pub(super) result: Option<GovernedResult>,
+    /// What is asserted to the client, until the head was seen.
+    asserted: Option<HeaderEdits>,
 }
 
 #[derive(Debug, Default)]
@@ -64,10 +67,15 @@ const OF_THE_BYTES: &[&str] = &[
 ];
 
 impl After {
-    /// A response that is to be judged.
-    pub(super) fn expect() -> Self {
+    /// A response that is to be judged or not, with headers to assert.
+    pub(super) fn of(governed: bool, asserted: HeaderEdits) -> Self {
         Self {
-            stage: AfterStage::Expected,
+            stage: if governed {
+                AfterStage::Expected
+            } else {
+                AfterStage::Untouched
+            },
+            asserted: Some(asserted).filter(|edits| !edits.is_empty()),
             ..Self::default()
         }
     }
@@ -102,6 +110,9 @@ impl Exchange {
                 "the backend answered before the verdict",
             );
             return self.refuse(engine, &refusal, now_ms, out);
+        }
+        if let Some(edits) = self.after.asserted.take() {
+            assert(&edits, headers, out);
         }
         if !matches!(self.after.stage, AfterStage::Expected) {
             return;
@@ -361,6 +372,24 @@ impl Exchange {
     pub(super) fn swallow(&mut self, engine: &mut Engine) {
         self.after.stage = AfterStage::Swallow;
         self.let_go(engine);
+    }
+}
+
+/// Removes what only the proxy may say to the client, and says it.
+fn assert(edits: &HeaderEdits, headers: &HeaderList, out: &mut Out) {
+    for (name, _) in headers {
+        let name = String::from_utf8_lossy(name);
+        if edits.removes(&name) {
+            out.push(Command::RemoveResponseHeader {
+                name: name.into_owned(),
+            });
+        }
+    }
+    for (name, value) in &edits.set {
+        out.push(Command::SetResponseHeader {
+            name: name.clone(),
+            value: value.clone(),
+        });
     }
 }
 

@@ -1,11 +1,15 @@
 //! The request goes on: header edits, body edits, release.
 
 use super::{Exchange, Out, Stage, after::After};
-use crate::{Command, Counter, Engine, Install, engine::count, refusal::Refusal};
+use crate::{Command, Counter, Engine, Install, assertions::HeaderEdits, engine::count, refusal::Refusal};
 
 impl Exchange {
     /// Nothing denied.
     pub(super) fn forward(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        let (request, response) = match self.assertions(engine) {
+            Ok(edits) => edits,
+            Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
+        };
         if !self.record_allow(engine, now_ms, out) {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
             return self.refuse(engine, &refusal, now_ms, out);
@@ -18,6 +22,8 @@ impl Exchange {
         match engine.config.install {
             Install::Full | Install::PairedDecider => {
                 self.strip(engine, governed, out);
+                // Before credentials: a minted one is never replaced.
+                self.assert(&request, out);
                 self.credentials(engine, delegates, out);
             }
             Install::Single => {}
@@ -39,10 +45,36 @@ impl Exchange {
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
-        if governed {
-            self.after = After::expect();
-        } else {
+        self.after = After::of(governed, response);
+        if !governed {
             self.let_go(engine);
+        }
+    }
+
+    /// What the law asserts, to the backend and to the client.
+    fn assertions(&self, engine: &Engine) -> Result<(HeaderEdits, HeaderEdits), Refusal> {
+        let program = &engine.program;
+        let asserted = self.work.as_ref().and_then(|work| {
+            let id = work.law.assertions?;
+            Some((work, program.program().assertions.get(id.at())?))
+        });
+        let Some((work, assertions)) = asserted else {
+            return Ok(Default::default());
+        };
+        let edits = |contract| HeaderEdits::of(program, contract, &work.facts, &engine.variables);
+        Ok((edits(&assertions.request)?, edits(&assertions.response)?))
+    }
+
+    /// Removes what the client must not say, and says it.
+    fn assert(&self, edits: &HeaderEdits, out: &mut Out) {
+        for name in self.head.asserted.iter().filter(|name| edits.removes(name)) {
+            out.push(Command::RemoveRequestHeader { name: name.clone() });
+        }
+        for (name, value) in &edits.set {
+            out.push(Command::SetRequestHeader {
+                name: name.clone(),
+                value: value.clone(),
+            });
         }
     }
 

@@ -253,6 +253,7 @@ pub(crate) fn secrets() -> Secrets {
     Secrets {
         hash_key: Some(b"0123456789abcdef".to_vec()),
         companion_token: None,
+        variable: |name| (name == "UPSTREAM_KEY").then(|| "s3cret".to_owned()),
     }
 }
 
