@@ -26,8 +26,10 @@ pub(crate) enum Command {
     Verify(super::sign::Verify),
     /// Show a program as readable code.
     Listing(Listing),
-    /// Explain a diagnostic code, such as APL0105.
+    /// Explain a diagnostic code, such as APL0105, or how a policy decides on one request.
     Explain(Explain),
+    /// Run the tests beside a policy on the filter's own code.
+    Test(Test),
 }
 
 /// How diagnostics are written.
@@ -101,6 +103,64 @@ pub(crate) struct Listing {
 /// `aplc explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The code; without one, all are listed.
-    pub code: Option<String>,
+    /// A code (without one, all are listed); with `--request`, the policy.
+    pub subject: Option<String>,
+    /// A request in the form of one test, or a JSON-RPC message: how the policy decides on it, step by step.
+    #[arg(long, value_name = "FILE")]
+    pub request: Option<PathBuf>,
+    /// Who calls, where the request does not say: YAML in the form of a test's `identity`.
+    #[arg(long, value_name = "FILE", requires = "request")]
+    pub identity: Option<PathBuf>,
+    /// Show claims, arguments and results, not only their types and lengths.
+    #[arg(long, requires = "request")]
+    pub show_values: bool,
+    /// How the explanation is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// `aplc test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Test files, policies with a test file beside them, or folders. Default: this folder.
+    #[arg(value_name = "FILES or DIR")]
+    pub paths: Vec<PathBuf>,
+    /// Only tests whose name holds this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Which rules, conditions and stages the tests reach.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "table", value_name = "KIND")]
+    pub coverage: Option<CoverageKind>,
+    /// Where `--coverage=lcov` is written.
+    #[arg(long, value_name = "FILE", default_value = "lcov.info")]
+    pub coverage_output: PathBuf,
+    /// Fail below this percentage of coverage.
+    #[arg(long, value_name = "PERCENT", requires = "coverage", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub min_coverage: Option<u8>,
+    /// Run again whenever a test file or policy changes.
+    #[arg(long)]
+    pub watch: bool,
+    /// How results are written, to standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: TestFormat,
+}
+
+/// How coverage is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CoverageKind {
+    /// A table, to standard output (to standard error when results are not for people).
+    Table,
+    /// An lcov tracefile.
+    Lcov,
+}
+
+/// How test results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestFormat {
+    /// For people.
+    Human,
+    /// A JSON object.
+    Json,
+    /// JUnit XML.
+    Junit,
 }

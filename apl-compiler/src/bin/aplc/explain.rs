@@ -7,7 +7,10 @@ use super::{End, Fault};
 
 /// Prints the page of a code, or the list of all.
 pub(crate) fn run(explain: &Explain) -> Result<End, Fault> {
-    let Some(code) = &explain.code else {
+    if let Some(request) = &explain.request {
+        return super::request::run(explain, request);
+    }
+    let Some(code) = &explain.subject else {
         for page in PAGES {
             println!("{}  {}", page.id, page.title);
         }

@@ -66,15 +66,20 @@ fn team_files(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
 
 /// A file of a policy.
 fn file(path: &Path) -> Result<File, Fault> {
-    let text = String::from_utf8(read(path)?).map_err(|fault| Fault::NotText {
-        path: path.to_owned(),
-        at: fault.utf8_error().valid_up_to(),
-    })?;
+    let text = text(path)?;
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.
     Ok(File {
         name: path.to_string_lossy().into_owned(),
         text,
+    })
+}
+
+/// Reads a text.
+pub(crate) fn text(path: &Path) -> Result<String, Fault> {
+    String::from_utf8(read(path)?).map_err(|fault| Fault::NotText {
+        path: path.to_owned(),
+        at: fault.utf8_error().valid_up_to(),
     })
 }
 

@@ -4,11 +4,17 @@
 
 mod artefacts;
 mod build;
+mod case;
 mod command;
+mod coverage;
 mod explain;
 mod input;
+mod place;
+mod proxy;
+mod request;
 mod sign;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -34,6 +40,7 @@ fn main() -> ExitCode {
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
+        Command::Test(test) => test::run(test),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,
