@@ -101,11 +101,13 @@ fn merged<'s>(layers: &[&'s SectionDecl], phase: Phase) -> Vec<(&'s str, &'s Fie
 
 /// Warns of pipelines that hide a field and are replaced by one that does not.
 fn cancelled(layers: &[&SectionDecl], phase: Phase, lowering: &mut Lowering<'_>) {
-    let fields = |layer: &&SectionDecl| match phase {
-        Phase::Pre => layer.args.iter().collect::<Vec<_>>(),
-        Phase::Post => layer.result.iter().collect(),
-    };
-    let all: Vec<&Field> = layers.iter().flat_map(|layer| fields(layer)).collect();
+    let mut all: Vec<&Field> = Vec::new();
+    for layer in layers {
+        all.extend(match phase {
+            Phase::Pre => &layer.args,
+            Phase::Post => &layer.result,
+        });
+    }
     for (at, field) in all.iter().enumerate() {
         let outer = all.iter().take(at).rev().find(|known| known.path == field.path);
         if let Some(outer) = outer.filter(|outer| hides(outer) && !hides(field)) {
