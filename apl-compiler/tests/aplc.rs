@@ -320,7 +320,7 @@ fn a_file_that_cannot_be_read_is_the_invocations_fault() {
     let (_, err) = run(folder.path(), &["check", "policy.yaml"], 2);
     assert_eq!(
         err,
-        "aplc: `policy.yaml` is not UTF-8 text: the first bad byte is at offset 18\n"
+        "aplc: `policy.yaml` is not UTF-8 text: the first bad byte is at line 2, column 11 (offset 18)\n"
     );
     let (_, err) = run(folder.path(), &["check", "absent.yaml"], 2);
     assert!(err.starts_with("aplc: cannot read `absent.yaml`: "), "{err}");

@@ -416,6 +416,79 @@ fn lcov_has_a_line_for_each_rule_and_a_branch_for_each_way() {
 }
 
 #[test]
+fn a_policy_of_several_files_is_covered_file_by_file() {
+    let folder = folder(
+        "policy: shop\ntests: [{name: x, identity: {subject: b, roles: [emp]}, request: {tool: pay}, expect: {verdict: deny}}]",
+    );
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    fs::create_dir_all(folder.path().join("shop/teams")).expect("made");
+    let (plugins, _) = POLICY.split_once("  - name: tokens").expect("plugins");
+    write(
+        "shop/platform.yaml",
+        &format!(
+            "{plugins}global:\n  authentication: [user]\n  pre_invocation:\n    - \"require(role.emp)\"\nteams: {{pay: {{tool: [pay]}}}}\n"
+        ),
+    );
+    write(
+        "shop/teams/pay.yaml",
+        "routes:\n  - tool: pay\n    pre_invocation:\n      - \"require(perm.pay)\"\n",
+    );
+    let (code, out, err) = aplc(folder.path(), &["test", "--coverage=lcov"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let lcov = fs::read_to_string(folder.path().join("lcov.info")).expect("written");
+    for wanted in [
+        "SF:shop/platform.yaml\n",
+        "SF:shop/teams/pay.yaml\n",
+        "DA:14,1\n",
+        "DA:4,1\n",
+    ] {
+        assert!(lcov.contains(wanted), "{wanted}{lcov}");
+    }
+    let (_, out, _) = aplc(folder.path(), &["test", "--format", "json"]);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    let missing = report
+        .pointer("/coverage/policies/0/missing")
+        .expect("missing")
+        .to_string();
+    assert!(
+        missing.contains("shop/teams/pay.yaml:4: - \\\"require(perm.pay)\\\": never does not deny"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn a_policy_that_brings_its_own_keys_is_tested_with_the_tests() {
+    // RFC 8037, appendix A.2.
+    let jwk = r#"{ kind: jwk, jwk: { kty: OKP, crv: Ed25519, kid: k, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo } }"#;
+    let folder = folder(
+        "tests: [{name: x, identity: {subject: b}, request: {tool: pay}, expect: {verdict: deny, unauthenticated: false}}]",
+    );
+    let policy = POLICY.replace(r#"{ kind: jwks_url, url: "https://idp.example/keys" }"#, jwk);
+    assert_ne!(policy, POLICY);
+    fs::write(folder.path().join("policy.yaml"), policy).expect("written");
+    let (code, out, err) = aplc(folder.path(), &["test"]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[test]
+fn tokens_are_signed_by_whatever_algorithm_the_policy_names() {
+    for algorithm in [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "EdDSA",
+    ] {
+        let folder = folder(
+            "tests: [{name: x, identity: {subject: b}, request: {tool: pay}, expect: {verdict: deny, unauthenticated: false}}]",
+        );
+        fs::write(
+            folder.path().join("policy.yaml"),
+            POLICY.replace("EdDSA", algorithm),
+        )
+        .expect("written");
+        let (code, out, err) = aplc(folder.path(), &["test"]);
+        assert_eq!(code, 0, "{algorithm}\n{out}{err}");
+    }
+}
+
+#[test]
 fn an_invocation_that_names_nothing_to_test_is_at_fault() {
     let folder = tempfile::tempdir().expect("a folder");
     let (code, _, err) = aplc(folder.path(), &["test"]);
@@ -427,17 +500,30 @@ fn an_invocation_that_names_nothing_to_test_is_at_fault() {
     assert!(err.contains("there is no `a.test.yaml` beside it"), "{err}");
 }
 
+/// A program that ends with the test, however that ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn watching_runs_again_when_a_policy_changes() {
     use std::io::{BufRead as _, BufReader};
     let folder = folder(MIXED);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aplc"))
-        .args(["test", "--watch", "--filter", "nobody"])
-        .current_dir(folder.path())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("runs");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut running = Running(
+        Command::new(env!("CARGO_BIN_EXE_aplc"))
+            .args(["test", "--watch", "--filter", "nobody"])
+            .current_dir(folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("runs"),
+    );
+    let mut lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
     let mut until = |wanted: &str| {
         lines
             .by_ref()
@@ -445,14 +531,8 @@ fn watching_runs_again_when_a_policy_changes() {
             .any(|line| line.contains(wanted))
     };
     assert!(until("1 passed") && until("watching 2 files"));
-    // The change is another length, so that a coarse clock cannot hide it.
-    fs::write(
-        folder.path().join("policy.yaml"),
-        POLICY.replace("authentication: [user]", "authentication: []"),
-    )
-    .expect("written");
-    let again = until("1 failed") || until("cannot be tested");
-    child.kill().expect("ends");
-    child.wait().expect("ended");
-    assert!(again);
+    // The change is of another length, so that a coarse clock cannot hide it.
+    let changed = POLICY.replace("authentication: [user]", "authentication: []");
+    fs::write(folder.path().join("policy.yaml"), changed).expect("written");
+    assert!(until("0 passed"));
 }

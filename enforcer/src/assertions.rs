@@ -77,6 +77,19 @@ impl HeaderEdits {
         }
     }
 
+    /// Takes another contract's edits over; `false`: they set a header to another value.
+    pub(crate) fn join(&mut self, other: Self) -> bool {
+        self.strip.extend(other.strip);
+        for (name, value) in other.set {
+            match self.set.iter().find(|(known, _)| *known == name) {
+                Some((_, known)) if *known != value => return false,
+                Some(_) => {}
+                None => self.set.push((name, value)),
+            }
+        }
+        true
+    }
+
     /// Whether nothing happens.
     pub(crate) fn is_empty(&self) -> bool {
         self.strip.is_empty() && self.set.is_empty()

@@ -31,6 +31,7 @@ pub(crate) fn check(
     let phases = phases(program);
     check_companion(program.program(), &phases, config, secrets)?;
     check_hash_key(program.program(), config, secrets)?;
+    check_seal_keys(config, secrets)?;
     if config.install == Install::Single {
         phases.iter().try_for_each(check_single)?;
     }
@@ -158,6 +159,41 @@ fn check_hash_key(program: &Program, config: &Config, secrets: &Secrets) -> Resu
         None if hashes && !there => Err(ConfigError::NeedsHashKey("`hash_key_env` names no variable")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Bytes that a seal key has at least.
+const MIN_SEAL_KEY: usize = 16;
+
+fn check_seal_keys(config: &Config, secrets: &Secrets) -> Result<(), ConfigError> {
+    let keys = [
+        ("seal_key_env", &config.seal_key_env, &secrets.seal_key),
+        (
+            "seal_previous_key_env",
+            &config.seal_previous_key_env,
+            &secrets.seal_previous_key,
+        ),
+    ];
+    for (name, variable, key) in keys {
+        let Some(variable) = variable else { continue };
+        match key.as_ref().map_or(0, Vec::len) {
+            0 => return Err(ConfigError::MissingVariable(variable.clone(), name)),
+            1..MIN_SEAL_KEY => return Err(ConfigError::SealKey(name, "the key has fewer than 16 bytes")),
+            _ => {}
+        }
+    }
+    if config.seal_previous_key_env.is_some() && config.seal_key_env.is_none() {
+        return Err(ConfigError::SealKey(
+            "seal_previous_key_env",
+            "there is no `seal_key_env` that came after it",
+        ));
+    }
+    if config.seal_key_env.is_some() && config.install == Install::Single {
+        return Err(ConfigError::SealKey(
+            "seal_key_env",
+            "`install.mode: single` sends headers on before it knows the caller, so it cannot open sealed ids: use `full` or `paired`",
+        ));
+    }
+    Ok(())
 }
 
 /// `execution.md` rule 5.

@@ -47,6 +47,7 @@ mod json_text;
 mod mcp;
 mod metrics;
 mod refusal;
+mod seal;
 mod session;
 mod sse;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use miette::{LabeledSpan, NamedSource, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 
+use super::excerpt::excerpt;
 use super::{Diagnostic, Severity};
 use crate::source::{Source, Span};
 
@@ -12,6 +13,8 @@ use crate::source::{Source, Span};
 struct Report {
     diagnostic: Diagnostic,
     source: NamedSource<String>,
+    /// Where the mark, and the related place in the same file, are in the source shown.
+    places: Vec<(usize, usize)>,
     /// The other place, when it is in another file.
     elsewhere: Option<Elsewhere>,
 }
@@ -51,20 +54,42 @@ impl miette::Diagnostic for Elsewhere {
 /// Joins a diagnostic with its source, for `{:?}`, which prints the report.
 #[must_use]
 pub fn to_report(diagnostic: &Diagnostic, sources: &[Source]) -> miette::Report {
-    let named = |file: u16| {
-        let source = sources.get(usize::from(file));
-        let (name, text) = source.map_or(("", ""), |s| (s.name.as_str(), s.text.as_str()));
-        NamedSource::new(name, text.to_owned()).with_language("yaml")
+    let nothing = Source::new("", "");
+    let shown = |file: u16, spans: &[Span]| {
+        let source = sources.get(usize::from(file)).unwrap_or(&nothing);
+        let shown = excerpt(source, spans);
+        let name = match spans.first().filter(|_| shown.cut) {
+            Some(span) => {
+                let at = source.position(span.start);
+                format!("{} (line {} is cut, column {})", source.name, at.line, at.column)
+            }
+            None => source.name.clone(),
+        };
+        (
+            NamedSource::new(name, shown.text).with_language("yaml"),
+            shown.places,
+        )
     };
-    let other = diagnostic.related.as_ref();
-    let other = other.filter(|(span, _)| span.file != diagnostic.span.file);
+    let own = diagnostic.span;
+    let (here, there): (Vec<_>, Vec<_>) = diagnostic
+        .related
+        .iter()
+        .partition(|(span, _)| span.file == own.file);
+    let spans: Vec<Span> = std::iter::once(own)
+        .chain(here.iter().map(|(span, _)| *span))
+        .collect();
+    let (source, places) = shown(own.file, &spans);
     miette::Report::new(Report {
         diagnostic: diagnostic.clone(),
-        source: named(diagnostic.span.file),
-        elsewhere: other.map(|(span, why)| Elsewhere {
-            why: why.clone(),
-            span: to_miette(*span),
-            source: named(span.file),
+        source,
+        places,
+        elsewhere: there.first().map(|(span, why)| {
+            let (source, places) = shown(span.file, &[*span]);
+            Elsewhere {
+                why: why.clone(),
+                span: places.first().copied().unwrap_or((0, 0)).into(),
+                source,
+            }
         }),
     })
 }
@@ -115,13 +140,11 @@ impl miette::Diagnostic for Report {
                 Some(text.to_owned())
             }
         };
-        let own = LabeledSpan::new_primary_with_span(
-            label(&self.diagnostic.label),
-            to_miette(self.diagnostic.span),
-        );
+        let place = |index: usize| -> SourceSpan { self.places.get(index).copied().unwrap_or((0, 0)).into() };
+        let own = LabeledSpan::new_primary_with_span(label(&self.diagnostic.label), place(0));
         let related = self.diagnostic.related.as_ref();
         let related = related.filter(|(span, _)| span.file == self.diagnostic.span.file);
-        let related = related.map(|(span, why)| LabeledSpan::new_with_span(label(why), to_miette(*span)));
+        let related = related.map(|(_, why)| LabeledSpan::new_with_span(label(why), place(1)));
         Some(Box::new(std::iter::once(own).chain(related)))
     }
 
@@ -129,10 +152,6 @@ impl miette::Diagnostic for Report {
         let elsewhere = self.elsewhere.as_ref()?;
         Some(Box::new(std::iter::once(elsewhere as &dyn miette::Diagnostic)))
     }
-}
-
-fn to_miette(span: Span) -> SourceSpan {
-    (span.start as usize, span.end.saturating_sub(span.start) as usize).into()
 }
 
 /// One diagnostic as a JSON object: `code`, `severity`, `file`, `line`, `column`, `end_line`, `end_column`, `message`, `help`, and `related` (`file`, `line`,

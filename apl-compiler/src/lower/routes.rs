@@ -111,20 +111,17 @@ fn groups<'a>(route: &RouteDecl, lowering: &mut Lowering<'a>) -> Vec<&'a Section
             Some((_, _, section)) => sections.push(section),
             None if *must_exist => {
                 let names = document.groups.iter().map(|(name, _, _)| name.as_str());
-                let help = match crate::vocabulary::nearest(name, names) {
-                    Some(guess) => format!("did you mean `{guess}`?"),
-                    None => format!(
-                        "define it under `groups:`, or use `meta: {{tags: [{name}]}}` for a tag that is no group"
-                    ),
-                };
-                lowering.reports.push(
-                    error(
-                        Code::UndefinedGroup,
-                        *span,
-                        format!("no group is called `{name}`"),
-                    )
-                    .help(help),
+                let diagnostic = error(
+                    Code::UndefinedGroup,
+                    *span,
+                    format!("no group is called `{name}`"),
                 );
+                lowering.reports.push(match crate::vocabulary::nearest(name, names) {
+                    Some(guess) => diagnostic.suggest(*span, guess),
+                    None => diagnostic.help(format!(
+                        "define it under `groups:`, or use `meta: {{tags: [{name}]}}` for a tag that is no group"
+                    )),
+                });
             }
             None => {}
         }

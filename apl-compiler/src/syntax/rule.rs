@@ -199,7 +199,9 @@ fn misspelt_call(
     {
         return fault;
     }
-    match crate::vocabulary::nearest(word.trim_end(), words) {
+    // Spelled right, the fault is in its arguments.
+    let other = |guess: &&str| *guess != word.trim_end();
+    match crate::vocabulary::nearest(word.trim_end(), words).filter(other) {
         Some(guess) => {
             let span = text.sub(0, word.len()).span();
             error(
@@ -224,7 +226,8 @@ fn looks_like_require(text: Slice<'_>, predicate: &Predicate, cx: &mut Context<'
         cx.reports.push(
             warning(Code::LooksLikeRequire, text.span(), format!("this denies everybody for whom `{source}` holds"))
                 .label("short for `...: deny`")
-                .help(format!("to let only them through, write `require({source})`; if denying is meant, write `{source}: deny`")),
+                .help(format!("to let only them through, write `require({source})`; if denying is meant, write `{source}: deny`"))
+                .fix(text.span(), format!("require({source})")),
         );
     }
 }

@@ -16,6 +16,10 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first policy: from a list of tools, or from an audit log.
+    Init(Init),
+    /// Print the JSON Schema of a policy, for editors.
+    Schema,
     /// Check a policy and say everything there is to say about it.
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
@@ -41,14 +45,67 @@ pub(crate) enum Format {
     Json,
 }
 
+/// `aplc init`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("source").required(true)))]
+pub(crate) struct Init {
+    /// A route for each tool of an answer to MCP's `tools/list`, with what its schema says.
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub tools: Option<PathBuf>,
+    /// A route for each operation in an audit log of the companion.
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub from_audit: Option<PathBuf>,
+    /// The policy to write.
+    #[arg(short, long, value_name = "FILE", default_value = "policy.yaml")]
+    pub output: PathBuf,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How `aplc check` writes diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// Reports with source lines, to standard error.
+    #[value(alias = "text")]
+    Human,
+    /// A JSON object, to standard output.
+    Json,
+    /// SARIF 2.1.0, to standard output.
+    Sarif,
+}
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// CPEX 0.2.
+    #[value(name = "cpex-0.2")]
+    Cpex02,
+    /// Praxis Policy Engine 0.5.
+    #[value(name = "praxis-0.5")]
+    Praxis05,
+}
+
 /// `aplc check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The policy.
     pub policy: PathBuf,
     /// How diagnostics are written.
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: CheckFormat,
+    /// Refuse old spellings, and deny rules that an absent attribute switches off.
+    #[arg(long)]
+    pub strict: bool,
+    /// Check routes, arguments and results against these tools: an answer to MCP's `tools/list`.
+    #[arg(long, value_name = "FILE")]
+    pub tools: Option<PathBuf>,
+    /// Say what will differ from where the policy comes from.
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub from: Option<From>,
+    /// What stands in front of `docs/diagnostics.md` in the help URIs of SARIF.
+    #[arg(long, value_name = "URI")]
+    pub help_base: Option<String>,
     /// Leave out notes.
     #[arg(long)]
     pub no_notes: bool,
@@ -105,6 +162,9 @@ pub(crate) struct Listing {
 pub(crate) struct Explain {
     /// A code (without one, all are listed); with `--request`, the policy.
     pub subject: Option<String>,
+    /// List all codes.
+    #[arg(long)]
+    pub list: bool,
     /// A request in the form of one test, or a JSON-RPC message: how the policy decides on it, step by step.
     #[arg(long, value_name = "FILE")]
     pub request: Option<PathBuf>,

@@ -1,17 +1,24 @@
 //! Reading policies and programs, and telling what is wrong with them.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use apl_compiler::diagnostics::{to_json, to_report};
-use apl_compiler::{Compilation, File, Files, Policy, Severity, compile_policy};
+use apl_compiler::yaml::MAX_BYTES;
+use apl_compiler::{Compilation, File, Files, Options, Policy, Severity, compile_policy_with};
 use serde_json::json;
 
-use super::command::{Check, Format, Listing};
+use super::command::Listing;
 use super::{End, Fault};
 
 /// Reads and compiles a policy: a file, or a folder with `platform.yaml` and `teams/NAME.yaml`.
 pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
+    policy_with(path, &Options::default())
+}
+
+/// The same, and checks it as the options say.
+pub(crate) fn policy_with(path: &Path, options: &Options) -> Result<Compilation, Fault> {
     let (main, folder) = if path.is_dir() {
         (path.join("platform.yaml"), path.to_owned())
     } else {
@@ -24,11 +31,12 @@ pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
             teams.push(file(&team)?);
         }
     }
-    Ok(compile_policy(&Policy {
+    let policy = Policy {
         main: file(&main)?,
         teams,
         files: &Folder(folder),
-    }))
+    };
+    Ok(compile_policy_with(&policy, options))
 }
 
 /// The teams' files, by name.
@@ -75,12 +83,39 @@ fn file(path: &Path) -> Result<File, Fault> {
     })
 }
 
-/// Reads a text.
+/// Reads a text, of which a policy's size is the most.
 pub(crate) fn text(path: &Path) -> Result<String, Fault> {
-    String::from_utf8(read(path)?).map_err(|fault| Fault::NotText {
-        path: path.to_owned(),
-        at: fault.utf8_error().valid_up_to(),
+    let bytes = bounded(path)?;
+    if bytes.len() > MAX_BYTES {
+        // Refused for its size by whoever reads it; the cut may go through a character.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|fault| {
+        let at = fault.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(fault.as_bytes().get(..at).unwrap_or_default()).into_owned();
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        Fault::NotText {
+            path: path.to_owned(),
+            at,
+            line: before.matches('\n').count() + 1,
+            column: before.get(start..).unwrap_or("").chars().count() + 1,
+        }
     })
+}
+
+/// At most one byte more than a policy may have, whatever the file's size.
+fn bounded(path: &Path) -> Result<Vec<u8>, Fault> {
+    let fault = |cause| Fault::File {
+        doing: "read",
+        path: path.to_owned(),
+        cause,
+    };
+    let file = fs::File::open(path).map_err(fault)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(fault)?;
+    Ok(bytes)
 }
 
 /// Files are looked for beside the policy.
@@ -119,25 +154,6 @@ pub(crate) fn loaded(bytes: &[u8], path: &Path) -> Option<apl_bytecode::Verified
         .ok()
 }
 
-/// `aplc check`.
-pub(crate) fn check(check: &Check) -> Result<End, Fault> {
-    let compilation = policy(&check.policy)?;
-    match check.format {
-        Format::Text => {
-            report(&compilation, check.no_notes);
-            if compilation.output.is_some() {
-                println!(
-                    "{}: ok{}",
-                    check.policy.display(),
-                    counted(&compilation, check.no_notes)
-                );
-            }
-        }
-        Format::Json => println!("{}", serde_json::to_string_pretty(&diagnostics(&compilation))?),
-    }
-    Ok(end(&compilation))
-}
-
 /// How a compilation ended.
 pub(crate) fn end(compilation: &Compilation) -> End {
     if compilation.output.is_some() {
@@ -169,7 +185,8 @@ pub(crate) fn report(compilation: &Compilation, no_notes: bool) {
     }
 }
 
-fn counted(compilation: &Compilation, no_notes: bool) -> String {
+/// How many of each severity, in parentheses; nothing when there are none.
+pub(crate) fn counted(compilation: &Compilation, no_notes: bool) -> String {
     let count = |severity| {
         compilation
             .diagnostics

@@ -5,13 +5,16 @@
 mod artefacts;
 mod build;
 mod case;
+mod check;
 mod command;
 mod coverage;
 mod explain;
+mod init;
 mod input;
 mod place;
 mod proxy;
 mod request;
+mod schema;
 mod sign;
 mod summary;
 mod test;
@@ -34,7 +37,9 @@ fn main() -> ExitCode {
     // clap itself exits with 2 when the invocation does not parse.
     let cli = Cli::parse();
     let done = match &cli.command {
-        Command::Check(check) => input::check(check),
+        Command::Init(init) => init::run(init),
+        Command::Schema => schema::run(),
+        Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
         Command::Sign(sign) => sign::sign(sign),
@@ -66,12 +71,16 @@ enum Fault {
         cause: std::io::Error,
     },
     /// Not UTF-8.
-    #[error("`{}` is not UTF-8 text: the first bad byte is at offset {at}", path.display())]
+    #[error("`{}` is not UTF-8 text: the first bad byte is at line {line}, column {column} (offset {at})", path.display())]
     NotText {
         /// Which.
         path: std::path::PathBuf,
-        /// Where.
+        /// Where, in bytes.
         at: usize,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
     },
     /// An argument that parses, but means nothing.
     #[error("{0}")]

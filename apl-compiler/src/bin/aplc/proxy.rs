@@ -255,9 +255,9 @@ fn engine(bytes: &[u8], scope: Option<&str>) -> Result<Engine, ProxyError> {
     });
     let secrets = Secrets {
         hash_key: Some(HASH_KEY.to_vec()),
-        companion_token: None,
         // A stand-in: what the proxy's environment holds is not known here.
         variable: |name| Some(format!("<{name}>")),
+        ..Secrets::default()
     };
     match PluginConfig::parse(config.to_string().as_bytes())? {
         PluginConfig::Decide(config) => Ok(Engine::new(*config, secrets, [7; 32])?),

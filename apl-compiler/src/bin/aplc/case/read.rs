@@ -45,6 +45,7 @@ impl Reader {
             label: String::new(),
             help,
             related: None,
+            fix: None,
         });
     }
 

@@ -166,16 +166,19 @@ impl Points {
         counts
     }
 
-    /// What was not reached, as `12: require(role.hr): denies`.
+    /// What was not reached, as `policy.yaml:12: require(role.hr): never denies`.
     pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for (place, rule) in &self.rules {
             if rule.hits == 0 {
-                missing.push(format!("{}: {}: never reached", place.line, rule.text));
+                missing.push(format!(
+                    "{}:{}: {}: never reached",
+                    rule.file, place.line, rule.text
+                ));
             } else {
                 missing.extend(
                     rule.missing()
-                        .map(|way| format!("{}: {}: never {way}", place.line, rule.text)),
+                        .map(|way| format!("{}:{}: {}: never {way}", rule.file, place.line, rule.text)),
                 );
             }
         }

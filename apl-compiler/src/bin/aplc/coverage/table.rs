@@ -22,7 +22,13 @@ pub(super) fn write(policies: &BTreeMap<PathBuf, Points>) -> String {
             percent(reached, all)
         );
         let _ = writeln!(out, "  line   hits  rule");
+        let mut file = points.rules.values().next().map_or("", |rule| rule.file.as_str());
         for (place, rule) in &points.rules {
+            // A policy may be a folder.
+            if rule.file != file {
+                file = &rule.file;
+                let _ = writeln!(out, "  {file}");
+            }
             let text: String = rule.text.chars().take(WIDTH).collect();
             let _ = writeln!(out, "  {:>4} {:>6}  {text}", place.line, rule.hits);
             if rule.hits == 0 {
