@@ -62,8 +62,8 @@ pub(super) const EXAMPLES: &[Example] = &[
     Example {
         code: Code::NotInBuild,
         why: "nothing that a policy says is skipped silently",
-        wrong: "global:\n  assertions: {}\nroutes:\n  - tool: search\n",
-        right: "routes:\n  - tool: search\n",
+        wrong: "routes:\n  - tool: search\n    when: \"args.x == 1\"\n",
+        right: "routes:\n  - tool: search\n    pre_invocation:\n      - \"args.x != 1: deny\"\n",
     },
     Example {
         code: Code::Selector,
