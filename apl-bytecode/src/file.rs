@@ -246,6 +246,7 @@ pub(crate) const fn section_name(id: u8) -> &'static str {
         STRINGS => "strings",
         CONSTS => "constants",
         ATTRS => "attributes",
+        DATA => "static attributes",
         REGEXES => "patterns",
         DENIALS => "denials",
         BLOCKS => "code",

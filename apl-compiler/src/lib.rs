@@ -24,6 +24,8 @@ mod syntax;
 mod tools;
 
 pub mod diagnostics;
+pub mod layout;
+pub mod outline;
 pub mod vocabulary;
 pub mod yaml;
 
