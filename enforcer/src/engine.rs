@@ -16,6 +16,7 @@ use crate::{
     http::head::Wanted,
     identity::{keys::KeySet, principal::Principals},
     json_text::hex,
+    named_keys::NamedKeys,
     seal::Sealer,
     session::digest,
 };
@@ -37,6 +38,7 @@ pub struct Engine {
     mentioned: Option<HashSet<String>>,
     /// Values of the variables that asserted headers name.
     pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) named_keys: NamedKeys,
     /// Some route has rules for the phase after the call.
     pub(crate) reads_responses: bool,
     pub(crate) keys: Vec<KeySet>,
@@ -89,6 +91,7 @@ impl Engine {
             variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
             mentioned: reads::mentioned(&program),
+            named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
             reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
                 || program
