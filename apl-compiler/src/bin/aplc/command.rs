@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Write complete configuration for Envoy, Istio or Envoy Gateway from what `build` wrote.
+    Emit(super::emit::Emit),
     /// Show a program as readable code.
     Listing(Listing),
     /// Explain a diagnostic code, such as APL0105.

@@ -5,6 +5,7 @@
 mod artefacts;
 mod build;
 mod command;
+mod emit;
 mod explain;
 mod input;
 mod summary;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Check(check) => input::check(check),
         Command::Build(build) => build::run(build),
+        Command::Emit(emit) => emit::run(emit),
         Command::Listing(listing) => input::listing(listing),
         Command::Explain(explain) => explain::run(explain),
     };
