@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::built::Built;
 use super::upstream::{self, Upstream};
-use super::yaml::{Map, Yaml, document};
+use super::yaml::{Map, document};
 use super::{Fault, put, write};
 
 /// `aplc emit envoy`.
