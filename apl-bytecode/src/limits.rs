@@ -7,6 +7,8 @@ pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_TABLE: usize = 65_536;
 /// Bytes of one text.
 pub const MAX_STRING_BYTES: usize = 256 * 1024;
+/// Bytes of the static attributes.
+pub const MAX_DATA_BYTES: usize = 1024 * 1024;
 /// Bytes of one compiled pattern.
 pub const MAX_DFA_BYTES: usize = 4 * 1024 * 1024;
 /// Instructions of one block.

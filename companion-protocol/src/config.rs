@@ -1,14 +1,23 @@
 //! `companion.json`: what `aplc build` writes for the companion. Secrets stand in it only by reference.
 
+mod approvals;
+mod decisions;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use approvals::{
+    ApprovalsConfig, CibaDelivery, CibaElicitor, CibaHint, ElicitorConfig, PageElicitor, SignInConfig,
+    WebhookConfig,
+};
+pub use decisions::{CedarPoint, DecisionPointConfig, KeyDirectoryConfig, KeyFile, OpaPoint, RemotePoint};
 
 /// The version of this document that this crate reads and writes.
 pub const CONFIG_VERSION: u32 = 1;
 
 /// What one policy needs of the companion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompanionConfig {
     /// [`CONFIG_VERSION`].
@@ -24,6 +33,18 @@ pub struct CompanionConfig {
     /// Where labels live. The operator's `--store` wins over it.
     #[serde(default)]
     pub session_store: StoreConfig,
+    /// The built-in approval pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalsConfig>,
+    /// Ways to ask humans, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elicitors: BTreeMap<String, ElicitorConfig>,
+    /// Decision points, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub decision_points: BTreeMap<String, DecisionPointConfig>,
+    /// API-key directories, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub key_directories: BTreeMap<String, KeyDirectoryConfig>,
 }
 
 /// An issuer's key set.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SessionKey;
+use crate::{ElicitAsk, ElicitBegin, Json, SessionKey};
 
 /// One effect with how its failure is to be taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,12 +57,58 @@ pub enum Effect {
     /// Exchanges a credential (RFC 8693).
     #[serde(rename = "token.exchange")]
     TokenExchange(TokenExchange),
+    /// Asks a human, or finds that this was asked already.
+    #[serde(rename = "elicit.begin")]
+    ElicitBegin(Box<ElicitBegin>),
+    /// Looks what became of it.
+    #[serde(rename = "elicit.check")]
+    ElicitCheck(Box<ElicitAsk>),
+    /// Spends the approval. Repeated with the same idempotency key, it is answered as the first time.
+    #[serde(rename = "elicit.redeem")]
+    ElicitRedeem(Box<ElicitAsk>),
+    /// Asks a decision point.
+    #[serde(rename = "pdp.decide")]
+    PdpDecide(Box<PdpDecide>),
+    /// Looks up an API key.
+    #[serde(rename = "identity.api_key")]
+    ApiKey {
+        /// The directory's name in `companion.json`.
+        plugin: String,
+        /// SHA-256 of the key, lower-case hex. The key itself does not leave the proxy.
+        digest: String,
+    },
+    /// Counts in a fixed window, unless that would exceed the limit. Repeated with the same idempotency key within the
+    /// window, it counts once.
+    #[serde(rename = "limit.count")]
+    LimitCount {
+        /// Digest of what is counted for whom, lower-case hex.
+        key: String,
+        /// The window in seconds.
+        window_s: u64,
+        /// How much this operation takes.
+        cost: u64,
+        /// How much a window has.
+        limit: u64,
+    },
     /// Appends one verdict record; durable when acknowledged.
     #[serde(rename = "audit.append")]
     AuditAppend {
         /// The record.
         record: Box<AuditRecord>,
     },
+}
+
+/// A question to a decision point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PdpDecide {
+    /// The decision point's name in `companion.json`.
+    pub plugin: String,
+    /// `cedar`, `opa`, `authzen`, `nemo`, or the name in `pdp(name)`. A decision point of another dialect refuses.
+    pub dialect: String,
+    /// The step's body, as `{"action": ..., "resource": ...}`, with its `${...}` filled in.
+    pub call: Json,
+    /// The attributes as a tree: `subject.id` is `{"subject": {"id": ...}}`, `args` and `result` as they were sent.
+    pub input: Json,
 }
 
 /// Whose authority a minted token carries.

@@ -12,13 +12,17 @@
 
 pub mod config;
 mod effect;
+mod elicit;
+mod json;
 mod result;
 mod session;
 
 pub use effect::{
-    AuditRecord, Effect, EffectCall, OnFail, StepRecord, SubjectKind, TokenExchange, VerdictKind,
+    AuditRecord, Effect, EffectCall, OnFail, PdpDecide, StepRecord, SubjectKind, TokenExchange, VerdictKind,
 };
-pub use result::{EffectResult, EffectsResponse, Grant, Labels};
+pub use elicit::{Binding, ElicitAsk, ElicitBegin, ElicitKind, ElicitState, Elicitation, Requester, Shown};
+pub use json::{Json, MAX_INPUT_DEPTH};
+pub use result::{Count, Decision, EffectResult, EffectsResponse, Grant, KeyRecord, Labels};
 pub use session::SessionKey;
 
 use serde::{Deserialize, Serialize};

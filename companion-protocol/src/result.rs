@@ -1,6 +1,10 @@
 //! What is answered.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::{ElicitState, Elicitation};
 
 /// One result an effect, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +26,18 @@ pub enum EffectResult {
     Labels(Labels),
     /// A minted token.
     Granted(Grant),
+    /// What became of an elicitation.
+    Elicitation(Elicitation),
+    /// A decision point's answer.
+    Decision(Decision),
+    /// Whose an API key is; `record` is absent when nobody's. Either may be remembered for a minute.
+    Identity {
+        /// What the directory says.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        record: Option<KeyRecord>,
+    },
+    /// Where a counter stands.
+    Count(Count),
     /// Refused on purpose: a denial with a stable code. The reason never holds an identity provider's own text.
     Denied {
         /// As `delegation.scope_too_broad`.
@@ -59,6 +75,17 @@ struct Flat {
     expires_at: Option<u64>,
     code: Option<String>,
     reason: Option<String>,
+    state: Option<ElicitState>,
+    id: Option<String>,
+    approver: Option<String>,
+    channel: Option<String>,
+    intent_id: Option<String>,
+    at: Option<u64>,
+    allow: Option<bool>,
+    record: Option<KeyRecord>,
+    count: Option<u64>,
+    remaining: Option<u64>,
+    resets_at: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +94,10 @@ enum Status {
     Done,
     Labels,
     Granted,
+    Elicitation,
+    Decision,
+    Identity,
+    Count,
     Denied,
     Failed,
     Skipped,
@@ -93,6 +124,27 @@ impl<'de> Deserialize<'de> for EffectResult {
                 permissions: flat.permissions,
                 expires_at: needed(flat.expires_at, "expires_at")?,
             }),
+            Status::Elicitation => Self::Elicitation(Elicitation {
+                state: needed(flat.state, "state")?,
+                id: flat.id.unwrap_or_default(),
+                approver: flat.approver,
+                channel: flat.channel,
+                expires_at: flat.expires_at,
+                intent_id: flat.intent_id,
+                at: flat.at,
+            }),
+            Status::Decision => Self::Decision(Decision {
+                allow: needed(flat.allow, "allow")?,
+                code: flat.code,
+                reason: flat.reason,
+            }),
+            Status::Identity => Self::Identity { record: flat.record },
+            Status::Count => Self::Count(Count {
+                allow: needed(flat.allow, "allow")?,
+                count: needed(flat.count, "count")?,
+                remaining: needed(flat.remaining, "remaining")?,
+                resets_at: needed(flat.resets_at, "resets_at")?,
+            }),
             Status::Denied => Self::Denied {
                 code: needed(flat.code, "code")?,
                 reason: needed(flat.reason, "reason")?,
@@ -104,6 +156,60 @@ impl<'de> Deserialize<'de> for EffectResult {
             Status::Skipped => Self::Skipped,
         })
     }
+}
+
+/// What a decision point says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Whether the operation may go on.
+    pub allow: bool,
+    /// The code of a denial, as `cedar.default_deny` or a Cedar policy's `@id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// For the person who reads the denial: the rule author's own words, never an error's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Whose an API key is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The subject's id.
+    pub subject: String,
+    /// `user`, `service`, ...; absent: `service`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_type: Option<String>,
+    /// The client that the key was given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Permissions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
+    /// Teams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
+    /// Further claims, as text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
+    /// When the key ends, in seconds since the Unix epoch; absent: never. The proxy denies an ended one `auth.key_expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+}
+
+/// Where a counter stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Whether the cost was within the limit. If not, it was not counted.
+    pub allow: bool,
+    /// What the window counts now.
+    pub count: u64,
+    /// What is left of the limit.
+    pub remaining: u64,
+    /// When the window ends, in seconds since the Unix epoch.
+    pub resets_at: u64,
 }
 
 /// Labels of a session and of its subject.

@@ -1,7 +1,7 @@
 //! The shapes as they stand on the wire. A change here is a change of the contract between neighbouring versions.
 
-use companion_protocol::config::{CompanionConfig, DelegatorConfig, SecretRef, StoreConfig};
-use companion_protocol::{Effect, EffectResult, EffectsRequest, EffectsResponse, OnFail, SubjectKind};
+use companion_protocol::config::{CompanionConfig, DelegatorConfig, ElicitorConfig, SecretRef, StoreConfig};
+use companion_protocol::{Effect, EffectResult, EffectsRequest, EffectsResponse, Json, OnFail, SubjectKind};
 use serde_json::{Value, json};
 
 #[test]
@@ -46,6 +46,99 @@ fn a_response_is_read_and_written_in_the_documented_shape() {
     let response: EffectsResponse = serde_json::from_value(wire.clone()).expect("reads");
     assert!(matches!(response.results[5], EffectResult::Skipped));
     assert_eq!(serde_json::to_value(&response).expect("writes"), wire);
+}
+
+#[test]
+fn questions_to_humans_decision_points_directories_and_counters_have_the_documented_shape() {
+    let binding = json!({"requester": "aa", "route": "tool:pay", "operation": "pay", "args_digest": "bb",
+        "policy_digest": "cc", "step": "routes.tool:pay.pre_invocation[0]"});
+    for wire in [
+        json!({"kind": "elicit.begin", "plugin": "manager", "verb": "step_up",
+            "requester": {"subject": "u1", "name": "Bob", "known_as": ["bob"]}, "from": "alice", "channel": "page",
+            "purpose": "pay", "scope_text": "args.amount < 5", "timeout_s": 60, "binding": binding,
+            "shown": [{"name": "args.amount", "value": "4"}]}),
+        json!({"kind": "elicit.check", "plugin": "manager", "id": "x", "from": "alice", "binding": binding}),
+        json!({"kind": "elicit.redeem", "plugin": "manager", "id": "x", "from": "alice", "binding": binding}),
+        json!({"kind": "pdp.decide", "plugin": "p", "dialect": "cedar", "call": {"action": "A"},
+            "input": {"args": {"n": -1, "big": 18_446_744_073_709_551_615_u64, "f": 0.5, "l": [true, null]}}}),
+        json!({"kind": "identity.api_key", "plugin": "keys", "digest": "aa"}),
+        json!({"kind": "limit.count", "key": "aa", "window_s": 60, "cost": 1, "limit": 10}),
+    ] {
+        let effect: Effect = serde_json::from_value(wire.clone()).expect("reads");
+        assert_eq!(serde_json::to_value(&effect).expect("writes"), wire);
+    }
+    for wire in [
+        json!({"status": "elicitation", "state": "pending", "id": "x", "approver": "alice", "channel": "page",
+            "expires_at": 7, "intent_id": "AB12", "at": 6}),
+        json!({"status": "elicitation", "state": "binding_mismatch", "id": ""}),
+        json!({"status": "decision", "allow": false, "code": "cedar.default_deny", "reason": "no"}),
+        json!({"status": "decision", "allow": true}),
+        json!({"status": "identity", "record": {"subject": "s", "roles": ["r"], "claims": {"a": "b"}, "expires_at": 7}}),
+        json!({"status": "identity"}),
+        json!({"status": "count", "allow": true, "count": 1, "remaining": 9, "resets_at": 7}),
+    ] {
+        let result: EffectResult = serde_json::from_value(wire.clone()).expect("reads");
+        assert_eq!(serde_json::to_value(&result).expect("writes"), wire);
+    }
+}
+
+#[test]
+fn an_input_that_two_parsers_could_read_differently_is_refused() {
+    let twice = r#"{"kind":"pdp.decide","plugin":"p","dialect":"opa","call":{},"input":{"a":1,"a":2}}"#;
+    assert!(serde_json::from_str::<Effect>(twice).is_err());
+    assert_eq!(
+        serde_json::from_str::<Json>("[[{\"a\":[]}]]")
+            .expect("reads")
+            .depth(),
+        4
+    );
+}
+
+#[test]
+fn an_older_configuration_has_no_approvals_and_writes_none() {
+    let wire = json!({"version": 1, "policy_digest": "aa"});
+    let config: CompanionConfig = serde_json::from_value(wire).expect("reads");
+    let written = serde_json::to_value(&config).expect("writes");
+    let names: Vec<&String> = written.as_object().expect("an object").keys().collect();
+    assert_eq!(
+        names,
+        [
+            "delegators",
+            "issuers",
+            "policy_digest",
+            "session_store",
+            "version"
+        ]
+    );
+}
+
+#[test]
+fn ways_to_ask_and_to_decide_have_defaults_and_refuse_unknown_keys() {
+    let ciba = json!({"kind": "ciba", "backchannel_endpoint": "https://op/b", "token_endpoint": "https://op/t",
+        "client_id": "c", "client_secret": {"env": "S"}});
+    let config = json!({"version": 1, "policy_digest": "aa", "elicitors": {"manager": {"kind": "page"}, "phone": ciba},
+        "decision_points": {"c": {"kind": "cedar", "policies": "permit(principal, action, resource);"},
+            "o": {"kind": "opa", "modules": ["package a"]}, "z": {"kind": "authzen", "url": "https://pdp"}},
+        "key_directories": {"k": {"kind": "file", "path": "keys.json"}}});
+    let read = serde_json::from_value::<CompanionConfig>;
+    let known = read(config.clone()).expect("reads");
+    let ElicitorConfig::Ciba(phone) = &known.elicitors["phone"] else {
+        panic!("not CIBA")
+    };
+    assert_eq!(
+        (phone.default_expiry_s, phone.approver_claim.as_str()),
+        (300, "preferred_username")
+    );
+    for (section, name) in [
+        ("elicitors", "phone"),
+        ("elicitors", "manager"),
+        ("decision_points", "c"),
+        ("decision_points", "z"),
+    ] {
+        let mut wrong = config.clone();
+        wrong[section][name]["typo"] = json!(1);
+        assert!(read(wrong).is_err(), "{section}.{name}");
+    }
 }
 
 #[test]

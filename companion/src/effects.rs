@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, OnFail, TokenExchange,
+    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail, TokenExchange,
 };
 
 use crate::audit::AuditLog;
@@ -117,6 +117,12 @@ impl Effects {
                 Ok(epoch.labels(held))
             }
             Effect::TokenExchange(asked) => self.exchange(policy, asked).await,
+            Effect::ElicitBegin(_)
+            | Effect::ElicitCheck(_)
+            | Effect::ElicitRedeem(_)
+            | Effect::PdpDecide(_)
+            | Effect::ApiKey { .. }
+            | Effect::LimitCount { .. } => Err(Refusal::Unsupported),
             Effect::AuditAppend { record } => self
                 .audit
                 .append(record)
@@ -166,6 +172,8 @@ enum Refusal {
     Delegation(#[from] DelegationError),
     #[error("the audit log cannot be written")]
     Audit,
+    #[error("this companion cannot perform the effect yet")]
+    Unsupported,
 }
 
 impl Refusal {
@@ -175,12 +183,13 @@ impl Refusal {
             Self::Append(_) => "session.persist_failed",
             Self::Delegation(error) => error.code(),
             Self::Audit => "audit.unavailable",
+            Self::Unsupported => "companion.unsupported_effect",
         }
     }
 
     fn is_failure(&self) -> bool {
         match self {
-            Self::Load(_) | Self::Append(_) | Self::Audit => true,
+            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported => true,
             Self::Delegation(error) => error.is_failure(),
         }
     }
@@ -204,7 +213,14 @@ fn unknown_policy() -> EffectResult {
 
 fn is_success(result: &EffectResult) -> bool {
     match result {
-        EffectResult::Done | EffectResult::Labels(_) | EffectResult::Granted(_) => true,
+        EffectResult::Done
+        | EffectResult::Labels(_)
+        | EffectResult::Granted(_)
+        | EffectResult::Identity { .. } => true,
+        // Anything but a yes ends the operation, and what stands behind it in the list must not be performed.
+        EffectResult::Elicitation(elicitation) => elicitation.state == ElicitState::Approved,
+        EffectResult::Decision(decision) => decision.allow,
+        EffectResult::Count(count) => count.allow,
         EffectResult::Denied { .. } | EffectResult::Failed { .. } | EffectResult::Skipped => false,
     }
 }
@@ -214,6 +230,12 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::SessionLoad { .. } => "session.load",
         Effect::SessionAppend { .. } => "session.append",
         Effect::TokenExchange(_) => "token.exchange",
+        Effect::ElicitBegin(_) => "elicit.begin",
+        Effect::ElicitCheck(_) => "elicit.check",
+        Effect::ElicitRedeem(_) => "elicit.redeem",
+        Effect::PdpDecide(_) => "pdp.decide",
+        Effect::ApiKey { .. } => "identity.api_key",
+        Effect::LimitCount { .. } => "limit.count",
         Effect::AuditAppend { .. } => "audit.append",
     }
 }

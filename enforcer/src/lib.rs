@@ -46,6 +46,7 @@ mod json_text;
 mod mcp;
 mod metrics;
 mod refusal;
+mod seal;
 mod session;
 mod sse;
 

@@ -122,7 +122,16 @@ fn asked_answer(
             Some(_) | None => failed("delegation.bad_response", "the minted token cannot be used"),
         },
         (EffectResult::Done, Asked::Audit) => Answer::Done,
-        (EffectResult::Done | EffectResult::Labels(_) | EffectResult::Granted(_), _) => failed(
+        (
+            EffectResult::Done
+            | EffectResult::Labels(_)
+            | EffectResult::Granted(_)
+            | EffectResult::Elicitation(_)
+            | EffectResult::Decision(_)
+            | EffectResult::Identity { .. }
+            | EffectResult::Count(_),
+            _,
+        ) => failed(
             "companion.bad_response",
             "the companion answered something else than it was asked",
         ),

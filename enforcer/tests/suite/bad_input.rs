@@ -51,8 +51,8 @@ fn refuses_bodies_that_two_parsers_could_read_differently() {
         ),
         ("[]", "protocol.batch", -32600),
         (
-            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
-            "protocol.batch",
+            r#"[[{"jsonrpc":"2.0","id":1,"method":"ping"}]]"#,
+            "protocol.invalid_request",
             -32600,
         ),
         ("3", "protocol.invalid_request", -32600),

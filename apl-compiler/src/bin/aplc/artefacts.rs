@@ -77,6 +77,10 @@ pub(crate) fn companion(
         issuers,
         delegators,
         session_store,
+        approvals: None,
+        elicitors: BTreeMap::new(),
+        decision_points: BTreeMap::new(),
+        key_directories: BTreeMap::new(),
     };
     (config, secrets)
 }
