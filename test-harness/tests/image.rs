@@ -84,11 +84,11 @@ async fn a_registry_serves_it_as_istio_expects() {
     let module = programs::filter().expect("built");
     let layout = folder.path().join("layout");
     let written = image::write(&module, &layout, "1").expect("written");
-    let port = ports::free().expect("a port");
+    let address = ports::free().expect("a port");
     let config = folder.path().join("registry.yml");
     let storage = folder.path().join("storage");
     let text = format!(
-        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n",
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
         storage.display()
     );
     std::fs::write(&config, text).expect("written");
@@ -96,7 +96,7 @@ async fn a_registry_serves_it_as_istio_expects() {
     command.arg("serve").arg(&config);
     let log = folder.path().join("registry.log");
     let mut process = Process::start("docker-registry", command, &log).expect("starts");
-    let root = format!("http://127.0.0.1:{port}/v2/");
+    let root = format!("http://{address}/v2/");
     let client = reqwest::Client::new();
     process
         .wait_until(Duration::from_secs(20), || answers(&client, &root))
@@ -106,7 +106,7 @@ async fn a_registry_serves_it_as_istio_expects() {
     let copied = Command::new(skopeo)
         .args(["--insecure-policy", "copy", "--dest-tls-verify=false"])
         .arg(format!("oci:{}:1", layout.display()))
-        .arg(format!("docker://127.0.0.1:{port}/aplomb:1"))
+        .arg(format!("docker://{address}/aplomb:1"))
         .output()
         .expect("runs");
     assert!(
