@@ -164,6 +164,11 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
+    Ok(decode_with_digest(bytes)?.0)
+}
+
+/// The program and the digest that its bytes have.
+pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), DecodeError> {
     let (claimed, mut input) = after_header(bytes)?;
 
     let mut program = Program::default();
@@ -213,11 +218,12 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
         }
     }
     let sections = bytes.get(HEADER_BYTES..semantic_end).unwrap_or_default();
-    if digest_of(sections) != *claimed {
+    let digest = digest_of(sections);
+    if digest != *claimed {
         return Err(DecodeError::Digest);
     }
     program.settings = settings.ok_or(DecodeError::NoSettings)?;
-    Ok(program)
+    Ok((program, digest))
 }
 
 /// The digest in the header, and a reader at the first section.

@@ -18,5 +18,6 @@ pub(crate) use ast::{
     StageKind, Step, StepKind, TaintCall, Test,
 };
 pub(crate) use pipeline::parse_field;
+pub(crate) use predicate::parse as parse_predicate;
 pub(crate) use step::{Context, parse_steps};
 pub(crate) use text::{Slice, Text};

@@ -16,6 +16,7 @@ use crate::{
     http::head::Wanted,
     identity::{keys::KeySet, principal::Principals},
     json_text::hex,
+    named_keys::NamedKeys,
     seal::Sealer,
     session::digest,
 };
@@ -35,6 +36,7 @@ pub struct Engine {
     pub(crate) wanted: Wanted,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
+    pub(crate) named_keys: NamedKeys,
     /// Some route has rules for the phase after the call.
     pub(crate) reads_responses: bool,
     pub(crate) keys: Vec<KeySet>,
@@ -86,6 +88,7 @@ impl Engine {
         Ok(Self {
             wanted: reads::wanted(&program),
             mentioned: reads::mentioned(&program),
+            named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
             reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
                 || program

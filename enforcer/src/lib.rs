@@ -45,6 +45,7 @@ mod identity;
 mod json_text;
 mod mcp;
 mod metrics;
+mod named_keys;
 mod refusal;
 mod seal;
 mod session;

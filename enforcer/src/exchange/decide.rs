@@ -31,6 +31,23 @@ impl Exchange {
         let Some(mut work) = self.work.take() else { return };
         let scope = self.scope(engine);
         work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
+        let twin = match (&work.document, work.args) {
+            (Some(document), Some(args)) => {
+                let blocks = [work.law.pre, work.law.post];
+                engine.named_keys.has_twin(blocks, document.received(args))
+            }
+            (Some(_) | None, _) => false,
+        };
+        if twin {
+            self.work = Some(work);
+            let refusal = Refusal::rpc(
+                400,
+                -32602,
+                "protocol.case_variant",
+                "an argument that policy names is written in another case",
+            );
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
         let verified = {
             let Engine {
                 principals,

@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     next: u32,
     /// Chunks in which bodies arrive; 0: all at once.
     pub(crate) chunk: usize,
+    /// Sizes of the chunks of a response, one after the other and again from the start; wins over `chunk`.
+    pub(crate) cuts: Vec<usize>,
 }
 
 /// What the backend and the client saw.
@@ -163,6 +165,7 @@ impl Worker {
             now_ms: NOW_MS,
             next: 0,
             chunk: 0,
+            cuts: Vec::new(),
         }
     }
 
