@@ -13,6 +13,10 @@ impl Exchange {
             );
             return self.refuse(engine, &refusal, now_ms, out);
         }
+        let (request, response) = match self.assertions(engine) {
+            Ok(edits) => edits,
+            Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
+        };
         let body = self.edited_body();
         if !self.record_allow(engine, now_ms, out) {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
@@ -26,6 +30,8 @@ impl Exchange {
             Install::Full | Install::PairedDecider => {
                 self.strip(engine, read, out);
                 self.unsealed(engine, out);
+                // Before credentials: a minted one is never replaced.
+                self.assert_request(&request, out);
                 self.credentials(engine, delegates, out);
             }
             Install::Single => {}
@@ -47,9 +53,9 @@ impl Exchange {
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
-        if read || engine.sealer.is_some() {
-            self.after = After::expect();
-        } else {
+        let read = read || engine.sealer.is_some();
+        self.after = After::of(read, response);
+        if !read {
             self.let_go(engine);
         }
     }
