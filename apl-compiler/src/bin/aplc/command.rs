@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Write complete configuration for Envoy, Istio or Envoy Gateway from what `build` wrote.
+    Emit(super::emit::Emit),
     /// Lay policies out: order of keys, indentation, quotes, blank lines. Comments stay.
     Fmt(super::fmt::Fmt),
     /// Rewrite old spellings of a policy; shows the change.

@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod coverage;
 mod diff;
+mod emit;
 mod explain;
 mod fmt;
 mod graph;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
+        Command::Emit(emit) => emit::run(emit),
         Command::Listing(listing) => input::listing(listing),
         Command::Diff(diff) => diff::run(diff),
         Command::Inspect(inspect) => inspect::run(inspect),
