@@ -4,6 +4,7 @@
 //! verified thing. Tables are in the order in which the compiler first needed an entry, which makes output deterministic.
 
 mod ask;
+mod assertion;
 mod attr;
 mod call;
 mod effect;
@@ -16,12 +17,14 @@ mod restrict;
 mod route;
 
 pub use ask::{Cost, Count, Decision, Dialect, Elicit, ElicitKind, Operand};
+pub use assertion::{Assertion, Assertions, Contract, Encoding, HeaderSource};
 pub use attr::{Attr, Seg};
 pub use call::Call;
 pub use effect::{Actor, Delegate, Effect, OnError, Scopes, Subject};
 pub use identity::{Algorithm, ClaimMap, Identity, Issuer, TokenRole};
 pub use ids::{
-    AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
+    AssertionsId, AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId,
+    StrId,
 };
 pub use instr::{Arith, CmpOp, Fold, Instr, Jump};
 pub use pipeline::{Detector, ScanMode, Scanner};

@@ -1,18 +1,22 @@
 //! The document: tree to sections, plugins and routes, with every key checked against its closed table.
 
+mod assertions;
 mod keys;
 mod plugin;
 mod plugins;
 mod point;
 mod route;
 mod section;
+mod store;
 mod teams;
 
+pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Elicitor, Point, PointKind};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
+pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
 
 use apl_bytecode::{EntityKind, Settings, Unmatched};
@@ -39,6 +43,8 @@ pub(crate) struct Document {
     pub routes: Vec<RouteDecl>,
     /// Teams that the platform declares.
     pub teams: Vec<teams::Team>,
+    /// `secrets.values`.
+    pub secrets: Vec<SecretDecl>,
     /// `engine_settings`.
     pub settings: Settings,
     /// `global.attribute_files`, merged.
@@ -47,15 +53,6 @@ pub(crate) struct Document {
     pub store: Option<Store>,
     /// `global.pdp`, but for CEL.
     pub points: Vec<Point>,
-}
-
-/// Where labels live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Store {
-    /// In the companion's own store.
-    Embedded,
-    /// Valkey or Redis at this endpoint.
-    Valkey(String),
 }
 
 /// Reads a document; what is wrong with it is in `reports`.
@@ -82,6 +79,9 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     }
     if let Some(entry) = root.get("engine_settings") {
         document.settings = settings(&entry.node, &mut reader);
+    }
+    if let Some(entry) = root.get("secrets") {
+        document.secrets = assertions::secrets(&entry.node, &mut reader);
     }
     if let Some(entry) = root.get("global") {
         global(&entry.node, &mut document, &mut reader);

@@ -33,7 +33,7 @@ pub mod yaml;
 
 pub use deployment::{CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, PointUse, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
-pub use document::{Store, TextSource};
+pub use document::{Store, TextSource, Valkey};
 pub use input::{File, Files, NoFiles, Policy};
 pub use options::{Dialect, Options};
 pub use source::{LineColumn, Source, Span};

@@ -22,6 +22,7 @@ mod json;
 mod machine;
 mod namespace;
 mod outcome;
+mod pin;
 mod pipeline;
 mod predicate;
 mod prepared;
@@ -36,14 +37,15 @@ mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState, Told};
 pub use json::{
-    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold, quote,
-    same_folded,
+    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers, Part,
+    View, canonical, canonical_members, fold, quote, same_folded,
 };
 pub use machine::{Env, Machine};
 pub use outcome::{
     Answer, Approval, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit, ElicitCall, Mode,
     Origin, Outcome, Pending, Verdict,
 };
+pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
 pub use restrict::Constraint;

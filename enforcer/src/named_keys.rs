@@ -28,8 +28,6 @@ impl NamedKeys {
                 let id = BlockId(u32::try_from(at).ok()?);
                 let mut found = Vec::new();
                 collect(program, block, &mut found, 0);
-                found.sort();
-                found.dedup();
                 (!found.is_empty()).then_some((id, found))
             })
             .collect();
@@ -74,22 +72,19 @@ fn collect(program: &Program, block: &Block, found: &mut Vec<Path>, depth: u8) {
             | Instr::Contains(attr, _)
             | Instr::Load(attr)
             | Instr::Has(attr) => {
-                found.extend(of_attr(program, *attr));
+                add(found, of_attr(program, *attr));
                 None
             }
             Instr::In(member, set) => {
-                found.extend(of_attr(program, *member));
-                found.extend(of_attr(program, *set));
+                add(found, of_attr(program, *member));
+                add(found, of_attr(program, *set));
                 None
             }
             Instr::Fold(_, body) => Some(*body),
             Instr::Pipeline(id) => {
                 let pipeline = program.pipelines.get(id.at());
-                found.extend(
-                    pipeline
-                        .filter(|pipeline| pipeline.side == Side::Args)
-                        .map(|pipeline| of_path(program, &pipeline.path)),
-                );
+                let pipeline = pipeline.filter(|pipeline| pipeline.side == Side::Args);
+                add(found, pipeline.map(|pipeline| of_path(program, &pipeline.path)));
                 None
             }
             Instr::And
@@ -158,8 +153,17 @@ fn of_effect(program: &Program, effect: &Effect, found: &mut Vec<Path>) -> Optio
             }));
         }
     }
-    found.extend(named.into_iter().filter_map(|attr| of_attr(program, attr)));
+    for attr in named {
+        add(found, of_attr(program, attr));
+    }
     body
+}
+
+// Not sorted: that would be 20 KB of the module for a handful of paths.
+fn add(found: &mut Vec<Path>, path: Option<Path>) {
+    if let Some(path) = path.filter(|path| !found.contains(path)) {
+        found.push(path);
+    }
 }
 
 fn of_attr(program: &Program, id: AttrId) -> Option<Path> {

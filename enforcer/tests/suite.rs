@@ -2,6 +2,8 @@
 
 #[path = "suite/asks.rs"]
 mod asks;
+#[path = "suite/assertions.rs"]
+mod assertions;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/batch_answers.rs"]

@@ -6,7 +6,8 @@ use super::{Reader, Wire, Writer};
 use crate::{
     DecodeError,
     model::{
-        AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
+        AssertionsId, AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId,
+        ScannerId, StrId,
     },
 };
 
@@ -204,4 +205,5 @@ index! {
     RegexId regexes
     ScannerId scanners
     IdentityId identities
+    AssertionsId assertions
 }

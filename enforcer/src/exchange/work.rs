@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use apl_bytecode::{BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
+use apl_bytecode::{AssertionsId, BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
 use companion_protocol::{Binding, SessionKey};
 
@@ -64,7 +64,8 @@ pub(super) struct Law {
     /// No route matched, and then the operation is denied after the global rules.
     pub(super) unmatched: bool,
     pub(super) owner: Option<String>,
-    /// The route, for the digest that approvals are bound to.
+    pub(super) assertions: Option<AssertionsId>,
+    /// The route's place in the table.
     pub(super) route: Option<usize>,
 }
 
@@ -84,10 +85,11 @@ impl Law {
                 identities: route.identities.clone(),
                 pass_unparseable: route.pass_unparseable,
                 unmatched: false,
-                route: Some(at),
                 owner: route
                     .owner
                     .map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
+                assertions: route.assertions,
+                route: Some(at),
             };
         }
         let unmatched = entity.is_some()
@@ -111,6 +113,7 @@ impl Law {
             pass_unparseable: false,
             unmatched,
             owner: None,
+            assertions: fallback.assertions,
             route: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     HeaderList,
+    assertions::HeaderEdits,
     http::media::{Media, is_identity, media_type},
     mcp::revision::Revision,
     refusal::Refusal,
@@ -33,6 +34,8 @@ pub(crate) struct Head {
     pub(crate) readable: Vec<(String, String)>,
     /// Headers of ours that the client sent; none of them goes on.
     pub(crate) internal: Vec<String>,
+    /// Headers that some route asserts or strips, as the client sent them.
+    pub(crate) asserted: Vec<String>,
     pub(crate) has_accept_encoding: bool,
     media: Option<Media>,
     encoded: bool,
@@ -51,6 +54,8 @@ pub(crate) struct Wanted {
     pub(crate) readable: Vec<String>,
     /// Headers that policy reads as `http.response_headers.*`, lower-case; never a cookie.
     pub(crate) response: Vec<String>,
+    /// Headers that some route asserts or strips.
+    pub(crate) asserted: HeaderEdits,
 }
 
 /// Carry one meaning each; two of them are two meanings.
@@ -152,6 +157,9 @@ impl Head {
                 self.peeks = !matches!(value.to_ascii_lowercase().as_str(), "" | "0" | "false");
             }
             _ => {}
+        }
+        if wanted.asserted.removes(name) {
+            self.asserted.push(name.to_owned());
         }
         if INTERNAL.iter().any(|prefix| name.starts_with(prefix)) || is_underscore_twin(name) {
             self.internal.push(name.to_owned());
