@@ -54,6 +54,8 @@ pub struct Config {
     pub seal_previous_key_env: Option<String>,
     /// RFC 9728 metadata URL, named in `WWW-Authenticate`.
     pub resource_metadata: Option<String>,
+    /// Entries of lists that a caller could not use are hidden from it.
+    pub filter_lists: bool,
 }
 
 /// How request headers are held until the verdict.
@@ -237,6 +239,7 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
         seal_key_env: raw.seal_key_env,
         seal_previous_key_env: raw.seal_previous_key_env,
         resource_metadata: raw.resource_metadata,
+        filter_lists: raw.filter_lists.unwrap_or(true),
     })
 }
 

@@ -10,6 +10,7 @@ mod answers;
 mod batch;
 mod decide;
 mod forward;
+mod lists;
 mod record;
 mod request;
 mod run;

@@ -16,6 +16,8 @@ mod identity;
 mod jwt;
 #[path = "suite/laws.rs"]
 mod laws;
+#[path = "suite/lists.rs"]
+mod lists;
 #[path = "suite/program.rs"]
 mod program;
 #[path = "suite/responses.rs"]

@@ -24,6 +24,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) resource_metadata: Option<String>,
     #[serde(default)]
+    pub(super) filter_lists: Option<bool>,
+    #[serde(default)]
     pub(super) enforcement: RawEnforcement,
     #[serde(default)]
     pub(super) denial_shape: RawDenialShape,

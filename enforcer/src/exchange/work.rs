@@ -10,7 +10,7 @@ use crate::{
     Engine,
     effects::Minted,
     identity::principal::Principal,
-    mcp::{cursor::Asked, request::Message, response::GovernedResult},
+    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult},
     refusal::Shape,
 };
 
@@ -190,6 +190,16 @@ impl Work {
             None if self.method.is_empty() => Shape::RpcUnknown,
             None => Shape::Notification,
         }
+    }
+
+    /// Whether something of its answer is judged: by rules after the call, or as a list.
+    pub(super) fn is_judged(&self, engine: &Engine) -> bool {
+        self.law.post.is_some() || self.is_sifted(engine)
+    }
+
+    /// Whether its answer holds lists that are filtered.
+    pub(super) fn is_sifted(&self, engine: &Engine) -> bool {
+        engine.filters_lists && self.entity.is_none() && is_list(&self.method)
     }
 
     /// Runs the machine with what it reads.
