@@ -26,6 +26,8 @@ mod tools;
 pub mod diagnostics;
 pub mod layout;
 pub mod outline;
+#[doc(hidden)]
+pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 

@@ -56,6 +56,21 @@ pub struct Config {
     pub resource_metadata: Option<String>,
     /// Entries of lists that a caller could not use are hidden from it.
     pub filter_lists: bool,
+    /// How a client is told that a tool call was denied.
+    pub denial_shape: DenialShape,
+    /// A tool that is nothing for a caller is answered as one that does not exist.
+    pub cloak: bool,
+}
+
+/// How a client is told that a tool call was denied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenialShape {
+    /// By a JSON-RPC error.
+    #[default]
+    Error,
+    /// By a result that says of itself that it is an error: some clients take an error object for a broken connection.
+    ToolResult,
 }
 
 /// How request headers are held until the verdict.
@@ -157,7 +172,7 @@ impl Default for Limits {
 }
 
 /// What the environment of the VM holds.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Secrets {
     /// What [`Config::hash_key_env`] names.
     pub hash_key: Option<Vec<u8>>,
@@ -167,6 +182,20 @@ pub struct Secrets {
     pub seal_previous_key: Option<Vec<u8>>,
     /// What [`Companion::token_env`] names.
     pub companion_token: Option<String>,
+    /// Reads a variable that the program names, for headers that it asserts.
+    pub variable: fn(&str) -> Option<String>,
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self {
+            hash_key: None,
+            companion_token: None,
+            seal_key: None,
+            seal_previous_key: None,
+            variable: |_| None,
+        }
+    }
 }
 
 // None may reach a log through `{:?}`.
@@ -240,20 +269,18 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
         seal_previous_key_env: raw.seal_previous_key_env,
         resource_metadata: raw.resource_metadata,
         filter_lists: raw.filter_lists.unwrap_or(true),
+        denial_shape: raw.denial_shape,
+        cloak: raw.cloak,
     })
 }
 
 /// Keys of the wire contract that this build does not know yet. Ignoring one would change verdicts.
 fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
-    use raw::{RawDenialShape, RawEnforcement};
+    use raw::RawEnforcement;
     let later = [
         (raw.shadow_policy.is_some(), "`shadow_policy`"),
         (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
         (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
-        (
-            raw.denial_shape == RawDenialShape::ToolResult,
-            "`denial_shape: tool_result`",
-        ),
     ];
     match later.iter().find(|(used, _)| *used) {
         Some((_, key)) => Err(ConfigError::NotInBuild(key)),

@@ -2,7 +2,7 @@
 
 mod reads;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
@@ -36,6 +36,8 @@ pub struct Engine {
     pub(crate) wanted: Wanted,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
+    /// Values of the variables that asserted headers name.
+    pub(crate) variables: BTreeMap<String, String>,
     pub(crate) named_keys: NamedKeys,
     /// Some route has rules for the phase after the call, or lists are filtered that could be read again on another
     /// stream.
@@ -91,10 +93,11 @@ impl Engine {
         let sealer = config
             .seal_key_env
             .as_ref()
-            .and(secrets.seal_key)
-            .and_then(|key| Sealer::new(&key, secrets.seal_previous_key.as_deref()));
+            .and(secrets.seal_key.as_deref())
+            .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
         let filters_lists = config.filter_lists && reads::can_deny(program.program());
         Ok(Self {
+            variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),

@@ -1,5 +1,7 @@
 //! The enforcer against a mock host: event sequences as Envoy would deliver them, and a scripted companion.
 
+#[path = "suite/assertions.rs"]
+mod assertions;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/batch_answers.rs"]
@@ -26,6 +28,8 @@ mod responses;
 mod revisions;
 #[path = "suite/seed_policy.rs"]
 mod seed_policy;
+#[path = "suite/shapes.rs"]
+mod shapes;
 #[path = "suite/signatures.rs"]
 mod signatures;
 #[path = "suite/signed_policy.rs"]

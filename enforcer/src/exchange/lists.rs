@@ -6,12 +6,13 @@
 
 use std::rc::Rc;
 
-use apl_bytecode::{BlockId, Enforcement, EntityKind, IdentityId, Matcher, Unmatched};
+use apl_bytecode::{BlockId, Enforcement, EntityKind, IdentityId, Matcher, Program, Unmatched};
 use apl_vm::{Document, Env, Fact, Facts, Machine, Mode, Outcome, Verdict};
 
 use super::{Exchange, answers::unparseable, decide, work::Work};
 use crate::{
-    Engine,
+    Engine, Reply,
+    http::media::only_events,
     identity::{
         principal::{Principal, Unverified},
         token::text_of,
@@ -20,12 +21,13 @@ use crate::{
         list::{Offer, entries, shared_with_all},
         request::{Message, Operation},
     },
-    refusal::Refusal,
+    refusal::{Refusal, RefusalKind, unknown_tool},
     session,
 };
 
 /// What governs the calls of an entry.
 struct Ruled {
+    route: Option<usize>,
     pre: Option<BlockId>,
     identities: Vec<IdentityId>,
     /// Denied whatever the rules say.
@@ -37,6 +39,8 @@ struct Ruled {
 /// A caller as one set of identities knows it, and what policy could read of its calls of one kind of entity.
 struct Caller {
     entity: EntityKind,
+    /// One of the routes, of which rules can read tags and properties.
+    route: Option<usize>,
     identities: Vec<IdentityId>,
     /// `None`: its credentials are refused.
     facts: Option<Facts>,
@@ -47,6 +51,8 @@ struct Sieve<'a> {
     exchange: &'a Exchange,
     /// The operation that asked for the list.
     work: &'a Work,
+    /// What it knows of labels counts.
+    labels: bool,
     scope: Option<String>,
     callers: Vec<Caller>,
     /// For all entries together. When it is used up, what is left of the list stays.
@@ -70,14 +76,7 @@ impl Exchange {
         let entries = entries(message).map_err(|()| {
             unparseable("a list of the result is none, or stands under a key in another case")
         })?;
-        let mut sieve = Sieve {
-            exchange: self,
-            work,
-            scope: self.scope(engine),
-            callers: Vec::new(),
-            fuel: engine.config.limits.fuel,
-            now_ms,
-        };
+        let mut sieve = Sieve::new(self, engine, work, true, now_ms);
         let mut hidden = 0_u64;
         for entry in entries {
             let nothing = match &entry.offer {
@@ -97,9 +96,36 @@ impl Exchange {
         }
         Ok(hidden)
     }
+
+    /// The answer to a call of a tool that its caller cannot find in any list, where policy's existence is to be hidden
+    /// too. A refusal that depends on more than the caller is told as it is.
+    pub(super) fn cloaked(&self, engine: &mut Engine, refusal: &Refusal, now_ms: u64) -> Option<Reply> {
+        let work = self.work.as_deref().filter(|work| work.calls_a_tool())?;
+        let id = work.id.as_deref()?;
+        if !engine.config.cloak || self.batch.array || refusal.kind != RefusalKind::Operation {
+            return None;
+        }
+        let mut sieve = Sieve::new(self, engine, work, false, now_ms);
+        let only_events = only_events(&self.head.accept);
+        sieve
+            .is_denied(engine, EntityKind::Tool, &work.name)
+            .then(|| unknown_tool(id, &work.name, only_events))
+    }
 }
 
-impl Sieve<'_> {
+impl<'a> Sieve<'a> {
+    fn new(exchange: &'a Exchange, engine: &Engine, work: &'a Work, labels: bool, now_ms: u64) -> Self {
+        Self {
+            exchange,
+            work,
+            labels,
+            scope: exchange.scope(engine),
+            callers: Vec::new(),
+            fuel: engine.config.limits.fuel,
+            now_ms,
+        }
+    }
+
     fn is_denied(&mut self, engine: &mut Engine, entity: EntityKind, name: &str) -> bool {
         let route = apl_vm::find_route(&engine.program, entity, name, self.scope.as_deref());
         let ruled = ruled(engine, route, entity);
@@ -128,6 +154,8 @@ impl Sieve<'_> {
                     head.starts_with(prefix) || prefix.starts_with(head)
                 }
                 Matcher::Any => true,
+                // Of HTTP routes only.
+                Matcher::Http { .. } => false,
             })
             .map(|(at, _)| at)
             .collect();
@@ -147,7 +175,7 @@ impl Sieve<'_> {
         if ruled.unmatched {
             return true;
         }
-        let (Some(at), true) = (self.caller(engine, entity, &ruled.identities), self.fuel > 0) else {
+        let (Some(at), true) = (self.caller(engine, entity, ruled), self.fuel > 0) else {
             return false;
         };
         let Some(caller) = self.callers.get_mut(at) else {
@@ -177,13 +205,17 @@ impl Sieve<'_> {
     }
 
     /// The caller by these identities; `None`: it cannot be said yet.
-    fn caller(
-        &mut self,
-        engine: &mut Engine,
-        entity: EntityKind,
-        identities: &[IdentityId],
-    ) -> Option<usize> {
-        let known = |caller: &Caller| caller.entity == entity && caller.identities == identities;
+    fn caller(&mut self, engine: &mut Engine, entity: EntityKind, ruled: &Ruled) -> Option<usize> {
+        let Ruled {
+            route, identities, ..
+        } = ruled;
+        let known = |caller: &Caller| {
+            caller.entity == entity
+                && caller.identities == *identities
+                && says_the_same(engine.program.program(), caller.route, *route)
+        };
+        let looked_at = u64::try_from(self.callers.len()).unwrap_or(u64::MAX);
+        self.fuel = self.fuel.saturating_sub(looked_at);
         if let Some(at) = self.callers.iter().position(known) {
             return Some(at);
         }
@@ -198,21 +230,28 @@ impl Sieve<'_> {
             principals.verify(program.program(), identities, credentials, keys, self.now_ms)
         };
         let facts = match verified {
-            Ok((principal, _)) => Some(self.possible(engine, entity, &principal)),
+            Ok((principal, _)) => Some(self.possible(engine, entity, *route, &principal)),
             Err(Unverified::Refused(_)) => None,
             Err(Unverified::NeedsKeys(..)) => return None,
         };
         self.callers.push(Caller {
             entity,
-            identities: identities.to_vec(),
+            route: *route,
+            identities: identities.clone(),
             facts,
         });
         self.callers.len().checked_sub(1)
     }
 
     /// What policy could read of a call: what holds for every call of this caller, and the rest unknown.
-    fn possible(&self, engine: &Engine, entity: EntityKind, principal: &Rc<Principal>) -> Facts {
-        let call = Work::new(
+    fn possible(
+        &self,
+        engine: &Engine,
+        entity: EntityKind,
+        route: Option<usize>,
+        principal: &Rc<Principal>,
+    ) -> Facts {
+        let mut call = Work::new(
             Message::Operation(Operation {
                 entity,
                 name: String::new(),
@@ -223,6 +262,7 @@ impl Sieve<'_> {
             }),
             None,
         );
+        call.law.route = route;
         let mut facts = self
             .exchange
             .facts(engine, &call, principal, self.scope.as_deref());
@@ -243,7 +283,8 @@ impl Sieve<'_> {
             }
         }
         // Only those of the bucket that a call in this session would read.
-        if self.work.facts.labels.loaded
+        if self.labels
+            && self.work.facts.labels.loaded
             && session::key_of(principal, &self.exchange.head) == self.work.session
         {
             facts.labels.clone_from(&self.work.facts.labels);
@@ -262,10 +303,22 @@ const VARYING: [&str; 6] = [
     "request.trace_id",
 ];
 
+/// Whether rules read the same tags and properties of both.
+fn says_the_same(program: &Program, one: Option<usize>, other: Option<usize>) -> bool {
+    let said = |route: Option<usize>| {
+        route
+            .and_then(|at| program.routes.get(at))
+            .map(|route| (route.tags.as_slice(), route.properties.as_slice()))
+            .unwrap_or_default()
+    };
+    one == other || said(one) == said(other)
+}
+
 fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
     let model = engine.program.program();
-    if let Some(route) = route.and_then(|at| model.routes.get(at)) {
+    if let Some((at, route)) = route.and_then(|at| Some((at, model.routes.get(at)?))) {
         return Ruled {
+            route: Some(at),
             pre: route.pre,
             identities: route.identities.clone(),
             unmatched: false,
@@ -280,6 +333,7 @@ fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
         .iter()
         .find(|fallback| fallback.entity == Some(entity));
     Ruled {
+        route: None,
         pre: fallback.and_then(|fallback| fallback.pre),
         identities: fallback.map_or_else(Vec::new, |fallback| fallback.identities.clone()),
         unmatched: match model.settings.unmatched {

@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 
-use apl_bytecode::{BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
+use apl_bytecode::{AssertionsId, BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
 use companion_protocol::SessionKey;
 
 use crate::{
     Engine,
+    config::DenialShape,
     effects::Minted,
     identity::principal::Principal,
-    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult},
+    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
     refusal::Shape,
 };
 
@@ -58,6 +59,9 @@ pub(super) struct Law {
     /// No route matched, and then the operation is denied after the global rules.
     pub(super) unmatched: bool,
     pub(super) owner: Option<String>,
+    pub(super) assertions: Option<AssertionsId>,
+    /// The route's place in the table.
+    pub(super) route: Option<usize>,
 }
 
 impl Law {
@@ -79,6 +83,8 @@ impl Law {
                 owner: route
                     .owner
                     .map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
+                assertions: route.assertions,
+                route: Some(at),
             };
         }
         let unmatched = entity.is_some()
@@ -102,6 +108,8 @@ impl Law {
             pass_unparseable: false,
             unmatched,
             owner: None,
+            assertions: fallback.assertions,
+            route: None,
         }
     }
 }
@@ -184,12 +192,22 @@ impl Work {
     }
 
     /// How the client is told.
-    pub(super) fn shape(&self) -> Shape<'_> {
+    pub(super) fn shape(&self, engine: &Engine, revision: Revision) -> Shape<'_> {
         match &self.id {
+            Some(id) if engine.config.denial_shape == DenialShape::ToolResult && self.calls_a_tool() => {
+                Shape::Tool {
+                    id,
+                    complete: !revision.has_sessions(),
+                }
+            }
             Some(id) => Shape::Rpc(id),
             None if self.method.is_empty() => Shape::RpcUnknown,
             None => Shape::Notification,
         }
+    }
+
+    pub(super) fn calls_a_tool(&self) -> bool {
+        self.entity == Some(EntityKind::Tool) && self.method == "tools/call"
     }
 
     /// Whether something of its answer is judged: by rules after the call, or as a list.

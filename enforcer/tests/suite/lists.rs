@@ -307,6 +307,7 @@ fn no_call_that_would_be_allowed_is_hidden_and_what_is_hidden_is_denied() {
                 pre,
                 post: None,
                 identities: vec![user],
+                assertions: None,
             });
         }
         let policy = b.bytes();
