@@ -3,6 +3,8 @@
 //! Everything that can be wrong with them is found out here, at start: a service that starts has an endpoint that
 //! parses, a header that can be sent and a secret for every delegator.
 
+mod asking;
+mod deciding;
 mod endpoint;
 mod secrets;
 
@@ -11,13 +13,15 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue, Uri};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig,
-    ValkeyConfig,
+    ApprovalsConfig, CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator,
+    SecretRef, StoreConfig, ValkeyConfig,
 };
 
+pub use asking::{Ciba, Elicitor, Page, Pages, SignIn, Webhook};
 pub use endpoint::EndpointError;
 pub use secrets::{Secret, SecretError};
 
+use crate::decision::DecisionPoint;
 use crate::store::{Address, AddressError, Lifetimes};
 use secrets::SecretSource;
 
@@ -26,6 +30,7 @@ use secrets::SecretSource;
 pub struct Policies {
     by_digest: HashMap<String, Policy>,
     issuers: BTreeMap<String, IssuerConfig>,
+    pages: Option<(ApprovalsConfig, Pages)>,
 }
 
 /// What one policy may ask for.
@@ -35,6 +40,8 @@ pub struct Policy {
     lifetimes: Lifetimes,
     store: Option<Address>,
     delegators: BTreeMap<String, Delegator>,
+    elicitors: BTreeMap<String, Elicitor>,
+    points: BTreeMap<String, DecisionPoint>,
 }
 
 /// A delegator, ready to use.
@@ -136,6 +143,28 @@ pub enum ConfigError {
         /// `outbound_header` or `outbound_prefix`.
         field: &'static str,
     },
+    /// Two files describe different approval pages.
+    #[error("the policies describe different approval pages; the second is in `{0}`")]
+    PagesConflict(PathBuf),
+    /// Cookies of the pages hold for a whole origin.
+    #[error("approvals: `public_url` is `{0}`; give scheme and host, without a path")]
+    PublicUrl(String),
+    /// Policies, modules, schema or entities of a decision point are wrong.
+    #[error("decision point `{name}`: {reason}")]
+    DecisionPoint {
+        /// Which.
+        name: String,
+        /// What the engine says.
+        reason: String,
+    },
+    /// Another secret than a delegator's is missing or unreadable.
+    #[error("{what} is not there")]
+    OtherSecret {
+        /// Whose, which.
+        what: String,
+        /// Which reference, and why.
+        source: SecretError,
+    },
     /// A secret is missing or unreadable.
     #[error("delegator `{delegator}` has no client secret")]
     Secret {
@@ -197,6 +226,12 @@ impl Policies {
             let DelegatorConfig::Oauth(oauth) = delegator;
             delegators.insert(name.clone(), ready(name, oauth, &secrets)?);
         }
+        let mut elicitors = BTreeMap::new();
+        for (name, elicitor) in &config.elicitors {
+            elicitors.insert(name.clone(), asking::elicitor(name, elicitor, &secrets)?);
+        }
+        let points = deciding::points(&config.decision_points, &secrets)?;
+        self.add_pages(path, &config, &secrets)?;
         let store = match &config.session_store {
             StoreConfig::Embedded(_) => None,
             StoreConfig::Valkey(valkey) => Some(address(path, valkey, &secrets)?),
@@ -205,10 +240,35 @@ impl Policies {
             store,
             lifetimes: Lifetimes::from(config.session_store.lifetimes()),
             delegators,
+            elicitors,
+            points,
             config,
         };
         self.by_digest.insert(policy.config.policy_digest.clone(), policy);
         Ok(())
+    }
+
+    /// The pages are one for all policies.
+    fn add_pages(
+        &mut self,
+        path: &Path,
+        config: &CompanionConfig,
+        secrets: &SecretSource,
+    ) -> Result<(), ConfigError> {
+        let Some(asked) = &config.approvals else {
+            return Ok(());
+        };
+        match &self.pages {
+            Some((known, _)) if known == asked => {}
+            Some(_) => return Err(ConfigError::PagesConflict(path.to_owned())),
+            None => self.pages = Some((asked.clone(), asking::pages(asked, secrets)?)),
+        }
+        Ok(())
+    }
+
+    /// The approval pages, if a policy has them.
+    pub fn pages(&self) -> Option<&Pages> {
+        self.pages.as_ref().map(|(_, pages)| pages)
     }
 
     fn add_issuer(&mut self, path: &Path, issuer: &IssuerConfig) -> Result<(), ConfigError> {
@@ -295,6 +355,25 @@ impl Policies {
                 .values()
                 .flat_map(|policy| policy.delegators.values())
                 .any(|delegator| https(&delegator.oauth.token_endpoint))
+            || self.asks_over_tls()
+    }
+}
+
+impl Policies {
+    fn asks_over_tls(&self) -> bool {
+        let is_https = |uri: &Uri| uri.scheme_str() == Some("https");
+        let signs_in = self.pages().and_then(|pages| pages.sign_in.as_ref());
+        let mut elicitors = self
+            .by_digest
+            .values()
+            .flat_map(|policy| policy.elicitors.values());
+        let mut points = self.by_digest.values().flat_map(|policy| policy.points.values());
+        signs_in.is_some_and(|sign_in| is_https(&sign_in.token))
+            || points.any(|point| point.url().is_some_and(is_https))
+            || elicitors.any(|elicitor| match elicitor {
+                Elicitor::Page(page) => page.webhook.as_ref().is_some_and(|hook| is_https(&hook.url)),
+                Elicitor::Ciba(ciba) => is_https(&ciba.token) || is_https(&ciba.backchannel),
+            })
     }
 }
 
@@ -302,6 +381,16 @@ impl Policy {
     /// How long its labels live.
     pub fn lifetimes(&self) -> Lifetimes {
         self.lifetimes
+    }
+
+    /// The elicitor of this name.
+    pub fn elicitor(&self, name: &str) -> Option<&Elicitor> {
+        self.elicitors.get(name)
+    }
+
+    /// The decision point of this name.
+    pub fn point(&self, name: &str) -> Option<&DecisionPoint> {
+        self.points.get(name)
     }
 
     /// The delegator of this name.
