@@ -108,7 +108,6 @@ pub fn router(pages: ApprovalPages) -> Router {
         .route("/approvals/sign-out", post(sign_out))
         .route("/approvals/link/{key}/{link}", get(link).post(enter))
         .route("/approvals/{key}", get(show).post(answer))
-        .fallback(async || Problem::NotFound)
         .layer(middleware::from_fn(protect));
     Router::new()
         .route(NOTIFY_PATH, post(notify))

@@ -7,6 +7,8 @@ mod client;
 #[path = "service/fault_idp.rs"]
 mod fault_idp;
 
+#[path = "service/approval_stage.rs"]
+mod approval_stage;
 #[path = "service/approvals.rs"]
 mod approvals;
 #[path = "service/ciba.rs"]

@@ -15,7 +15,7 @@ use companion_protocol::{Effect, EffectResult, ElicitState};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::approvals::{ask, begin};
+use super::approval_stage::{ask, begin};
 use super::client::{DIGEST, Running, send};
 
 #[derive(Default)]

@@ -13,7 +13,7 @@ use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::approvals::begin;
+use super::approval_stage::begin;
 use super::client::{DIGEST, Running};
 
 type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
