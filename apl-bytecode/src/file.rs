@@ -1,6 +1,6 @@
 //! The `.aplb` file: a header with a digest, then sections.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ pub const FORMAT: u8 = 1;
 /// Sections from this number on are not part of the digest and, if unknown, skipped; unknown ones below are refused.
 pub const FIRST_ANCILLARY: u8 = 64;
 
-const HEADER_BYTES: usize = 37;
+pub(crate) const HEADER_BYTES: usize = 37;
 
 const STRINGS: u8 = 1;
 const CONSTS: u8 = 2;
@@ -32,8 +32,9 @@ const IDENTITIES: u8 = 10;
 const ROUTES: u8 = 11;
 const FALLBACKS: u8 = 12;
 const SETTINGS: u8 = 13;
+const DATA: u8 = 14;
 const DEBUG: u8 = 64;
-const SIGNATURE: u8 = 65;
+pub(crate) const SIGNATURE: u8 = 65;
 
 /// The version of every section that this build writes; it reads no other.
 const SECTION_VERSION: u8 = 1;
@@ -163,19 +164,12 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
-    if bytes.len() > limits::MAX_FILE_BYTES {
-        return Err(DecodeError::TooLarge { bytes: bytes.len() });
-    }
-    let mut input = Reader::new(bytes, 0);
-    if !bytes.starts_with(&MAGIC) {
-        return Err(DecodeError::Magic);
-    }
-    input.take(MAGIC.len())?;
-    let found = input.byte()?;
-    if found != FORMAT {
-        return Err(DecodeError::Format { found });
-    }
-    let claimed = input.take(32)?;
+    Ok(decode_with_digest(bytes)?.0)
+}
+
+/// The program and the digest that its bytes have.
+pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), DecodeError> {
+    let (claimed, mut input) = after_header(bytes)?;
 
     let mut program = Program::default();
     let mut settings = None;
@@ -195,7 +189,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
         if id < FIRST_ANCILLARY {
             semantic_end = input.at();
         }
-        let known = matches!(id, STRINGS..=SETTINGS | DEBUG);
+        let known = matches!(id, STRINGS..=DATA | DEBUG);
         if known && version != SECTION_VERSION {
             return Err(DecodeError::SectionVersion { id, version, at });
         }
@@ -213,6 +207,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
             ROUTES => program.routes = table(&mut body, id)?,
             FALLBACKS => program.fallbacks = table(&mut body, id)?,
             SETTINGS => settings = Some(Settings::get(&mut body)?),
+            DATA => program.data = text(&mut body, id)?,
             DEBUG => program.debug = Some(Debug::get(&mut body)?),
             // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
             SIGNATURE.. => continue,
@@ -223,11 +218,53 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
         }
     }
     let sections = bytes.get(HEADER_BYTES..semantic_end).unwrap_or_default();
-    if digest_of(sections) != *claimed {
+    let digest = digest_of(sections);
+    if digest != *claimed {
         return Err(DecodeError::Digest);
     }
     program.settings = settings.ok_or(DecodeError::NoSettings)?;
-    Ok(program)
+    Ok((program, digest))
+}
+
+/// The digest in the header, and a reader at the first section.
+pub(crate) fn after_header(bytes: &[u8]) -> Result<(&[u8], Reader<'_>), DecodeError> {
+    if bytes.len() > limits::MAX_FILE_BYTES {
+        return Err(DecodeError::TooLarge { bytes: bytes.len() });
+    }
+    let mut input = Reader::new(bytes, 0);
+    if !bytes.starts_with(&MAGIC) {
+        return Err(DecodeError::Magic);
+    }
+    input.take(MAGIC.len())?;
+    let found = input.byte()?;
+    if found != FORMAT {
+        return Err(DecodeError::Format { found });
+    }
+    let claimed = input.take(32)?;
+    Ok((claimed, input))
+}
+
+/// What a section holds, for readers.
+pub(crate) const fn section_name(id: u8) -> &'static str {
+    match id {
+        STRINGS => "strings",
+        CONSTS => "constants",
+        ATTRS => "attributes",
+        DATA => "static attributes",
+        REGEXES => "patterns",
+        DENIALS => "denials",
+        BLOCKS => "code",
+        PIPELINES => "pipelines",
+        SCANNERS => "scanners",
+        EFFECTS => "effects",
+        IDENTITIES => "identities",
+        ROUTES => "routes",
+        FALLBACKS => "fallbacks",
+        SETTINGS => "settings",
+        DEBUG => "debug",
+        SIGNATURE => "signature",
+        _ => "unknown",
+    }
 }
 
 /// SHA-256 over the magic, the format version and every section but the ancillary ones.
@@ -258,6 +295,7 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         routes,
         fallbacks,
         settings,
+        data,
         debug: _,
     } = program;
     let mut out = Writer::default();
@@ -274,6 +312,9 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
     put_table(&mut out, ROUTES, routes);
     put_table(&mut out, FALLBACKS, fallbacks);
     section(&mut out, SETTINGS, settings);
+    if !data.is_empty() {
+        section(&mut out, DATA, data);
+    }
     out.into_bytes()
 }
 
@@ -286,11 +327,15 @@ fn put_table<T: Wire>(out: &mut Writer, id: u8, entries: &Vec<T>) {
 fn section<T: Wire>(out: &mut Writer, id: u8, content: &T) {
     let mut body = Writer::default();
     content.put(&mut body);
-    let body = body.into_bytes();
+    put_section(out, id, &body.into_bytes());
+}
+
+/// Appends a section with this content.
+pub(crate) fn put_section(out: &mut Writer, id: u8, content: &[u8]) {
     out.byte(id);
     out.byte(SECTION_VERSION);
-    out.count(body.len());
-    out.raw(&body);
+    out.count(content.len());
+    out.raw(content);
 }
 
 fn table<T: Wire>(body: &mut Reader<'_>, id: u8) -> Result<Vec<T>, DecodeError> {
@@ -300,5 +345,15 @@ fn table<T: Wire>(body: &mut Reader<'_>, id: u8) -> Result<Vec<T>, DecodeError> 
         Err(DecodeError::EmptySection { id, at })
     } else {
         Ok(entries)
+    }
+}
+
+fn text(body: &mut Reader<'_>, id: u8) -> Result<String, DecodeError> {
+    let at = body.at();
+    let text = String::get(body)?;
+    if text.is_empty() {
+        Err(DecodeError::EmptySection { id, at })
+    } else {
+        Ok(text)
     }
 }

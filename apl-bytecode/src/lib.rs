@@ -33,6 +33,7 @@ mod listing;
 mod lookup;
 pub mod model;
 mod needs;
+mod signature;
 mod verify;
 mod wire;
 
@@ -41,4 +42,5 @@ pub use listing::{listing, spell_code, spell_position};
 pub use lookup::{RouteTable, glob_matches};
 pub use model::*;
 pub use needs::{Needs, PhaseNeeds};
+pub use signature::{SIGNED_PREFIX, Section, sections, signature, signed_text, with_signature};
 pub use verify::{LoadError, Place, VerifiedProgram, VerifyError, load, push_key_segment, verify};

@@ -14,7 +14,7 @@ pub use error::{Place, VerifyError};
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    DecodeError, decode, file,
+    DecodeError, file,
     lookup::RouteTable,
     model::{Attr, AttrId, BlockId, Phase, Program, Seg},
     needs::{self, Needs, PhaseNeeds},
@@ -48,7 +48,9 @@ pub enum LoadError {
 ///
 /// If the bytes are not exactly one program of a known format with the right digest, or it does not verify.
 pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
-    Ok(verify(decode(bytes)?)?)
+    let (program, digest) = file::decode_with_digest(bytes)?;
+    // What was read is written in one way only, so that the digest need not be computed from the model again.
+    Ok(verified(program, digest)?)
 }
 
 /// Verifies.
@@ -57,10 +59,15 @@ pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
 ///
 /// The first thing that is wrong, table by table.
 pub fn verify(program: Program) -> Result<VerifiedProgram, VerifyError> {
+    let digest = file::digest(&program);
+    verified(program, digest)
+}
+
+fn verified(program: Program, digest: [u8; 32]) -> Result<VerifiedProgram, VerifyError> {
     entries::check(&program)?;
     let phases = code::check(&program)?;
     Ok(VerifiedProgram {
-        digest: file::digest(&program),
+        digest,
         needs: needs::of_blocks(&program),
         keys: program.attrs.iter().map(|attr| key(&program, attr)).collect(),
         routes: RouteTable::new(&program),

@@ -4,10 +4,15 @@
 //! there is one, the fix. All of them are collected; nothing stops at the first.
 
 mod codes;
+mod examples;
+mod excerpt;
 mod render;
+mod sarif;
 
 pub use codes::{Code, PAGES, Page};
+pub use examples::{Example, TOOLS, examples};
 pub use render::{to_json, to_report};
+pub use sarif::{HELP_BASE, to_sarif};
 
 use std::collections::HashSet;
 
@@ -53,6 +58,17 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Another place that belongs to it, and why.
     pub related: Option<(Span, String)>,
+    /// A change of the text that follows the help, where it is mechanical.
+    pub fix: Option<Fix>,
+}
+
+/// A change of the text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fix {
+    /// What is replaced.
+    pub span: Span,
+    /// By what.
+    pub text: String,
 }
 
 impl Diagnostic {
@@ -68,6 +84,22 @@ impl Diagnostic {
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
+    }
+
+    /// Adds a change that mends it; only where nobody needs to think about it.
+    #[must_use]
+    pub fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.fix = Some(Fix {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Suggests another word for the one at `span`.
+    #[must_use]
+    pub fn suggest(self, span: Span, word: &str) -> Self {
+        self.help(format!("did you mean `{word}`?")).fix(span, word)
     }
 
     /// Adds another place.
@@ -99,6 +131,17 @@ impl Reports {
         }
     }
 
+    /// Makes errors of what has one of these codes.
+    pub(crate) fn refuse(&mut self, codes: &[Code]) {
+        for diagnostic in self
+            .list
+            .iter_mut()
+            .filter(|diagnostic| codes.contains(&diagnostic.code))
+        {
+            diagnostic.severity = Severity::Error;
+        }
+    }
+
     /// Whether something does not compile.
     pub(crate) fn failed(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)
@@ -121,6 +164,7 @@ fn diagnostic(severity: Severity, code: Code, span: Span, message: impl Into<Str
         label: String::new(),
         help: None,
         related: None,
+        fix: None,
     }
 }
 

@@ -5,13 +5,16 @@ mod plugin;
 mod plugins;
 mod route;
 mod section;
+mod teams;
 
 pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
+pub(crate) use teams::{platform_route, read as teams, takes_away};
 
 use apl_bytecode::{EntityKind, Settings, Unmatched};
 
+use crate::attribute_files::Attributes;
 use crate::diagnostics::{Code, Reports, error, note};
 use crate::source::{Source, Span};
 use crate::vocabulary::Section;
@@ -29,10 +32,14 @@ pub(crate) struct Document {
     pub defaults: Vec<(EntityKind, SectionDecl)>,
     /// `groups`.
     pub groups: Vec<(String, Span, SectionDecl)>,
-    /// Routes.
+    /// Routes: the platform's, then each team's.
     pub routes: Vec<RouteDecl>,
+    /// Teams that the platform declares.
+    pub teams: Vec<teams::Team>,
     /// `engine_settings`.
     pub settings: Settings,
+    /// `global.attribute_files`, merged.
+    pub attributes: Attributes,
     /// `global.session_store`.
     pub store: Option<Store>,
 }
@@ -76,6 +83,9 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     }
     if let Some(entry) = root.get("groups") {
         groups(&entry.node, &mut document, &mut reader);
+    }
+    if let Some(entry) = root.get("teams") {
+        document.teams = teams::declared(&entry.node, &mut reader);
     }
     if let Some(entry) = root.get("routes") {
         document.routes = route::read(&entry.node, &mut reader);

@@ -11,22 +11,33 @@
 
 #![forbid(unsafe_code)]
 
+mod attribute_files;
 mod deployment;
 mod document;
 mod glob;
+mod input;
 mod lints;
 mod lower;
+mod options;
 mod source;
 mod syntax;
+mod tools;
 
 pub mod diagnostics;
+pub mod layout;
+pub mod outline;
+#[doc(hidden)]
+pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 
 pub use deployment::{Delegator, Deployment, IssuerKeys, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::Store;
+pub use input::{File, Files, NoFiles, Policy};
+pub use options::{Dialect, Options};
 pub use source::{LineColumn, Source, Span};
+pub use tools::{Lookup, Tool, Tools, ToolsError, lookup, types};
 
 use apl_bytecode::VerifiedProgram;
 
@@ -50,30 +61,103 @@ pub struct Output {
     pub deployment: Deployment,
 }
 
-/// Compiles one policy file.
+/// Compiles one policy file that names no other.
 ///
 /// `name` is what diagnostics and the debug section call it.
 #[must_use]
 pub fn compile(name: &str, text: &str) -> Compilation {
-    let mut source = Source::new(name, text);
+    compile_with(name, text, &Options::default())
+}
+
+/// Compiles one policy file that names no other, and checks it as the options say.
+#[must_use]
+pub fn compile_with(name: &str, text: &str, options: &Options) -> Compilation {
+    let policy = Policy {
+        main: File {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        },
+        teams: Vec::new(),
+        files: &NoFiles,
+    };
+    compile_policy_with(&policy, options)
+}
+
+/// Compiles a policy and the files that it names.
+#[must_use]
+pub fn compile_policy(policy: &Policy<'_>) -> Compilation {
+    compile_policy_with(policy, &Options::default())
+}
+
+/// Compiles a policy and the files that it names, and checks it as the options say.
+#[must_use]
+pub fn compile_policy_with(policy: &Policy<'_>, options: &Options) -> Compilation {
+    let mut sources: Vec<Source> = std::iter::once(&policy.main)
+        .chain(&policy.teams)
+        .map(|file| Source::new(&*file.name, &*file.text))
+        .collect();
     let mut reports = diagnostics::Reports::default();
     let mut secrets = Vec::new();
-    let output = run(&source, &mut reports, &mut secrets);
+    let mut unread = Vec::new();
+    let output = run(
+        policy,
+        options,
+        &mut sources,
+        &mut reports,
+        &mut secrets,
+        &mut unread,
+    );
     for span in secrets {
-        source.mask(span);
+        if let Some(source) = sources.get_mut(usize::from(span.file)) {
+            source.mask(span);
+        }
+    }
+    for file in unread {
+        // Without a tree there are only the words to go by.
+        if let Some(source) = sources.get_mut(file) {
+            yaml::secrets::mask(source);
+        }
     }
     Compilation {
-        sources: vec![source],
+        sources,
         diagnostics: reports.finish(),
         output,
     }
 }
 
-fn run(source: &Source, reports: &mut diagnostics::Reports, secrets: &mut Vec<Span>) -> Option<Output> {
-    let root = yaml::load(source, 0, reports)?;
-    root.secrets(secrets);
-    let document = document::read(&root, source, reports);
-    let (program, deployment) = lower::lower(&document, source, reports);
+fn run(
+    policy: &Policy<'_>,
+    options: &Options,
+    sources: &mut Vec<Source>,
+    reports: &mut diagnostics::Reports,
+    secrets: &mut Vec<Span>,
+    unread: &mut Vec<usize>,
+) -> Option<Output> {
+    let files = sources.len();
+    let roots: Vec<Option<yaml::Node>> = sources
+        .iter()
+        .zip(0_u16..)
+        .map(|(source, file)| yaml::load(source, file, reports))
+        .collect();
+    roots.iter().flatten().for_each(|root| root.secrets(secrets));
+    unread.extend(
+        roots
+            .iter()
+            .enumerate()
+            .filter(|(_, root)| root.is_none())
+            .map(|(file, _)| file),
+    );
+    let roots: Vec<yaml::Node> = roots.into_iter().collect::<Option<_>>()?;
+    let (root, teams) = roots.split_first()?;
+    let attributes = attribute_files::read(root, policy.files, sources, reports);
+    let mut document = document::read(root, sources.first()?, reports);
+    document.attributes = attributes;
+    document::teams(&mut document, teams, sources.get(1..files)?, reports);
+    lints::document(&document, root, sources, options, reports);
+    let (program, deployment) = lower::lower(&document, sources, reports);
+    if options.strict {
+        reports.refuse(&[diagnostics::Code::OldSpelling, diagnostics::Code::MayBeAbsent]);
+    }
     if reports.failed() {
         return None;
     }

@@ -1,145 +1,115 @@
-//! Checks of what compiles, but cannot mean what was meant.
+//! Checks of what compiles, but cannot mean what was meant. Each kind has a file.
 
-use apl_bytecode::{CmpOp, Phase};
+mod absent;
+mod attributes;
+mod comparisons;
+mod dialect;
+mod flow;
+mod labels;
+mod schema;
+mod walk;
 
-use crate::diagnostics::{Code, Reports, warning};
-use crate::syntax::{AttrSeg, Literal, Path, Predicate, Step, StepKind, Test};
-use crate::vocabulary::{NAMESPACES, nearest};
+use apl_bytecode::{EntityKind, Phase};
 
-/// Checks a predicate.
-pub(crate) fn predicate(predicate: &Predicate, phase: Phase, reports: &mut Reports) {
-    match predicate {
-        Predicate::Not(inner) => self::predicate(inner, phase, reports),
-        Predicate::And(parts) | Predicate::Or(parts) => parts
-            .iter()
-            .for_each(|part| self::predicate(part, phase, reports)),
-        Predicate::Test(test) => leaf(test, phase, reports),
+use crate::attribute_files::Attributes;
+use crate::diagnostics::Reports;
+use crate::document::{Document, RouteDecl};
+use crate::options::Options;
+use crate::source::Source;
+use crate::syntax::{Path, Predicate, Step, StepKind};
+use crate::yaml::Node;
+
+/// Checks a whole document: what only shows when sections are seen together.
+pub(crate) fn document(
+    document: &Document,
+    root: &Node,
+    sources: &[Source],
+    options: &Options,
+    reports: &mut Reports,
+) {
+    labels::check(document, reports);
+    for section in walk::sections(document) {
+        flow::unreachable(&section.pre, reports);
+        flow::unreachable(&section.post, reports);
+    }
+    for route in &document.routes {
+        let layers = walk::layers(document, route);
+        flow::ungated(&layers, document, reports);
+        let required = options
+            .tools
+            .as_ref()
+            .map(|tools| required(route, tools))
+            .unwrap_or_default();
+        absent::Present::new(required).check(&layers, reports);
+    }
+    unjoined(document, reports);
+    if let Some(tools) = &options.tools {
+        schema::check(document, tools, reports);
+    }
+    if let Some(from) = options.from {
+        dialect::check(document, root, sources, from, reports);
     }
 }
 
-fn leaf(test: &Test, phase: Phase, reports: &mut Reports) {
-    match test {
-        Test::Truth(path) | Test::Exists(path) => self::path(path, phase, reports),
-        Test::Compare(op, path, literal) => {
-            self::path(path, phase, reports);
-            let order = matches!(op, CmpOp::Lt | CmpOp::Le | CmpOp::Gt | CmpOp::Ge);
-            let numeric = match literal {
-                Literal::Int(_) | Literal::Float(_) => true,
-                Literal::Str(text) => text.trim().parse::<f64>().is_ok_and(f64::is_finite),
-                Literal::Bool(_) => false,
-            };
-            if order && !numeric {
-                reports.push(warning(Code::NeverMatches, path.span, "an order comparison needs a number").help("compare text with `==`; an order comparison with it never holds, and denies the phase where the value is there"));
-            }
-        }
-        Test::Contains(path, literal) => {
-            self::path(path, phase, reports);
-            if !matches!(literal, Literal::Str(_)) {
-                reports.push(warning(
-                    Code::NeverMatches,
-                    path.span,
-                    "sets hold text, so `contains` needs text in quotes",
-                ));
-            }
-        }
-        Test::In(member, set) => {
-            self::path(member, phase, reports);
-            self::path(set, phase, reports);
-        }
+/// What every tool that the route governs requires.
+fn required(route: &RouteDecl, tools: &crate::tools::Tools) -> Vec<String> {
+    if route.selector.entity != EntityKind::Tool {
+        return Vec::new();
     }
+    let mut governed = schema::governed(route, tools).into_iter();
+    let Some(first) = governed.next() else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = first.required();
+    for tool in governed {
+        let other = tool.required();
+        names.retain(|name| other.contains(name));
+    }
+    names.into_iter().map(|name| format!("args.{name}")).collect()
+}
+
+/// Sections that no route brings in are checked by themselves.
+fn unjoined(document: &Document, reports: &mut Reports) {
+    let joined = |name: &str| {
+        document
+            .routes
+            .iter()
+            .any(|route| route.groups.iter().any(|(group, _, _)| group == name))
+    };
+    let groups = document
+        .groups
+        .iter()
+        .filter(|(name, _, _)| !joined(name))
+        .map(|(_, _, section)| section);
+    let defaults = document
+        .defaults
+        .iter()
+        .filter(|(kind, _)| !document.routes.iter().any(|route| route.selector.entity == *kind))
+        .map(|(_, section)| section);
+    let global = document.routes.is_empty().then_some(&document.global);
+    for section in groups.chain(defaults).chain(global) {
+        absent::Present::new([]).check(&[section], reports);
+    }
+}
+
+/// Checks a predicate.
+pub(crate) fn predicate(predicate: &Predicate, phase: Phase, reports: &mut Reports) {
+    let mut paths = Vec::new();
+    predicate.paths(&mut paths);
+    paths
+        .into_iter()
+        .for_each(|path| self::path(path, phase, reports));
+    comparisons::check(predicate, reports);
 }
 
 /// Checks an attribute path.
 pub(crate) fn path(path: &Path, phase: Phase, reports: &mut Reports) {
-    for seg in &path.segs {
-        if let AttrSeg::Value(inner) = seg {
-            self::path(inner, phase, reports);
-        }
-    }
-    if path.root() == "result" && phase == Phase::Pre {
-        reports.push(
-            warning(
-                Code::NeverPresent,
-                path.span,
-                "there is no result before the call",
-            )
-            .help("move the rule to `post_invocation`"),
-        );
-        return;
-    }
-    let Some((name, attributes, _)) = NAMESPACES.iter().find(|(name, _, _)| *name == path.root()) else {
-        let help = match nearest(path.root(), NAMESPACES.iter().map(|(name, _, _)| *name)) {
-            Some(guess) => format!("did you mean `{guess}`?"),
-            None if path.root() == "session" => "the labels of a session are `security.labels`".to_owned(),
-            None => format!(
-                "namespaces are {}",
-                NAMESPACES
-                    .iter()
-                    .map(|(name, _, _)| *name)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-        };
-        reports.push(
-            warning(
-                Code::UnknownAttribute,
-                path.span,
-                format!("nothing provides `{}`", path.root()),
-            )
-            .help(help),
-        );
-        return;
-    };
-    if attributes.iter().any(|(attribute, _)| covers(attribute, path)) {
-        return;
-    }
-    let rest = path
-        .dotted()
-        .and_then(|text| text.split_once('.').map(|(_, rest)| rest.to_owned()))
-        .unwrap_or_default();
-    let known = attributes
-        .iter()
-        .map(|(attribute, _)| *attribute)
-        .filter(|attribute| !attribute.is_empty());
-    let help = match nearest(&rest, known.clone()) {
-        Some(guess) => format!("did you mean `{name}.{guess}`?"),
-        None => format!(
-            "`{name}` has {}",
-            known
-                .map(|attribute| format!("`{attribute}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-    };
-    let shown = path.dotted().unwrap_or_else(|| (*name).to_owned());
-    reports.push(
-        warning(
-            Code::UnknownAttribute,
-            path.span,
-            format!("nothing provides `{shown}`"),
-        )
-        .help(help),
-    );
+    attributes::path(path, phase, reports);
 }
 
-/// Whether an attribute of the table (`id`, `role.*`, `*`, or nothing for the namespace itself) covers a path.
-fn covers(attribute: &str, path: &Path) -> bool {
-    let rest = path.segs.get(1..).unwrap_or(&[]);
-    if attribute.is_empty() {
-        return rest.is_empty();
-    }
-    let mut rest = rest.iter();
-    for part in attribute.split('.') {
-        if part == "*" {
-            return rest.next().is_some();
-        }
-        match rest.next() {
-            Some(AttrSeg::Name(name)) if name == part => {}
-            Some(AttrSeg::Value(_)) => return true,
-            Some(AttrSeg::Name(_)) | None => return false,
-        }
-    }
-    rest.next().is_none()
+/// Checks that a static attribute is there.
+pub(crate) fn data(path: &Path, attributes: &Attributes, reports: &mut Reports) {
+    attributes::data(path, attributes, reports);
 }
 
 /// Whether a step asks who the caller is.

@@ -82,6 +82,19 @@ impl Source {
         }
     }
 
+    /// Where a line, from 1, begins and ends, without its line end.
+    pub(crate) fn line(&self, line: u32) -> Option<(usize, usize)> {
+        let at = (line as usize).checked_sub(1)?;
+        let start = *self.lines.get(at)? as usize;
+        let end = self
+            .lines
+            .get(at + 1)
+            .map_or(self.text.len(), |next| (*next as usize).saturating_sub(1));
+        let bytes = self.text.as_bytes();
+        let cut = end > start && bytes.get(end - 1) == Some(&b'\r');
+        Some((start, if cut { end - 1 } else { end }))
+    }
+
     /// Overwrites a span with stars, byte by byte, so that offsets and lines stay what they were.
     pub(crate) fn mask(&mut self, span: Span) {
         let (start, end) = (span.start as usize, span.end as usize);

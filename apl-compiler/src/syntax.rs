@@ -2,6 +2,7 @@
 
 mod ast;
 mod effect;
+mod field_path;
 mod lexer;
 mod path;
 mod pipeline;
@@ -13,9 +14,10 @@ mod text;
 mod value;
 
 pub(crate) use ast::{
-    DelegateCall, Effect, EffectKind, Field, Literal, Path, PathSeg as AttrSeg, Pdp, Predicate, StageKind,
-    Step, StepKind, TaintCall, Test,
+    DelegateCall, Effect, EffectKind, Field, Literal, Path, PathSeg as AttrSeg, Pdp, Predicate, Stage,
+    StageKind, Step, StepKind, TaintCall, Test,
 };
 pub(crate) use pipeline::parse_field;
+pub(crate) use predicate::parse as parse_predicate;
 pub(crate) use step::{Context, parse_steps};
 pub(crate) use text::{Slice, Text};

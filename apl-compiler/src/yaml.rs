@@ -3,7 +3,9 @@
 //! Stricter than YAML where looseness hides a mistake: duplicate keys, custom tags and more than one document are errors.
 //! A byte order mark at the start and CRLF line ends are accepted. Aliases are expanded, within a bound.
 
+mod characters;
 mod load;
+pub(crate) mod secrets;
 
 pub(crate) use load::load;
 
@@ -13,7 +15,7 @@ use crate::source::{Source, Span};
 use crate::syntax::Text;
 
 /// Largest file, in bytes.
-pub(crate) const MAX_BYTES: usize = 10 * 1024 * 1024;
+pub const MAX_BYTES: usize = 10 * 1024 * 1024;
 /// Deepest nesting of maps and lists.
 pub(crate) const MAX_DEPTH: usize = 64;
 /// Most nodes that aliases may add to a document.
@@ -91,9 +93,6 @@ impl Entry {
     }
 }
 
-/// Keys whose value must not be shown, wherever they stand: a misplaced secret is one too.
-const SECRET_KEYS: &[&str] = &["secret", "password", "client_secret"];
-
 impl Node {
     /// Where secrets are written. The tree is at most [`load`]'s depth deep.
     pub(crate) fn secrets(&self, found: &mut Vec<Span>) {
@@ -104,7 +103,7 @@ impl Node {
                         entry.node.value,
                         Value::Str(..) | Value::Int(_) | Value::Float(_) | Value::Bool(_)
                     );
-                    if is_text && SECRET_KEYS.contains(&entry.key.as_str()) {
+                    if is_text && secrets::is_secret(&entry.key) {
                         found.push(entry.node.span);
                     } else {
                         entry.node.secrets(found);

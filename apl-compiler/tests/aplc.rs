@@ -320,12 +320,41 @@ fn a_file_that_cannot_be_read_is_the_invocations_fault() {
     let (_, err) = run(folder.path(), &["check", "policy.yaml"], 2);
     assert_eq!(
         err,
-        "aplc: `policy.yaml` is not UTF-8 text: the first bad byte is at offset 18\n"
+        "aplc: `policy.yaml` is not UTF-8 text: the first bad byte is at line 2, column 11 (offset 18)\n"
     );
     let (_, err) = run(folder.path(), &["check", "absent.yaml"], 2);
     assert!(err.starts_with("aplc: cannot read `absent.yaml`: "), "{err}");
     let (_, err) = run(folder.path(), &["check", "."], 2);
-    assert!(err.starts_with("aplc: cannot read `.`: "), "{err}");
+    assert!(err.starts_with("aplc: cannot read `./platform.yaml`: "), "{err}");
+}
+
+#[test]
+fn a_folder_is_a_policy_of_several_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    };
+    write(
+        "policy/platform.yaml",
+        "global: {attribute_files: [data/limits.yaml]}\nteams: {pay: {tool: [\"pay-*\"]}}\n",
+    );
+    write("policy/data/limits.yaml", "data: {limit: 3}\n");
+    write(
+        "policy/teams/pay.yaml",
+        "routes:\n  - tool: pay-out\n    pre_invocation: [\"args.n > 3: deny\", \"data.limit == 4: deny\"]\n",
+    );
+    let (out, _) = run(folder.path(), &["build", "policy", "-o", "out"], 0);
+    assert!(out.contains("tool:pay-out"), "{out}");
+    let (listing, _) = run(folder.path(), &["listing", "out/policy.aplb"], 0);
+    assert!(listing.contains("policy/teams/pay.yaml:3:"), "{listing}");
+    write("policy/teams/pay.yaml", "routes:\n  - tool: refund\n");
+    let (_, err) = run(folder.path(), &["check", "policy"], 1);
+    assert!(
+        err.contains("policy/teams/pay.yaml:2") && err.contains("policy/platform.yaml:2"),
+        "both files are named: {err}"
+    );
 }
 
 #[test]

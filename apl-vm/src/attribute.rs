@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use apl_bytecode::{AttrId, Seg, StrId, push_key_segment};
 
 use crate::{
+    data::Data,
     facts::{Fact, Facts},
     json::{Kind, Node},
     prepared::Prepared,
@@ -100,9 +101,10 @@ impl<'a> Scope<'a> {
         match self.text(*first) {
             "args" => self.walk(self.args, rest),
             "result" => self.walk(self.result, rest),
-            _ => match self.program.key(id) {
-                Some(key) => self.fact(key),
-                None => self.computed(&attr.segs),
+            first => match (first, self.program.data(), self.program.key(id)) {
+                ("data", Some(data), _) => self.constant(data, rest),
+                (_, _, Some(key)) => self.fact(key),
+                (_, _, None) => self.computed(&attr.segs),
             },
         }
     }
@@ -120,6 +122,23 @@ impl<'a> Scope<'a> {
                 Segment::Text(name) => node.get(&name),
             };
             match child {
+                Some(child) => node = child,
+                None => return Found::Absent,
+            }
+        }
+        Found::Node(node)
+    }
+
+    /// A static attribute.
+    fn constant(&self, data: &'a Data, segs: &[Seg]) -> Found<'a> {
+        let mut node = data.root();
+        for seg in segs {
+            let name = match self.segment(*seg) {
+                Segment::Absent => return Found::Absent,
+                Segment::Unknown => return Found::Unknown,
+                Segment::Text(name) => name,
+            };
+            match data.get(node, &name) {
                 Some(child) => node = child,
                 None => return Found::Absent,
             }

@@ -14,6 +14,7 @@
 )]
 
 mod attribute;
+mod data;
 mod expr;
 mod facts;
 mod fuel;

@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use crate::data::Data;
+
 use apl_bytecode::{EntityKind, LoadError, RegexId, VerifiedProgram, load};
 use regex_automata::{
     Input,
@@ -14,6 +16,7 @@ use regex_automata::{
 pub struct Prepared {
     program: VerifiedProgram,
     patterns: Vec<DFA<Vec<u8>>>,
+    data: Option<Data>,
 }
 
 /// Why a program cannot be run.
@@ -28,6 +31,9 @@ pub enum PrepareError {
         /// Into the program's patterns.
         index: usize,
     },
+    /// The static attributes are not one JSON object.
+    #[error("the static attributes of the program are damaged")]
+    Data,
 }
 
 impl Prepared {
@@ -44,14 +50,28 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// [`PrepareError::Pattern`] if one of them is no automaton.
+    /// [`PrepareError::Pattern`] if one of them is no automaton, [`PrepareError::Data`] if its static attributes cannot be
+    /// read.
     pub fn new(program: VerifiedProgram) -> Result<Self, PrepareError> {
         let mut patterns = Vec::new();
         for (index, regex) in program.program().regexes.iter().enumerate() {
             let pattern = unpack(&regex.dfa).ok_or(PrepareError::Pattern { index })?;
             patterns.push(pattern);
         }
-        Ok(Self { program, patterns })
+        let data = match program.program().data.as_str() {
+            "" => None,
+            text => Some(Data::read(text).ok_or(PrepareError::Data)?),
+        };
+        Ok(Self {
+            program,
+            patterns,
+            data,
+        })
+    }
+
+    /// The static attributes, if there are any.
+    pub(crate) const fn data(&self) -> Option<&Data> {
+        self.data.as_ref()
     }
 
     /// Whether a pattern matches somewhere in the text. `None` when the automaton gives up (a byte that it was built not

@@ -28,9 +28,9 @@ impl AuditQueue {
         }
     }
 
-    /// Whether one more can be taken. An operation that cannot be recorded must not be forwarded.
-    pub(crate) fn has_room(&self) -> bool {
-        self.held() < self.capacity
+    /// Whether so many more can be taken. An operation that cannot be recorded must not be forwarded.
+    pub(crate) fn has_room_for(&self, more: usize) -> bool {
+        self.held().saturating_add(more) <= self.capacity
     }
 
     /// Whether less than half is taken: identity failures, which anybody can cause, are kept only then, so that nobody can
@@ -71,7 +71,7 @@ impl AuditQueue {
     /// True: it was queued.
     pub(crate) fn push(&mut self, mut record: AuditRecord) -> bool {
         self.stamp(&mut record);
-        let room = self.has_room();
+        let room = self.has_room_for(1);
         if room {
             self.waiting.push_back(record);
         }

@@ -1,9 +1,12 @@
 //! Whether a configuration can enforce its program. Asked once, when the proxy takes the configuration.
 
-use apl_bytecode::{Enforcement, PhaseNeeds, Program, Stage};
+use apl_bytecode::{Algorithm, Enforcement, PhaseNeeds, Program, Stage};
 use apl_vm::Prepared;
 
-use crate::{Config, ConfigError, Install, Secrets, identity::token::text_of};
+use crate::{
+    Config, ConfigError, Install, Secrets,
+    identity::{signature::VerifyingKey, token::text_of},
+};
 
 /// Refuses what could not be enforced.
 ///
@@ -24,9 +27,11 @@ pub(crate) fn check(
             found: digest.to_owned(),
         });
     }
+    check_signature(digest, config)?;
     let phases = phases(program);
     check_companion(program.program(), &phases, config, secrets)?;
     check_hash_key(program.program(), config, secrets)?;
+    check_seal_keys(config, secrets)?;
     if config.install == Install::Single {
         phases.iter().try_for_each(check_single)?;
     }
@@ -39,6 +44,22 @@ pub(crate) fn check(
         }
     }
     Ok(())
+}
+
+/// With a key configured, only what its owner signed is run.
+fn check_signature(digest: &str, config: &Config) -> Result<(), ConfigError> {
+    let Some(key) = &config.policy_public_key else {
+        return Ok(());
+    };
+    let key = VerifyingKey::ed25519(key).ok_or(ConfigError::PublicKey)?;
+    let signature = apl_bytecode::signature(&config.policy)
+        .map_err(|error| ConfigError::Program(error.to_string()))?
+        .ok_or(ConfigError::Unsigned)?;
+    if key.verify(Algorithm::EdDsa, &apl_bytecode::signed_text(digest), &signature) {
+        Ok(())
+    } else {
+        Err(ConfigError::Signature(digest.to_owned()))
+    }
 }
 
 /// The needs of one route or fallback, and its name.
@@ -128,6 +149,41 @@ fn check_hash_key(program: &Program, config: &Config, secrets: &Secrets) -> Resu
         None if hashes && !there => Err(ConfigError::NeedsHashKey("`hash_key_env` names no variable")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Bytes that a seal key has at least.
+const MIN_SEAL_KEY: usize = 16;
+
+fn check_seal_keys(config: &Config, secrets: &Secrets) -> Result<(), ConfigError> {
+    let keys = [
+        ("seal_key_env", &config.seal_key_env, &secrets.seal_key),
+        (
+            "seal_previous_key_env",
+            &config.seal_previous_key_env,
+            &secrets.seal_previous_key,
+        ),
+    ];
+    for (name, variable, key) in keys {
+        let Some(variable) = variable else { continue };
+        match key.as_ref().map_or(0, Vec::len) {
+            0 => return Err(ConfigError::MissingVariable(variable.clone(), name)),
+            1..MIN_SEAL_KEY => return Err(ConfigError::SealKey(name, "the key has fewer than 16 bytes")),
+            _ => {}
+        }
+    }
+    if config.seal_previous_key_env.is_some() && config.seal_key_env.is_none() {
+        return Err(ConfigError::SealKey(
+            "seal_previous_key_env",
+            "there is no `seal_key_env` that came after it",
+        ));
+    }
+    if config.seal_key_env.is_some() && config.install == Install::Single {
+        return Err(ConfigError::SealKey(
+            "seal_key_env",
+            "`install.mode: single` sends headers on before it knows the caller, so it cannot open sealed ids: use `full` or `paired`",
+        ));
+    }
+    Ok(())
 }
 
 /// `execution.md` rule 5.

@@ -6,8 +6,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
+pub use self::error::ConfigError;
 use self::raw::{RawConfig, RawInstall};
 
+mod error;
 mod raw;
 
 /// What a plugin configuration makes of the module.
@@ -34,6 +36,8 @@ pub struct Config {
     pub policy: Vec<u8>,
     /// The digest that the program must have: lower-case hex.
     pub policy_digest: Option<String>,
+    /// The Ed25519 key that must have signed the program.
+    pub policy_public_key: Option<[u8; 32]>,
     /// Which paths speak what; not empty.
     pub protocols: Vec<Protocol>,
     /// Where the companion is.
@@ -44,6 +48,10 @@ pub struct Config {
     pub install: Install,
     /// Names the environment variable with the key of `hash` and of digests in audit records.
     pub hash_key_env: Option<String>,
+    /// Names the environment variable with the key that session and event ids are sealed under.
+    pub seal_key_env: Option<String>,
+    /// The same for the key before the last rotation, under which ids are still opened.
+    pub seal_previous_key_env: Option<String>,
     /// RFC 9728 metadata URL, named in `WWW-Authenticate`.
     pub resource_metadata: Option<String>,
 }
@@ -151,90 +159,24 @@ impl Default for Limits {
 pub struct Secrets {
     /// What [`Config::hash_key_env`] names.
     pub hash_key: Option<Vec<u8>>,
+    /// What [`Config::seal_key_env`] names.
+    pub seal_key: Option<Vec<u8>>,
+    /// What [`Config::seal_previous_key_env`] names.
+    pub seal_previous_key: Option<Vec<u8>>,
     /// What [`Companion::token_env`] names.
     pub companion_token: Option<String>,
 }
 
-// Neither may reach a log through `{:?}`.
+// None may reach a log through `{:?}`.
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Secrets")
             .field("hash_key", &self.hash_key.is_some())
+            .field("seal_key", &self.seal_key.is_some())
+            .field("seal_previous_key", &self.seal_previous_key.is_some())
             .field("companion_token", &self.companion_token.is_some())
             .finish()
     }
-}
-
-/// Why a configuration is refused. Envoy keeps the last good one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// Not JSON, an unknown key, a missing key, a wrong type. The text names the key.
-    #[error("the plugin configuration is not valid: {0}")]
-    Json(String),
-    /// No `install.mode`.
-    #[error(
-        "`install.mode` is missing: say `full` (Envoy's allow_on_headers_stop_iteration is set), `paired` (two plugins of \
-         this module) or `single` (headers are not held)"
-    )]
-    MissingMode,
-    /// A role where none belongs, or none where one does.
-    #[error("`install.role` must be `decider` or `holder` with mode `paired`, and absent otherwise")]
-    Role,
-    /// `protocols` is empty.
-    #[error("`protocols` lists no entry: nothing would be governed")]
-    NoProtocols,
-    /// A prefix without `/` in front, or with a query.
-    #[error("`protocols[].path_prefix` must be an absolute path, not `{0}`")]
-    Prefix(String),
-    /// Two entries for the same authority and prefix.
-    #[error("`protocols` has two entries for `{0}`")]
-    DuplicateProtocol(String),
-    /// A protocol that this build does not speak.
-    #[error("`protocols[].speaks: {0}` is not in this build")]
-    Unsupported(&'static str),
-    /// `policy` is missing.
-    #[error("`policy` is missing: base64 of the file that `aplc build` writes")]
-    MissingPolicy,
-    /// `policy` is not base64.
-    #[error("`policy` is not base64")]
-    PolicyBase64,
-    /// A limit out of its range.
-    #[error("`{0}` must be {1}")]
-    Limit(&'static str, &'static str),
-    /// The program does not load.
-    #[error("the policy does not load: {0}")]
-    Program(String),
-    /// Another program than expected.
-    #[error("the policy's digest is {found}, but `policy_digest` says {expected}")]
-    Digest {
-        /// In the configuration.
-        expected: String,
-        /// Of the program.
-        found: String,
-    },
-    /// The policy needs the companion.
-    #[error("the policy needs the companion ({0}), but `companion` is not configured")]
-    NeedsCompanion(&'static str),
-    /// The policy needs the hash key.
-    #[error("the policy uses `hash`, but {0}")]
-    NeedsHashKey(&'static str),
-    /// A variable that the configuration names is not set.
-    #[error("the environment variable `{0}`, named by `{1}`, is not set or empty")]
-    MissingVariable(String, &'static str),
-    /// The policy needs held headers.
-    #[error("`install.mode: single` does not hold headers, but {need} ({route}): use `full` or `paired`")]
-    NeedsHeldHeaders {
-        /// What needs them.
-        need: &'static str,
-        /// Where.
-        route: String,
-    },
-    /// Something that a later build brings.
-    #[error("{0} is not in this build")]
-    NotInBuild(&'static str),
-    /// Keys that the policy brings are not a JWKS.
-    #[error("the keys of issuer `{0}` in the policy are not a JWKS")]
-    InlineKeys(String),
 }
 
 impl PluginConfig {
@@ -286,11 +228,14 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
     Ok(Config {
         policy,
         policy_digest: lower(raw.policy_digest),
+        policy_public_key: raw.policy_public_key.as_deref().map(public_key).transpose()?,
         protocols: raw.protocols,
         companion: raw.companion,
         limits: raw.limits,
         install,
         hash_key_env: raw.hash_key_env,
+        seal_key_env: raw.seal_key_env,
+        seal_previous_key_env: raw.seal_previous_key_env,
         resource_metadata: raw.resource_metadata,
     })
 }
@@ -300,9 +245,7 @@ fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
     use raw::{RawDenialShape, RawEnforcement};
     let later = [
         (raw.shadow_policy.is_some(), "`shadow_policy`"),
-        (raw.policy_public_key.is_some(), "`policy_public_key`"),
         (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
-        (raw.seal_key_env.is_some(), "`seal_key_env`"),
         (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
         (
             raw.denial_shape == RawDenialShape::ToolResult,
@@ -313,6 +256,13 @@ fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
         Some((_, key)) => Err(ConfigError::NotInBuild(key)),
         None => Ok(()),
     }
+}
+
+fn public_key(text: &str) -> Result<[u8; 32], ConfigError> {
+    let bytes = STANDARD.decode(text.trim()).ok();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(ConfigError::PublicKey)
 }
 
 fn lower(digest: Option<String>) -> Option<String> {

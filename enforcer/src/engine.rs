@@ -16,6 +16,8 @@ use crate::{
     http::head::Wanted,
     identity::{keys::KeySet, principal::Principals},
     json_text::hex,
+    named_keys::NamedKeys,
+    seal::Sealer,
     session::digest,
 };
 
@@ -29,9 +31,12 @@ pub struct Engine {
     pub(crate) digest: String,
     pub(crate) hash_key: Option<Vec<u8>>,
     token: Option<String>,
+    /// Seals session and event ids; `None`: there is no key.
+    pub(crate) sealer: Option<Sealer>,
     pub(crate) wanted: Wanted,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
+    pub(crate) named_keys: NamedKeys,
     /// Some route has rules for the phase after the call.
     pub(crate) reads_responses: bool,
     pub(crate) keys: Vec<KeySet>,
@@ -83,6 +88,7 @@ impl Engine {
         Ok(Self {
             wanted: reads::wanted(&program),
             mentioned: reads::mentioned(&program),
+            named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
             reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
                 || program
@@ -92,6 +98,11 @@ impl Engine {
                     .any(|fallback| fallback.post.is_some()),
             program,
             hash_key: secrets.hash_key,
+            sealer: config
+                .seal_key_env
+                .as_ref()
+                .and(secrets.seal_key)
+                .and_then(|key| Sealer::new(&key, secrets.seal_previous_key.as_deref())),
             token: secrets.companion_token,
             keys,
             principals: Principals::new(limits.max_cached),
@@ -201,6 +212,20 @@ impl Engine {
                 None => return false,
             }
         }
+    }
+
+    /// Whether the program can read what a delegation came to.
+    pub(crate) fn mentions_delegations(&self) -> bool {
+        self.mentioned.as_ref().is_none_or(|mentioned| {
+            mentioned
+                .iter()
+                .any(|key| key == "delegation" || key.starts_with("delegation."))
+        })
+    }
+
+    /// Whether GET streams can be governed, or need not be.
+    pub(crate) const fn takes_streams(&self) -> bool {
+        !self.reads_responses || self.sealer.is_some()
     }
 
     /// A token for a callout.

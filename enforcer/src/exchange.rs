@@ -6,11 +6,14 @@
 //! ```
 
 mod after;
+mod answers;
+mod batch;
 mod decide;
 mod forward;
 mod record;
 mod request;
 mod run;
+mod seals;
 mod stream;
 mod work;
 
@@ -23,7 +26,9 @@ use crate::{
     session::digest,
 };
 use after::After;
+use batch::Batch;
 use run::Flight;
+use seals::Seals;
 use work::Work;
 
 /// One HTTP exchange, from its head to [`Event::Gone`].
@@ -35,8 +40,11 @@ pub struct Exchange {
     /// Into the configuration's `protocols`.
     entry: usize,
     head: Head,
-    /// The operation, from the moment its body was read.
+    /// The operation at work, from the moment its body was read.
     work: Option<Box<Work>>,
+    /// The operations beside it.
+    batch: Batch,
+    seals: Seals,
     /// The callout that is under way.
     flight: Option<Box<Flight>>,
     after: After,
@@ -76,6 +84,8 @@ impl Exchange {
             entry: 0,
             head: Head::default(),
             work: None,
+            batch: Batch::default(),
+            seals: Seals::default(),
             flight: None,
             after: After::default(),
             charged: 0,
@@ -190,9 +200,15 @@ impl Exchange {
             return;
         }
         self.record_refusal(engine, refusal, now_ms, out);
-        let shape = match &self.work {
-            None => Shape::RpcUnknown,
-            Some(work) => work.shape(),
+        let errors = self
+            .batch
+            .array
+            .then(|| self.batch_envelope(refusal, false))
+            .flatten();
+        let shape = match (&errors, &self.work) {
+            (Some(errors), _) => Shape::Batch(errors),
+            (None, Some(work)) => work.shape(),
+            (None, None) => Shape::RpcUnknown,
         };
         let only_events = crate::http::media::only_events(&self.head.accept);
         let metadata = engine.config.resource_metadata.as_deref();
@@ -218,6 +234,8 @@ impl Exchange {
         self.charged = 0;
         engine.stop_waiting(self.id);
         self.work = None;
+        self.batch.passed.clear();
+        self.batch.waiting.clear();
         if let Some(flight) = self.flight.take() {
             flight.abandon(engine);
         }

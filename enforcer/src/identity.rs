@@ -3,5 +3,5 @@
 pub(crate) mod claims;
 pub(crate) mod keys;
 pub(crate) mod principal;
-mod signature;
+pub(crate) mod signature;
 pub(crate) mod token;

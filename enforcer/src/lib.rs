@@ -45,7 +45,9 @@ mod identity;
 mod json_text;
 mod mcp;
 mod metrics;
+mod named_keys;
 mod refusal;
+mod seal;
 mod session;
 mod sse;
 

@@ -1,4 +1,7 @@
 //! MCP over Streamable HTTP: what a message asks for, and what an answer holds.
 
+pub(crate) mod batch;
+pub(crate) mod cursor;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod revision;

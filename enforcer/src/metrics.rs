@@ -48,6 +48,12 @@ counters! {
     AuditShipped = "aplomb.audit_shipped",
     /// Operations denied because the audit queue was full.
     AuditFull = "aplomb.audit_full",
+    /// Session and event ids that no seal of this deployment makes good for their sender.
+    SealsRefused = "aplomb.seals_refused",
+    /// Messages of a backend that were dropped because nothing here had asked for them.
+    Unasked = "aplomb.unasked_dropped",
+    /// Streams that ended inside an event, which was dropped.
+    CutEvents = "aplomb.cut_events",
     /// Edits made in arguments and results.
     Edits = "aplomb.edits",
 }

@@ -41,6 +41,8 @@ pub(crate) enum Shape<'a> {
     RpcUnknown,
     /// A notification: nothing in the body.
     Notification,
+    /// Several messages: these errors, ready to be sent.
+    Batch(&'a [u8]),
 }
 
 impl Refusal {
@@ -137,8 +139,8 @@ impl Refusal {
             // An operation without an id is a notification, whatever its method.
             (RefusalKind::Operation, Shape::Notification | Shape::RpcUnknown) => (403, Vec::new()),
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
-            (RefusalKind::Operation, Shape::Rpc(_))
-            | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown) => {
+            (RefusalKind::Operation, Shape::Rpc(_) | Shape::Batch(_))
+            | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown | Shape::Batch(_)) => {
                 let envelope = self.envelope(shape, decision_id, false);
                 let (media, body) = if only_events && self.status == 200 {
                     ("text/event-stream", crate::sse::message(&envelope))
@@ -170,6 +172,7 @@ impl Refusal {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
         match shape {
+            Shape::Batch(errors) => return errors.to_vec(),
             Shape::Rpc(id) => out.extend_from_slice(id),
             Shape::RpcUnknown | Shape::Notification => out.extend_from_slice(b"null"),
         }

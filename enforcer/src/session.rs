@@ -4,20 +4,18 @@ use apl_bytecode::TokenRole;
 use companion_protocol::SessionKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::{http::head::Head, identity::principal::Principal, json_text::hex};
+use crate::{
+    http::head::Head,
+    identity::principal::{Credential, Principal},
+    json_text::hex,
+};
 
 /// Whose labels an operation reads and writes. `None`: nobody is identified, so there is no session.
 ///
 /// The session id is the client's `X-Session-Id`, else `Mcp-Session-Id`, else the claim `session_id`; without any of them
 /// there is one bucket for the subject.
 pub(crate) fn key_of(principal: &Principal, head: &Head) -> Option<SessionKey> {
-    let owner = principal
-        .of(TokenRole::User)
-        .or_else(|| principal.of(TokenRole::Client))?;
-    let kind: &[u8] = match owner.role {
-        TokenRole::User => b"user",
-        TokenRole::Client | TokenRole::CallerWorkload => b"client",
-    };
+    let (owner, kind) = owner(principal)?;
     let (source, id): (&[u8], &str) = if let Some(id) = &head.session_id {
         (b"x-session-id", id)
     } else if let Some(id) = &head.mcp_session_id {
@@ -27,14 +25,8 @@ pub(crate) fn key_of(principal: &Principal, head: &Head) -> Option<SessionKey> {
     } else {
         (b"none", "")
     };
-    let subject: &[&[u8]] = &[
-        b"subject",
-        kind,
-        owner.issuer.as_bytes(),
-        owner.speaker.id.as_bytes(),
-    ];
     Some(SessionKey {
-        subject: hex(&digest(subject)),
+        subject: subject_of(principal)?,
         session: hex(&digest(&[
             b"session",
             kind,
@@ -44,6 +36,30 @@ pub(crate) fn key_of(principal: &Principal, head: &Head) -> Option<SessionKey> {
             id.as_bytes(),
         ])),
     })
+}
+
+/// The name under which the principal's labels are kept, and to which ids are sealed.
+pub(crate) fn subject_of(principal: &Principal) -> Option<String> {
+    let (owner, kind) = owner(principal)?;
+    Some(hex(&digest(&[
+        b"subject",
+        kind,
+        owner.issuer.as_bytes(),
+        owner.speaker.id.as_bytes(),
+    ])))
+}
+
+fn owner(principal: &Principal) -> Option<(&Credential, &'static [u8])> {
+    let owner = principal
+        .of(TokenRole::User)
+        .or_else(|| principal.of(TokenRole::Client))?;
+    Some((
+        owner,
+        match owner.role {
+            TokenRole::User => b"user",
+            TokenRole::Client | TokenRole::CallerWorkload => b"client",
+        },
+    ))
 }
 
 /// SHA-256 over parts, each with its length, so that no choice of parts can look like another.

@@ -10,6 +10,10 @@ pub(crate) struct RawEvent {
     pub(crate) raw: Vec<u8>,
     /// The `data` lines, joined with line feeds; `None`: no `data` line at all (a comment, a bare `id`).
     pub(crate) data: Option<Vec<u8>>,
+    /// The last `id` line that a client would take; an empty one resets.
+    pub(crate) id: Option<Vec<u8>>,
+    /// The last `event` line.
+    pub(crate) kind: Option<Vec<u8>>,
 }
 
 /// Why a stream cannot go on.
@@ -30,6 +34,8 @@ pub(crate) struct Splitter {
     seen: usize,
     limit: usize,
     started: bool,
+    /// The last byte that was looked at is a CR.
+    after_cr: bool,
 }
 
 impl Splitter {
@@ -41,14 +47,22 @@ impl Splitter {
             seen: 0,
             limit,
             started: false,
+            after_cr: false,
         }
     }
 
     /// Takes a chunk and returns the events that it completes.
+    ///
+    /// An event ends with the first byte of its blank line's end: a CR is not held back for the LF that may follow it.
+    /// That LF is an event of its own, one byte without data, however the stream is cut.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> (Vec<RawEvent>, Result<(), SseError>) {
         self.held.extend_from_slice(chunk);
         let mut events = Vec::new();
-        while let Some(end) = self.next_event_end(false) {
+        while let Some(end) = self.next_event_end() {
+            // Whoever sends it in one chunk gets no more than who sends it in many.
+            if end > self.limit {
+                return (events, Err(SseError::TooLarge));
+            }
             events.push(self.take(end));
         }
         let fine = if self.held.len() > self.limit {
@@ -57,20 +71,6 @@ impl Splitter {
             Ok(())
         };
         (events, fine)
-    }
-
-    /// The stream is over: what is held, if a consumer could still take it for an event. By the standard an event
-    /// without its blank line is discarded, but a lenient client may read it, so it is judged like one.
-    pub(crate) fn finish(&mut self) -> Vec<RawEvent> {
-        let mut events = Vec::new();
-        while let Some(end) = self.next_event_end(true) {
-            events.push(self.take(end));
-        }
-        if !self.held.is_empty() {
-            let end = self.held.len();
-            events.push(self.take(end));
-        }
-        events
     }
 
     /// How many bytes are held back.
@@ -82,31 +82,33 @@ impl Splitter {
     pub(crate) fn give_back(&mut self) -> Vec<u8> {
         self.line = 0;
         self.seen = 0;
+        // It is looked at again from the start of an event.
+        self.after_cr = false;
         std::mem::take(&mut self.held)
     }
 
-    fn next_event_end(&mut self, at_end: bool) -> Option<usize> {
+    fn next_event_end(&mut self) -> Option<usize> {
         while let Some(byte) = self.held.get(self.seen).copied() {
-            let after = self.seen.saturating_add(1);
-            let line_end = match byte {
-                b'\n' => after,
-                b'\r' => match self.held.get(after) {
-                    Some(b'\n') => after.saturating_add(1),
-                    Some(_) => after,
-                    // The next chunk may begin with the LF of a CRLF.
-                    None if at_end => after,
-                    None => return None,
-                },
-                _ => {
-                    self.seen = after;
-                    continue;
+            let at = self.seen;
+            let after = at.saturating_add(1);
+            self.seen = after;
+            let was_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
+            match byte {
+                // The second half of a CRLF: it belongs to the line that the CR has ended.
+                b'\n' if was_cr => {
+                    self.line = after;
+                    if at == 0 {
+                        return Some(after);
+                    }
                 }
-            };
-            let blank = self.seen == self.line.saturating_add(self.bom_length());
-            self.line = line_end;
-            self.seen = line_end;
-            if blank {
-                return Some(line_end);
+                b'\n' | b'\r' => {
+                    let blank = at == self.line.saturating_add(self.bom_length());
+                    self.line = after;
+                    if blank {
+                        return Some(after);
+                    }
+                }
+                _ => {}
             }
         }
         None
@@ -126,33 +128,39 @@ impl Splitter {
         let raw = std::mem::replace(&mut self.held, rest);
         self.line = 0;
         self.seen = 0;
-        let data = data_of(if self.started {
+        let text = if self.started {
             &raw
         } else {
             raw.strip_prefix(BOM).unwrap_or(&raw)
-        });
+        };
+        let (data, id, kind) = fields(text);
         self.started = true;
-        RawEvent { raw, data }
+        RawEvent { raw, data, id, kind }
     }
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-fn data_of(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut data: Option<Vec<u8>> = None;
+/// The payload, the id and the type of an event.
+type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn fields(raw: &[u8]) -> Fields {
+    let (mut data, mut id, mut kind): Fields = (None, None, None);
     for line in lines(raw) {
         let (field, value) = field_of(line);
-        if field == b"data" {
-            match &mut data {
-                Some(all) => {
-                    all.push(b'\n');
-                    all.extend_from_slice(value);
-                }
-                None => data = Some(value.to_vec()),
+        match (field, &mut data) {
+            (b"data", Some(all)) => {
+                all.push(b'\n');
+                all.extend_from_slice(value);
             }
+            (b"data", None) => data = Some(value.to_vec()),
+            // The standard has a client ignore an id with a NUL; not every client does.
+            (b"id", _) => id = Some(value.to_vec()),
+            (b"event", _) => kind = Some(value.to_vec()),
+            (_, _) => {}
         }
     }
-    data
+    (data, id, kind)
 }
 
 /// `name: value`, one space after the colon dropped; without a colon the whole line is the name.
@@ -187,24 +195,47 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The event with another payload: every other field as it was, `data` where the first `data` line stood. The payload
-/// must hold no CR; each of its lines becomes a `data` line.
-pub(crate) fn with_data(event: &RawEvent, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(event.raw.len().saturating_add(payload.len()));
-    let mut written = false;
+/// What becomes of an event's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Id<'a> {
+    /// As it is.
+    Keep,
+    /// There is none.
+    Remove,
+    /// This one.
+    Set(&'a str),
+}
+
+/// The event with another payload, another id or both: every other field as it was, `data` and `id` where the first of
+/// their lines stood. The payload must hold no CR; each of its lines becomes a `data` line.
+pub(crate) fn rewritten(event: &RawEvent, payload: Option<&[u8]>, id: Id<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(event.raw.len().saturating_add(payload.map_or(0, <[u8]>::len)));
+    let (mut data_written, mut id_written) = (false, false);
     for line in lines(&event.raw) {
         let bare = line.strip_prefix(BOM).unwrap_or(line);
-        if field_of(bare).0 == b"data" {
-            if !written {
-                push_data(&mut out, payload);
-                written = true;
+        match (field_of(bare).0, payload, id) {
+            (b"data", Some(payload), _) => {
+                if !std::mem::replace(&mut data_written, true) {
+                    push_data(&mut out, payload);
+                }
             }
-        } else if !line.is_empty() {
-            out.extend_from_slice(line);
-            out.push(b'\n');
+            (b"id", _, Id::Remove) => {}
+            (b"id", _, Id::Set(id)) => {
+                if !std::mem::replace(&mut id_written, true) {
+                    out.extend_from_slice(b"id: ");
+                    out.extend_from_slice(id.as_bytes());
+                    out.push(b'\n');
+                }
+            }
+            (_, _, _) => {
+                if !line.is_empty() {
+                    out.extend_from_slice(line);
+                    out.push(b'\n');
+                }
+            }
         }
     }
-    if !written {
+    if let Some(payload) = payload.filter(|_| !data_written) {
         push_data(&mut out, payload);
     }
     out.push(b'\n');
@@ -239,8 +270,8 @@ mod tests {
             assert_eq!(fine, Ok(()));
             events.extend(some);
         }
-        events.extend(splitter.finish());
-        let raw: Vec<u8> = events.iter().flat_map(|event| event.raw.clone()).collect();
+        let mut raw: Vec<u8> = events.iter().flat_map(|event| event.raw.clone()).collect();
+        raw.extend(splitter.give_back());
         assert_eq!(raw, stream, "raw bytes are kept");
         events
             .into_iter()
@@ -254,13 +285,16 @@ mod tests {
             (b"data: a\n\ndata: b\n\n", &[Some("a"), Some("b")]),
             (
                 b"data: a\r\n\r\ndata: b\r\rdata:c\n\n",
-                &[Some("a"), Some("b"), Some("c")],
+                &[Some("a"), None, Some("b"), Some("c")],
             ),
             (b"\xef\xbb\xbfdata: a\n\n", &[Some("a")]),
             (b"event: message\nid: 7\ndata: {\ndata: }\n\n", &[Some("{\n}")]),
             (b": comment\n\ndata\n\nid: 1\n\n", &[None, Some(""), None]),
-            (b"data: cut", &[Some("cut")]),
-            (b"data: cut\r", &[Some("cut")]),
+            (b"data: a\r\n\n", &[Some("a")]),
+            (b"data: a\n\r\ndata: b\n\r", &[Some("a"), None, Some("b")]),
+            (b"retry: 5\r\rdata: a\r\r", &[None, Some("a")]),
+            (b"data: cut", &[]),
+            (b"data: cut\r", &[]),
             (b"data:  two\n\n\n\n", &[Some(" two"), None, None]),
         ];
         for (stream, expected) in streams {
@@ -284,8 +318,17 @@ mod tests {
         let (events, _) = splitter.push(b"\xef\xbb\xbfid: 7\r\ndata: {\r\ndata: }\r\nevent: message\r\n\r\n");
         let event = events.first().expect("one");
         assert_eq!(
-            with_data(event, b"[1]"),
+            rewritten(event, Some(b"[1]"), Id::Keep),
             b"\xef\xbb\xbfid: 7\ndata: [1]\nevent: message\n\n".to_vec()
+        );
+        assert_eq!(
+            rewritten(event, None, Id::Set("sealed")),
+            b"id: sealed\ndata: {\ndata: }\nevent: message\n\n".to_vec(),
+            "the BOM goes with the line that it stood on"
+        );
+        assert_eq!(
+            rewritten(event, None, Id::Remove),
+            b"data: {\ndata: }\nevent: message\n\n".to_vec()
         );
     }
 }

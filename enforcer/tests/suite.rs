@@ -2,6 +2,10 @@
 
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/batch_answers.rs"]
+mod batch_answers;
+#[path = "suite/batches.rs"]
+mod batches;
 #[path = "suite/effects.rs"]
 mod effects;
 #[path = "suite/host.rs"]
@@ -16,9 +20,15 @@ mod laws;
 mod program;
 #[path = "suite/responses.rs"]
 mod responses;
+#[path = "suite/revisions.rs"]
+mod revisions;
 #[path = "suite/seed_policy.rs"]
 mod seed_policy;
 #[path = "suite/signatures.rs"]
 mod signatures;
+#[path = "suite/signed_policy.rs"]
+mod signed_policy;
+#[path = "suite/streams.rs"]
+mod streams;
 #[path = "suite/verdicts.rs"]
 mod verdicts;

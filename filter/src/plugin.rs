@@ -65,6 +65,8 @@ fn secrets(config: &Config) -> Secrets {
     };
     Secrets {
         hash_key: variable(&config.hash_key_env).map(String::into_bytes),
+        seal_key: variable(&config.seal_key_env).map(String::into_bytes),
+        seal_previous_key: variable(&config.seal_previous_key_env).map(String::into_bytes),
         companion_token: config
             .companion
             .as_ref()

@@ -33,6 +33,9 @@ pub struct Program {
     pub fallbacks: Vec<Fallback>,
     /// `engine_settings`.
     pub settings: Settings,
+    /// The static attributes below `data`, as the text of one JSON object; empty: there are none. Whoever runs the program
+    /// reads it once and looks attributes up in it by binary search.
+    pub data: String,
     /// Where everything was written. Not part of the digest; `--strip` leaves it out.
     pub debug: Option<Debug>,
 }

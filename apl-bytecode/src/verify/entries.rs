@@ -20,6 +20,12 @@ pub(super) fn check(program: &Program) -> Checked {
     for (at, text) in program.strings.iter().enumerate() {
         at_most(text.len(), limits::MAX_STRING_BYTES, "bytes", Place::Text(at))?;
     }
+    at_most(
+        program.data.len(),
+        limits::MAX_DATA_BYTES,
+        "bytes of static attributes",
+        Place::Tables,
+    )?;
     for (at, constant) in program.consts.iter().enumerate() {
         cx.constant(*constant, Place::Const(at))?;
     }

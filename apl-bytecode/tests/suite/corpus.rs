@@ -622,6 +622,7 @@ pub(crate) fn every_variant() -> Program {
             (Position::Route(6), span(7)),
         ],
     });
+    p.data = r#"{"bans":{"eve":true},"limit":3}"#.into();
     std::mem::take(p)
 }
 

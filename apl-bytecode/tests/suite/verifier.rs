@@ -294,3 +294,16 @@ fn refuses_entries_without_a_meaning() {
         }
     ));
 }
+
+#[test]
+fn static_attributes_have_a_limit() {
+    let program = |bytes| Program {
+        data: "x".repeat(bytes),
+        ..Program::default()
+    };
+    assert!(verify(program(limits::MAX_DATA_BYTES)).is_ok());
+    assert!(matches!(
+        verify(program(limits::MAX_DATA_BYTES + 1)),
+        Err(VerifyError::TooMany { .. })
+    ));
+}

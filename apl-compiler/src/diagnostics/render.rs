@@ -5,6 +5,7 @@ use std::fmt;
 use miette::{LabeledSpan, NamedSource, SourceCode, SourceSpan};
 use serde_json::{Value, json};
 
+use super::excerpt::excerpt;
 use super::{Diagnostic, Severity};
 use crate::source::{Source, Span};
 
@@ -12,16 +13,84 @@ use crate::source::{Source, Span};
 struct Report {
     diagnostic: Diagnostic,
     source: NamedSource<String>,
+    /// Where the mark, and the related place in the same file, are in the source shown.
+    places: Vec<(usize, usize)>,
+    /// The other place, when it is in another file.
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A place in another file.
+#[derive(Debug)]
+struct Elsewhere {
+    why: String,
+    span: SourceSpan,
+    source: NamedSource<String>,
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Elsewhere {}
+
+impl miette::Diagnostic for Elsewhere {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(miette::Severity::Advice)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(
+            None, self.span,
+        ))))
+    }
 }
 
 /// Joins a diagnostic with its source, for `{:?}`, which prints the report.
 #[must_use]
 pub fn to_report(diagnostic: &Diagnostic, sources: &[Source]) -> miette::Report {
-    let source = sources.get(usize::from(diagnostic.span.file));
-    let (name, text) = source.map_or(("", ""), |s| (s.name.as_str(), s.text.as_str()));
+    let nothing = Source::new("", "");
+    let shown = |file: u16, spans: &[Span]| {
+        let source = sources.get(usize::from(file)).unwrap_or(&nothing);
+        let shown = excerpt(source, spans);
+        let name = match spans.first().filter(|_| shown.cut) {
+            Some(span) => {
+                let at = source.position(span.start);
+                format!("{} (line {} is cut, column {})", source.name, at.line, at.column)
+            }
+            None => source.name.clone(),
+        };
+        (
+            NamedSource::new(name, shown.text).with_language("yaml"),
+            shown.places,
+        )
+    };
+    let own = diagnostic.span;
+    let (here, there): (Vec<_>, Vec<_>) = diagnostic
+        .related
+        .iter()
+        .partition(|(span, _)| span.file == own.file);
+    let spans: Vec<Span> = std::iter::once(own)
+        .chain(here.iter().map(|(span, _)| *span))
+        .collect();
+    let (source, places) = shown(own.file, &spans);
     miette::Report::new(Report {
         diagnostic: diagnostic.clone(),
-        source: NamedSource::new(name, text.to_owned()).with_language("yaml"),
+        source,
+        places,
+        elsewhere: there.first().map(|(span, why)| {
+            let (source, places) = shown(span.file, &[*span]);
+            Elsewhere {
+                why: why.clone(),
+                span: places.first().copied().unwrap_or((0, 0)).into(),
+                source,
+            }
+        }),
     })
 }
 
@@ -71,21 +140,22 @@ impl miette::Diagnostic for Report {
                 Some(text.to_owned())
             }
         };
-        let own = LabeledSpan::new_primary_with_span(
-            label(&self.diagnostic.label),
-            to_miette(self.diagnostic.span),
-        );
+        let place = |index: usize| -> SourceSpan { self.places.get(index).copied().unwrap_or((0, 0)).into() };
+        let own = LabeledSpan::new_primary_with_span(label(&self.diagnostic.label), place(0));
         let related = self.diagnostic.related.as_ref();
-        let related = related.map(|(span, why)| LabeledSpan::new_with_span(label(why), to_miette(*span)));
+        let related = related.filter(|(span, _)| span.file == self.diagnostic.span.file);
+        let related = related.map(|(_, why)| LabeledSpan::new_with_span(label(why), place(1)));
         Some(Box::new(std::iter::once(own).chain(related)))
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        let elsewhere = self.elsewhere.as_ref()?;
+        Some(Box::new(std::iter::once(elsewhere as &dyn miette::Diagnostic)))
     }
 }
 
-fn to_miette(span: Span) -> SourceSpan {
-    (span.start as usize, span.end.saturating_sub(span.start) as usize).into()
-}
-
-/// One diagnostic as a JSON object: `code`, `severity`, `file`, `line`, `column`, `end_line`, `end_column`, `message`, `help`.
+/// One diagnostic as a JSON object: `code`, `severity`, `file`, `line`, `column`, `end_line`, `end_column`, `message`, `help`, and `related` (`file`, `line`,
+/// `column`, `message`) when another place belongs to it.
 #[must_use]
 pub fn to_json(diagnostic: &Diagnostic, sources: &[Source]) -> Value {
     let place = |span: Span| {
@@ -108,6 +178,12 @@ pub fn to_json(diagnostic: &Diagnostic, sources: &[Source]) -> Value {
         map.insert("column".into(), start.column.into());
         map.insert("end_line".into(), end.line.into());
         map.insert("end_column".into(), end.column.into());
+    }
+    if let Some((span, why)) = &diagnostic.related
+        && let (Some((file, start, _)), Some(map)) = (place(*span), object.as_object_mut())
+    {
+        let related = json!({ "file": file, "line": start.line, "column": start.column, "message": why });
+        map.insert("related".into(), related);
     }
     object
 }

@@ -26,13 +26,13 @@ fn check_key(entry: &Entry, section: Section, reader: &mut Reader<'_>) {
     let key = entry.key.as_str();
     let Some((known, treatment)) = section.keys().find(|(known, _)| *known == key) else {
         let message = format!("{} has no key `{key}`", section.name());
-        let help = match nearest(key, section.keys().map(|(known, _)| known)) {
-            Some(guess) => format!("did you mean `{guess}`?"),
-            None => format!("its keys are {}", listed(section)),
-        };
+        let diagnostic = error(Code::UnknownKey, entry.key_span, message);
         reader
             .reports
-            .push(error(Code::UnknownKey, entry.key_span, message).help(help));
+            .push(match nearest(key, section.keys().map(|(known, _)| known)) {
+                Some(guess) => diagnostic.suggest(entry.key_span, guess),
+                None => diagnostic.help(format!("its keys are {}", listed(section))),
+            });
         return;
     };
     match treatment {

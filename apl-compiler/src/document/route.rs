@@ -28,6 +28,8 @@ pub(crate) struct RouteDecl {
     pub pass_unparseable: bool,
     /// `owner`.
     pub owner: Option<String>,
+    /// Whose it is; `None`: the platform's.
+    pub team: Option<usize>,
     /// Where the selector is.
     pub span: Span,
 }
@@ -119,6 +121,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                 response: response.clone(),
                 pass_unparseable,
                 owner: owner.clone(),
+                team: None,
                 span,
             }
         })

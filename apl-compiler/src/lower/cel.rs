@@ -30,7 +30,7 @@ pub(crate) fn compile(pdp: &Pdp, span: Span, lowering: &mut Lowering<'_>) -> Opt
         );
         return None;
     };
-    let Some(text) = node.text(&lowering.source.text) else {
+    let Some(text) = node.text(lowering.text_of(node.span)) else {
         lowering.reports.error(
             Code::WrongType,
             node.span,
@@ -299,7 +299,8 @@ impl Compiler<'_, '_, '_> {
         };
         // Below the first level of a document the parent must be there, or asking is an error, as in CEL. Facts have no
         // parents: `has(role.x)` is false for somebody without any role.
-        let document = |names: &[String]| names.len() > 1 && matches!(names[0].as_str(), "args" | "result");
+        let document =
+            |names: &[String]| names.len() > 1 && matches!(names[0].as_str(), "args" | "result" | "data");
         if let Some(mut names) = self.path(&select.operand).filter(|names| !document(names)) {
             names.push(select.field.clone());
             let attr = self.attribute(expr, &names)?;

@@ -88,7 +88,7 @@ fn merged<'s>(layers: &[&'s SectionDecl], phase: Phase) -> Vec<(&'s str, &'s Fie
             Phase::Post => &layer.result,
         };
         for field in fields {
-            match merged.iter_mut().find(|(_, known)| known.name == field.name) {
+            match merged.iter_mut().find(|(_, known)| known.path == field.path) {
                 Some(known) => *known = (&layer.source, field),
                 None => merged.push((&layer.source, field)),
             }

@@ -10,7 +10,7 @@ use crate::deployment::{Deployment, deployment};
 use crate::diagnostics::{Code, Reports, error, warning};
 use crate::document::{Document, Plugin};
 use crate::lints;
-use crate::source::{Source, Span};
+use crate::source::{LineColumn, Source, Span};
 use crate::syntax::{Path, Predicate};
 use crate::vocabulary::nearest;
 
@@ -18,8 +18,8 @@ use crate::vocabulary::nearest;
 pub(crate) struct Lowering<'a> {
     /// The policy.
     pub document: &'a Document,
-    /// Its file.
-    pub source: &'a Source,
+    /// Its files.
+    pub sources: &'a [Source],
     /// Where diagnostics go.
     pub reports: &'a mut Reports,
     /// The program under construction.
@@ -52,19 +52,32 @@ impl<'a> Lowering<'a> {
     /// Lints of a predicate.
     pub(crate) fn check_predicate(&mut self, predicate: &Predicate) {
         lints::predicate(predicate, self.phase, self.reports);
+        let mut paths = Vec::new();
+        predicate.paths(&mut paths);
+        for path in paths {
+            lints::data(path, &self.document.attributes, self.reports);
+        }
     }
 
     /// Lints of an attribute path.
     pub(crate) fn check_path(&mut self, path: &Path) {
         lints::path(path, self.phase, self.reports);
+        lints::data(path, &self.document.attributes, self.reports);
+    }
+
+    /// The text of the file in which a span is.
+    pub(crate) fn text_of(&self, span: Span) -> &'a str {
+        self.sources
+            .get(usize::from(span.file))
+            .map_or("", |source| source.text.as_str())
     }
 }
 
 /// Lowers a policy. The program is complete only if no error was reported.
-pub(crate) fn lower(document: &Document, source: &Source, reports: &mut Reports) -> (Program, Deployment) {
+pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Reports) -> (Program, Deployment) {
     let mut lowering = Lowering {
         document,
-        source,
+        sources,
         reports,
         tables: Tables::default(),
         phase: Phase::Pre,
@@ -72,6 +85,7 @@ pub(crate) fn lower(document: &Document, source: &Source, reports: &mut Reports)
         named: HashSet::new(),
     };
     lowering.tables.program.settings = document.settings.clone();
+    lowering.tables.program.data = document.attributes.to_json();
     routes::lower(&mut lowering);
     fallbacks(&mut lowering);
     unreached(&mut lowering);
@@ -162,12 +176,17 @@ fn finish(lowering: Lowering<'_>) -> Program {
     } = lowering.tables;
     spans.sort_by_key(|(position, _)| *position);
     spans.dedup_by_key(|(position, _)| *position);
-    let source = lowering.source;
+    let sources = lowering.sources;
     let spans = spans
         .into_iter()
         .map(|(position, span)| {
-            let at = source.position(span.start);
-            let length = crate::source::to_u32(source.slice(span).chars().count());
+            let source = sources.get(usize::from(span.file));
+            let at = source.map_or(LineColumn { line: 1, column: 1 }, |source| {
+                source.position(span.start)
+            });
+            let length = source.map_or(0, |source| {
+                crate::source::to_u32(source.slice(span).chars().count())
+            });
             (
                 position,
                 apl_bytecode::Span {
@@ -180,7 +199,7 @@ fn finish(lowering: Lowering<'_>) -> Program {
         })
         .collect();
     program.debug = Some(Debug {
-        files: vec![source.name.clone()],
+        files: sources.iter().map(|source| source.name.clone()).collect(),
         compiler: env!("CARGO_PKG_VERSION").to_owned(),
         spans,
     });

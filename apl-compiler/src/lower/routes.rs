@@ -9,18 +9,20 @@ use apl_bytecode::{
 
 use super::policy::Lowering;
 use crate::diagnostics::{Code, error, note, warning};
-use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl};
+use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away};
 use crate::glob;
 use crate::source::to_u32;
 
 /// Lowers every route.
 pub(crate) fn lower(lowering: &mut Lowering<'_>) {
     let document = lowering.document;
-    let losers = ties(&document.routes, lowering);
+    let mut losers = ties(&document.routes, lowering);
+    losers.sort_unstable();
     for (index, route) in document.routes.iter().enumerate() {
-        if losers.contains(&index) {
+        if losers.binary_search(&index).is_ok() {
             continue;
         }
+        let above = route.team.and_then(|_| platform_route(document, route));
         let mut layers: Vec<&SectionDecl> = vec![&document.global];
         layers.extend(
             document
@@ -29,8 +31,17 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
                 .filter(|(kind, _)| *kind == route.selector.entity)
                 .map(|(_, section)| section),
         );
-        layers.extend(groups(route, lowering));
-        layers.push(&route.section);
+        if let Some(above) = above {
+            layers.extend(groups(above, lowering));
+            layers.push(&above.section);
+        }
+        let mut own: Vec<&SectionDecl> = groups(route, lowering);
+        own.retain(|section| !layers.iter().any(|known| std::ptr::eq(*known, *section)));
+        own.push(&route.section);
+        if route.team.is_some() {
+            takes_away(&layers, &own, route.span, lowering.reports);
+        }
+        layers.extend(own);
         let identities = identities(&layers, lowering);
         if identities.is_empty() {
             without_identity(route, &layers, lowering);
@@ -40,15 +51,19 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
         let at = to_u32(lowering.tables.program.routes.len());
         lowering.tables.spans.push((Position::Route(at), route.span));
         let tables = &mut lowering.tables;
-        let response = route.response.as_ref().map(|response| Response {
-            status: response.status,
-            body: response.body.as_ref().map(|body| tables.str(body)),
-            headers: response
-                .headers
-                .iter()
-                .map(|(name, value)| (tables.str(name), tables.str(value)))
-                .collect(),
-        });
+        let response = route
+            .response
+            .as_ref()
+            .or(above.and_then(|above| above.response.as_ref()))
+            .map(|response| Response {
+                status: response.status,
+                body: response.body.as_ref().map(|body| tables.str(body)),
+                headers: response
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (tables.str(name), tables.str(value)))
+                    .collect(),
+            });
         let compiled = Route {
             entity: route.selector.entity,
             matcher: matcher(route, lowering),
@@ -57,7 +72,7 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
             post,
             identities,
             response,
-            pass_unparseable: route.pass_unparseable,
+            pass_unparseable: above.unwrap_or(route).pass_unparseable,
             enforcement: Enforcement::Enforce,
             owner: route.owner.as_ref().map(|owner| lowering.tables.str(owner)),
         };
@@ -85,20 +100,17 @@ fn groups<'a>(route: &RouteDecl, lowering: &mut Lowering<'a>) -> Vec<&'a Section
             Some((_, _, section)) => sections.push(section),
             None if *must_exist => {
                 let names = document.groups.iter().map(|(name, _, _)| name.as_str());
-                let help = match crate::vocabulary::nearest(name, names) {
-                    Some(guess) => format!("did you mean `{guess}`?"),
-                    None => format!(
-                        "define it under `groups:`, or use `meta: {{tags: [{name}]}}` for a tag that is no group"
-                    ),
-                };
-                lowering.reports.push(
-                    error(
-                        Code::UndefinedGroup,
-                        *span,
-                        format!("no group is called `{name}`"),
-                    )
-                    .help(help),
+                let diagnostic = error(
+                    Code::UndefinedGroup,
+                    *span,
+                    format!("no group is called `{name}`"),
                 );
+                lowering.reports.push(match crate::vocabulary::nearest(name, names) {
+                    Some(guess) => diagnostic.suggest(*span, guess),
+                    None => diagnostic.help(format!(
+                        "define it under `groups:`, or use `meta: {{tags: [{name}]}}` for a tag that is no group"
+                    )),
+                });
             }
             None => {}
         }
@@ -238,21 +250,30 @@ type Key<'r> = (EntityKind, Option<&'r str>);
 /// name: an entry of a list gives way to a route of its own.
 fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
     let mut exact: HashMap<(Key<'_>, &str), usize> = HashMap::new();
-    let mut globs: HashMap<(Key<'_>, usize), Vec<usize>> = HashMap::new();
+    let mut globs: HashMap<(Key<'_>, usize), glob::Fronts<'_>> = HashMap::new();
     let mut losers = Vec::new();
     for (index, route) in routes.iter().enumerate() {
         let key: Key<'_> = (route.selector.entity, route.scope.as_deref());
         let name = route.selector.name.as_str();
         if !route.selector.listed && glob::is_glob(name) {
             let rivals = globs.entry((key, name.chars().count())).or_default();
-            if let Some(rival) = rivals.iter().find(|rival| {
+            let rival = rivals.rivals(name).find(|rival| {
                 routes
-                    .get(**rival)
+                    .get(*rival)
                     .is_some_and(|rival| glob::overlap(&rival.selector.name, name))
-            }) {
-                tie(routes, *rival, route, lowering);
+            });
+            if let Some(rival) = rival {
+                // A team's route on the platform's own pattern adds to it.
+                let adds = routes.get(rival).is_some_and(|rival| {
+                    rival.team.is_none() && route.team.is_some() && rival.selector.name == name
+                });
+                if adds {
+                    losers.push(rival);
+                } else {
+                    tie(routes, rival, route, lowering);
+                }
             }
-            rivals.push(index);
+            rivals.insert(name, index);
             continue;
         }
         match exact
@@ -260,6 +281,11 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
             .and_then(|rival| routes.get(*rival).map(|route| (*rival, route)))
         {
             None => {
+                exact.insert((key, name), index);
+            }
+            // A team's route on an operation of the platform adds to the platform's.
+            Some((rival, other)) if other.team.is_none() && route.team.is_some() => {
+                losers.push(rival);
                 exact.insert((key, name), index);
             }
             Some((rival, other)) if other.selector.listed && !route.selector.listed => {

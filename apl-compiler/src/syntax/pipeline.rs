@@ -4,7 +4,7 @@ use apl_bytecode::{ScanMode, Side, Stage as Plain, TypeCheck};
 
 use super::ast::{Field, Stage, StageKind};
 use super::scan::{Parsed, call, maybe_quoted, split};
-use super::{Slice, effect, predicate};
+use super::{Slice, effect, field_path, predicate};
 use crate::diagnostics::{Code, Diagnostic, error};
 use crate::source::Span;
 use crate::vocabulary::{STAGES, nearest};
@@ -55,12 +55,17 @@ pub(crate) fn stages(pieces: &[Slice<'_>], whole: Slice<'_>) -> Result<Vec<Stage
 
 /// Puts a field together and checks its path.
 pub(crate) fn field(side: Side, name: &str, span: Span, stages: Vec<Stage>) -> Parsed<Field> {
-    let path: Vec<String> = name.split('.').map(str::to_owned).collect();
-    if path.iter().any(String::is_empty) {
+    let Some(segments) = field_path::segments(name) else {
         return Err(error(Code::FieldPath, span, format!("`{name}` is no field path"))
-            .help("object keys joined by single dots: `user.address.street`")
+            .help("object keys joined by single dots, `user.address.street`; any other key in a quoted subscript, `user[\"home.address\"]`")
+            .into());
+    };
+    if segments.iter().any(|(key, quoted)| *quoted && key == "**") {
+        return Err(error(Code::FieldPath, span, "no pipeline can name a key `**`")
+            .help("it stands for any depth")
             .into());
     }
+    let path: Vec<String> = segments.into_iter().map(|(key, _)| key).collect();
     let any_depth = path.iter().any(|seg| seg == "**");
     let redacts = stages.iter().any(|stage| {
         matches!(

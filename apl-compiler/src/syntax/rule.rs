@@ -3,6 +3,7 @@
 use apl_bytecode::Side;
 
 use super::ast::{Effect, EffectKind, Predicate, StepKind};
+use super::field_path::segments;
 use super::scan::{Parsed, call, last_colon, split};
 use super::step::Context;
 use super::{Slice, effect, pipeline, predicate};
@@ -123,14 +124,24 @@ fn field_in_rule(text: Slice<'_>) -> Parsed<()> {
     let [head, rest @ ..] = pieces.as_slice() else {
         return Ok(());
     };
-    if field_path(head.as_str()).is_none()
-        || !rest
-            .iter()
-            .any(|piece| pipeline::looks_like_stage(piece.as_str()))
+    let Some((side, name)) = field_path(head.as_str()) else {
+        return Ok(());
+    };
+    if !rest
+        .iter()
+        .any(|piece| pipeline::looks_like_stage(piece.as_str()))
     {
         return Ok(());
     }
-    let (side, name) = head.as_str().split_once('.').unwrap_or(("result", head.as_str()));
+    let side = match side {
+        Side::Args => "args",
+        Side::Result => "result",
+    };
+    let name = if name.contains('[') {
+        format!("'{name}'")
+    } else {
+        name.to_owned()
+    };
     Err(error(
         Code::FieldInRule,
         text.span(),
@@ -188,7 +199,9 @@ fn misspelt_call(
     {
         return fault;
     }
-    match crate::vocabulary::nearest(word.trim_end(), words) {
+    // Spelled right, the fault is in its arguments.
+    let other = |guess: &&str| *guess != word.trim_end();
+    match crate::vocabulary::nearest(word.trim_end(), words).filter(other) {
         Some(guess) => {
             let span = text.sub(0, word.len()).span();
             error(
@@ -213,7 +226,8 @@ fn looks_like_require(text: Slice<'_>, predicate: &Predicate, cx: &mut Context<'
         cx.reports.push(
             warning(Code::LooksLikeRequire, text.span(), format!("this denies everybody for whom `{source}` holds"))
                 .label("short for `...: deny`")
-                .help(format!("to let only them through, write `require({source})`; if denying is meant, write `{source}: deny`")),
+                .help(format!("to let only them through, write `require({source})`; if denying is meant, write `{source}: deny`"))
+                .fix(text.span(), format!("require({source})")),
         );
     }
 }
@@ -282,16 +296,21 @@ fn field_operation(text: Slice<'_>, cx: &mut Context<'_>) -> Option<Option<Effec
     }
 }
 
-/// Side and name of `args.user.ssn`.
+/// Side and name of `args.user.ssn` or `args["home.address"]`.
 fn field_path(text: &str) -> Option<(Side, &str)> {
-    let (root, name) = text.split_once('.')?;
-    let side = match root {
-        "args" => Side::Args,
-        "result" => Side::Result,
-        _ => return None,
+    let (side, rest) = match (text.strip_prefix("args"), text.strip_prefix("result")) {
+        (Some(rest), _) => (Side::Args, rest),
+        (None, Some(rest)) => (Side::Result, rest),
+        (None, None) => return None,
     };
-    let word = |seg: &str| {
-        seg == "**" || (!seg.is_empty() && seg.chars().all(|ch| ch.is_alphanumeric() || ch == '_'))
+    let name = match rest.strip_prefix('.') {
+        Some(name) if !name.starts_with('[') => name,
+        None if rest.starts_with('[') => rest,
+        Some(_) | None => return None,
     };
-    name.split('.').all(word).then_some((side, name))
+    let word = |seg: &str| seg == "**" || seg.chars().all(|ch| ch.is_alphanumeric() || ch == '_');
+    segments(name)?
+        .iter()
+        .all(|(key, quoted)| *quoted || word(key))
+        .then_some((side, name))
 }

@@ -168,7 +168,11 @@ pub const NAMESPACES: &[(&str, &[Attribute], &str)] = &[
         "the HTTP exchange; headers in lower case, credentials never",
     ),
     ("route", &[("key", Shape::Text)], "the route, as `tool:name`"),
-    ("data", &[("*", Shape::Json)], "static attributes"),
+    (
+        "data",
+        &[("*", Shape::Json), ("", Shape::Json)],
+        "static attributes, from `attribute_files`",
+    ),
 ];
 
 const WORKLOAD: &[Attribute] = &[

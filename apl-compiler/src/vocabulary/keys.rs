@@ -26,6 +26,9 @@ pub enum Section {
     Pdp,
     Apl,
     Authorization,
+    Team,
+    TeamFile,
+    TeamSection,
 }
 
 /// What the compiler does with a key.
@@ -51,7 +54,6 @@ use Treatment::{Elsewhere, Inert, NotYet, Old, Read};
 const GROUPS_ALIAS: Treatment = Old("top-level `groups`");
 const GLOBAL_ONLY: Treatment = Elsewhere("`global`");
 const ASSERTIONS: Treatment = NotYet("remove `assertions`, or set the headers in Envoy");
-const ATTRIBUTE_FILES: Treatment = NotYet("static attributes (`data.*`) come with a later build");
 const SHADOW: Treatment = NotYet("set `enforcement` in the filter configuration once it is there");
 
 /// Policy keys of any section, without `args` and `result`.
@@ -70,6 +72,7 @@ const TOP: &[Key] = &[
     ("plugins", Read),
     ("groups", Read),
     ("routes", Read),
+    ("teams", Read),
     ("plugin_settings", Read),
     ("engine_settings", Read),
     ("plugin_dirs", Inert("plugins are the built-in kinds")),
@@ -92,7 +95,7 @@ const GLOBAL: &[Key] = &[
         Inert("it applies to plain HTTP traffic, which this build does not route"),
     ),
     ("assertions", ASSERTIONS),
-    ("attribute_files", ATTRIBUTE_FILES),
+    ("attribute_files", Read),
     ("enforcement", SHADOW),
     ("apl", Read),
 ];
@@ -355,9 +358,39 @@ const PDP: &[Key] = &[
 const APL: &[Key] = &[
     ("pdp", Read),
     ("session_store", Read),
-    ("attribute_files", ATTRIBUTE_FILES),
+    ("attribute_files", Read),
     ("plugins", Read),
     ("response", Read),
+];
+
+/// What a platform says of a team.
+const TEAM: &[Key] = &[
+    ("tool", Read),
+    ("prompt", Read),
+    ("resource", Read),
+    ("llm", Read),
+    ("a2a", Read),
+    ("scope", Read),
+    ("owner", Read),
+    ("description", Inert("it is for readers")),
+];
+
+/// What a team's file may hold.
+const TEAM_FILE: &[Key] = &[("routes", Read), ("groups", Read)];
+
+/// What a team's routes and groups may say besides rules.
+const TEAM_SECTION: &[Key] = &[
+    ("tool", Read),
+    ("prompt", Read),
+    ("resource", Read),
+    ("llm", Read),
+    ("a2a", Read),
+    ("meta", Read),
+    ("groups", Read),
+    ("owner", Read),
+    ("response", Read),
+    ("description", Read),
+    ("metadata", Read),
 ];
 
 const AUTHORIZATION: &[Key] = &[("pre_invocation", Read), ("post_invocation", Read)];
@@ -387,6 +420,9 @@ impl Section {
             Self::Pdp => (PDP, false),
             Self::Apl => (APL, true),
             Self::Authorization => (AUTHORIZATION, false),
+            Self::Team => (TEAM, false),
+            Self::TeamFile => (TEAM_FILE, false),
+            Self::TeamSection => (TEAM_SECTION, true),
         }
     }
 
@@ -423,6 +459,9 @@ impl Section {
             Self::Pdp => "a decision point",
             Self::Apl => "`apl`",
             Self::Authorization => "`authorization`",
+            Self::Team => "a team",
+            Self::TeamFile => "a team's file",
+            Self::TeamSection => "a team's route or group",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan, Tag};
 
+use super::characters;
 use super::{Entry, MAX_ALIASED_NODES, MAX_BYTES, MAX_DEPTH, Node, Style, Value};
 use crate::diagnostics::{Code, Reports, error};
 use crate::source::{Source, Span, to_u32};
@@ -17,30 +18,21 @@ pub(crate) fn load(source: &Source, file: u16, reports: &mut Reports) -> Option<
             start: 0,
             end: 0,
         };
-        let message = format!(
-            "the file has {} bytes, more than the limit of {MAX_BYTES}",
-            text.len()
-        );
+        let message = format!("the file has more than {MAX_BYTES} bytes");
         reports.push(
             error(Code::FileTooLarge, span, message)
                 .help("split the policy, or look for what does not belong in it"),
         );
         return None;
     }
-    if let Some((at, ch)) = text
-        .char_indices()
-        .find(|(_, ch)| ch.is_control() && !matches!(ch, '\t' | '\n' | '\r' | '\u{85}'))
-    {
+    if let Some((at, ch)) = characters::bad(text) {
         let span = Span {
             file,
             start: to_u32(at),
             end: to_u32(at + ch.len_utf8()),
         };
-        let message = format!("the file holds the control character U+{:04X}", u32::from(ch));
-        reports.push(
-            error(Code::BadCharacter, span, message)
-                .help("remove it; inside a double-quoted string it can be written as an escape"),
-        );
+        let (message, help) = characters::explain(ch);
+        reports.push(error(Code::BadCharacter, span, message).help(help));
         return None;
     }
     let mut loader = Loader::new(source, file, reports);
@@ -255,6 +247,13 @@ impl<'s, 'r> Loader<'s, 'r> {
                         );
                         return None;
                     };
+                    // Merge keys are YAML 1.1; readers that know them would see another policy than this one.
+                    if text == "<<" && style == Style::Plain {
+                        self.reports.push(
+                            error(Code::MergeKey, node.span, "merge keys (`<<`) are not supported")
+                                .help("write the shared part as a group under `groups:` and name it in the routes; quote the key if it is a field's name"),
+                        );
+                    }
                     if let Some(first) = seen.insert(text.clone(), node.span) {
                         let message = format!("the key `{text}` stands twice in this map");
                         self.reports.push(
@@ -266,6 +265,8 @@ impl<'s, 'r> Loader<'s, 'r> {
                     }
                     *key = Some((text, style, node.span));
                 }
+                // It was reported; what it holds would only be reported again.
+                Some((key, Style::Plain, _)) if key == "<<" => {}
                 Some((key, key_style, key_span)) => entries.push(Entry {
                     key,
                     key_style,

@@ -174,6 +174,12 @@ impl Assembler {
             "deny" => Instr::Deny(self.denial(rest)),
             "jump" => Instr::Jump(jump()),
             "await" => Instr::Await,
+            "matches" => Instr::Matches(self.regex(rest)),
+            "scan" => {
+                let (scanner, denial) = (self.scanner(), self.denial(rest));
+                Instr::Scan(scanner, denial)
+            }
+            "pipeline" => self.pipeline(rest),
             "load-labels" => {
                 let denial = self.denial("session.load_failed");
                 self.effect(Effect::LoadLabels { denial })
@@ -220,6 +226,64 @@ impl Assembler {
                 }))
             }
             other => panic!("no instruction `{other}`"),
+        }
+    }
+
+    fn regex(&mut self, pattern: &str) -> RegexId {
+        let dfa = regex_automata::dfa::sparse::DFA::new(pattern)
+            .unwrap()
+            .to_bytes_little_endian();
+        let pattern = self.text(pattern);
+        self.program.regexes.push(Regex { pattern, dfa });
+        RegexId(self.program.regexes.len() as u32 - 1)
+    }
+
+    /// Finds social security numbers.
+    fn scanner(&mut self) -> ScannerId {
+        let (name, code) = (self.text("pii"), self.text("pii.detected"));
+        self.program.scanners.push(Scanner {
+            name,
+            detectors: vec![Detector::Ssn],
+            code,
+        });
+        ScannerId(self.program.scanners.len() as u32 - 1)
+    }
+
+    /// `args.a.b str | mask 2 | redact-if 0`
+    fn pipeline(&mut self, rest: &str) -> Instr {
+        let (path, stages) = rest.split_once(' ').unwrap();
+        let (side, path) = path.split_once('.').unwrap();
+        let stages = stages.split(" | ").map(|stage| self.stage(stage)).collect();
+        let path = path.split('.').map(|key| PathSeg::Key(self.text(key))).collect();
+        let side = if side == "args" { Side::Args } else { Side::Result };
+        let denial = self.denial("field");
+        self.program.pipelines.push(Pipeline {
+            side,
+            path,
+            stages,
+            denial,
+        });
+        Instr::Pipeline(PipelineId(self.program.pipelines.len() as u32 - 1))
+    }
+
+    fn stage(&mut self, stage: &str) -> Stage {
+        let (name, rest) = stage.split_once(' ').unwrap_or((stage, ""));
+        match name {
+            "required" => Stage::Required,
+            "str" => Stage::Type(TypeCheck::Str),
+            "int" => Stage::Type(TypeCheck::Int),
+            "mask" => Stage::Mask(rest.parse().unwrap()),
+            "redact" => Stage::Redact(None),
+            "redact-if" => Stage::Redact(Some(BlockId(rest.parse().unwrap()))),
+            "omit" => Stage::Omit,
+            "hash" => Stage::Hash,
+            "taint" => Stage::Taint(self.text(rest), Scopes::SESSION),
+            "scan" => Stage::Scan {
+                scanner: self.scanner(),
+                mode: ScanMode::Redact,
+                label: None,
+            },
+            other => panic!("no stage `{other}`"),
         }
     }
 

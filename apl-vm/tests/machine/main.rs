@@ -9,3 +9,5 @@ mod expressions;
 mod limits;
 mod mutation;
 mod probe;
+mod property;
+mod traces;

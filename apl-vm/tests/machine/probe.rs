@@ -10,17 +10,17 @@ use apl_vm::{
 use crate::assembler::Assembler;
 
 /// xorshift64*
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
     }
 
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len() as u64) as usize]
     }
 }
@@ -75,7 +75,7 @@ fn expression(random: &mut Random, depth: u32, code: &mut Vec<String>) {
 }
 
 /// A block of steps with jumps to any later boundary, crossing ones included.
-fn steps(random: &mut Random) -> Vec<String> {
+pub(crate) fn steps(random: &mut Random) -> Vec<String> {
     let count = 2 + random.below(7);
     let mut code = vec![];
     for at in 0..count {
@@ -116,7 +116,7 @@ fn steps(random: &mut Random) -> Vec<String> {
 }
 
 /// A value for an attribute; `None`: absent.
-fn fact(random: &mut Random) -> Option<Fact> {
+pub(crate) fn fact(random: &mut Random) -> Option<Fact> {
     match random.below(7) {
         0 => None,
         1 => Some(Fact::Str("p".into())),
@@ -128,7 +128,7 @@ fn fact(random: &mut Random) -> Option<Fact> {
     }
 }
 
-fn args(random: &mut Random) -> String {
+pub(crate) fn args(random: &mut Random) -> String {
     let value =
         |random: &mut Random| random.pick(&["\"p\"", "\"q\"", "1", "2.5", "true", "[\"p\"]", "{}", "null"]);
     match random.below(4) {

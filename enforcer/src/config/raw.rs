@@ -30,11 +30,13 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) shadow_policy: Option<IgnoredAny>,
     #[serde(default)]
-    pub(super) policy_public_key: Option<IgnoredAny>,
+    pub(super) policy_public_key: Option<String>,
     #[serde(default)]
     pub(super) pdp_clusters: Option<IgnoredAny>,
     #[serde(default)]
-    pub(super) seal_key_env: Option<IgnoredAny>,
+    pub(super) seal_key_env: Option<String>,
+    #[serde(default)]
+    pub(super) seal_previous_key_env: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

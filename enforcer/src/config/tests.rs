@@ -74,7 +74,12 @@ fn secrets_do_not_print() {
     let secrets = Secrets {
         hash_key: Some(b"k3y".to_vec()),
         companion_token: Some("t0k".to_owned()),
+        seal_key: Some(b"s3al".to_vec()),
+        seal_previous_key: Some(b"s3al".to_vec()),
     };
     let text = format!("{secrets:?}");
-    assert!(!text.contains("k3y") && !text.contains("t0k"), "{text}");
+    assert!(
+        !text.contains("k3y") && !text.contains("t0k") && !text.contains("s3al"),
+        "{text}"
+    );
 }

@@ -1,21 +1,19 @@
 //! The response: untouched, or judged as one JSON document or event by event.
 
 mod denial;
+mod document;
 
-use apl_vm::{Answer, Document};
+use apl_vm::Answer;
 
 use super::{
     Exchange, Out, Stage,
-    request::{json_limits, keyed_digest},
-    run::{self, Context, Step},
-    stream::Stream,
-    work::Work,
+    answers::{Payload, unparseable},
+    stream::{Reads, Stream},
 };
 use crate::{
-    Command, Counter, Engine, HeaderList, Install,
-    engine::count,
+    Command, Engine, HeaderList, Install,
     http::media::{Media, is_identity, media_type},
-    mcp::response::{Answer as Message, GovernedResult, classify},
+    mcp::response::GovernedResult,
     refusal::Refusal,
 };
 
@@ -45,7 +43,7 @@ enum AfterStage {
     /// One JSON document, collected.
     Buffer,
     /// The document waits for the companion.
-    Asking,
+    Asking(Box<Payload>),
     /// Events.
     Stream(Box<Stream>),
     /// Denied: nothing more of it passes.
@@ -122,6 +120,19 @@ impl Exchange {
         self.after.has_content_length = value(b"content-length").is_some();
         let media = value(b"content-type").map_or(Media::Other, media_type);
         let types = headers.iter().filter(|(name, _)| name == b"content-type").count();
+        self.seal_session(engine, headers, out);
+        if !self.is_governed(engine) {
+            // Only its event ids are ours to change, and only where they can be.
+            if self.seals.ids
+                && media == Media::EventStream
+                && types == 1
+                && self.is_success()
+                && !end_of_stream
+            {
+                return self.begin_stream(engine, Reads::Ids, out);
+            }
+            return self.pass(engine, now_ms);
+        }
         if end_of_stream {
             return self.on_empty_response(engine, now_ms, out);
         }
@@ -140,12 +151,10 @@ impl Exchange {
                 }
             }
             Media::EventStream if types == 1 && self.is_success() => {
-                self.after.stage =
-                    AfterStage::Stream(Box::new(Stream::new(engine.config.limits.max_event_bytes)));
-                self.drop_length(out);
+                self.begin_stream(engine, Reads::Messages, out);
             }
             Media::Json | Media::EventStream | Media::Other => {
-                if self.is_success() && self.work.as_ref().is_some_and(|work| work.law.pass_unparseable) {
+                if self.is_success() && self.may_pass_unparseable() {
                     return self.pass(engine, now_ms);
                 }
                 let refusal = unparseable("the result is of a type that cannot be read");
@@ -154,9 +163,23 @@ impl Exchange {
         }
     }
 
+    fn begin_stream(&mut self, engine: &Engine, reads: Reads, out: &mut Out) {
+        let limit = engine.config.limits.max_event_bytes;
+        self.after.stage = AfterStage::Stream(Box::new(Stream::new(limit, reads)));
+        self.drop_length(out);
+    }
+
     /// No body: right for a notification or a failure without words, no answer to a question.
     fn on_empty_response(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
-        let asked = self.work.as_ref().is_some_and(|work| work.id.is_some());
+        let asked = self.works().any(|work| work.id.is_some() && !work.resumed);
+        if self.after.status == 202 && asked {
+            // HTTP+SSE of 2024-11-05: the result comes on another stream, where nothing says what it answers.
+            let refusal = Refusal::operation(
+                "protocol.http_sse",
+                "the backend sends results on another stream (HTTP+SSE of 2024-11-05), where policy cannot govern them: use Streamable HTTP",
+            );
+            return self.deny_at_head(engine, &refusal, now_ms, out);
+        }
         if self.is_success() && asked {
             return self.deny_at_head(engine, &unparseable("there is no result"), now_ms, out);
         }
@@ -192,7 +215,7 @@ impl Exchange {
                     out.push(Command::ReplaceResponseBody { bytes: Vec::new() });
                 }
             }
-            AfterStage::Asking => out.pause(),
+            AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(stream) if stream.is_asking() => out.pause(),
             AfterStage::Stream(_) => {
                 out.push(Command::ReadResponseBody);
@@ -228,40 +251,10 @@ impl Exchange {
     ) {
         match &self.after.stage {
             AfterStage::Untouched | AfterStage::Expected | AfterStage::Swallow => {}
-            AfterStage::Asking => out.pause(),
+            AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(_) => self.on_events(engine, &bytes, end, now_ms, out),
             AfterStage::Buffer => self.on_document(engine, bytes, now_ms, out),
         }
-    }
-
-    fn on_document(&mut self, engine: &mut Engine, bytes: Vec<u8>, now_ms: u64, out: &mut Out) {
-        let Some(mut work) = self.work.take() else { return };
-        work.response_digest = keyed_digest(engine, &bytes);
-        let step = match governed(engine, &work, bytes) {
-            Err(refusal) => Step::Verdict(Some(refusal)),
-            Ok(result) => {
-                self.after.result = result;
-                self.run_after(engine, &mut work, now_ms, out)
-            }
-        };
-        self.work = Some(work);
-        self.after_step(engine, step, now_ms, out);
-    }
-
-    /// Runs the phase after the call on [`After::result`].
-    pub(super) fn run_after(
-        &mut self,
-        engine: &mut Engine,
-        work: &mut Work,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> Step {
-        let cx = Context {
-            head: &self.head,
-            decision_id: &self.decision_id,
-            now_ms,
-        };
-        run::start(engine, work, work.law.post, self.after.result.as_mut(), &cx, out)
     }
 
     /// The companion has answered.
@@ -272,75 +265,25 @@ impl Exchange {
         now_ms: u64,
         out: &mut Out,
     ) {
-        let Some(mut work) = self.work.take() else { return };
-        let cx = Context {
-            head: &self.head,
-            decision_id: &self.decision_id,
-            now_ms,
-        };
-        let step = run::resume(engine, &mut work, self.after.result.as_mut(), answers, &cx, out);
-        self.work = Some(work);
-        match self.after.stage {
-            AfterStage::Stream(_) => self.stream_step(engine, step, now_ms, out),
-            AfterStage::Asking => self.after_step(engine, step, now_ms, out),
-            AfterStage::Untouched | AfterStage::Expected | AfterStage::Buffer | AfterStage::Swallow => {}
+        if self.stream_mut().is_some() {
+            return self.stream_go_on(engine, answers, now_ms, out);
         }
-    }
-
-    fn after_step(&mut self, engine: &mut Engine, step: Step, now_ms: u64, out: &mut Out) {
-        let refusal = match step {
-            Step::Asked(flight) => {
-                self.flight = Some(flight);
-                self.after.stage = AfterStage::Asking;
-                return out.pause();
+        match std::mem::take(&mut self.after.stage) {
+            AfterStage::Asking(payload) => {
+                let judged = self.judge_on(engine, *payload, answers, now_ms, out);
+                self.after_judged(engine, judged, now_ms, out);
             }
-            Step::Verdict(refusal) => refusal,
-        };
-        let edited = match (refusal, self.after.result.take()) {
-            (Some(refusal), _) => Err(refusal),
-            (None, None) => Ok(None),
-            (None, Some(result)) => result
-                .into_edited()
-                .map_err(|()| unparseable("an edit could not be written")),
-        };
-        match edited {
-            Err(refusal) => self.deny_after(engine, &refusal, now_ms, out),
-            Ok(edited) => {
-                if let Some(bytes) = edited {
-                    self.edited(engine, bytes, out);
-                }
-                out.push(Command::ResumeResponse);
-                out.go();
-                self.pass(engine, now_ms);
-            }
+            stage @ (AfterStage::Untouched
+            | AfterStage::Expected
+            | AfterStage::Buffer
+            | AfterStage::Stream(_)
+            | AfterStage::Swallow) => self.after.stage = stage,
         }
-    }
-
-    fn edited(&self, engine: &Engine, bytes: Vec<u8>, out: &mut Out) {
-        let edits = self.work.as_ref().map_or(0, |work| work.edits.len());
-        out.push(count(Counter::Edits, u64::try_from(edits).unwrap_or(u64::MAX)));
-        if engine.config.install != Install::Single {
-            for name in self
-                .after
-                .headers
-                .iter()
-                .filter(|name| OF_THE_BYTES.contains(&name.as_str()))
-            {
-                out.push(Command::RemoveResponseHeader { name: name.clone() });
-            }
-            if self.after.has_content_length {
-                out.push(Command::SetResponseHeader {
-                    name: "content-length".to_owned(),
-                    value: bytes.len().to_string(),
-                });
-            }
-        }
-        out.push(Command::ReplaceResponseBody { bytes });
     }
 
     /// The response was judged, or need not be: the rest passes.
     pub(super) fn pass(&mut self, engine: &mut Engine, now_ms: u64) {
-        self.record_after(engine, None, now_ms);
+        self.record_all_after(engine, None, now_ms);
         self.after.stage = AfterStage::Untouched;
         self.let_go(engine);
     }
@@ -352,7 +295,7 @@ impl Exchange {
             AfterStage::Untouched
             | AfterStage::Expected
             | AfterStage::Buffer
-            | AfterStage::Asking
+            | AfterStage::Asking(_)
             | AfterStage::Swallow => None,
         }
     }
@@ -362,54 +305,4 @@ impl Exchange {
         self.after.stage = AfterStage::Swallow;
         self.let_go(engine);
     }
-}
-
-/// The result that the phase works on; `None`: it cannot be read, and the route says that it may pass.
-///
-/// # Errors
-///
-/// It cannot be read, and must not pass.
-pub(super) fn governed(
-    engine: &Engine,
-    work: &Work,
-    bytes: Vec<u8>,
-) -> Result<Option<GovernedResult>, Refusal> {
-    let refused = |reason: &str| {
-        if work.law.pass_unparseable {
-            Ok(None)
-        } else {
-            Err(unparseable(reason))
-        }
-    };
-    let limits = json_limits(engine);
-    let Ok(document) = Document::parse(bytes, &limits) else {
-        return refused("the result is not strict JSON");
-    };
-    match classify(&document, work.id.as_deref()) {
-        Message::Response => {}
-        Message::Other | Message::Foreign => {
-            return refused("the backend's answer is not a response to this request");
-        }
-    }
-    govern(work, document, &limits)
-}
-
-/// The same for a message that is known to be the response.
-pub(super) fn govern(
-    work: &Work,
-    document: Document,
-    limits: &apl_vm::Limits,
-) -> Result<Option<GovernedResult>, Refusal> {
-    let entity = work.entity.unwrap_or(apl_bytecode::EntityKind::Tool);
-    let result = GovernedResult::new(document, entity, limits);
-    let needs = &work.law.post_needs;
-    let by_field = needs.reads_result || needs.edits_result || needs.pipelines;
-    if by_field && result.is_opaque() && !work.law.pass_unparseable {
-        return Err(unparseable("a part of the result cannot be read as JSON"));
-    }
-    Ok(Some(result))
-}
-
-fn unparseable(reason: &str) -> Refusal {
-    Refusal::operation("result.unparseable", reason)
 }

@@ -25,13 +25,29 @@ const KEYS_MS: u64 = 2_000;
 impl Exchange {
     /// The message is known: find what governs it and who asks, and run the phase before the call.
     pub(super) fn decide(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        if !self.open_seals(engine, now_ms, out) {
+            return;
+        }
         let Some(mut work) = self.work.take() else { return };
-        let scope = engine
-            .config
-            .protocols
-            .get(self.entry)
-            .and_then(|entry| entry.scope.clone());
+        let scope = self.scope(engine);
         work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
+        let twin = match (&work.document, work.args) {
+            (Some(document), Some(args)) => {
+                let blocks = [work.law.pre, work.law.post];
+                engine.named_keys.has_twin(blocks, document.received(args))
+            }
+            (Some(_) | None, _) => false,
+        };
+        if twin {
+            self.work = Some(work);
+            let refusal = Refusal::rpc(
+                400,
+                -32602,
+                "protocol.case_variant",
+                "an argument that policy names is written in another case",
+            );
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
         let verified = {
             let Engine {
                 principals,
@@ -66,7 +82,8 @@ impl Exchange {
             decision_id: &self.decision_id,
             now_ms,
         };
-        let block = work.law.pre;
+        // What is resumed was performed on an earlier exchange.
+        let block = work.law.pre.filter(|_| !work.resumed);
         let step = run::start(engine, &mut work, block, None, &cx, out);
         self.work = Some(work);
         self.pre_step(engine, step, now_ms, out);
@@ -98,7 +115,7 @@ impl Exchange {
                     Refusal::operation("route.unmatched", "no route of the policy covers this operation");
                 self.refuse(engine, &refusal, now_ms, out);
             }
-            Step::Verdict(None) => self.forward(engine, now_ms, out),
+            Step::Verdict(None) => self.next_operation(engine, now_ms, out),
         }
     }
 
@@ -115,7 +132,22 @@ impl Exchange {
         }
     }
 
-    fn unverified(&mut self, engine: &mut Engine, unverified: Unverified, now_ms: u64, out: &mut Out) {
+    /// The `protocols` entry's scope.
+    pub(super) fn scope(&self, engine: &Engine) -> Option<String> {
+        engine
+            .config
+            .protocols
+            .get(self.entry)
+            .and_then(|entry| entry.scope.clone())
+    }
+
+    pub(super) fn unverified(
+        &mut self,
+        engine: &mut Engine,
+        unverified: Unverified,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         let error = match unverified {
             Unverified::Refused(error) => error,
             Unverified::NeedsKeys(issuer, error) => {

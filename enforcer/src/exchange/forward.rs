@@ -6,31 +6,39 @@ use crate::{Command, Counter, Engine, Install, engine::count, refusal::Refusal};
 impl Exchange {
     /// Nothing denied.
     pub(super) fn forward(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        if self.has_credential_conflict() {
+            let refusal = Refusal::operation(
+                "batch.credential_conflict",
+                "the batch needs different credentials in one header: send its messages one by one",
+            );
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
+        let body = self.edited_body();
         if !self.record_allow(engine, now_ms, out) {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
             return self.refuse(engine, &refusal, now_ms, out);
         }
-        let delegates = self
-            .work
-            .as_ref()
-            .is_some_and(|work| work.law.pre_needs.delegates);
-        let governed = self.work.as_ref().is_some_and(|work| work.law.post.is_some());
+        let delegates = self.works().any(|work| work.law.pre_needs.delegates);
+        self.seals.ids =
+            engine.sealer.is_some() && engine.reads_responses && self.head.revision.has_sessions();
+        let read = self.is_governed(engine) || self.seals.ids;
         match engine.config.install {
             Install::Full | Install::PairedDecider => {
-                self.strip(engine, governed, out);
+                self.strip(engine, read, out);
+                self.unsealed(engine, out);
                 self.credentials(engine, delegates, out);
             }
             Install::Single => {}
         }
-        self.edited_body(out);
-        if let Some(work) = &self.work {
-            out.push(count(Counter::Allowed, u64::from(work.entity.is_some())));
-            if !work.edits.is_empty() {
-                out.push(count(
-                    Counter::Edits,
-                    u64::try_from(work.edits.len()).unwrap_or(u64::MAX),
-                ));
-            }
+        if let Some(bytes) = body {
+            self.replace_body(bytes, out);
+        }
+        let performed = self.works().filter(|work| work.entity.is_some() && !work.resumed);
+        let performed = u64::try_from(performed.count()).unwrap_or(u64::MAX);
+        out.push(count(Counter::Allowed, performed));
+        let edits: usize = self.works().map(|work| work.edits.len()).sum();
+        if edits > 0 {
+            out.push(count(Counter::Edits, u64::try_from(edits).unwrap_or(u64::MAX)));
         }
         out.push(Command::FilterState {
             key: "aplomb.decision_id",
@@ -39,11 +47,39 @@ impl Exchange {
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
-        if governed {
+        if read || engine.sealer.is_some() {
             self.after = After::expect();
         } else {
             self.let_go(engine);
         }
+    }
+
+    /// Whether something of the response is judged.
+    pub(super) fn is_governed(&self, engine: &Engine) -> bool {
+        // A GET stream may carry whatever the backend wants to say.
+        (self.head.method == "GET" && engine.reads_responses)
+            || self.works().any(|work| work.law.post.is_some())
+    }
+
+    /// One header carries one credential for all operations of a batch (`execution.md` rule 16): each of them must have
+    /// been given the same one, or none of them any.
+    fn has_credential_conflict(&self) -> bool {
+        let headers = self
+            .works()
+            .flat_map(|work| &work.minted)
+            .map(|minted| minted.header.as_str());
+        headers
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .any(|header| {
+                let mut given = self
+                    .works()
+                    .filter(|work| work.entity.is_some())
+                    .map(|work| work.minted.iter().rfind(|minted| minted.header == header))
+                    .map(|minted| minted.map(|minted| minted.value.as_str()));
+                let first = given.next().flatten();
+                given.any(|other| other != first)
+            })
     }
 
     /// Removes what no backend may get from a client, and asks for a plain response when it will be read.
@@ -62,11 +98,7 @@ impl Exchange {
 
     /// Takes the caller's credentials away where they must not go on, and puts minted ones in.
     pub(super) fn credentials(&self, engine: &Engine, delegates: bool, out: &mut Out) {
-        let minted = self
-            .work
-            .as_ref()
-            .map(|work| work.minted.as_slice())
-            .unwrap_or_default();
+        let minted: Vec<_> = self.works().flat_map(|work| &work.minted).collect();
         if delegates || engine.program.program().settings.never_forward_credentials {
             for (name, _) in &self.head.credentials {
                 if !minted.iter().any(|minted| minted.header == *name) {
@@ -89,14 +121,13 @@ impl Exchange {
         }
     }
 
-    fn edited_body(&self, out: &mut Out) {
-        let edited = self
-            .work
-            .as_ref()
-            .and_then(|work| work.document.as_ref())
-            .filter(|document| document.is_edited());
-        let Some(document) = edited else { return };
-        let bytes = document.render();
+    fn edited_body(&self) -> Option<Vec<u8>> {
+        // In a batch the document has wandered to the last operation, which is the one at work.
+        let document = self.work.as_ref()?.document.as_ref()?;
+        document.is_edited().then(|| document.render())
+    }
+
+    fn replace_body(&self, bytes: Vec<u8>, out: &mut Out) {
         if self.head.content_length.is_some() {
             out.push(Command::SetRequestHeader {
                 name: "content-length".to_owned(),

@@ -64,6 +64,9 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
 impl Exchange {
     /// Records a refusal before the call. What could not be read as a message is counted only: it is no verdict.
     pub(super) fn record_refusal(&self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
+        if refusal.kind == RefusalKind::Operation {
+            self.record_others(engine, now_ms, out);
+        }
         let cx = Context {
             head: &self.head,
             decision_id: &self.decision_id,
@@ -98,22 +101,55 @@ impl Exchange {
         ));
     }
 
-    /// Records that the operation is forwarded; with a response to be judged, only a place and a number are taken, and the
-    /// record is written then. False: there is no room, so it must not be forwarded.
-    pub(super) fn record_allow(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> bool {
-        let Some(work) = self.work.as_deref_mut() else {
-            return true;
+    /// The rest of a denied batch: nothing of it is performed.
+    fn record_others(&self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
         };
-        if work.entity.is_none() {
-            return true;
+        for work in self.batch.passed.iter().chain(&self.batch.waiting) {
+            if work.entity.is_none() || work.resumed {
+                continue;
+            }
+            let mut record = record(engine, work, &cx);
+            record.verdict = Some(VerdictKind::Deny);
+            record.code = Some("batch.denied".to_owned());
+            let counter = if engine.audit.push(record) {
+                Counter::AuditQueued
+            } else {
+                Counter::AuditFull
+            };
+            out.push(count(counter, 1));
         }
-        if !engine.audit.has_room() {
+    }
+
+    /// Records that the operations are forwarded; for one whose response is to be judged, only a place and a number are
+    /// taken, and the record is written then. False: there is no room, so they must not be forwarded.
+    pub(super) fn record_allow(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> bool {
+        let governed = self.works().filter(|work| work.entity.is_some()).count();
+        if !engine.audit.has_room_for(governed) {
             out.push(count(Counter::AuditFull, 1));
             return false;
         }
+        for at in 0..self.works().count() {
+            self.select(at);
+            self.record_one_allow(engine, now_ms, out);
+        }
+        true
+    }
+
+    fn record_one_allow(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        let Some(work) = self.work.as_deref_mut().filter(|work| work.entity.is_some()) else {
+            return;
+        };
         if work.law.post.is_some() {
             work.reserved = Some(engine.audit.reserve());
-            return true;
+            return;
+        }
+        // Its verdict was recorded when it was performed.
+        if work.resumed {
+            return;
         }
         let cx = Context {
             head: &self.head,
@@ -124,7 +160,14 @@ impl Exchange {
         record.verdict = Some(VerdictKind::Allow);
         engine.audit.push(record);
         out.push(count(Counter::AuditQueued, 1));
-        true
+    }
+
+    /// The same as [`Exchange::record_after`] for every operation that has no record yet.
+    pub(super) fn record_all_after(&mut self, engine: &mut Engine, refusal: Option<&Refusal>, now_ms: u64) {
+        for at in 0..self.works().count() {
+            self.select(at);
+            self.record_after(engine, refusal, now_ms);
+        }
     }
 
     /// Writes the record for which a place was taken.
@@ -153,7 +196,7 @@ impl Exchange {
     /// The stream ended although a response was to be judged: the operation was forwarded all the same.
     pub(super) fn record_unanswered(&mut self, engine: &mut Engine, now_ms: u64) {
         if self.stage == Stage::Forwarded {
-            self.record_after(engine, None, now_ms);
+            self.record_all_after(engine, None, now_ms);
         }
     }
 }

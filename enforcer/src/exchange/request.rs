@@ -13,7 +13,7 @@ use crate::{
         path::{Listing, listing},
     },
     json_text::hex,
-    mcp::request::{Message, classify},
+    mcp::{batch::classify, request::Message},
     refusal::Refusal,
 };
 
@@ -59,16 +59,14 @@ impl Exchange {
         if self.head.is_preflight() || self.head.is_public() {
             return self.leave(out);
         }
-        if let Err(refusal) = self
-            .head
-            .check_mcp(end_of_stream, engine.config.limits.max_body_bytes)
-        {
+        let most = engine.config.limits.max_body_bytes;
+        if let Err(refusal) = self.head.check_mcp(end_of_stream, most, engine.takes_streams()) {
             return self.refuse(engine, &refusal, now_ms, out);
         }
         if end_of_stream {
-            // The end of a session: there is nothing to govern but who ends it.
+            // A stream, or the end of a session: who asks for it is verified, and what comes back is governed.
             let message = Message::Housekeeping {
-                method: "DELETE".to_owned(),
+                method: self.head.method.clone(),
                 id: None,
             };
             self.work = Some(Box::new(Work::new(message, None)));
@@ -152,15 +150,13 @@ impl Exchange {
             }
         };
         match classify(&document, &self.head) {
-            Ok(message) => {
-                let mut work = Work::new(message, Some(document));
-                work.request_digest = body_digest;
-                self.work = Some(Box::new(work));
+            Ok(messages) => {
+                self.take_messages(messages, document, body_digest);
                 self.decide(engine, now_ms, out);
             }
-            Err((refusal, id)) => {
-                self.work = id.map(|id| Box::new(Work::refused(Some(id))));
-                self.refuse(engine, &refusal, now_ms, out);
+            Err(refused) => {
+                self.take_refused(&refused);
+                self.refuse(engine, &refused.refusal, now_ms, out);
             }
         }
     }

@@ -1,12 +1,16 @@
-//! A response as a stream of events: each one that answers the request is judged, all others pass.
+//! A response as a stream of events: each answer in it is judged, everything else passes. Event ids are sealed where a
+//! client could resume the stream by them.
 
-use apl_vm::Document;
+use apl_vm::{Answer, Document};
 
-use super::{Exchange, Out, after::govern, request::json_limits, run::Step};
+use super::{
+    Exchange, Out,
+    answers::{Judged, Payload, unparseable},
+    request::json_limits,
+};
 use crate::{
     Command, Counter, Engine,
     engine::count,
-    mcp::response::{Answer as Message, classify},
     refusal::Refusal,
     sse::{self, RawEvent, Splitter},
 };
@@ -15,9 +19,17 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Stream {
     splitter: Splitter,
-    /// The request has been answered; another answer is dropped.
-    answered: bool,
+    reads: Reads,
     held: Held,
+}
+
+/// What of its events is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Only ids.
+    Ids,
+    /// The messages too.
+    Messages,
 }
 
 /// What lies in the host's buffer while the companion is asked: bytes drained into the guest could not be emitted from
@@ -29,13 +41,14 @@ enum Held {
     Event {
         ready: usize,
         event: RawEvent,
+        payload: Box<Payload>,
     },
     /// The verdict is there: this takes the event's place as soon as the buffer was read.
     Resolved {
         ready: usize,
         length: usize,
         bytes: Vec<u8>,
-        denied: bool,
+        last: bool,
     },
 }
 
@@ -48,14 +61,14 @@ enum Fate {
     /// It leaves, and nothing after it.
     Last(Vec<u8>),
     /// It waits for the companion.
-    Wait,
+    Wait(Box<Payload>),
 }
 
 impl Stream {
-    pub(super) const fn new(max_event: usize) -> Self {
+    pub(super) const fn new(max_event: usize, reads: Reads) -> Self {
         Self {
             splitter: Splitter::new(max_event),
-            answered: false,
+            reads,
             held: Held::Nothing,
         }
     }
@@ -82,13 +95,13 @@ impl Exchange {
                 ready,
                 length,
                 bytes: verdict,
-                denied,
+                last,
             } => {
                 let (before, behind) = bytes.split_at_checked(ready).unwrap_or((bytes, &[]));
                 let (_, behind) = behind.split_at_checked(length).unwrap_or((&[], &[]));
                 let mut all = before.to_vec();
                 all.extend_from_slice(&verdict);
-                if denied {
+                if last {
                     out.push(Command::ReplaceResponseBody { bytes: all });
                     out.push(Command::ResumeResponse);
                     return self.swallow(engine);
@@ -102,36 +115,30 @@ impl Exchange {
             }
         };
         let waited = stream.splitter.held();
-        let (mut events, fine) = stream.splitter.push(rest);
-        if end && fine.is_ok() {
-            events.extend(stream.splitter.finish());
-        }
+        let (events, fine) = stream.splitter.push(rest);
+        // An event without its blank line is none (WHATWG HTML, 9.2.6), and no client takes it for one.
+        let cut = end && stream.splitter.held() > 0;
         let mut events = events.into_iter();
         while let Some(event) = events.next() {
-            match self.judge(engine, &event, now_ms, out) {
+            match self.judge_event(engine, &event, now_ms, out) {
                 Fate::Pass(bytes) => ready.extend_from_slice(&bytes),
                 Fate::Drop => {}
                 Fate::Last(bytes) => {
                     ready.extend_from_slice(&bytes);
                     return self.emit(ready, resumed, true, engine, out);
                 }
-                Fate::Wait => return self.hold(ready, event, events, out),
+                Fate::Wait(payload) => return self.hold(ready, event, payload, events, out),
             }
         }
-        if fine.is_err() && self.stream_mut().is_some_and(|stream| stream.answered) {
-            return self.emit(ready, resumed, true, engine, out);
-        }
         if fine.is_err() {
-            let refusal = Refusal::operation(
-                "result.unparseable",
-                "an event of the result is larger than allowed",
-            );
-            let (_, envelope) = self.denial(engine, &refusal, now_ms, out);
-            ready.extend_from_slice(&sse::message(&envelope));
+            let refusal = unparseable("an event of the result is larger than allowed");
+            ready.extend(self.deny_rest(engine, &refusal, now_ms, out));
             return self.emit(ready, resumed, true, engine, out);
         }
-        let unchanged = !resumed && waited == 0 && ready == bytes;
-        if unchanged {
+        if cut {
+            out.push(count(Counter::CutEvents, 1));
+        }
+        if !resumed && waited == 0 && ready == bytes {
             return out.go();
         }
         self.emit(ready, resumed, false, engine, out);
@@ -149,7 +156,14 @@ impl Exchange {
     }
 
     /// Puts everything back into the host's buffer, in order, and waits.
-    fn hold(&mut self, ready: Vec<u8>, event: RawEvent, behind: std::vec::IntoIter<RawEvent>, out: &mut Out) {
+    fn hold(
+        &mut self,
+        ready: Vec<u8>,
+        event: RawEvent,
+        payload: Box<Payload>,
+        behind: std::vec::IntoIter<RawEvent>,
+        out: &mut Out,
+    ) {
         let Some(stream) = self.stream_mut() else { return };
         let mut buffer = ready;
         let length = buffer.len();
@@ -158,7 +172,11 @@ impl Exchange {
             buffer.extend_from_slice(&later.raw);
         }
         buffer.extend_from_slice(&stream.splitter.give_back());
-        stream.held = Held::Event { ready: length, event };
+        stream.held = Held::Event {
+            ready: length,
+            event,
+            payload,
+        };
         // The callout stays the last command.
         let at = out
             .commands
@@ -170,131 +188,144 @@ impl Exchange {
         out.pause();
     }
 
-    fn judge(&mut self, engine: &mut Engine, event: &RawEvent, now_ms: u64, out: &mut Out) -> Fate {
+    fn judge_event(&mut self, engine: &mut Engine, event: &RawEvent, now_ms: u64, out: &mut Out) -> Fate {
         let payload = event.data.as_deref().unwrap_or_default();
-        if payload.trim_ascii().is_empty() {
-            return Fate::Pass(event.raw.clone());
+        let only_ids = self.stream_mut().is_none_or(|stream| stream.reads == Reads::Ids);
+        if only_ids || payload.trim_ascii().is_empty() {
+            return Fate::Pass(self.written(engine, event, None));
         }
-        let Some(mut work) = self.work.take() else {
-            return Fate::Drop;
-        };
-        let limits = json_limits(engine);
-        let answered = self.stream_mut().is_none_or(|stream| stream.answered);
-        let document = Document::parse(payload.to_vec(), &limits);
-        let kind = document
-            .as_ref()
-            .ok()
-            .map(|document| classify(document, work.id.as_deref()));
-        let step = match (document, kind) {
-            (Ok(_), Some(Message::Other)) => {
-                self.work = Some(work);
-                return Fate::Pass(event.raw.clone());
-            }
-            // A second answer, or one to a question that was not asked here.
-            (Ok(_), Some(Message::Foreign)) | (_, Some(Message::Response)) if answered => {
-                self.work = Some(work);
-                return Fate::Drop;
-            }
-            (Ok(document), Some(Message::Response)) => {
-                if let Some(stream) = self.stream_mut() {
-                    stream.answered = true;
-                }
-                match govern(&work, document, &limits) {
-                    Err(refusal) => Step::Verdict(Some(refusal)),
-                    Ok(result) => {
-                        self.after.result = result;
-                        self.run_after(engine, &mut work, now_ms, out)
-                    }
-                }
-            }
-            (Ok(_), _) => {
-                self.work = Some(work);
-                return Fate::Drop;
-            }
-            // The request is answered already: an error for it would be a second answer.
-            (Err(_), _) if answered && !work.law.pass_unparseable => {
-                self.work = Some(work);
-                return Fate::Drop;
-            }
-            (Err(_), _) if work.law.pass_unparseable => {
-                self.work = Some(work);
-                return Fate::Pass(event.raw.clone());
-            }
-            (Err(_), _) => Step::Verdict(Some(Refusal::operation(
-                "result.unparseable",
-                "an event of the result is not strict JSON",
-            ))),
-        };
-        self.work = Some(work);
-        match step {
-            Step::Asked(flight) => {
-                self.flight = Some(flight);
-                Fate::Wait
-            }
-            Step::Verdict(refusal) => match self.resolve(engine, refusal, event, now_ms, out) {
-                (bytes, false) => Fate::Pass(bytes),
-                (bytes, true) => Fate::Last(bytes),
-            },
+        if event.kind.as_deref() == Some(b"endpoint") && self.head.method == "GET" {
+            // HTTP+SSE of 2024-11-05 tells where to post to; the results would come on this stream, unsealed.
+            let refusal = Refusal::operation(
+                "protocol.http_sse",
+                "HTTP+SSE of 2024-11-05 is not supported where policy governs results: use Streamable HTTP",
+            );
+            let error = self.denial_of_one(engine, &refusal, now_ms, out);
+            return Fate::Last(sse::message(&error));
         }
+        let Ok(document) = Document::parse(payload.to_vec(), &json_limits(engine)) else {
+            return self.unreadable_event(engine, event, now_ms, out);
+        };
+        let judged = self.judge(engine, Payload::new(document), now_ms, out);
+        self.fate(engine, judged, event, now_ms, out)
     }
 
-    /// What leaves in the event's place, and whether it is a denial.
-    fn resolve(
+    fn unreadable_event(
         &mut self,
         engine: &mut Engine,
-        refusal: Option<Refusal>,
         event: &RawEvent,
         now_ms: u64,
         out: &mut Out,
-    ) -> (Vec<u8>, bool) {
-        let edited = match (refusal, self.after.result.take()) {
-            (Some(refusal), _) => Err(refusal),
-            (None, None) => Ok(None),
-            (None, Some(result)) => result
-                .into_edited()
-                .map_err(|()| Refusal::operation("result.unparseable", "an edit could not be written")),
+    ) -> Fate {
+        if self.may_pass_unparseable() {
+            return Fate::Pass(self.written(engine, event, None));
+        }
+        if self.is_answered() {
+            // Nothing waits for it: an error would be a second answer.
+            out.push(count(Counter::Unasked, 1));
+            return Fate::Drop;
+        }
+        let refusal = unparseable("an event of the result is not strict JSON");
+        Fate::Last(self.deny_rest(engine, &refusal, now_ms, out))
+    }
+
+    fn fate(
+        &mut self,
+        engine: &mut Engine,
+        judged: Judged,
+        event: &RawEvent,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Fate {
+        match judged {
+            Judged::Asked(payload) => Fate::Wait(Box::new(payload)),
+            Judged::Pass => Fate::Pass(self.written(engine, event, None)),
+            Judged::Replace(json) => Fate::Pass(self.written(engine, event, Some(&json))),
+            Judged::Drop => Fate::Drop,
+            Judged::Deny(refusal) => {
+                let error = sse::message(&self.denial_of_one(engine, &refusal, now_ms, out));
+                // The others of a batch still get theirs.
+                if self.is_answered() {
+                    Fate::Last(error)
+                } else {
+                    Fate::Pass(error)
+                }
+            }
+        }
+    }
+
+    /// One error event for each request that has no answer yet.
+    fn deny_rest(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) -> Vec<u8> {
+        let mut errors = Vec::new();
+        for at in 0..self.works().count() {
+            self.select(at);
+            let waits = self
+                .work
+                .as_mut()
+                .is_some_and(|work| work.id.is_some() && !std::mem::replace(&mut work.answered, true));
+            if waits {
+                errors.extend(sse::message(&self.denial_of_one(engine, refusal, now_ms, out)));
+            }
+        }
+        errors
+    }
+
+    /// The event as it leaves: with another payload, if it was edited, and with its id sealed.
+    fn written(&self, engine: &Engine, event: &RawEvent, payload: Option<&[u8]>) -> Vec<u8> {
+        let sealed = match &event.id {
+            Some(id) if self.seals.ids => Some(self.sealed_event_id(engine, id)),
+            Some(_) | None => None,
         };
-        match edited {
-            Err(refusal) => {
-                let (_, envelope) = self.denial(engine, &refusal, now_ms, out);
-                (sse::message(&envelope), true)
-            }
-            Ok(edited) => {
-                self.record_after(engine, None, now_ms);
-                let bytes = match edited {
-                    None => event.raw.clone(),
-                    Some(json) => {
-                        let edits = self.work.as_ref().map_or(0, |work| work.edits.len());
-                        out.push(count(Counter::Edits, u64::try_from(edits).unwrap_or(u64::MAX)));
-                        sse::with_data(event, &json)
-                    }
-                };
-                (bytes, false)
-            }
+        match (payload, &sealed) {
+            (None, None) => event.raw.clone(),
+            (payload, None) => sse::rewritten(event, payload, sse::Id::Keep),
+            (payload, Some(None)) => sse::rewritten(event, payload, sse::Id::Remove),
+            (payload, Some(Some(id))) => sse::rewritten(event, payload, sse::Id::Set(id)),
         }
     }
 
     /// The companion has answered for an event that waits in the host's buffer.
-    pub(super) fn stream_step(&mut self, engine: &mut Engine, step: Step, now_ms: u64, out: &mut Out) {
-        let refusal = match step {
-            Step::Asked(flight) => {
-                self.flight = Some(flight);
+    pub(super) fn stream_go_on(
+        &mut self,
+        engine: &mut Engine,
+        answers: &[Answer],
+        now_ms: u64,
+        out: &mut Out,
+    ) {
+        let Some(stream) = self.stream_mut() else { return };
+        let (ready, event, payload) = match std::mem::replace(&mut stream.held, Held::Nothing) {
+            Held::Event {
+                ready,
+                event,
+                payload,
+            } => (ready, event, payload),
+            held @ (Held::Nothing | Held::Resolved { .. }) => {
+                stream.held = held;
+                return;
+            }
+        };
+        let judged = self.judge_on(engine, *payload, answers, now_ms, out);
+        let (bytes, last) = match self.fate(engine, judged, &event, now_ms, out) {
+            Fate::Wait(payload) => {
+                if let Some(stream) = self.stream_mut() {
+                    stream.held = Held::Event {
+                        ready,
+                        event,
+                        payload,
+                    };
+                }
                 return out.pause();
             }
-            Step::Verdict(refusal) => refusal,
+            Fate::Pass(bytes) => (bytes, false),
+            Fate::Drop => (Vec::new(), false),
+            Fate::Last(bytes) => (bytes, true),
         };
-        let Some(stream) = self.stream_mut() else { return };
-        let (ready, event) = match std::mem::replace(&mut stream.held, Held::Nothing) {
-            Held::Event { ready, event } => (ready, event),
-            Held::Nothing | Held::Resolved { .. } => return,
-        };
-        let (bytes, denied) = self.resolve(engine, refusal, &event, now_ms, out);
         if let Some(stream) = self.stream_mut() {
             stream.held = Held::Resolved {
                 ready,
                 length: event.raw.len(),
                 bytes,
-                denied,
+                last,
             };
         }
         out.push(Command::ReadResponseBody);

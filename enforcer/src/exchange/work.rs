@@ -10,7 +10,7 @@ use crate::{
     Engine,
     effects::Minted,
     identity::principal::Principal,
-    mcp::{request::Message, response::GovernedResult},
+    mcp::{cursor::Asked, request::Message, response::GovernedResult},
     refusal::Shape,
 };
 
@@ -40,6 +40,10 @@ pub(super) struct Work {
     pub(super) response_digest: Option<String>,
     /// The number of the record that is written when the response was judged.
     pub(super) reserved: Option<u64>,
+    /// Its answer has come.
+    pub(super) answered: bool,
+    /// It was performed on an earlier exchange, whose stream this one goes on with: only its answer is judged.
+    pub(super) resumed: bool,
 }
 
 /// What governs an operation.
@@ -129,7 +133,45 @@ impl Work {
             request_digest: None,
             response_digest: None,
             reserved: None,
+            answered: false,
+            resumed: false,
         }
+    }
+
+    /// A request whose answer comes on a resumed stream.
+    pub(super) fn resumed(asked: Asked) -> Self {
+        Self {
+            entity: asked.entity,
+            name: asked.name,
+            resumed: true,
+            ..Self::new(
+                Message::Housekeeping {
+                    method: asked.method,
+                    id: Some(asked.id),
+                },
+                None,
+            )
+        }
+    }
+
+    /// What an event id of a stream says of it; `None`: nobody waits for its answer.
+    pub(super) fn asked(&self) -> Option<Asked> {
+        self.id.as_ref().map(|id| Asked {
+            entity: self.entity,
+            name: self.name.clone(),
+            method: self.method.clone(),
+            id: id.clone(),
+        })
+    }
+
+    /// Whether the phase after the call can be run without the exchange of the call: it reads nothing of it.
+    pub(super) fn can_resume(&self, engine: &Engine) -> bool {
+        let needs = &self.law.post_needs;
+        self.law.post.is_none()
+            || !(needs.reads_args
+                || needs.reads_request_headers
+                || needs.reads_labels
+                || (self.law.pre_needs.delegates && engine.mentions_delegations()))
     }
 
     /// A message that could not be read far enough, but whose id is known.

@@ -3,6 +3,7 @@
 use crate::{
     HeaderList,
     http::media::{Media, is_identity, media_type},
+    mcp::revision::Revision,
     refusal::Refusal,
 };
 
@@ -17,7 +18,8 @@ pub(crate) struct Head {
     pub(crate) content_length: Option<u64>,
     pub(crate) session_id: Option<String>,
     pub(crate) mcp_session_id: Option<String>,
-    pub(crate) mcp_version: Option<String>,
+    pub(crate) revision: Revision,
+    pub(crate) last_event_id: Option<String>,
     pub(crate) mcp_method: Option<String>,
     pub(crate) mcp_name: Option<String>,
     pub(crate) trace_id: Option<String>,
@@ -56,6 +58,7 @@ const SINGLE: &[&str] = &[
     "content-length",
     "content-type",
     "host",
+    "last-event-id",
     "mcp-method",
     "mcp-name",
     "mcp-protocol-version",
@@ -69,7 +72,7 @@ const SINGLE: &[&str] = &[
 const INTERNAL: &[&str] = &["x-policy-", "x-aplomb-", "x-mcp-policy-"];
 
 /// Longest session id that is taken from a client, in bytes.
-const MAX_SESSION_ID: usize = 256;
+pub(crate) const MAX_SESSION_ID: usize = 512;
 
 impl Head {
     /// Keeps what is needed.
@@ -127,7 +130,8 @@ impl Head {
             "access-control-request-method" => self.preflight.1 = true,
             "x-session-id" => self.session_id = session_id(name, value)?,
             "mcp-session-id" => self.mcp_session_id = session_id(name, value)?,
-            "mcp-protocol-version" => self.mcp_version = Some(text(name, value)?),
+            "mcp-protocol-version" => self.revision = Revision::read(Some(&text(name, value)?))?,
+            "last-event-id" => self.last_event_id = Some(text(name, value)?),
             "mcp-method" => self.mcp_method = Some(text(name, value)?),
             "mcp-name" => self.mcp_name = Some(text(name, value)?),
             "traceparent" => self.trace_id = trace_id(value),
@@ -191,12 +195,17 @@ impl Head {
         })
     }
 
-    /// Judges what an MCP endpoint never takes.
+    /// Judges what an MCP endpoint never takes. `streams`: GET streams can be governed.
     ///
     /// # Errors
     ///
     /// The refusal.
-    pub(crate) fn check_mcp(&self, end_of_stream: bool, max_body: usize) -> Result<(), Refusal> {
+    pub(crate) fn check_mcp(
+        &self,
+        end_of_stream: bool,
+        max_body: usize,
+        streams: bool,
+    ) -> Result<(), Refusal> {
         if self.upgrade || self.method == "CONNECT" {
             return Err(Refusal::http(
                 403,
@@ -210,14 +219,23 @@ impl Head {
                 "the method cannot be overridden",
             ));
         }
+        let allowed = if !self.revision.has_sessions() {
+            "POST"
+        } else if streams {
+            "POST, GET, DELETE"
+        } else {
+            "POST, DELETE"
+        };
         match self.method.as_str() {
             "POST" => self.check_post(end_of_stream, max_body),
-            "DELETE" if end_of_stream => Ok(()),
-            "DELETE" => Err(Refusal::bad_request("protocol.body", "this method takes no body")),
-            _ => Err(
-                Refusal::http(405, "protocol.method", "this method is not supported here")
-                    .allowing("POST, DELETE"),
-            ),
+            method if !allowed.split(", ").any(|allowed| allowed == method) => {
+                Err(
+                    Refusal::http(405, "protocol.method", "this method is not supported here")
+                        .allowing(allowed),
+                )
+            }
+            _ if end_of_stream => Ok(()),
+            _ => Err(Refusal::bad_request("protocol.body", "this method takes no body")),
         }
     }
 

@@ -4,7 +4,7 @@
 //! message that is request and response at once. JSON itself was read strictly before (`apl_vm::Document`).
 
 use apl_bytecode::EntityKind;
-use apl_vm::{Document, Kind, Node, NodeId};
+use apl_vm::{Kind, Node, NodeId};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{http::head::Head, refusal::Refusal};
@@ -38,15 +38,12 @@ pub(crate) struct Operation {
 /// Methods that need identity and the global rules only. `tasks/*` is not among them: `tasks/result` would fetch the result
 /// of a governed call past its pipelines.
 const HOUSEKEEPING: &[&str] = &[
-    "completion/complete",
     "initialize",
     "logging/setLevel",
     "ping",
     "prompts/list",
     "resources/list",
-    "resources/subscribe",
     "resources/templates/list",
-    "resources/unsubscribe",
     "server/discover",
     "subscriptions/listen",
     "tools/list",
@@ -55,34 +52,69 @@ const HOUSEKEEPING: &[&str] = &[
 const ENVELOPE: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
 const PARAMS: &[&str] = &["name", "arguments", "uri", "_meta"];
 
-/// The first revision whose headers repeat method and name.
-const MIRRORED_SINCE: &str = "2026-07-28";
+/// Where a request of a stateless revision says its revision, in `params._meta`.
+const META_REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// Longest method or name, in bytes.
 const MAX_NAME: usize = 4096;
 
-/// A refusal with the id to answer it under, when the message had one.
-pub(crate) type Refused = (Refusal, Option<Vec<u8>>);
+impl Message {
+    /// As sent; `None`: a notification or a response.
+    pub(crate) fn id(&self) -> Option<&[u8]> {
+        match self {
+            Self::Operation(operation) => operation.id.as_deref(),
+            Self::Housekeeping { id, .. } => id.as_deref(),
+        }
+    }
 
-/// Reads a message.
+    pub(crate) fn method(&self) -> &str {
+        match self {
+            Self::Operation(operation) => operation.method,
+            Self::Housekeeping { method, .. } => method,
+        }
+    }
+
+    /// A client's answer to a request of the server.
+    pub(crate) fn is_response(&self) -> bool {
+        self.method() == RESPONSE
+    }
+}
+
+/// What stands for the method of a client's response.
+const RESPONSE: &str = "response";
+
+/// A refusal, and who must be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// The id of each message, where it is known.
+    pub(crate) ids: Vec<Option<Vec<u8>>>,
+    /// The messages stood in an array.
+    pub(crate) array: bool,
+    /// The message at fault.
+    pub(crate) at: Option<usize>,
+}
+
+/// Reads one message.
 ///
 /// # Errors
 ///
 /// The refusal.
-pub(crate) fn classify(document: &Document, head: &Head) -> Result<Message, Refused> {
-    let root = document.node(document.root());
-    match root.kind() {
-        Kind::Object => {}
-        Kind::Array => return Err((invalid("protocol.batch", "batches are not supported here"), None)),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::String => {
-            return Err((
-                invalid("protocol.invalid_request", "the message is not an object"),
-                None,
-            ));
-        }
+pub(crate) fn single(root: Node<'_>, head: &Head) -> Result<Message, Box<Refused>> {
+    let refused = |refusal, id| {
+        Box::new(Refused {
+            refusal,
+            ids: vec![id],
+            array: false,
+            at: Some(0),
+        })
+    };
+    if root.kind() != Kind::Object {
+        let refusal = invalid("protocol.invalid_request", "the message is not an object");
+        return Err(refused(refusal, None));
     }
-    let id = read_id(root).map_err(|refusal| (refusal, None))?;
-    message(root, id.clone(), head).map_err(|refusal| (refusal, id))
+    let id = read_id(root).map_err(|refusal| refused(refusal, None))?;
+    message(root, id.clone(), head).map_err(|refusal| refused(refusal, id))
 }
 
 fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, Refusal> {
@@ -96,7 +128,7 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
         // A client's answer to a request of the server: it reaches no entity.
         return match (answers, &id) {
             (1, Some(_)) if root.get("params").is_none() => Ok(Message::Housekeeping {
-                method: "response".to_owned(),
+                method: RESPONSE.to_owned(),
                 id: None,
             }),
             _ => Err(invalid(
@@ -120,6 +152,11 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
         "tools/call" => operation(EntityKind::Tool, "tools/call", "name", params, id)?,
         "prompts/get" => operation(EntityKind::Prompt, "prompts/get", "name", params, id)?,
         "resources/read" => operation(EntityKind::Resource, "resources/read", "uri", params, id)?,
+        "resources/subscribe" => operation(EntityKind::Resource, "resources/subscribe", "uri", params, id)?,
+        "resources/unsubscribe" => {
+            operation(EntityKind::Resource, "resources/unsubscribe", "uri", params, id)?
+        }
+        "completion/complete" => completion(params, id)?,
         _ if method.starts_with("notifications/") && id.is_none() => Message::Housekeeping {
             method: method.clone(),
             id: None,
@@ -135,8 +172,37 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
             ));
         }
     };
-    check_mirrored(&method, &message, head)?;
+    check_mirrored(&method, &message, params, head)?;
     Ok(message)
+}
+
+/// Completions of a prompt's or a resource template's argument: what they suggest is that entity's.
+fn completion(params: Option<Node<'_>>, id: Option<Vec<u8>>) -> Result<Message, Refusal> {
+    let method = "completion/complete";
+    let wrong = || invalid_params("`params.ref` names neither a prompt nor a resource");
+    if params.is_some_and(|params| params.folded_twin("ref").is_some()) {
+        return Err(twin());
+    }
+    let reference = params.and_then(|params| params.get("ref")).ok_or_else(wrong)?;
+    no_twins(reference, &["type", "name", "uri"])?;
+    let kind = reference.get("type").and_then(Node::as_str);
+    let (entity, key, other) = match kind.as_deref() {
+        Some("ref/prompt") => (EntityKind::Prompt, "name", "uri"),
+        Some("ref/resource") => (EntityKind::Resource, "uri", "name"),
+        Some(_) | None => return Err(wrong()),
+    };
+    // With both a server could take the other one.
+    if reference.get(other).is_some() {
+        return Err(wrong());
+    }
+    let name = plain(reference.get(key).ok_or_else(wrong)?, key)?;
+    Ok(Message::Operation(Operation {
+        entity,
+        name,
+        method,
+        id,
+        args: None,
+    }))
 }
 
 fn operation(
@@ -168,17 +234,20 @@ fn operation(
     }))
 }
 
-/// The `Mcp-Method` and `Mcp-Name` headers (2026-07-28) must say what the body says: what is in front of us may have
-/// routed by them. Before that revision they may be absent, but not wrong.
-fn check_mirrored(method: &str, message: &Message, head: &Head) -> Result<(), Refusal> {
-    let required = head
-        .mcp_version
-        .as_deref()
-        .is_some_and(|version| version >= MIRRORED_SINCE);
+/// Since 2026-07-28 the headers `Mcp-Method` and `Mcp-Name` must say what the body says, because what is in front of us
+/// may have routed by them, and the body repeats the revision. Before that they may be absent, but not wrong.
+fn check_mirrored(
+    method: &str,
+    message: &Message,
+    params: Option<Node<'_>>,
+    head: &Head,
+) -> Result<(), Refusal> {
+    let required = !head.revision.has_sessions();
     let name = match message {
         Message::Operation(operation) => Some(operation.name.as_str()),
         Message::Housekeeping { .. } => None,
     };
+    let repeats_name = matches!(method, "tools/call" | "prompts/get" | "resources/read");
     let wrong = |header| {
         Err(Refusal::rpc(
             400,
@@ -187,6 +256,12 @@ fn check_mirrored(method: &str, message: &Message, head: &Head) -> Result<(), Re
             &format!("the header `{header}` does not say what the body says"),
         ))
     };
+    let meta = params.and_then(|params| params.get("_meta"));
+    if let Some(said) = meta.and_then(|meta| meta.get(META_REVISION))
+        && !said.is_str(head.revision.name())
+    {
+        return wrong("MCP-Protocol-Version");
+    }
     match &head.mcp_method {
         Some(said) if said != method => return wrong("Mcp-Method"),
         None if required => return wrong("Mcp-Method"),
@@ -194,7 +269,7 @@ fn check_mirrored(method: &str, message: &Message, head: &Head) -> Result<(), Re
     }
     match (&head.mcp_name, name) {
         (Some(said), Some(name)) if decoded(said).as_deref() != Some(name) => wrong("Mcp-Name"),
-        (None, Some(_)) if required => wrong("Mcp-Name"),
+        (None, Some(_)) if required && repeats_name => wrong("Mcp-Name"),
         (Some(_) | None, _) => Ok(()),
     }
 }
@@ -211,7 +286,7 @@ fn decoded(value: &str) -> Option<String> {
 }
 
 /// An id as sent: a string or an integer. MCP forbids null; a fraction would not survive every parser.
-fn read_id(root: Node<'_>) -> Result<Option<Vec<u8>>, Refusal> {
+pub(crate) fn read_id(root: Node<'_>) -> Result<Option<Vec<u8>>, Refusal> {
     let Some(id) = root.get("id") else { return Ok(None) };
     let fine = match id.kind() {
         Kind::String => true,
@@ -243,15 +318,19 @@ fn plain(node: Node<'_>, key: &str) -> Result<String, Refusal> {
 
 fn no_twins(node: Node<'_>, reserved: &[&str]) -> Result<(), Refusal> {
     if reserved.iter().any(|key| node.folded_twin(key).is_some()) {
-        return Err(invalid(
-            "protocol.case_variant",
-            "a reserved key is written in another case",
-        ));
+        return Err(twin());
     }
     Ok(())
 }
 
-fn invalid(code: &str, reason: &str) -> Refusal {
+fn twin() -> Refusal {
+    invalid(
+        "protocol.case_variant",
+        "a reserved key is written in another case",
+    )
+}
+
+pub(crate) fn invalid(code: &str, reason: &str) -> Refusal {
     Refusal::rpc(400, -32600, code, reason)
 }
 

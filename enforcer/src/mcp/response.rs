@@ -12,17 +12,17 @@ use apl_vm::{Document, Kind, Limits, Node, NodeId, Part, View};
 /// What an answer's message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The response to this request.
-    Response,
+    /// The response to the request with this number.
+    Response(usize),
     /// A notification, or a request of the server.
     Other,
     /// A response to something else, or no JSON-RPC message.
     Foreign,
 }
 
-/// Says what a message is. `id`: the request's, as sent.
-pub(crate) fn classify(document: &Document, id: Option<&[u8]>) -> Answer {
-    let root = document.node(document.root());
+/// Says what a message is. `asked`: the ids of the requests, as sent; `None`: a message that is not answered.
+/// `alone`: a server that could not read the request may answer the first with an error without id.
+pub(crate) fn classify(root: Node<'_>, asked: &[Option<&[u8]>], alone: bool) -> Answer {
     let reserved = ["jsonrpc", "id", "method", "params", "result", "error"];
     if root.kind() != Kind::Object || reserved.iter().any(|key| root.folded_twin(key).is_some()) {
         return Answer::Foreign;
@@ -35,17 +35,17 @@ pub(crate) fn classify(document: &Document, id: Option<&[u8]>) -> Answer {
             Answer::Other
         };
     }
-    let same = match (root.get("id"), id) {
-        (Some(found), Some(asked)) => same_id(found, asked),
-        // A server that could not read the request answers with id null or none.
-        (None, _) => error,
-        (Some(found), None) => error && found.kind() == Kind::Null,
-    };
-    if (result != error) && (same || (error && root.get("id").is_some_and(|id| id.kind() == Kind::Null))) {
-        Answer::Response
-    } else {
-        Answer::Foreign
+    if result == error {
+        return Answer::Foreign;
     }
+    let number = match root.get("id").filter(|id| id.kind() != Kind::Null) {
+        Some(found) => asked
+            .iter()
+            .position(|asked| asked.is_some_and(|asked| same_id(found, asked))),
+        None if error && alone => Some(0),
+        None => None,
+    };
+    number.map_or(Answer::Foreign, Answer::Response)
 }
 
 /// Same type and value; escapes do not matter.
@@ -89,8 +89,8 @@ struct TextPart {
 }
 
 impl GovernedResult {
-    /// Finds the places of the result.
-    pub(crate) fn new(message: Document, entity: EntityKind, limits: &Limits) -> Self {
+    /// Finds the places of the result. `method`: what was asked of the entity.
+    pub(crate) fn new(message: Document, entity: EntityKind, method: &str, limits: &Limits) -> Self {
         let mut found = Found::default();
         {
             let root = message.node(message.root());
@@ -100,7 +100,7 @@ impl GovernedResult {
                 found.text(error.get("message"));
                 found.text(error.get("data").filter(|data| data.kind() == Kind::String));
             } else if let Some(result) = root.get("result") {
-                found.result(result, entity);
+                found.result(result, entity, method);
             }
         }
         let texts: Vec<TextPart> = found
@@ -117,7 +117,7 @@ impl GovernedResult {
         let prose = texts.iter().any(|text| text.prose) || texts.len() != found.texts.len();
         let opaque = found.opaque
             || (prose && !found.failed)
-            || (found.structured.is_none() && texts.is_empty() && !found.failed);
+            || (found.structured.is_none() && texts.is_empty() && !found.failed && !found.bare);
         Self {
             structured: found.structured,
             opaque,
@@ -214,6 +214,8 @@ struct Found {
     texts: Vec<(NodeId, String)>,
     opaque: bool,
     failed: bool,
+    /// It is right that it holds nothing.
+    bare: bool,
 }
 
 impl Found {
@@ -225,7 +227,18 @@ impl Found {
         }
     }
 
-    fn result(&mut self, result: Node<'_>, entity: EntityKind) {
+    fn result(&mut self, result: Node<'_>, entity: EntityKind, method: &str) {
+        match method {
+            "completion/complete" => return self.completion(result),
+            "resources/subscribe" | "resources/unsubscribe" => {
+                self.bare = result
+                    .members()
+                    .all(|(key, _)| key == "_meta" || key == "resultType");
+                self.opaque |= !self.bare;
+                return;
+            }
+            _ => {}
+        }
         if ["content", "structuredContent", "isError", "contents", "messages"]
             .iter()
             .any(|key| result.folded_twin(key).is_some())
@@ -263,6 +276,20 @@ impl Found {
                     self.resource(content);
                 }
             }
+        }
+    }
+
+    /// Suggested values: each is a text.
+    fn completion(&mut self, result: Node<'_>) {
+        let values = result
+            .get("completion")
+            .and_then(|completion| completion.get("values"))
+            .filter(|values| values.kind() == Kind::Array);
+        self.opaque |= values.is_none() || result.folded_twin("completion").is_some();
+        self.bare = values.is_some_and(Node::is_empty);
+        for value in values.into_iter().flat_map(Node::elements) {
+            self.opaque |= value.kind() != Kind::String;
+            self.text(Some(value));
         }
     }
 

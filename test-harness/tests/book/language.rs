@@ -36,9 +36,17 @@ fn examples() -> Vec<Example> {
     examples
 }
 
+/// A folder with the attribute file that the page's declarations name.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let attributes = "data: { bans: { mallory: true }, admins: [root], limits: { alice: 10 } }\n";
+    std::fs::write(folder.path().join("attributes.yaml"), attributes).expect("written");
+    folder
+}
+
 #[test]
 fn every_example_compiles_or_is_refused_as_marked() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let examples = examples();
     let declarations = &examples[0].text;
     for Example { mark, line, text } in &examples {
@@ -84,7 +92,7 @@ fn every_example_compiles_or_is_refused_as_marked() {
 /// Every step and kind that the page calls missing really is, and what it does not name is there.
 #[test]
 fn what_the_page_calls_missing_is_missing() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let declarations = examples().remove(0).text;
     let check = |text: &str| {
         std::fs::write(folder.path().join("one.yaml"), format!("{declarations}{text}")).expect("written");

@@ -16,23 +16,85 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first policy: from a list of tools, or from an audit log.
+    Init(Init),
+    /// Print the JSON Schema of a policy, for editors.
+    Schema,
     /// Check a policy and say everything there is to say about it.
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Lay policies out: order of keys, indentation, quotes, blank lines. Comments stay.
+    Fmt(super::fmt::Fmt),
+    /// Rewrite old spellings of a policy; shows the change.
+    Migrate(super::fmt::Migrate),
+    /// Say what changed in meaning between two policies, the dangerous first.
+    Diff(super::diff::Diff),
+    /// Show what is in a program, a filter configuration or an Envoy config_dump.
+    Inspect(super::inspect::Inspect),
+    /// Draw the pipeline of each operation.
+    Graph(super::graph::Graph),
+    /// Sign a program.
+    Sign(super::sign::Sign),
+    /// Check the signature of a program.
+    Verify(super::sign::Verify),
     /// Show a program as readable code.
     Listing(Listing),
-    /// Explain a diagnostic code, such as APL0105.
+    /// Explain a diagnostic code, such as APL0105, or how a policy decides on one request.
     Explain(Explain),
+    /// Run the tests beside a policy on the filter's own code.
+    Test(Test),
 }
 
 /// How diagnostics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Reports with source lines, to standard error.
+    #[value(alias = "human")]
     Text,
     /// A JSON object, to standard output.
     Json,
+}
+
+/// `aplc init`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("source").required(true)))]
+pub(crate) struct Init {
+    /// A route for each tool of an answer to MCP's `tools/list`, with what its schema says.
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub tools: Option<PathBuf>,
+    /// A route for each operation in an audit log of the companion.
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub from_audit: Option<PathBuf>,
+    /// The policy to write.
+    #[arg(short, long, value_name = "FILE", default_value = "policy.yaml")]
+    pub output: PathBuf,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How `aplc check` writes diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// Reports with source lines, to standard error.
+    #[value(alias = "text")]
+    Human,
+    /// A JSON object, to standard output.
+    Json,
+    /// SARIF 2.1.0, to standard output.
+    Sarif,
+}
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// CPEX 0.2.
+    #[value(name = "cpex-0.2")]
+    Cpex02,
+    /// Praxis Policy Engine 0.5.
+    #[value(name = "praxis-0.5")]
+    Praxis05,
 }
 
 /// `aplc check`.
@@ -41,8 +103,20 @@ pub(crate) struct Check {
     /// The policy.
     pub policy: PathBuf,
     /// How diagnostics are written.
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: CheckFormat,
+    /// Refuse old spellings, and deny rules that an absent attribute switches off.
+    #[arg(long)]
+    pub strict: bool,
+    /// Check routes, arguments and results against these tools: an answer to MCP's `tools/list`.
+    #[arg(long, value_name = "FILE")]
+    pub tools: Option<PathBuf>,
+    /// Say what will differ from where the policy comes from.
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub from: Option<From>,
+    /// What stands in front of `docs/diagnostics.md` in the help URIs of SARIF.
+    #[arg(long, value_name = "URI")]
+    pub help_base: Option<String>,
     /// Leave out notes.
     #[arg(long)]
     pub no_notes: bool,
@@ -97,6 +171,67 @@ pub(crate) struct Listing {
 /// `aplc explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The code; without one, all are listed.
-    pub code: Option<String>,
+    /// A code (without one, all are listed); with `--request`, the policy.
+    pub subject: Option<String>,
+    /// List all codes.
+    #[arg(long)]
+    pub list: bool,
+    /// A request in the form of one test, or a JSON-RPC message: how the policy decides on it, step by step.
+    #[arg(long, value_name = "FILE")]
+    pub request: Option<PathBuf>,
+    /// Who calls, where the request does not say: YAML in the form of a test's `identity`.
+    #[arg(long, value_name = "FILE", requires = "request")]
+    pub identity: Option<PathBuf>,
+    /// Show claims, arguments and results, not only their types and lengths.
+    #[arg(long, requires = "request")]
+    pub show_values: bool,
+    /// How the explanation is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// `aplc test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Test files, policies with a test file beside them, or folders. Default: this folder.
+    #[arg(value_name = "FILES or DIR")]
+    pub paths: Vec<PathBuf>,
+    /// Only tests whose name holds this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Which rules, conditions and stages the tests reach.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "table", value_name = "KIND")]
+    pub coverage: Option<CoverageKind>,
+    /// Where `--coverage=lcov` is written.
+    #[arg(long, value_name = "FILE", default_value = "lcov.info")]
+    pub coverage_output: PathBuf,
+    /// Fail below this percentage of coverage.
+    #[arg(long, value_name = "PERCENT", requires = "coverage", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub min_coverage: Option<u8>,
+    /// Run again whenever a test file or policy changes.
+    #[arg(long)]
+    pub watch: bool,
+    /// How results are written, to standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: TestFormat,
+}
+
+/// How coverage is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CoverageKind {
+    /// A table, to standard output (to standard error when results are not for people).
+    Table,
+    /// An lcov tracefile.
+    Lcov,
+}
+
+/// How test results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestFormat {
+    /// For people.
+    Human,
+    /// A JSON object.
+    Json,
+    /// JUnit XML.
+    Junit,
 }

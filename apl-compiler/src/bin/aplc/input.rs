@@ -1,28 +1,165 @@
 //! Reading policies and programs, and telling what is wrong with them.
 
 use std::fs;
-use std::path::Path;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use apl_compiler::diagnostics::{to_json, to_report};
-use apl_compiler::{Compilation, Severity, compile};
+use apl_compiler::outline::{Outline, outline};
+use apl_compiler::yaml::MAX_BYTES;
+use apl_compiler::{Compilation, File, Files, Options, Policy, Severity, compile_policy_with};
 use serde_json::json;
 
-use super::command::{Check, Format, Listing};
+use super::command::Listing;
 use super::{End, Fault};
 
-/// Reads and compiles a policy.
-pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
-    let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(|fault| Fault::NotText {
-        path: path.to_owned(),
-        at: fault.utf8_error().valid_up_to(),
-    })?;
-    // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
-    // same bytes; but it is what people click on, so it stays as it was typed.
-    Ok(compile(&path.to_string_lossy(), &text))
+/// The outline of a policy or program; says why there is none on standard error.
+pub(crate) fn outlined(path: &Path) -> Result<Option<Outline>, Fault> {
+    if !path.is_dir() {
+        let bytes = read(path)?;
+        if bytes.starts_with(&apl_bytecode::MAGIC) {
+            return Ok(loaded(&bytes, path).map(|program| outline(program.program())));
+        }
+    }
+    let compilation = policy(path)?;
+    if compilation.output.is_none() {
+        report(&compilation, true);
+    }
+    Ok(compilation.output.map(|output| outline(output.program.program())))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+/// Reads and compiles a policy: a file, or a folder with `platform.yaml` and `teams/NAME.yaml`.
+pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
+    policy_with(path, &Options::default())
+}
+
+/// The same, and checks it as the options say.
+pub(crate) fn policy_with(path: &Path, options: &Options) -> Result<Compilation, Fault> {
+    let (main, folder) = if path.is_dir() {
+        (path.join("platform.yaml"), path.to_owned())
+    } else {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        (path.to_owned(), folder)
+    };
+    let mut teams = Vec::new();
+    if path.is_dir() {
+        for team in team_files(&path.join("teams"))? {
+            teams.push(file(&team)?);
+        }
+    }
+    let policy = Policy {
+        main: file(&main)?,
+        teams,
+        files: &Folder(folder),
+    };
+    Ok(compile_policy_with(&policy, options))
+}
+
+/// Compiles this text as if it stood at a path.
+pub(crate) fn compiled(path: &Path, text: &str) -> Compilation {
+    let policy = Policy {
+        main: File {
+            name: path.to_string_lossy().into_owned(),
+            text: text.to_owned(),
+        },
+        teams: Vec::new(),
+        files: &Folder(path.parent().unwrap_or(Path::new("")).to_owned()),
+    };
+    compile_policy_with(&policy, &Options::default())
+}
+
+/// The teams' files, by name.
+fn team_files(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => {
+            return Err(Fault::File {
+                doing: "read",
+                path: folder.to_owned(),
+                cause,
+            });
+        }
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|cause| Fault::File {
+            doing: "read",
+            path: folder.to_owned(),
+            cause,
+        })?;
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
+            files.push(path);
+        }
+    }
+    // In the order of their names, so that the same folder gives the same program everywhere.
+    files.sort();
+    Ok(files)
+}
+
+/// A file of a policy.
+fn file(path: &Path) -> Result<File, Fault> {
+    let text = text(path)?;
+    // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
+    // same bytes; but it is what people click on, so it stays as it was typed.
+    Ok(File {
+        name: path.to_string_lossy().into_owned(),
+        text,
+    })
+}
+
+/// Reads a text, of which a policy's size is the most.
+pub(crate) fn text(path: &Path) -> Result<String, Fault> {
+    let bytes = bounded(path)?;
+    if bytes.len() > MAX_BYTES {
+        // Refused for its size by whoever reads it; the cut may go through a character.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|fault| {
+        let at = fault.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(fault.as_bytes().get(..at).unwrap_or_default()).into_owned();
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        Fault::NotText {
+            path: path.to_owned(),
+            at,
+            line: before.matches('\n').count() + 1,
+            column: before.get(start..).unwrap_or("").chars().count() + 1,
+        }
+    })
+}
+
+/// At most one byte more than a policy may have, whatever the file's size.
+fn bounded(path: &Path) -> Result<Vec<u8>, Fault> {
+    let fault = |cause| Fault::File {
+        doing: "read",
+        path: path.to_owned(),
+        cause,
+    };
+    let file = fs::File::open(path).map_err(fault)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(fault)?;
+    Ok(bytes)
+}
+
+/// Files are looked for beside the policy.
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn read(&self, path: &str) -> Result<(String, String), String> {
+        let path = self.0.join(path);
+        let text = fs::read_to_string(&path).map_err(|cause| cause.to_string())?;
+        Ok((path.to_string_lossy().into_owned(), text))
+    }
+}
+
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(path).map_err(|cause| Fault::File {
         doing: "read",
         path: path.to_owned(),
@@ -30,23 +167,20 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     })
 }
 
-/// `aplc check`.
-pub(crate) fn check(check: &Check) -> Result<End, Fault> {
-    let compilation = policy(&check.policy)?;
-    match check.format {
-        Format::Text => {
-            report(&compilation, check.no_notes);
-            if compilation.output.is_some() {
-                println!(
-                    "{}: ok{}",
-                    check.policy.display(),
-                    counted(&compilation, check.no_notes)
-                );
-            }
-        }
-        Format::Json => println!("{}", serde_json::to_string_pretty(&diagnostics(&compilation))?),
-    }
-    Ok(end(&compilation))
+/// Writes a file.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    fs::write(path, bytes).map_err(|cause| Fault::File {
+        doing: "write",
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// Loads a program; says why not on standard error.
+pub(crate) fn loaded(bytes: &[u8], path: &Path) -> Option<apl_bytecode::VerifiedProgram> {
+    apl_bytecode::load(bytes)
+        .map_err(|fault| eprintln!("`{}` does not load: {fault}", path.display()))
+        .ok()
 }
 
 /// How a compilation ended.
@@ -80,7 +214,8 @@ pub(crate) fn report(compilation: &Compilation, no_notes: bool) {
     }
 }
 
-fn counted(compilation: &Compilation, no_notes: bool) -> String {
+/// How many of each severity, in parentheses; nothing when there are none.
+pub(crate) fn counted(compilation: &Compilation, no_notes: bool) -> String {
     let count = |severity| {
         compilation
             .diagnostics

@@ -4,10 +4,25 @@
 
 mod artefacts;
 mod build;
+mod case;
+mod check;
 mod command;
+mod coverage;
+mod diff;
 mod explain;
+mod fmt;
+mod graph;
+mod init;
 mod input;
+mod inspect;
+mod outline_json;
+mod place;
+mod proxy;
+mod request;
+mod schema;
+mod sign;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -27,10 +42,20 @@ fn main() -> ExitCode {
     // clap itself exits with 2 when the invocation does not parse.
     let cli = Cli::parse();
     let done = match &cli.command {
-        Command::Check(check) => input::check(check),
+        Command::Init(init) => init::run(init),
+        Command::Schema => schema::run(),
+        Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Diff(diff) => diff::run(diff),
+        Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Fmt(fmt) => fmt::fmt(fmt),
+        Command::Migrate(migrate) => fmt::migrate(migrate),
+        Command::Graph(graph) => graph::run(graph),
+        Command::Sign(sign) => sign::sign(sign),
+        Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
+        Command::Test(test) => test::run(test),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,
@@ -56,12 +81,16 @@ enum Fault {
         cause: std::io::Error,
     },
     /// Not UTF-8.
-    #[error("`{}` is not UTF-8 text: the first bad byte is at offset {at}", path.display())]
+    #[error("`{}` is not UTF-8 text: the first bad byte is at line {line}, column {column} (offset {at})", path.display())]
     NotText {
         /// Which.
         path: std::path::PathBuf,
-        /// Where.
+        /// Where, in bytes.
         at: usize,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
     },
     /// An argument that parses, but means nothing.
     #[error("{0}")]

@@ -69,27 +69,55 @@ impl Exchange {
         self.let_go(engine);
     }
 
-    /// Records and counts a denial after the call; its status and body.
-    pub(in crate::exchange) fn denial(
+    /// Records and counts a denial after the call of everything that was asked; its status and body.
+    fn denial(
         &mut self,
         engine: &mut Engine,
         refusal: &Refusal,
         now_ms: u64,
         out: &mut Out,
     ) -> (u16, Vec<u8>) {
+        // A failure keeps its status: a client must see that its session is gone, or that it must sign in.
+        let status = if self.after.status < 300 {
+            200
+        } else {
+            self.after.status
+        };
+        let errors = self
+            .batch
+            .array
+            .then(|| self.batch_envelope(refusal, true))
+            .flatten();
+        self.record_all_after(engine, Some(refusal), now_ms);
+        let body = match errors {
+            Some(errors) => {
+                self.count_denial(refusal, out);
+                errors
+            }
+            None => self.denial_of_one(engine, refusal, now_ms, out),
+        };
+        (status, body)
+    }
+
+    /// The same of the operation at work; the error that tells of it.
+    pub(in crate::exchange) fn denial_of_one(
+        &mut self,
+        engine: &mut Engine,
+        refusal: &Refusal,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Vec<u8> {
         self.record_after(engine, Some(refusal), now_ms);
+        self.count_denial(refusal, out);
+        let shape = self.work.as_ref().map_or(Shape::RpcUnknown, |work| work.shape());
+        refusal.envelope(shape, &self.decision_id, true)
+    }
+
+    fn count_denial(&self, refusal: &Refusal, out: &mut Out) {
         out.push(count(Counter::DeniedAfter, 1));
         out.push(Command::FilterState {
             key: "aplomb.code",
             value: refusal.code.clone(),
         });
-        let shape = self.work.as_ref().map_or(Shape::RpcUnknown, |work| work.shape());
-        // A failure keeps its status: a client must see that its session is gone, or that it must sign in.
-        let status = if self.is_success() || self.after.status < 300 {
-            200
-        } else {
-            self.after.status
-        };
-        (status, refusal.envelope(shape, &self.decision_id, true))
     }
 }

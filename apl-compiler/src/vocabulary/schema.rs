@@ -1,0 +1,197 @@
+//! JSON Schema (draft-07, what YAML language servers know best) of the policy document, from the compiler's own key tables:
+//! a key that the compiler reads, and no other, is in it.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{Section, Treatment};
+use super::stages::STAGES;
+
+/// What stands below a key.
+enum Below {
+    One(Section),
+    List(Section),
+    /// A map from names to these.
+    Named(Section),
+    Steps,
+    Fields,
+    Names,
+    Text,
+    Boolean,
+    Words(&'static [&'static str]),
+    Any,
+}
+
+/// The schema of a policy.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut definitions = Map::new();
+    let mut todo = vec![Section::Top];
+    todo.extend(CONFIGS.iter().map(|(_, section)| *section));
+    while let Some(section) = todo.pop() {
+        let name = format!("{section:?}");
+        if !definitions.contains_key(&name) {
+            let (schema, below) = self::section(section);
+            definitions.insert(name, schema);
+            todo.extend(below);
+        }
+    }
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "APL policy",
+        "description": "A policy that aplc compiles",
+        "$ref": "#/definitions/Top",
+        "definitions": definitions,
+    })
+}
+
+/// What the `config` of a kind of plugin is.
+const CONFIGS: &[(&str, Section)] = &[
+    ("identity/jwt", Section::JwtConfig),
+    ("delegator/oauth", Section::OauthConfig),
+    ("validator/pii-scan", Section::PiiConfig),
+    ("audit/logger", Section::AuditConfig),
+];
+
+fn section(section: Section) -> (Value, Vec<Section>) {
+    let mut properties = Map::new();
+    let mut found = Vec::new();
+    for (key, treatment) in section.keys() {
+        let (note, old) = match treatment {
+            Treatment::Read => (describe(section, key), false),
+            Treatment::Old(new) => (format!("Old spelling: write {new}."), true),
+            Treatment::Inert(why) => (format!("Accepted, without meaning here: {why}."), false),
+            // The compiler refuses them here, so an editor does not offer them.
+            Treatment::NotYet(_) | Treatment::Elsewhere(_) => continue,
+        };
+        let mut schema = match below(section, key) {
+            Below::One(inner) => {
+                found.push(inner);
+                json!({ "allOf": [reference(inner)] })
+            }
+            Below::List(inner) => {
+                found.push(inner);
+                json!({ "type": ["array", "null"], "items": reference(inner) })
+            }
+            Below::Named(inner) => {
+                found.push(inner);
+                json!({ "type": ["object", "null"], "additionalProperties": reference(inner) })
+            }
+            Below::Steps => json!({ "type": ["array", "null"], "items": { "type": ["string", "object"] } }),
+            Below::Fields => {
+                json!({ "type": ["object", "null"], "additionalProperties": { "type": "string", "description": stages() } })
+            }
+            Below::Names => {
+                json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+            }
+            Below::Text => json!({ "type": "string" }),
+            Below::Boolean => json!({ "type": "boolean" }),
+            Below::Words(words) => json!({ "enum": words }),
+            Below::Any => json!({}),
+        };
+        if let Some(map) = schema.as_object_mut() {
+            map.insert("description".to_owned(), note.into());
+            if old {
+                map.insert("deprecationMessage".to_owned(), "an old spelling".into());
+            }
+        }
+        properties.insert(key.to_owned(), schema);
+    }
+    let mut schema = json!({
+        "type": ["object", "null"],
+        "description": section.name(),
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if section == Section::Plugin
+        && let Some(map) = schema.as_object_mut()
+    {
+        let rules: Vec<Value> = CONFIGS
+            .iter()
+            .map(|(kind, config)| {
+                json!({
+                    "if": { "properties": { "kind": { "const": kind } }, "required": ["kind"] },
+                    "then": { "properties": { "config": reference(*config) } },
+                })
+            })
+            .collect();
+        map.insert("allOf".to_owned(), rules.into());
+        map.insert("required".to_owned(), json!(["name", "kind"]));
+    }
+    (schema, found)
+}
+
+fn reference(section: Section) -> Value {
+    json!({ "$ref": format!("#/definitions/{section:?}") })
+}
+
+fn stages() -> String {
+    let lines: Vec<String> = STAGES
+        .iter()
+        .map(|(_, form, what)| format!("{form}: {what}"))
+        .collect();
+    format!("stages joined by |\n{}", lines.join("\n"))
+}
+
+fn below(section: Section, key: &str) -> Below {
+    match (section, key) {
+        (_, "pre_invocation" | "post_invocation" | "policy" | "post_policy") => Below::Steps,
+        (_, "args" | "result") => Below::Fields,
+        (_, "authorization") => Below::One(Section::Authorization),
+        (_, "apl") => Below::One(Section::Apl),
+        (_, "meta") => Below::One(Section::Meta),
+        (_, "response") => Below::One(Section::Response),
+        (_, "session_store") => Below::One(Section::SessionStore),
+        (Section::Global | Section::Apl, "pdp") => Below::List(Section::Pdp),
+        (Section::Top, "global") => Below::One(Section::Global),
+        (Section::Top, "plugins") => Below::List(Section::Plugin),
+        (Section::Top, "groups") | (Section::Global, "policies") => Below::Named(Section::Bundle),
+        (Section::Top, "routes") => Below::List(Section::Route),
+        (Section::Top, "engine_settings") => Below::One(Section::EngineSettings),
+        (Section::Top, "plugin_settings") => Below::One(Section::PluginSettings),
+        (Section::Top, "teams") => Below::Named(Section::Team),
+        (Section::Global, "defaults") => Below::Named(Section::Defaults),
+        (Section::Route, "tool" | "prompt" | "resource" | "llm" | "groups") | (Section::Meta, "tags") => {
+            Below::Names
+        }
+        (Section::Route, "unparseable_result") => Below::Words(&["deny", "pass"]),
+        (Section::Route, "owner") | (Section::Meta, "scope") | (Section::Plugin, "name" | "kind") => {
+            Below::Text
+        }
+        (Section::EngineSettings, "unmatched") => Below::Words(&["deny", "allow"]),
+        (Section::EngineSettings, "forward_inbound_credentials") => {
+            Below::Words(&["never", "unless_delegated"])
+        }
+        (Section::JwtConfig, "trusted_issuers") => Below::List(Section::TrustedIssuer),
+        (Section::TrustedIssuer, "decoding_key") => Below::One(Section::DecodingKey),
+        (Section::TrustedIssuer, "issuer") => Below::Text,
+        (Section::TrustedIssuer, "skip_audience_validation") | (_, "insecure_http") => Below::Boolean,
+        (Section::OauthConfig, "client_secret_source") => Below::One(Section::SecretSource),
+        (Section::PiiConfig, "detect") => Below::List(Section::Detector),
+        _ => Below::Any,
+    }
+}
+
+/// What a reader hovers over.
+fn describe(section: Section, key: &str) -> String {
+    let text = match key {
+        "pre_invocation" => "Steps before the call, in order; the first denial ends them.",
+        "post_invocation" => "Steps after the call, in order.",
+        "authorization" => "The steps of both phases.",
+        "args" => "Pipelines over the arguments: a field, then stages joined by `|`.",
+        "result" => "Pipelines over the result: a field, then stages joined by `|`.",
+        "routes" => "What governs which operation.",
+        "groups" => "Sections that routes join by name.",
+        "plugins" => "What verifies callers, mints tokens, scans and records.",
+        "global" => "What holds for every operation.",
+        "authentication" => "The identity plugins whose credentials must be there.",
+        "tool" | "prompt" | "resource" | "llm" => "The name, a pattern with `*` and `?`, or a list of names.",
+        "unmatched" => "What happens to an operation that no route matches: `deny` (default) or `allow`.",
+        "unparseable_result" => "What happens to a result that cannot be parsed: `deny` (default) or `pass`.",
+        "kind" => "What it is, as `identity/jwt`.",
+        "name" => "What steps call it.",
+        "owner" => "Who answers for the route; it reaches audit and explanations.",
+        "meta" => "Tags, which join groups of that name, and the scope.",
+        _ => return format!("`{key}` of {}.", section.name().trim_matches('`')),
+    };
+    text.to_owned()
+}

@@ -1,0 +1,14 @@
+//! The commands of `aplc` beside `check` and `build`, as people run them.
+
+#[path = "commands/cli.rs"]
+mod cli;
+#[path = "commands/diff.rs"]
+mod diff;
+#[path = "commands/graph.rs"]
+mod graph;
+#[path = "commands/inspect.rs"]
+mod inspect;
+#[path = "commands/rewrite.rs"]
+mod rewrite;
+#[path = "commands/sign.rs"]
+mod sign;

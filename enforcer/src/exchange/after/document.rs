@@ -1,0 +1,108 @@
+//! A response that is one JSON document.
+
+use apl_vm::Document;
+
+use super::{AfterStage, Exchange, OF_THE_BYTES, Out};
+use crate::{
+    Command, Engine, Install,
+    exchange::{
+        answers::{Judged, Payload, unparseable},
+        request::{json_limits, keyed_digest},
+        run::{self, Context},
+    },
+};
+
+impl Exchange {
+    pub(super) fn on_document(&mut self, engine: &mut Engine, bytes: Vec<u8>, now_ms: u64, out: &mut Out) {
+        let digest = keyed_digest(engine, &bytes);
+        self.each_work(|work| work.response_digest.clone_from(&digest));
+        let judged = match Document::parse(bytes, &json_limits(engine)) {
+            Err(_) => return self.unreadable(engine, "the result is not strict JSON", now_ms, out),
+            Ok(document) => {
+                let payload = Payload::new(document);
+                if payload.is_array() && !self.batch.array {
+                    return self.not_an_answer(engine, now_ms, out);
+                }
+                self.judge(engine, payload, now_ms, out)
+            }
+        };
+        self.after_judged(engine, judged, now_ms, out);
+    }
+
+    fn not_an_answer(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        let reason = "the backend's answer is not a response to this request";
+        self.unreadable(engine, reason, now_ms, out);
+    }
+
+    /// It cannot be matched with the request. Where the route says that it may pass, the phase runs without a result.
+    fn unreadable(&mut self, engine: &mut Engine, reason: &str, now_ms: u64, out: &mut Out) {
+        if !self.may_pass_unparseable() || self.batch.array {
+            return self.deny_after(engine, &unparseable(reason), now_ms, out);
+        }
+        let Some(mut work) = self.work.take() else { return };
+        work.answered = true;
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
+        let post = work.law.post;
+        let step = run::start(engine, &mut work, post, None, &cx, out);
+        self.work = Some(work);
+        let judged = self.judge_unread(engine, step, now_ms, out);
+        self.after_judged(engine, judged, now_ms, out);
+    }
+
+    pub(super) fn after_judged(&mut self, engine: &mut Engine, judged: Judged, now_ms: u64, out: &mut Out) {
+        let edited = match judged {
+            Judged::Asked(payload) => {
+                self.after.stage = AfterStage::Asking(Box::new(payload));
+                return out.pause();
+            }
+            Judged::Deny(refusal) => return self.deny_after(engine, &refusal, now_ms, out),
+            Judged::Drop => return self.not_an_answer(engine, now_ms, out),
+            Judged::Pass if !self.batch.array && !self.is_answered() => {
+                return self.not_an_answer(engine, now_ms, out);
+            }
+            Judged::Pass => None,
+            Judged::Replace(bytes) => Some(bytes),
+        };
+        if let Some(bytes) = edited {
+            self.edited(engine, bytes, out);
+        }
+        out.push(Command::ResumeResponse);
+        out.go();
+        self.pass(engine, now_ms);
+    }
+
+    /// Whether every request that waited for an answer has one.
+    pub(in crate::exchange) fn is_answered(&self) -> bool {
+        self.works().all(|work| work.id.is_none() || work.answered)
+    }
+
+    /// Whether results that cannot be read may pass: every route that governs one says so.
+    pub(in crate::exchange) fn may_pass_unparseable(&self) -> bool {
+        let mut governed = self.works().filter(|work| work.law.post.is_some()).peekable();
+        governed.peek().is_some() && governed.all(|work| work.law.pass_unparseable)
+    }
+
+    fn edited(&self, engine: &Engine, bytes: Vec<u8>, out: &mut Out) {
+        if engine.config.install != Install::Single {
+            for name in self
+                .after
+                .headers
+                .iter()
+                .filter(|name| OF_THE_BYTES.contains(&name.as_str()))
+            {
+                out.push(Command::RemoveResponseHeader { name: name.clone() });
+            }
+            if self.after.has_content_length {
+                out.push(Command::SetResponseHeader {
+                    name: "content-length".to_owned(),
+                    value: bytes.len().to_string(),
+                });
+            }
+        }
+        out.push(Command::ReplaceResponseBody { bytes });
+    }
+}

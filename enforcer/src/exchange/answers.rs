@@ -1,0 +1,310 @@
+//! Judging one payload of a response: a JSON document or the data of one event. It holds one message, or several in an
+//! array; each answer among them is matched with its request and goes through that request's phase after the call.
+
+use apl_vm::{Answer as Told, Document, Kind, NodeId};
+
+use super::{
+    Exchange, Out,
+    request::json_limits,
+    run::{self, Context, Step},
+    work::Work,
+};
+use crate::{
+    Counter, Engine,
+    engine::count,
+    mcp::response::{Answer, GovernedResult, classify},
+    refusal::Refusal,
+};
+
+/// A payload that is being judged; while the companion is asked it waits with the place that it has come to.
+#[derive(Debug)]
+pub(super) struct Payload {
+    /// `None` while its only message is being judged.
+    document: Option<Document>,
+    array: bool,
+    messages: Vec<NodeId>,
+    pieces: Vec<Piece>,
+}
+
+/// What becomes of one message of a payload.
+#[derive(Debug)]
+enum Piece {
+    Keep,
+    Replace(Vec<u8>),
+    Drop,
+    Deny(Refusal),
+}
+
+/// What a payload has come to.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// As it is.
+    Pass,
+    /// So.
+    Replace(Vec<u8>),
+    /// Nothing in it may pass.
+    Drop,
+    /// The answer that it is was denied.
+    Deny(Refusal),
+    /// The companion was asked.
+    Asked(Payload),
+}
+
+impl Payload {
+    pub(super) fn new(document: Document) -> Self {
+        let root = document.node(document.root());
+        let array = root.kind() == Kind::Array;
+        let messages = if array {
+            root.elements().map(apl_vm::Node::id).collect()
+        } else {
+            vec![root.id()]
+        };
+        Self {
+            document: Some(document),
+            array,
+            messages,
+            pieces: Vec::new(),
+        }
+    }
+
+    pub(super) const fn is_array(&self) -> bool {
+        self.array
+    }
+
+    fn finish(mut self) -> Judged {
+        if !self.array {
+            return match self.pieces.pop() {
+                Some(Piece::Keep) => Judged::Pass,
+                Some(Piece::Replace(bytes)) => Judged::Replace(bytes),
+                Some(Piece::Deny(refusal)) => Judged::Deny(refusal),
+                Some(Piece::Drop) | None => Judged::Drop,
+            };
+        }
+        if !self.pieces.is_empty() && self.pieces.iter().all(|piece| matches!(piece, Piece::Keep)) {
+            return Judged::Pass;
+        }
+        let mut out = b"[".to_vec();
+        for (id, piece) in self.messages.iter().zip(&self.pieces) {
+            let bytes = match (piece, &self.document) {
+                (Piece::Keep, Some(document)) => document.node(*id).raw(),
+                (Piece::Replace(bytes), _) => bytes,
+                (Piece::Keep, None) | (Piece::Drop | Piece::Deny(_), _) => continue,
+            };
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            out.extend_from_slice(bytes);
+        }
+        if out.len() == 1 {
+            return Judged::Drop;
+        }
+        out.push(b']');
+        Judged::Replace(out)
+    }
+}
+
+impl Exchange {
+    /// Judges what is left of a payload.
+    pub(super) fn judge(
+        &mut self,
+        engine: &mut Engine,
+        mut payload: Payload,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Judged {
+        while let Some(id) = payload.messages.get(payload.pieces.len()).copied() {
+            let Some(document) = &payload.document else { break };
+            let alone = !self.batch.array && self.head.method == "POST";
+            let asked: Vec<Option<&[u8]>> = self.works().map(|work| work.id.as_deref()).collect();
+            let piece = match classify(document.node(id), &asked, alone) {
+                Answer::Other => Some(Piece::Keep),
+                Answer::Foreign => Some(self.foreign(out)),
+                Answer::Response(number) => {
+                    self.select(number);
+                    match self.answer(engine, &mut payload, id, now_ms, out) {
+                        Some(step) => self.piece(engine, step, payload.array, now_ms, out),
+                        None => Some(self.ungoverned(engine, now_ms, out)),
+                    }
+                }
+            };
+            match piece {
+                Some(piece) => payload.pieces.push(piece),
+                None => return Judged::Asked(payload),
+            }
+        }
+        payload.finish()
+    }
+
+    /// The companion has answered for the message at which the payload waits.
+    pub(super) fn judge_on(
+        &mut self,
+        engine: &mut Engine,
+        mut payload: Payload,
+        told: &[Told],
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Judged {
+        let Some(mut work) = self.work.take() else {
+            return Judged::Drop;
+        };
+        let cx = Context {
+            head: &self.head,
+            decision_id: &self.decision_id,
+            now_ms,
+        };
+        let step = run::resume(engine, &mut work, self.after.result.as_mut(), told, &cx, out);
+        self.work = Some(work);
+        match self.piece(engine, step, payload.array, now_ms, out) {
+            None => Judged::Asked(payload),
+            Some(piece) => {
+                payload.pieces.push(piece);
+                self.judge(engine, payload, now_ms, out)
+            }
+        }
+    }
+
+    /// The phase was run without a result, because there is none that can be read.
+    pub(super) fn judge_unread(
+        &mut self,
+        engine: &mut Engine,
+        step: Step,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Judged {
+        let mut payload = Payload {
+            document: None,
+            array: false,
+            messages: Vec::new(),
+            pieces: Vec::new(),
+        };
+        match self.piece(engine, step, false, now_ms, out) {
+            None => Judged::Asked(payload),
+            Some(piece) => {
+                payload.pieces.push(piece);
+                payload.finish()
+            }
+        }
+    }
+
+    /// An answer to nothing that was asked here (`execution.md` rule 17).
+    fn foreign(&self, out: &mut Out) -> Piece {
+        out.push(count(Counter::Unasked, 1));
+        Piece::Drop
+    }
+
+    /// Begins to judge the answer to the operation at work; `None`: nothing governs it, or it was answered before.
+    fn answer(
+        &mut self,
+        engine: &mut Engine,
+        payload: &mut Payload,
+        id: NodeId,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Option<Step> {
+        let mut work = self.work.take()?;
+        if work.answered || work.law.post.is_none() {
+            self.work = Some(work);
+            return None;
+        }
+        work.answered = true;
+        let limits = json_limits(engine);
+        let message = if payload.array {
+            let raw = payload
+                .document
+                .as_ref()
+                .map(|document| document.node(id).raw().to_vec());
+            raw.and_then(|raw| Document::parse(raw, &limits).ok())
+        } else {
+            payload.document.take()
+        };
+        let step = match message {
+            None => Step::Verdict(Some(unparseable("a message of the result cannot be read"))),
+            Some(message) => match govern(&work, message, &limits) {
+                Err(refusal) => Step::Verdict(Some(refusal)),
+                Ok(result) => {
+                    self.after.result = Some(result);
+                    let cx = Context {
+                        head: &self.head,
+                        decision_id: &self.decision_id,
+                        now_ms,
+                    };
+                    let post = work.law.post;
+                    run::start(engine, &mut work, post, self.after.result.as_mut(), &cx, out)
+                }
+            },
+        };
+        self.work = Some(work);
+        Some(step)
+    }
+
+    fn ungoverned(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> Piece {
+        let Some(work) = &mut self.work else {
+            return Piece::Drop;
+        };
+        if std::mem::replace(&mut work.answered, true) {
+            return self.foreign(out);
+        }
+        self.record_after(engine, None, now_ms);
+        Piece::Keep
+    }
+
+    /// What a step makes of its message; `None`: the companion was asked.
+    fn piece(
+        &mut self,
+        engine: &mut Engine,
+        step: Step,
+        array: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Option<Piece> {
+        let refusal = match step {
+            Step::Asked(flight) => {
+                self.flight = Some(flight);
+                return None;
+            }
+            Step::Verdict(refusal) => refusal,
+        };
+        let edited = match (refusal, self.after.result.take()) {
+            (Some(refusal), _) => Err(refusal),
+            (None, None) => Ok(None),
+            (None, Some(result)) => result
+                .into_edited()
+                .map_err(|()| unparseable("an edit could not be written")),
+        };
+        Some(match edited {
+            Ok(None) => {
+                self.record_after(engine, None, now_ms);
+                Piece::Keep
+            }
+            Ok(Some(bytes)) => {
+                self.record_after(engine, None, now_ms);
+                let edits = self.work.as_ref().map_or(0, |work| work.edits.len());
+                out.push(count(Counter::Edits, u64::try_from(edits).unwrap_or(u64::MAX)));
+                Piece::Replace(bytes)
+            }
+            // One answer of several: an error takes its place, and the others stand.
+            Err(refusal) if array => Piece::Replace(self.denial_of_one(engine, &refusal, now_ms, out)),
+            Err(refusal) => Piece::Deny(refusal),
+        })
+    }
+}
+
+/// The result that the phase after the call works on.
+///
+/// # Errors
+///
+/// It holds what cannot be read, and must not pass.
+fn govern(work: &Work, document: Document, limits: &apl_vm::Limits) -> Result<GovernedResult, Refusal> {
+    let entity = work.entity.unwrap_or(apl_bytecode::EntityKind::Tool);
+    let result = GovernedResult::new(document, entity, &work.method, limits);
+    let needs = &work.law.post_needs;
+    let by_field = needs.reads_result || needs.edits_result || needs.pipelines;
+    if by_field && result.is_opaque() && !work.law.pass_unparseable {
+        return Err(unparseable("a part of the result cannot be read as JSON"));
+    }
+    Ok(result)
+}
+
+pub(super) fn unparseable(reason: &str) -> Refusal {
+    Refusal::operation("result.unparseable", reason)
+}
