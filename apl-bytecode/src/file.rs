@@ -33,6 +33,7 @@ const ROUTES: u8 = 11;
 const FALLBACKS: u8 = 12;
 const SETTINGS: u8 = 13;
 const DATA: u8 = 14;
+const ASSERTIONS: u8 = 15;
 const DEBUG: u8 = 64;
 pub(crate) const SIGNATURE: u8 = 65;
 
@@ -189,7 +190,7 @@ pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), De
         if id < FIRST_ANCILLARY {
             semantic_end = input.at();
         }
-        let known = matches!(id, STRINGS..=DATA | DEBUG);
+        let known = matches!(id, STRINGS..=ASSERTIONS | DEBUG);
         if known && version != SECTION_VERSION {
             return Err(DecodeError::SectionVersion { id, version, at });
         }
@@ -207,6 +208,7 @@ pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), De
             ROUTES => program.routes = table(&mut body, id)?,
             FALLBACKS => program.fallbacks = table(&mut body, id)?,
             SETTINGS => settings = Some(Settings::get(&mut body)?),
+            ASSERTIONS => program.assertions = table(&mut body, id)?,
             DATA => program.data = text(&mut body, id)?,
             DEBUG => program.debug = Some(Debug::get(&mut body)?),
             // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
@@ -296,6 +298,7 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         fallbacks,
         settings,
         data,
+        assertions,
         debug: _,
     } = program;
     let mut out = Writer::default();
@@ -315,6 +318,7 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
     if !data.is_empty() {
         section(&mut out, DATA, data);
     }
+    put_table(&mut out, ASSERTIONS, assertions);
     out.into_bytes()
 }
 

@@ -1,5 +1,9 @@
 //! Which route governs an operation.
 
+mod http;
+
+pub(crate) use http::HttpRoutes;
+
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use crate::model::{EntityKind, Matcher, Program, StrId};
@@ -33,11 +37,13 @@ impl RouteTable {
         for (index, route) in program.routes.iter().enumerate() {
             let key = (route.entity, route.scope.map(text));
             let group = groups.entry(key.clone()).or_default();
-            match route.matcher {
+            match &route.matcher {
+                // Found by path and method: see `http`.
+                Matcher::Http { .. } => {}
                 Matcher::Exact(name) => {
-                    group.exact.entry(text(name)).or_insert(index);
+                    group.exact.entry(text(*name)).or_insert(index);
                 }
-                Matcher::Glob(pattern) => patterns.entry(key).or_default().push((text(pattern), index)),
+                Matcher::Glob(pattern) => patterns.entry(key).or_default().push((text(*pattern), index)),
                 Matcher::Any => {
                     group.any.get_or_insert(index);
                 }

@@ -4,6 +4,7 @@
 //! block ends after at most as many instructions as it has, the stack neither underflows nor grows beyond a known size,
 //! comprehensions nest to a known depth.
 
+mod assertions;
 mod code;
 mod entries;
 mod error;
@@ -15,7 +16,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     DecodeError, file,
-    lookup::RouteTable,
+    lookup::{HttpRoutes, RouteTable},
     model::{Attr, AttrId, BlockId, Phase, Program, Seg},
     needs::{self, Needs, PhaseNeeds},
 };
@@ -29,6 +30,7 @@ pub struct VerifiedProgram {
     needs: Vec<PhaseNeeds>,
     keys: Vec<Option<String>>,
     routes: RouteTable,
+    http: HttpRoutes,
 }
 
 /// Why bytes do not load.
@@ -71,6 +73,7 @@ fn verified(program: Program, digest: [u8; 32]) -> Result<VerifiedProgram, Verif
         needs: needs::of_blocks(&program),
         keys: program.attrs.iter().map(|attr| key(&program, attr)).collect(),
         routes: RouteTable::new(&program),
+        http: HttpRoutes::new(&program),
         phases,
         program,
     })
@@ -134,6 +137,18 @@ impl VerifiedProgram {
     #[must_use]
     pub fn key(&self, attr: AttrId) -> Option<&str> {
         self.keys.get(attr.at())?.as_deref()
+    }
+
+    /// The index of the route that governs an HTTP request: `path` is raw, without its query.
+    #[must_use]
+    pub fn http_route(&self, path: &str, method: &str, scope: Option<&str>) -> Option<usize> {
+        self.http.find(path, method, scope)
+    }
+
+    /// Whether there are routes for HTTP paths.
+    #[must_use]
+    pub const fn has_http_routes(&self) -> bool {
+        !self.http.is_empty()
     }
 
     /// The routing table.

@@ -245,9 +245,12 @@ pub fn outline(program: &Program) -> Outline {
 /// `tool:pay@scope`.
 #[must_use]
 pub fn route_name(program: &Program, route: &apl_bytecode::Route) -> String {
-    let name = match route.matcher {
-        Matcher::Exact(id) | Matcher::Glob(id) => text(program, id),
+    let name = match &route.matcher {
+        Matcher::Exact(id) | Matcher::Glob(id) => text(program, *id),
         Matcher::Any => "*".to_owned(),
+        Matcher::Http { path, prefix, .. } => {
+            format!("{}{}", text(program, *path), if *prefix { "/..." } else { "" })
+        }
     };
     let scope = route
         .scope

@@ -2,7 +2,7 @@
 
 mod reads;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
@@ -36,6 +36,8 @@ pub struct Engine {
     pub(crate) wanted: Wanted,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
+    /// Values of the variables that asserted headers name.
+    pub(crate) variables: BTreeMap<String, String>,
     pub(crate) named_keys: NamedKeys,
     /// Some route has rules for the phase after the call.
     pub(crate) reads_responses: bool,
@@ -86,6 +88,7 @@ impl Engine {
         let stream = hex(digest(&[b"audit stream", &seed]).get(..16).unwrap_or_default());
         let limits = config.limits;
         Ok(Self {
+            variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),

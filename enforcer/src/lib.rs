@@ -31,6 +31,7 @@
     )
 )]
 
+mod assertions;
 mod audit;
 mod cache;
 mod check;

@@ -26,8 +26,6 @@ impl NamedKeys {
                 let id = BlockId(u32::try_from(at).ok()?);
                 let mut found = Vec::new();
                 collect(program, block, &mut found, 0);
-                found.sort();
-                found.dedup();
                 (!found.is_empty()).then_some((id, found))
             })
             .collect();
@@ -72,22 +70,19 @@ fn collect(program: &Program, block: &Block, found: &mut Vec<Path>, depth: u8) {
             | Instr::Contains(attr, _)
             | Instr::Load(attr)
             | Instr::Has(attr) => {
-                found.extend(of_attr(program, *attr));
+                add(found, of_attr(program, *attr));
                 None
             }
             Instr::In(member, set) => {
-                found.extend(of_attr(program, *member));
-                found.extend(of_attr(program, *set));
+                add(found, of_attr(program, *member));
+                add(found, of_attr(program, *set));
                 None
             }
             Instr::Fold(_, body) => Some(*body),
             Instr::Pipeline(id) => {
                 let pipeline = program.pipelines.get(id.at());
-                found.extend(
-                    pipeline
-                        .filter(|pipeline| pipeline.side == Side::Args)
-                        .map(|pipeline| of_path(program, &pipeline.path)),
-                );
+                let pipeline = pipeline.filter(|pipeline| pipeline.side == Side::Args);
+                add(found, pipeline.map(|pipeline| of_path(program, &pipeline.path)));
                 None
             }
             Instr::And
@@ -119,6 +114,13 @@ fn collect(program: &Program, block: &Block, found: &mut Vec<Path>, depth: u8) {
         if let Some(body) = body.filter(|_| depth < MAX_BODIES) {
             collect(program, body, found, depth.saturating_add(1));
         }
+    }
+}
+
+// Not sorted: that would be 20 KB of the module for a handful of paths.
+fn add(found: &mut Vec<Path>, path: Option<Path>) {
+    if let Some(path) = path.filter(|path| !found.contains(path)) {
+        found.push(path);
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) fn check(program: &Program) -> Checked {
         cx.route(route, Place::Route(at))?;
     }
     cx.fallbacks()?;
+    cx.assertions()?;
     program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
 }
 
@@ -101,6 +102,7 @@ impl Entries<'_> {
             (p.identities.len(), "identities"),
             (p.routes.len(), "routes"),
             (p.fallbacks.len(), "fallbacks"),
+            (p.assertions.len(), "assertions"),
         ] {
             at_most(count, limits::MAX_TABLE, what, Place::Tables)?;
         }
@@ -115,7 +117,7 @@ impl Entries<'_> {
         id.map_or(Ok(()), |id| self.text(id, place))
     }
 
-    fn texts(&self, ids: &[StrId], what: &'static str, place: Place) -> Checked {
+    pub(super) fn texts(&self, ids: &[StrId], what: &'static str, place: Place) -> Checked {
         at_most(ids.len(), limits::MAX_LIST, what, place)?;
         ids.iter().try_for_each(|id| self.text(*id, place))
     }

@@ -7,6 +7,7 @@ use apl_bytecode::{
     Route,
 };
 
+use super::assertions;
 use super::policy::Lowering;
 use crate::diagnostics::{Code, error, note, warning};
 use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away};
@@ -75,6 +76,17 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
             pass_unparseable: above.unwrap_or(route).pass_unparseable,
             enforcement: Enforcement::Enforce,
             owner: route.owner.as_ref().map(|owner| lowering.tables.str(owner)),
+            assertions: assertions::lower(&layers, lowering),
+            tags: route
+                .groups
+                .iter()
+                .map(|(name, _, _)| lowering.tables.str(name))
+                .collect(),
+            properties: route
+                .properties
+                .iter()
+                .map(|(name, value)| (lowering.tables.str(name), lowering.tables.str(value)))
+                .collect(),
         };
         lowering.tables.program.routes.push(compiled);
     }

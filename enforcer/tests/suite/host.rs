@@ -127,6 +127,7 @@ pub(crate) fn secrets() -> Secrets {
     Secrets {
         hash_key: Some(b"0123456789abcdef".to_vec()),
         companion_token: None,
+        variable: |name| (name == "UPSTREAM_KEY").then(|| "s3cret".to_owned()),
         seal_key: Some(b"seal-key-of-the-tests".to_vec()),
         seal_previous_key: None,
     }

@@ -185,6 +185,7 @@ pub(super) fn program(bytes: &mut Bytes<'_>) -> Option<apl_vm::Prepared> {
             pre,
             post,
             identities: vec![],
+            assertions: None,
         };
         let id = Some(BlockId(program.blocks.len() as u32 - 1));
         program.fallbacks.push(if phase == 0 {
