@@ -6,12 +6,14 @@ mod plugin;
 mod plugins;
 mod route;
 mod section;
+mod store;
 mod teams;
 
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
+pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
 
 use apl_bytecode::{EntityKind, Settings, Unmatched};
@@ -46,15 +48,6 @@ pub(crate) struct Document {
     pub attributes: Attributes,
     /// `global.session_store`.
     pub store: Option<Store>,
-}
-
-/// Where labels live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Store {
-    /// In the companion's own store.
-    Embedded,
-    /// Valkey or Redis at this endpoint.
-    Valkey(String),
 }
 
 /// Reads a document; what is wrong with it is in `reports`.
