@@ -39,8 +39,18 @@ const NAMESPACES: &[&str] = &[
     "this_workload",
 ];
 
-/// Namespaces that effects fill: nobody knows in a probe what will be in them.
-const OF_EFFECTS: &[&str] = &["delegation", "elicitation", "security"];
+/// What the caller's credentials say. Nobody knows in a probe what will be in any other namespace.
+const OF_CALLERS: &[&str] = &[
+    "caller_workload",
+    "claim",
+    "client",
+    "data",
+    "perm",
+    "role",
+    "subject",
+    "team",
+    "this_workload",
+];
 
 /// The facts below an attribute that is none itself, as a map. A whole namespace is always there, though it may be empty;
 /// anything deeper is only there with something in it.
@@ -56,7 +66,7 @@ pub(crate) fn below<'a>(
     if !NAMESPACES.contains(&root) {
         return Ok(None);
     }
-    if scope.assumed.is_some() && OF_EFFECTS.contains(&root) {
+    if scope.assumed.is_some() && !OF_CALLERS.contains(&root) {
         return Ok(Some(Value::Unknown));
     }
     let facts = scope.facts;
