@@ -200,7 +200,9 @@ impl<'a> Sieve<'a> {
         self.fuel = machine.fuel_left().saturating_sub(1);
         match outcome {
             Outcome::Done(Verdict::Deny(_)) => true,
-            Outcome::Done(Verdict::Allow | Verdict::Unknown) | Outcome::Await(_) => false,
+            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) | Outcome::Await(_) => {
+                false
+            }
         }
     }
 

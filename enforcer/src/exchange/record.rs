@@ -64,7 +64,7 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
 impl Exchange {
     /// Records a refusal before the call. What could not be read as a message is counted only: it is no verdict.
     pub(super) fn record_refusal(&self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
-        if refusal.kind == RefusalKind::Operation {
+        if matches!(refusal.kind, RefusalKind::Operation | RefusalKind::Waiting) {
             self.record_others(engine, now_ms, out);
         }
         let cx = Context {
