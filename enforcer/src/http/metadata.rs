@@ -38,8 +38,9 @@ impl Metadata {
             "authorization_servers": issuers,
             "bearer_methods_supported": ["header"],
         });
-        if !resource.scopes.is_empty() {
-            body["scopes_supported"] = resource.scopes.clone().into();
+        // An empty list must not stand there.
+        if let (false, Some(body)) = (resource.scopes.is_empty(), body.as_object_mut()) {
+            body.insert("scopes_supported".to_owned(), resource.scopes.clone().into());
         }
         let path = [WELL_KNOWN, path].concat();
         Some(Self {
