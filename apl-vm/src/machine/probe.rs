@@ -132,7 +132,9 @@ impl Probe<'_> {
                 way.uncertain = true;
                 Some(way)
             }
-            (Instr::DenyIf(id) | Instr::SkipUnless(_, id), Truth::Error | Truth::Fault) => self.unevaluable(*id),
+            (Instr::DenyIf(id) | Instr::SkipUnless(_, id), Truth::Error | Truth::Fault) => {
+                self.unevaluable(*id)
+            }
             (Instr::SkipUnless(..), Truth::True) => Some(way),
             (Instr::SkipUnless(target, _), Truth::False) | (Instr::Jump(target), _) => {
                 self.jump(*target, way)

@@ -74,11 +74,7 @@ fn what_is_decided_with_something_unknown_holds_whatever_it_turns_out_to_be() {
             }
             for a in may_be(left) {
                 for b in may_be(right) {
-                    assert_eq!(
-                        evaluated(a, b),
-                        decided,
-                        "{left:?} & {right:?} as {a:?} & {b:?}"
-                    );
+                    assert_eq!(evaluated(a, b), decided, "{left:?} & {right:?} as {a:?} & {b:?}");
                 }
             }
         }

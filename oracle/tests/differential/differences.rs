@@ -35,7 +35,9 @@ pub(crate) fn reason(case: &Case, ours: &Answer, theirs: &Answer) -> Option<&'st
             }
             // Ours hides the value, goes on, and denies at the end unless a later stage does. Labels it set on the way stay.
             Some((ours, _)) if ours == code && field(code) && m.is_subset(l) => {
-                return Some("row 3: behind a `redact` that cannot be decided later stages run before the denial");
+                return Some(
+                    "row 3: behind a `redact` that cannot be decided later stages run before the denial",
+                );
             }
             // Another denial of ours must be explained by what follows.
             Some(_) => {}

@@ -225,7 +225,9 @@ impl Gathering<'_> {
             Instr::Decide(_) => match taken {
                 Some(Truth::True) => "allows".to_owned(),
                 Some(Truth::False) => "denies".to_owned(),
-                Some(Truth::Unknown | Truth::Error | Truth::Fault) | None => "is an error, and so it denies".to_owned(),
+                Some(Truth::Unknown | Truth::Error | Truth::Fault) | None => {
+                    "is an error, and so it denies".to_owned()
+                }
             },
             Instr::Deny(_) => "denies".to_owned(),
             Instr::Scan(..) => match went {
