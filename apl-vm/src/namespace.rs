@@ -138,7 +138,7 @@ impl<'a> Branch<'a> {
                 (false, _) => branch.map(None, fuel)?,
             };
             // What cannot be looked into is left out; naming it is an error then.
-            if !matches!(value, Value::Error) {
+            if !matches!(value, Value::Error | Value::Fault) {
                 entries.push((Value::Str(name.into()), value));
             }
         }

@@ -67,7 +67,12 @@ impl Tree {
                 }
                 Self::Map(members)
             }
-            Value::Time(_) | Value::Span(_) | Value::Type(_) | Value::Unknown | Value::Error => {
+            Value::Time(_)
+            | Value::Span(_)
+            | Value::Type(_)
+            | Value::Unknown
+            | Value::Error
+            | Value::Fault => {
                 return Ok(None);
             }
         }))

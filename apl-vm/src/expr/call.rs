@@ -92,7 +92,7 @@ fn type_name(value: &Value<'_>) -> &'static str {
         Value::Span(_) => "google.protobuf.Duration",
         Value::Type(_) => "type",
         // `strict` has taken these.
-        Value::Unknown | Value::Error => "",
+        Value::Unknown | Value::Error | Value::Fault => "",
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn compare<'a>(
 /// The value of an operator one of whose operands is an error or unknown.
 fn undecided<'a>(a: &Value<'_>, b: &Value<'_>) -> Option<Value<'a>> {
     match (a, b) {
+        (Value::Fault, _) | (_, Value::Fault) => Some(Value::Fault),
         (Value::Error, _) | (_, Value::Error) => Some(Value::Error),
         (Value::Unknown, _) | (_, Value::Unknown) => Some(Value::Unknown),
         _ => None,
@@ -187,6 +188,7 @@ pub(super) fn negate<'a>(a: &Value<'a>) -> Value<'a> {
         Value::Float(a) => Value::Float(-a),
         Value::Span(a) => a.checked_neg().map_or(Value::Error, Value::Span),
         Value::Unknown => Value::Unknown,
+        Value::Fault => Value::Fault,
         _ => Value::Error,
     }
 }
@@ -229,6 +231,7 @@ pub(super) fn select<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
     match map {
         Value::Map(map) => map.get(&Value::Str(name.into())).unwrap_or(Value::Error),
         Value::Unknown => Value::Unknown,
+        Value::Fault => Value::Fault,
         _ => Value::Error,
     }
 }
@@ -238,6 +241,7 @@ pub(super) fn has_field<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
     match map {
         Value::Map(map) => Value::Bool(map.get(&Value::Str(name.into())).is_some()),
         Value::Unknown => Value::Unknown,
+        Value::Fault => Value::Fault,
         _ => Value::Error,
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn decide(
     let refuse = |code: &str, reason: &str| Ok(Err(denial::failed(program, decision.denial, code, reason)));
     let scope = env.scope(prepared, None);
     let call = match Eval::new(scope, fuel).value(decision.call)? {
-        Value::Error | Value::Unknown => {
+        Value::Error | Value::Fault | Value::Unknown => {
             return refuse("", "the question refers to an attribute that is not there");
         }
         value => Tree::of(&value, 0, fuel)?,
@@ -165,7 +165,7 @@ pub(super) fn decide(
         let (Some(value), Some(path)) = (value, path_of(program, *attr)) else {
             continue;
         };
-        if matches!(value, Value::Error | Value::Unknown) {
+        if matches!(value, Value::Error | Value::Fault | Value::Unknown) {
             continue;
         }
         let Some(tree) = Tree::of(&value, u8::try_from(path.len()).unwrap_or(u8::MAX), fuel)? else {
