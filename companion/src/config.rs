@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue, Uri};
 use companion_protocol::config::{
-    ApprovalsConfig, CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator,
-    SecretRef, StoreConfig, ValkeyConfig,
+    ApprovalsConfig, CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig,
+    OauthDelegator, SecretRef, StoreConfig, ValkeyConfig,
 };
 
 pub use asking::{Ciba, Elicitor, Page, Pages, SignIn, Webhook};
@@ -24,6 +24,7 @@ pub use error::ConfigError;
 pub use secrets::{Secret, SecretError};
 
 use crate::decision::DecisionPoint;
+use crate::key_directory::KeyDirectory;
 use crate::store::{Address, Lifetimes};
 use secrets::SecretSource;
 
@@ -44,6 +45,7 @@ pub struct Policy {
     delegators: BTreeMap<String, Delegator>,
     elicitors: BTreeMap<String, Elicitor>,
     points: BTreeMap<String, DecisionPoint>,
+    key_directories: BTreeMap<String, KeyDirectory>,
 }
 
 /// A delegator, ready to use.
@@ -113,6 +115,13 @@ impl Policies {
             elicitors.insert(name.clone(), asking::elicitor(name, elicitor, &secrets)?);
         }
         let points = deciding::points(&config.decision_points, &secrets)?;
+        let mut key_directories = BTreeMap::new();
+        for (name, directory) in &config.key_directories {
+            let KeyDirectoryConfig::File(file) = directory;
+            let file = path.parent().unwrap_or(Path::new("")).join(&file.path);
+            let opened = KeyDirectory::open(file).map_err(|_| ConfigError::KeyDirectory(name.clone()))?;
+            key_directories.insert(name.clone(), opened);
+        }
         self.add_pages(path, &config, &secrets)?;
         let store = match &config.session_store {
             StoreConfig::Embedded(_) => None,
@@ -124,6 +133,7 @@ impl Policies {
             delegators,
             elicitors,
             points,
+            key_directories,
             config,
         };
         self.by_digest.insert(policy.config.policy_digest.clone(), policy);
@@ -273,6 +283,11 @@ impl Policy {
     /// The decision point of this name.
     pub fn point(&self, name: &str) -> Option<&DecisionPoint> {
         self.points.get(name)
+    }
+
+    /// The key directory of this name.
+    pub fn key_directory(&self, name: &str) -> Option<&KeyDirectory> {
+        self.key_directories.get(name)
     }
 
     /// The delegator of this name.

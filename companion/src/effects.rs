@@ -13,6 +13,7 @@ use crate::config::{Policies, Policy};
 use crate::decision::DecisionError;
 use crate::delegation::{self, DelegationError};
 use crate::elicitation::{Desk, ElicitError};
+use crate::key_directory::DirectoryError;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
@@ -142,7 +143,14 @@ impl Effects {
                     .ok_or_else(|| DecisionError::Unknown(asked.plugin.clone()))?;
                 Ok(EffectResult::Decision(point.decide(&self.outbound, asked).await?))
             }
-            Effect::ApiKey { .. } | Effect::LimitCount { .. } => Err(Refusal::Unsupported),
+            Effect::ApiKey { plugin, digest } => {
+                let directory = policy
+                    .key_directory(plugin)
+                    .ok_or_else(|| DirectoryError::Unknown(plugin.clone()))?;
+                let record = directory.find(digest)?;
+                Ok(EffectResult::Identity { record })
+            }
+            Effect::LimitCount { .. } => Err(Refusal::Unsupported),
             Effect::AuditAppend { record } => self
                 .audit
                 .append(record)
@@ -194,6 +202,8 @@ enum Refusal {
     Elicitation(#[from] ElicitError),
     #[error(transparent)]
     Decision(#[from] DecisionError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     #[error("the audit log cannot be written")]
     Audit,
     #[error("this companion cannot perform the effect yet")]
@@ -208,6 +218,7 @@ impl Refusal {
             Self::Delegation(error) => error.code(),
             Self::Elicitation(error) => error.code(),
             Self::Decision(error) => error.code(),
+            Self::Directory(error) => error.code(),
             Self::Audit => "audit.unavailable",
             Self::Unsupported => "companion.unsupported_effect",
         }
@@ -215,7 +226,7 @@ impl Refusal {
 
     fn is_failure(&self) -> bool {
         match self {
-            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported => true,
+            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported | Self::Directory(_) => true,
             Self::Delegation(error) => error.is_failure(),
             Self::Elicitation(error) => error.is_failure(),
             Self::Decision(error) => error.is_failure(),

@@ -16,6 +16,7 @@
 //! | [`store`] | labels of sessions and subjects, durable when acknowledged |
 //! | [`audit`] | append-only record log, durable when acknowledged |
 //! | [`jwks`] | fetches, cleans, keeps and serves issuers' keys |
+//! | [`key_directory`] | whose an API key is |
 //! | [`service`] | HTTP: routes, limits, authentication |
 //! | [`serve`] | puts the parts together and runs them until a signal comes |
 
@@ -35,6 +36,7 @@ mod group_commit;
 mod id_token;
 mod json_object;
 pub mod jwks;
+pub mod key_directory;
 pub mod metrics;
 pub mod outbound;
 pub mod serve;
