@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail, TokenExchange,
+    Binding, Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail,
+    TokenExchange,
 };
 
 use crate::audit::AuditLog;
 use crate::config::{Policies, Policy};
+use crate::decision::DecisionError;
 use crate::delegation::{self, DelegationError};
+use crate::elicitation::{Desk, ElicitError};
+use crate::key_directory::DirectoryError;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
@@ -24,6 +28,8 @@ pub struct Effects {
     pub audit: Arc<AuditLog>,
     /// Identity providers.
     pub outbound: Arc<Outbound>,
+    /// Humans.
+    pub desk: Arc<Desk>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -65,7 +71,7 @@ impl Effects {
         epoch: &mut Reported,
     ) -> EffectResult {
         let begun = Instant::now();
-        let outcome = self.one(policy, call, epoch).await;
+        let outcome = self.one(policy, &request.policy_digest, call, epoch).await;
         let kind = kind(&call.effect);
         let (result, name) = match outcome {
             Ok(result) => (result, "success"),
@@ -90,6 +96,7 @@ impl Effects {
     async fn one(
         &self,
         policy: &Policy,
+        digest: &str,
         call: &EffectCall,
         epoch: &mut Reported,
     ) -> Result<EffectResult, Refusal> {
@@ -117,12 +124,33 @@ impl Effects {
                 Ok(epoch.labels(held))
             }
             Effect::TokenExchange(asked) => self.exchange(policy, asked).await,
-            Effect::ElicitBegin(_)
-            | Effect::ElicitCheck(_)
-            | Effect::ElicitRedeem(_)
-            | Effect::PdpDecide(_)
-            | Effect::ApiKey { .. }
-            | Effect::LimitCount { .. } => Err(Refusal::Unsupported),
+            Effect::ElicitBegin(asked) => {
+                check_binding(&asked.binding, digest)?;
+                Ok(EffectResult::Elicitation(self.desk.begin(policy, asked).await?))
+            }
+            Effect::ElicitCheck(asked) => {
+                check_binding(&asked.binding, digest)?;
+                Ok(EffectResult::Elicitation(self.desk.check(policy, asked).await?))
+            }
+            Effect::ElicitRedeem(asked) => {
+                check_binding(&asked.binding, digest)?;
+                let redeemed = self.desk.redeem(policy, asked, &call.idempotency_key).await?;
+                Ok(EffectResult::Elicitation(redeemed))
+            }
+            Effect::PdpDecide(asked) => {
+                let point = policy
+                    .point(&asked.plugin)
+                    .ok_or_else(|| DecisionError::Unknown(asked.plugin.clone()))?;
+                Ok(EffectResult::Decision(point.decide(&self.outbound, asked).await?))
+            }
+            Effect::ApiKey { plugin, digest } => {
+                let directory = policy
+                    .key_directory(plugin)
+                    .ok_or_else(|| DirectoryError::Unknown(plugin.clone()))?;
+                let record = directory.find(digest)?;
+                Ok(EffectResult::Identity { record })
+            }
+            Effect::LimitCount { .. } => Err(Refusal::Unsupported),
             Effect::AuditAppend { record } => self
                 .audit
                 .append(record)
@@ -170,6 +198,12 @@ enum Refusal {
     Append(#[source] StoreError),
     #[error(transparent)]
     Delegation(#[from] DelegationError),
+    #[error(transparent)]
+    Elicitation(#[from] ElicitError),
+    #[error(transparent)]
+    Decision(#[from] DecisionError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     #[error("the audit log cannot be written")]
     Audit,
     #[error("this companion cannot perform the effect yet")]
@@ -182,6 +216,9 @@ impl Refusal {
             Self::Load(_) => "session.load_failed",
             Self::Append(_) => "session.persist_failed",
             Self::Delegation(error) => error.code(),
+            Self::Elicitation(error) => error.code(),
+            Self::Decision(error) => error.code(),
+            Self::Directory(error) => error.code(),
             Self::Audit => "audit.unavailable",
             Self::Unsupported => "companion.unsupported_effect",
         }
@@ -189,8 +226,10 @@ impl Refusal {
 
     fn is_failure(&self) -> bool {
         match self {
-            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported => true,
+            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported | Self::Directory(_) => true,
             Self::Delegation(error) => error.is_failure(),
+            Self::Elicitation(error) => error.is_failure(),
+            Self::Decision(error) => error.is_failure(),
         }
     }
 
@@ -201,6 +240,14 @@ impl Refusal {
         } else {
             EffectResult::Denied { code, reason }
         }
+    }
+}
+
+/// An approval under one policy is none under another.
+fn check_binding(binding: &Binding, digest: &str) -> Result<(), ElicitError> {
+    match binding.policy_digest == digest {
+        true => Ok(()),
+        false => Err(ElicitError::BadRequest("it is bound to another policy")),
     }
 }
 

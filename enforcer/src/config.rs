@@ -6,11 +6,15 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
-pub use self::error::ConfigError;
 use self::raw::{RawConfig, RawInstall};
+pub use self::{
+    error::ConfigError,
+    resource::{ProtectedResource, ServerRequests, SessionSource},
+};
 
 mod error;
 mod raw;
+mod resource;
 
 /// What a plugin configuration makes of the module.
 #[derive(Debug)]
@@ -54,6 +58,29 @@ pub struct Config {
     pub seal_previous_key_env: Option<String>,
     /// RFC 9728 metadata URL, named in `WWW-Authenticate`.
     pub resource_metadata: Option<String>,
+    /// Entries of lists that a caller could not use are hidden from it.
+    pub filter_lists: bool,
+    /// How a client is told that a tool call was denied.
+    pub denial_shape: DenialShape,
+    /// A tool that is nothing for a caller is answered as one that does not exist.
+    pub cloak: bool,
+    /// RFC 9728 metadata that the filter serves itself.
+    pub protected_resource: Option<ProtectedResource>,
+    /// Where a session's id is taken from; the first that is there counts.
+    pub session_sources: Vec<SessionSource>,
+    /// Whether backends may ask clients for something where results are governed.
+    pub server_requests: ServerRequests,
+}
+
+/// How a client is told that a tool call was denied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenialShape {
+    /// By a JSON-RPC error.
+    #[default]
+    Error,
+    /// By a result that says of itself that it is an error: some clients take an error object for a broken connection.
+    ToolResult,
 }
 
 /// How request headers are held until the verdict.
@@ -239,6 +266,9 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
     if let Some(companion) = &raw.companion {
         check_companion(companion)?;
     }
+    if let Some(resource) = &raw.protected_resource {
+        resource.check()?;
+    }
     Ok(Config {
         policy,
         policy_digest: lower(raw.policy_digest),
@@ -251,20 +281,28 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
         seal_key_env: raw.seal_key_env,
         seal_previous_key_env: raw.seal_previous_key_env,
         resource_metadata: raw.resource_metadata,
+        filter_lists: raw.filter_lists.unwrap_or(true),
+        denial_shape: raw.denial_shape,
+        cloak: raw.cloak,
+        protected_resource: raw.protected_resource,
+        session_sources: raw.session_sources.unwrap_or_else(|| {
+            vec![
+                SessionSource::XSessionId,
+                SessionSource::McpSessionId,
+                SessionSource::Claim,
+            ]
+        }),
+        server_requests: raw.server_requests,
     })
 }
 
 /// Keys of the wire contract that this build does not know yet. Ignoring one would change verdicts.
 fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
-    use raw::{RawDenialShape, RawEnforcement};
+    use raw::RawEnforcement;
     let later = [
         (raw.shadow_policy.is_some(), "`shadow_policy`"),
         (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
         (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
-        (
-            raw.denial_shape == RawDenialShape::ToolResult,
-            "`denial_shape: tool_result`",
-        ),
     ];
     match later.iter().find(|(used, _)| *used) {
         Some((_, key)) => Err(ConfigError::NotInBuild(key)),

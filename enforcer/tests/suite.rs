@@ -18,6 +18,8 @@ mod identity;
 mod jwt;
 #[path = "suite/laws.rs"]
 mod laws;
+#[path = "suite/lists.rs"]
+mod lists;
 #[path = "suite/program.rs"]
 mod program;
 #[path = "suite/responses.rs"]
@@ -26,6 +28,10 @@ mod responses;
 mod revisions;
 #[path = "suite/seed_policy.rs"]
 mod seed_policy;
+#[path = "suite/server_requests.rs"]
+mod server_requests;
+#[path = "suite/shapes.rs"]
+mod shapes;
 #[path = "suite/signatures.rs"]
 mod signatures;
 #[path = "suite/signed_policy.rs"]

@@ -8,9 +8,10 @@ use companion_protocol::SessionKey;
 
 use crate::{
     Engine,
+    config::DenialShape,
     effects::Minted,
     identity::principal::Principal,
-    mcp::{cursor::Asked, request::Message, response::GovernedResult},
+    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
     refusal::Shape,
 };
 
@@ -118,7 +119,7 @@ impl Work {
     pub(super) fn new(message: Message, document: Option<Document>) -> Self {
         let (entity, name, method, id, args) = match message {
             Message::Operation(op) => (Some(op.entity), op.name, op.method.to_owned(), op.id, op.args),
-            Message::Housekeeping { method, id } => (None, String::new(), method, id, None),
+            Message::Housekeeping { method, id, args } => (None, String::new(), method, id, args),
         };
         Self {
             entity,
@@ -155,6 +156,7 @@ impl Work {
                 Message::Housekeeping {
                     method: asked.method,
                     id: Some(asked.id),
+                    args: None,
                 },
                 None,
             )
@@ -186,17 +188,38 @@ impl Work {
         let id_known = Message::Housekeeping {
             method: String::new(),
             id,
+            args: None,
         };
         Self::new(id_known, None)
     }
 
     /// How the client is told.
-    pub(super) fn shape(&self) -> Shape<'_> {
+    pub(super) fn shape(&self, engine: &Engine, revision: Revision) -> Shape<'_> {
         match &self.id {
+            Some(id) if engine.config.denial_shape == DenialShape::ToolResult && self.calls_a_tool() => {
+                Shape::Tool {
+                    id,
+                    complete: !revision.has_sessions(),
+                }
+            }
             Some(id) => Shape::Rpc(id),
             None if self.method.is_empty() => Shape::RpcUnknown,
             None => Shape::Notification,
         }
+    }
+
+    pub(super) fn calls_a_tool(&self) -> bool {
+        self.entity == Some(EntityKind::Tool) && self.method == "tools/call"
+    }
+
+    /// Whether something of its answer is judged: by rules after the call, or as a list.
+    pub(super) fn is_judged(&self, engine: &Engine) -> bool {
+        self.law.post.is_some() || self.is_sifted(engine)
+    }
+
+    /// Whether its answer holds lists that are filtered.
+    pub(super) fn is_sifted(&self, engine: &Engine) -> bool {
+        engine.filters_lists && self.entity.is_none() && is_list(&self.method)
     }
 
     /// Runs the machine with what it reads.

@@ -20,6 +20,8 @@ pub(crate) enum Message {
         method: String,
         /// As sent; `None`: a notification or a response.
         id: Option<Vec<u8>>,
+        /// What a client answers a server with.
+        args: Option<NodeId>,
     },
 }
 
@@ -130,6 +132,7 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
             (1, Some(_)) if root.get("params").is_none() => Ok(Message::Housekeeping {
                 method: RESPONSE.to_owned(),
                 id: None,
+                args: root.get("result").or_else(|| root.get("error")).map(Node::id),
             }),
             _ => Err(invalid(
                 "protocol.invalid_request",
@@ -160,10 +163,12 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
         _ if method.starts_with("notifications/") && id.is_none() => Message::Housekeeping {
             method: method.clone(),
             id: None,
+            args: None,
         },
         _ if HOUSEKEEPING.contains(&method.as_str()) => Message::Housekeeping {
             method: method.clone(),
             id,
+            args: None,
         },
         _ => {
             return Err(Refusal::operation(
@@ -305,15 +310,19 @@ pub(crate) fn read_id(root: Node<'_>) -> Result<Option<Vec<u8>>, Refusal> {
 
 /// A text without control characters. Compared unescaped and byte for byte.
 fn plain(node: Node<'_>, key: &str) -> Result<String, Refusal> {
-    match node.as_str() {
-        Some(text) if !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control) => {
-            Ok(text.into_owned())
-        }
-        Some(_) | None => Err(invalid(
+    plain_text(node).ok_or_else(|| {
+        invalid(
             "protocol.invalid_request",
             &format!("`{key}` is not a plain text"),
-        )),
-    }
+        )
+    })
+}
+
+/// What a method, a name or a URI may be.
+pub(crate) fn plain_text(node: Node<'_>) -> Option<String> {
+    let text = node.as_str()?;
+    let plain = !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control);
+    plain.then(|| text.into_owned())
 }
 
 fn no_twins(node: Node<'_>, reserved: &[&str]) -> Result<(), Refusal> {
