@@ -16,7 +16,9 @@ OIDC_PROVIDER_VERSION=9.13.3
 PUPPETEER_VERSION=24.43.1
 AXE_VERSION=4.14.1
 # The largest `dist/aplomb.wasm` in bytes: each megabyte is about a second of Envoy's start.
-SIZE_BUDGET=700000
+# Module size is start-up time (about 1.1 s a megabyte). 700,000 held until the whole language, sealed streams, filtered lists
+# and identities of the mesh came in; what the next 50 KB cost should be looked at before this number is raised again.
+SIZE_BUDGET=950000
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 CARGO_TERM_PROGRESS_WHEN="${CARGO_TERM_PROGRESS_WHEN:-auto}"
 
