@@ -14,7 +14,10 @@ mod route;
 
 pub use attr::{Attr, Seg};
 pub use effect::{Actor, Delegate, Effect, OnError, Scopes, Subject};
-pub use identity::{Algorithm, ClaimMap, Identity, Issuer, TokenRole};
+pub use identity::{
+    Algorithm, ClaimField, ClaimMap, ClaimPath, ClaimRule, ClaimShape, CredentialSource, Identity, Issuer,
+    MeshIssuer, TokenRole,
+};
 pub use ids::{
     AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
 };

@@ -7,6 +7,7 @@
 mod code;
 mod entries;
 mod error;
+mod identities;
 mod routes;
 
 pub use error::{Place, VerifyError};

@@ -6,8 +6,8 @@ use super::{Place, VerifyError};
 use crate::{
     limits,
     model::{
-        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Effect, Identity, PathSeg,
-        Pipeline, Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
+        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Effect, PathSeg, Pipeline,
+        Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
     },
 };
 
@@ -65,7 +65,7 @@ pub(super) fn at_most(count: usize, limit: usize, what: &'static str, place: Pla
     }
 }
 
-fn at_least_one(count: usize, what: &'static str, place: Place) -> Checked {
+pub(super) fn at_least_one(count: usize, what: &'static str, place: Place) -> Checked {
     if count == 0 {
         Err(VerifyError::Empty { place, what })
     } else {
@@ -115,7 +115,7 @@ impl Entries<'_> {
         id.map_or(Ok(()), |id| self.text(id, place))
     }
 
-    fn texts(&self, ids: &[StrId], what: &'static str, place: Place) -> Checked {
+    pub(super) fn texts(&self, ids: &[StrId], what: &'static str, place: Place) -> Checked {
         at_most(ids.len(), limits::MAX_LIST, what, place)?;
         ids.iter().try_for_each(|id| self.text(*id, place))
     }
@@ -341,27 +341,5 @@ impl Entries<'_> {
                 self.code(code, place)
             }
         }
-    }
-
-    fn identity(&self, identity: &Identity, place: Place) -> Checked {
-        let Identity {
-            name,
-            role: _,
-            header,
-            issuers,
-            claim_map: _,
-        } = identity;
-        self.text(*name, place)?;
-        self.text(*header, place)?;
-        at_least_one(issuers.len(), "issuer", place)?;
-        at_most(issuers.len(), limits::MAX_LIST, "issuers", place)?;
-        for issuer in issuers {
-            self.text(issuer.issuer, place)?;
-            self.texts(&issuer.audiences, "audiences", place)?;
-            at_least_one(issuer.algorithms.len(), "algorithm", place)?;
-            at_most(issuer.algorithms.len(), limits::MAX_LIST, "algorithms", place)?;
-            self.option(issuer.jwks, place)?;
-        }
-        Ok(())
     }
 }

@@ -2,20 +2,24 @@
 
 use std::collections::HashSet;
 
-use apl_bytecode::Program;
+use apl_bytecode::{Attr, ClaimField, CredentialSource, Identity, Program, Seg, TokenRole};
 use apl_vm::Prepared;
 
 use crate::{
     ConfigError,
     http::head::Wanted,
-    identity::{keys::KeySet, token::text_of},
+    identity::{
+        keys::KeySet,
+        metadata::{self, FIRST, Path},
+        token::text_of,
+    },
     json_text::hex,
 };
 
 /// One key set for every issuer, and one more for an issuer whose keys the policy brings.
 pub(super) fn key_sets(program: &Program) -> Result<Vec<KeySet>, ConfigError> {
     let mut sets: Vec<KeySet> = Vec::new();
-    for issuer in program.identities.iter().flat_map(|identity| &identity.issuers) {
+    for issuer in program.identities.iter().flat_map(Identity::issuers) {
         let name = text_of(program, issuer.issuer);
         if sets
             .iter()
@@ -46,7 +50,8 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
     let mut credentials: Vec<String> = model
         .identities
         .iter()
-        .map(|identity| text_of(model, identity.header).to_ascii_lowercase())
+        .filter_map(Identity::header)
+        .map(|header| text_of(model, header).to_ascii_lowercase())
         .collect();
     credentials.push("authorization".to_owned());
     credentials.sort();
@@ -70,6 +75,105 @@ pub(super) fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
     (0..count)
         .map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned))
         .collect()
+}
+
+/// Whether a program that mentions these attributes can read `key`: it spells it out, or a part of it that holds it.
+pub(super) fn mentions(mentioned: Option<&HashSet<String>>, key: &str) -> bool {
+    let Some(mentioned) = mentioned else {
+        return true;
+    };
+    let mut part = key;
+    loop {
+        if mentioned.contains(part) {
+            return true;
+        }
+        match part.rsplit_once('.') {
+            Some((parent, _)) => part = parent,
+            None => return false,
+        }
+    }
+}
+
+/// Claims of the token itself, which every identity reads, and whom a token's subject lets act for it.
+const TOKEN_CLAIMS: &[&[&str]] = &[
+    &["iss"],
+    &["aud"],
+    &["aud", FIRST],
+    &["exp"],
+    &["nbf"],
+    &["sub"],
+    &["client_id"],
+    &["azp"],
+    &["session_id"],
+    &["act", "sub"],
+    &["act", "act", "sub"],
+    &["act", "act", "act", "sub"],
+    &["act", "act", "act", "act", "sub"],
+];
+
+/// The host's properties that the program's credentials are read from. Of a token that the proxy has verified only the
+/// claims that are needed are asked for, one by one: the host gives no claim at all of a token with a null in it.
+pub(super) fn properties(program: &Program) -> Vec<Path> {
+    let mut paths: Vec<Path> = Vec::new();
+    for identity in &program.identities {
+        match &identity.source {
+            CredentialSource::Token { .. } | CredentialSource::ApiKey { .. } => {}
+            CredentialSource::Peer { waypoint: true } => paths.push(metadata::waypoint_peer()),
+            CredentialSource::Peer { waypoint: false } => paths.push(metadata::connection_peer()),
+            CredentialSource::Metadata { namespace, key, .. } => {
+                let root = metadata::claims_of(text_of(program, *namespace), text_of(program, *key));
+                let below = |names: Vec<&str>| {
+                    let names = names.into_iter().map(str::to_owned);
+                    root.iter().cloned().chain(names).collect::<Path>()
+                };
+                paths.extend(TOKEN_CLAIMS.iter().map(|names| below(names.to_vec())));
+                for rule in &identity.claim_map.rules {
+                    for path in &rule.paths {
+                        let mut names: Vec<&str> =
+                            path.segs.iter().map(|seg| text_of(program, *seg)).collect();
+                        paths.push(below(names.clone()));
+                        if rule.field != ClaimField::Id {
+                            names.push(FIRST);
+                            paths.push(below(names));
+                        }
+                    }
+                }
+                for mut names in claims_read(program, identity.role) {
+                    paths.push(below(names.clone()));
+                    names.push(FIRST);
+                    paths.push(below(names));
+                }
+            }
+        }
+    }
+    // Shorter ones first: what lies below a claim is put into it, not over it.
+    paths.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+    paths.dedup();
+    paths
+}
+
+/// Claims that policy reads by their names.
+fn claims_read(program: &Program, role: TokenRole) -> Vec<Vec<&str>> {
+    let space: &[&str] = match role {
+        TokenRole::User => &["claim"],
+        TokenRole::Client => &["client", "claim"],
+        TokenRole::CallerWorkload => return Vec::new(),
+    };
+    let names = |attr: &Attr| {
+        let mut names = Vec::new();
+        for seg in &attr.segs {
+            match seg {
+                Seg::Name(name) => names.push(text_of(program, *name)),
+                Seg::Value(_) => break,
+            }
+        }
+        names
+            .as_slice()
+            .strip_prefix(space)
+            .map(<[&str]>::to_vec)
+            .filter(|rest| !rest.is_empty())
+    };
+    program.attrs.iter().filter_map(names).collect()
 }
 
 pub(super) fn percent_encoded(text: &str) -> String {
