@@ -1,13 +1,13 @@
 # Aplomb: the commands. `make demo` shows it, `make test` proves it; `make` lists the rest.
 
 CARGO ?= cargo
-TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+OUT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # `filter` is linked for wasm only; natively it is checked, not built.
 HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test check fmt audit bench figures clean
+.PHONY: help setup filter size build demo demo-up demo-down test vectors fuzz check fmt audit bench figures scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,17 +25,23 @@ build: ## build the host programs: aplc, companion, harness
 	@$(CARGO) build $(HOST) --bins
 
 demo: setup filter build ## the whole scenario in a real Envoy; MODE=paired for two plugins
-	@$(TARGET)/debug/aplomb-demo run --mode $(MODE)
+	@$(OUT)/debug/aplomb-demo run --mode $(MODE)
 
 demo-up: setup filter build ## the same, left running, with the curl lines to try
-	@$(TARGET)/debug/aplomb-demo up --mode $(MODE)
+	@$(OUT)/debug/aplomb-demo up --mode $(MODE)
 
 demo-down: ## end what demo-up started
-	@test -x $(TARGET)/debug/aplomb-demo || $(CARGO) build -p aplomb-test-harness --bin aplomb-demo
-	@$(TARGET)/debug/aplomb-demo down
+	@test -x $(OUT)/debug/aplomb-demo || $(CARGO) build -p aplomb-test-harness --bin aplomb-demo
+	@$(OUT)/debug/aplomb-demo down
 
 test: setup filter build ## everything that proves the project, real Envoy included
 	@$(CARGO) test
+
+vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FILE for another file of that form
+	@$(CARGO) test --quiet -p apl-compiler --test vectors -- --nocapture
+
+fuzz: ## run the fuzz targets; TARGET=yaml, predicate, pipeline, loader or vm for one of them, SECONDS=900 for how long each
+	@CARGO_TARGET_DIR=$(OUT) scripts/fuzz.sh $(or $(TARGET),all) $(or $(SECONDS),900)
 
 check: ## formatting and lints
 	@$(CARGO) fmt --all --check
@@ -51,7 +57,10 @@ bench: setup filter ## requests per second beside no filter, a no-op module and 
 	@scripts/bench.sh
 
 figures: setup filter build ## the project's five figures against their bounds
-	@$(TARGET)/debug/aplomb-figures
+	@$(OUT)/debug/aplomb-figures
+
+scale: ## how compiler, loader and routing grow with the policy, beside their bounds
+	@$(CARGO) bench --quiet -p apl-compiler --bench scale
 
 clean: ## remove what was built (not what was installed)
 	@$(CARGO) clean

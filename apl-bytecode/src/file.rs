@@ -33,6 +33,7 @@ const ROUTES: u8 = 11;
 const FALLBACKS: u8 = 12;
 const SETTINGS: u8 = 13;
 const DATA: u8 = 14;
+const ASSERTIONS: u8 = 15;
 const DEBUG: u8 = 64;
 pub(crate) const SIGNATURE: u8 = 65;
 
@@ -164,6 +165,11 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
+    Ok(decode_with_digest(bytes)?.0)
+}
+
+/// The program and the digest that its bytes have.
+pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), DecodeError> {
     let (claimed, mut input) = after_header(bytes)?;
 
     let mut program = Program::default();
@@ -184,7 +190,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
         if id < FIRST_ANCILLARY {
             semantic_end = input.at();
         }
-        let known = matches!(id, STRINGS..=DATA | DEBUG);
+        let known = matches!(id, STRINGS..=ASSERTIONS | DEBUG);
         if known && version != SECTION_VERSION {
             return Err(DecodeError::SectionVersion { id, version, at });
         }
@@ -202,6 +208,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
             ROUTES => program.routes = table(&mut body, id)?,
             FALLBACKS => program.fallbacks = table(&mut body, id)?,
             SETTINGS => settings = Some(Settings::get(&mut body)?),
+            ASSERTIONS => program.assertions = table(&mut body, id)?,
             DATA => program.data = text(&mut body, id)?,
             DEBUG => program.debug = Some(Debug::get(&mut body)?),
             // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
@@ -213,11 +220,12 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
         }
     }
     let sections = bytes.get(HEADER_BYTES..semantic_end).unwrap_or_default();
-    if digest_of(sections) != *claimed {
+    let digest = digest_of(sections);
+    if digest != *claimed {
         return Err(DecodeError::Digest);
     }
     program.settings = settings.ok_or(DecodeError::NoSettings)?;
-    Ok(program)
+    Ok((program, digest))
 }
 
 /// The digest in the header, and a reader at the first section.
@@ -244,6 +252,7 @@ pub(crate) const fn section_name(id: u8) -> &'static str {
         STRINGS => "strings",
         CONSTS => "constants",
         ATTRS => "attributes",
+        DATA => "static attributes",
         REGEXES => "patterns",
         DENIALS => "denials",
         BLOCKS => "code",
@@ -289,6 +298,7 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         fallbacks,
         settings,
         data,
+        assertions,
         debug: _,
     } = program;
     let mut out = Writer::default();
@@ -308,6 +318,7 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
     if !data.is_empty() {
         section(&mut out, DATA, data);
     }
+    put_table(&mut out, ASSERTIONS, assertions);
     out.into_bytes()
 }
 

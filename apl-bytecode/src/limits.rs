@@ -3,8 +3,9 @@
 
 /// Bytes of a `.aplb` file.
 pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
-/// Entries of any one table.
-pub const MAX_TABLE: usize = 65_536;
+/// Entries of any one table: 10,000 routes with 20 steps each are 200,000 denials. The bytes of the file bound what all
+/// tables together can hold.
+pub const MAX_TABLE: usize = 1_048_576;
 /// Bytes of one text.
 pub const MAX_STRING_BYTES: usize = 256 * 1024;
 /// Bytes of the static attributes.

@@ -3,6 +3,7 @@
 //! Not a format: nothing reads it back. Blocks stand in the order of the table, each instruction with its index, its
 //! operands spelled out and, when the program has its debug section, the source line that it comes from.
 
+mod assertions;
 mod names;
 
 pub use names::{spell_code, spell_position};
@@ -26,6 +27,9 @@ pub fn listing(program: &Program) -> String {
     out.settings();
     for (at, identity) in program.identities.iter().enumerate() {
         out.identity(at, identity);
+    }
+    for (at, assertions) in program.assertions.iter().enumerate() {
+        out.assertions(at, assertions);
     }
     for (at, route) in program.routes.iter().enumerate() {
         out.route(at, route);
@@ -103,10 +107,24 @@ impl Listing<'_> {
     }
 
     fn route(&mut self, at: usize, route: &Route) {
-        let name = match route.matcher {
-            Matcher::Exact(name) => self.str(name),
-            Matcher::Glob(pattern) => format!("glob {}", self.str(pattern)),
+        let name = match &route.matcher {
+            Matcher::Exact(name) => self.str(*name),
+            Matcher::Glob(pattern) => format!("glob {}", self.str(*pattern)),
             Matcher::Any => "*".into(),
+            Matcher::Http {
+                path,
+                prefix,
+                methods,
+            } => {
+                let mut text = self.str(*path);
+                if *prefix {
+                    text.push_str("/...");
+                }
+                for method in methods {
+                    let _ = write!(text, " {}", self.str(*method));
+                }
+                text
+            }
         };
         let mut line = format!("route {at} {}:{name}", route.entity.name());
         if let Some(scope) = route.scope {
@@ -122,6 +140,12 @@ impl Listing<'_> {
             Enforcement::Shadow(until) => {
                 let _ = write!(line, " shadow until={until}");
             }
+        }
+        for (property, value) in &route.properties {
+            let _ = write!(line, " {}={}", self.str(*property), self.str(*value));
+        }
+        if let Some(assertions) = route.assertions {
+            let _ = write!(line, " assertions={}", assertions.0);
         }
         if route.pass_unparseable {
             line.push_str(" unparseable_result=pass");

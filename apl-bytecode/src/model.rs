@@ -3,6 +3,7 @@
 //! Everything refers to everything else by index ([`StrId`], [`AttrId`], ...), so that the model is one flat, cheaply
 //! verified thing. Tables are in the order in which the compiler first needed an entry, which makes output deterministic.
 
+mod assertion;
 mod attr;
 mod effect;
 mod identity;
@@ -12,6 +13,7 @@ mod pipeline;
 mod program;
 mod route;
 
+pub use assertion::{Assertion, Assertions, Contract, Encoding, HeaderSource};
 pub use attr::{Attr, Seg};
 pub use effect::{Actor, Delegate, Effect, OnError, Scopes, Subject};
 pub use identity::{
@@ -19,7 +21,8 @@ pub use identity::{
     MeshIssuer, TokenRole,
 };
 pub use ids::{
-    AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
+    AssertionsId, AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId,
+    StrId,
 };
 pub use instr::{Arith, Call, CmpOp, Fold, Instr, Jump};
 pub use pipeline::{Detector, ScanMode, Scanner};

@@ -4,6 +4,7 @@
 //! block ends after at most as many instructions as it has, the stack neither underflows nor grows beyond a known size,
 //! comprehensions nest to a known depth.
 
+mod assertions;
 mod code;
 mod entries;
 mod error;
@@ -15,8 +16,8 @@ pub use error::{Place, VerifyError};
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    DecodeError, decode, file,
-    lookup::RouteTable,
+    DecodeError, file,
+    lookup::{HttpRoutes, RouteTable},
     model::{Attr, AttrId, BlockId, Phase, Program, Seg},
     needs::{self, Needs, PhaseNeeds},
 };
@@ -30,6 +31,7 @@ pub struct VerifiedProgram {
     needs: Vec<PhaseNeeds>,
     keys: Vec<Option<String>>,
     routes: RouteTable,
+    http: HttpRoutes,
 }
 
 /// Why bytes do not load.
@@ -49,7 +51,9 @@ pub enum LoadError {
 ///
 /// If the bytes are not exactly one program of a known format with the right digest, or it does not verify.
 pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
-    Ok(verify(decode(bytes)?)?)
+    let (program, digest) = file::decode_with_digest(bytes)?;
+    // What was read is written in one way only, so that the digest need not be computed from the model again.
+    Ok(verified(program, digest)?)
 }
 
 /// Verifies.
@@ -58,13 +62,19 @@ pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
 ///
 /// The first thing that is wrong, table by table.
 pub fn verify(program: Program) -> Result<VerifiedProgram, VerifyError> {
+    let digest = file::digest(&program);
+    verified(program, digest)
+}
+
+fn verified(program: Program, digest: [u8; 32]) -> Result<VerifiedProgram, VerifyError> {
     entries::check(&program)?;
     let phases = code::check(&program)?;
     Ok(VerifiedProgram {
-        digest: file::digest(&program),
+        digest,
         needs: needs::of_blocks(&program),
         keys: program.attrs.iter().map(|attr| key(&program, attr)).collect(),
         routes: RouteTable::new(&program),
+        http: HttpRoutes::new(&program),
         phases,
         program,
     })
@@ -128,6 +138,18 @@ impl VerifiedProgram {
     #[must_use]
     pub fn key(&self, attr: AttrId) -> Option<&str> {
         self.keys.get(attr.at())?.as_deref()
+    }
+
+    /// The index of the route that governs an HTTP request: `path` is raw, without its query.
+    #[must_use]
+    pub fn http_route(&self, path: &str, method: &str, scope: Option<&str>) -> Option<usize> {
+        self.http.find(path, method, scope)
+    }
+
+    /// Whether there are routes for HTTP paths.
+    #[must_use]
+    pub const fn has_http_routes(&self) -> bool {
+        !self.http.is_empty()
     }
 
     /// The routing table.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::document::{Document, Keys, Oauth, PluginKind, Secret, Store};
 
 /// What the companion is to be told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deployment {
     /// Issuers whose keys must be fetched, in written order, each once.
     pub issuers: Vec<IssuerKeys>,
@@ -29,7 +29,7 @@ pub struct IssuerKeys {
 }
 
 /// An OAuth delegator as the policy declares it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delegator {
     /// The token endpoint.
     pub token_endpoint: String,

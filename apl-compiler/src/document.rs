@@ -1,5 +1,6 @@
 //! The document: tree to sections, plugins and routes, with every key checked against its closed table.
 
+mod assertions;
 mod keys;
 mod plugin;
 mod plugins;
@@ -7,6 +8,7 @@ mod route;
 mod section;
 mod teams;
 
+pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
@@ -36,6 +38,8 @@ pub(crate) struct Document {
     pub routes: Vec<RouteDecl>,
     /// Teams that the platform declares.
     pub teams: Vec<teams::Team>,
+    /// `secrets.values`.
+    pub secrets: Vec<SecretDecl>,
     /// `engine_settings`.
     pub settings: Settings,
     /// `global.attribute_files`, merged.
@@ -77,6 +81,9 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     }
     if let Some(entry) = root.get("engine_settings") {
         document.settings = settings(&entry.node, &mut reader);
+    }
+    if let Some(entry) = root.get("secrets") {
+        document.secrets = assertions::secrets(&entry.node, &mut reader);
     }
     if let Some(entry) = root.get("global") {
         global(&entry.node, &mut document, &mut reader);

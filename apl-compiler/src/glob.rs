@@ -1,5 +1,8 @@
 //! Patterns of routes: `*` is any run of characters, `?` is one.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 /// Whether a name is a pattern.
 pub(crate) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?'])
@@ -33,9 +36,62 @@ pub(crate) fn overlap(a: &str, b: &str) -> bool {
     below.first().copied().unwrap_or(false)
 }
 
+/// The literal text before the first wildcard. Two patterns overlap only if one's begins with the other's.
+pub(crate) fn front(pattern: &str) -> &str {
+    let end = pattern.find(['*', '?']).unwrap_or(pattern.len());
+    pattern.get(..end).unwrap_or("")
+}
+
+/// Patterns by their literal fronts, so that a pattern meets only those that it can overlap.
+#[derive(Default)]
+pub(crate) struct Fronts<'p>(BTreeMap<&'p str, Vec<usize>>);
+
+impl<'p> Fronts<'p> {
+    /// Adds a pattern.
+    pub(crate) fn insert(&mut self, pattern: &'p str, index: usize) {
+        self.0.entry(front(pattern)).or_default().push(index);
+    }
+
+    /// The patterns that may overlap this one, in the order in which they were added within one front.
+    pub(crate) fn rivals<'s>(&'s self, pattern: &'s str) -> impl Iterator<Item = usize> + 's {
+        let front = front(pattern);
+        let shorter = front
+            .char_indices()
+            .filter_map(move |(end, _)| self.0.get(front.get(..end)?));
+        let longer = self
+            .0
+            .range::<str, _>((Bound::Included(front), Bound::Unbounded))
+            .take_while(move |(other, _)| other.starts_with(front))
+            .map(|(_, list)| list);
+        shorter.chain(longer).flatten().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::overlap;
+    use super::{Fronts, overlap};
+
+    #[test]
+    fn rivals_are_all_patterns_that_overlap() {
+        let patterns = ["*", "a*", "ab*", "ab?", "b*", "?b*", "abc-*", "ä*"];
+        let mut fronts = Fronts::default();
+        for (index, pattern) in patterns.into_iter().enumerate() {
+            fronts.insert(pattern, index);
+        }
+        for pattern in patterns {
+            let rivals: Vec<usize> = fronts.rivals(pattern).collect();
+            for (index, other) in patterns.into_iter().enumerate() {
+                assert!(
+                    !overlap(pattern, other) || rivals.contains(&index),
+                    "{pattern} {other}"
+                );
+            }
+        }
+        assert!(
+            !fronts.rivals("b*").any(|index| index == 1),
+            "what cannot overlap is not met"
+        );
+    }
 
     #[test]
     fn finds_a_name_that_both_match() {

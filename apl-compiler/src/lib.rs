@@ -24,6 +24,10 @@ mod syntax;
 mod tools;
 
 pub mod diagnostics;
+pub mod layout;
+pub mod outline;
+#[doc(hidden)]
+pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 

@@ -1,5 +1,6 @@
 //! Resolved policy to program.
 
+mod assertions;
 mod cel;
 mod expression;
 mod labels;

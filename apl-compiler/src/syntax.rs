@@ -18,5 +18,12 @@ pub(crate) use ast::{
     StageKind, Step, StepKind, TaintCall, Test,
 };
 pub(crate) use pipeline::parse_field;
+pub(crate) use predicate::parse as parse_predicate;
 pub(crate) use step::{Context, parse_steps};
 pub(crate) use text::{Slice, Text};
+
+/// The segments of a path whose keys may be anything.
+pub(crate) fn field_segments(path: &str) -> Option<Vec<String>> {
+    let segments = field_path::segments(path)?;
+    Some(segments.into_iter().map(|(key, _)| key).collect())
+}

@@ -2,5 +2,13 @@
 
 #[path = "commands/cli.rs"]
 mod cli;
+#[path = "commands/diff.rs"]
+mod diff;
+#[path = "commands/graph.rs"]
+mod graph;
+#[path = "commands/inspect.rs"]
+mod inspect;
+#[path = "commands/rewrite.rs"]
+mod rewrite;
 #[path = "commands/sign.rs"]
 mod sign;

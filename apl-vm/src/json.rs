@@ -14,6 +14,7 @@
 //! | nesting | 64 | [`Limits::max_depth`] |
 //! | values | 200,000 | [`Limits::max_nodes`]; keys are not counted, but cost 16 bytes too |
 
+mod canonical;
 mod document;
 mod error;
 mod node;
@@ -22,6 +23,7 @@ mod splice;
 mod text;
 mod view;
 
+pub use canonical::{NotCanonical, Numbers, canonical, canonical_members};
 pub use document::{Document, Limits, NodeId};
 pub use error::JsonError;
 pub(crate) use node::Entries;

@@ -21,6 +21,7 @@ mod fuel;
 mod json;
 mod machine;
 mod outcome;
+mod pin;
 mod pipeline;
 mod predicate;
 mod prepared;
@@ -33,11 +34,12 @@ mod value;
 
 pub use facts::{Fact, FactMap, Facts, LabelState};
 pub use json::{
-    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, Number, Part, View, fold, quote,
-    same_folded,
+    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers, Part,
+    View, canonical, canonical_members, fold, quote, same_folded,
 };
 pub use machine::{Env, Machine};
 pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
 pub use scan::{Finding, REDACTED, scan};

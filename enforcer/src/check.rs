@@ -1,6 +1,8 @@
 //! Whether a configuration can enforce its program. Asked once, when the proxy takes the configuration.
 
-use apl_bytecode::{Algorithm, CredentialSource, Enforcement, Identity, PhaseNeeds, Program, Stage};
+use apl_bytecode::{
+    Algorithm, AssertionsId, CredentialSource, Enforcement, Identity, Matcher, PhaseNeeds, Program, Stage,
+};
 use apl_vm::Prepared;
 
 use crate::{
@@ -67,20 +69,29 @@ struct Phases {
     name: String,
     pre: PhaseNeeds,
     post: PhaseNeeds,
+    /// Request headers are asserted.
+    asserts: bool,
 }
 
 fn phases(program: &Prepared) -> Vec<Phases> {
     let model = program.program();
+    let asserts = |id: Option<AssertionsId>| {
+        id.and_then(|id| model.assertions.get(id.at()))
+            .is_some_and(|all| !all.request.headers.is_empty() || !all.request.strip.is_empty())
+    };
     let routes = model.routes.iter().enumerate().map(|(at, route)| {
         let needs = program.needs(at);
-        let name = match route.matcher {
-            apl_bytecode::Matcher::Exact(name) | apl_bytecode::Matcher::Glob(name) => text_of(model, name),
-            apl_bytecode::Matcher::Any => "*",
+        let name = match &route.matcher {
+            Matcher::Exact(name) | Matcher::Glob(name) | Matcher::Http { path: name, .. } => {
+                text_of(model, *name)
+            }
+            Matcher::Any => "*",
         };
         Phases {
             name: format!("route {}:{name}", route.entity.name()),
             pre: needs.pre,
             post: needs.post,
+            asserts: asserts(route.assertions),
         }
     });
     let fallbacks = model.fallbacks.iter().map(|fallback| {
@@ -89,6 +100,7 @@ fn phases(program: &Prepared) -> Vec<Phases> {
             name: "the global rules".to_owned(),
             pre: needs.pre,
             post: needs.post,
+            asserts: asserts(fallback.assertions),
         }
     });
     routes.chain(fallbacks).collect()
@@ -198,6 +210,8 @@ fn check_single(phases: &Phases) -> Result<(), ConfigError> {
         "the policy delegates, which sets a request header after the body was read"
     } else if phases.pre.edits_args {
         "the policy edits arguments, which changes the request's content-length"
+    } else if phases.asserts {
+        "the policy asserts request headers, which are set after the body was read"
     } else {
         return Ok(());
     };

@@ -155,7 +155,7 @@ impl Default for Limits {
 }
 
 /// What the environment of the VM holds.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Secrets {
     /// What [`Config::hash_key_env`] names.
     pub hash_key: Option<Vec<u8>>,
@@ -165,6 +165,20 @@ pub struct Secrets {
     pub seal_previous_key: Option<Vec<u8>>,
     /// What [`Companion::token_env`] names.
     pub companion_token: Option<String>,
+    /// Reads a variable that the program names, for headers that it asserts.
+    pub variable: fn(&str) -> Option<String>,
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self {
+            hash_key: None,
+            companion_token: None,
+            seal_key: None,
+            seal_previous_key: None,
+            variable: |_| None,
+        }
+    }
 }
 
 // None may reach a log through `{:?}`.

@@ -3,7 +3,7 @@
 mod reads;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     rc::Rc,
 };
 
@@ -25,6 +25,7 @@ use crate::{
         principal::{Principal, Principals, Unverified, Verifying},
     },
     json_text::hex,
+    named_keys::NamedKeys,
     seal::Sealer,
     session::digest,
 };
@@ -45,6 +46,9 @@ pub struct Engine {
     properties: Vec<Vec<String>>,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
+    /// Values of the variables that asserted headers name.
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) named_keys: NamedKeys,
     /// Some route has rules for the phase after the call.
     pub(crate) reads_responses: bool,
     pub(crate) keys: Vec<KeySet>,
@@ -94,9 +98,11 @@ impl Engine {
         let stream = hex(digest(&[b"audit stream", &seed]).get(..16).unwrap_or_default());
         let limits = config.limits;
         Ok(Self {
+            variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
             properties: reads::properties(program.program()),
             mentioned: reads::mentioned(&program),
+            named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
             reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
                 || program

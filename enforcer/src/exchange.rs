@@ -7,6 +7,7 @@
 
 mod after;
 mod answers;
+mod asserted;
 mod batch;
 mod decide;
 mod forward;

@@ -31,6 +31,7 @@
     )
 )]
 
+mod assertions;
 mod audit;
 mod cache;
 mod check;
@@ -45,6 +46,7 @@ mod identity;
 mod json_text;
 mod mcp;
 mod metrics;
+mod named_keys;
 mod refusal;
 mod seal;
 mod session;

@@ -1,5 +1,7 @@
 //! The enforcer against a mock host: event sequences as Envoy would deliver them, and a scripted companion.
 
+#[path = "suite/assertions.rs"]
+mod assertions;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/batch_answers.rs"]

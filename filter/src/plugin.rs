@@ -58,12 +58,10 @@ impl Plugin {
 
 /// Reads what the configuration names. A variable that is not set stays out: the engine knows whether it needs it.
 fn secrets(config: &Config) -> Secrets {
-    let variable = |name: &Option<String>| {
-        name.as_deref()
-            .and_then(|name| std::env::var(name).ok())
-            .filter(|value| !value.is_empty())
-    };
+    let read: fn(&str) -> Option<String> = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let variable = |name: &Option<String>| name.as_deref().and_then(read);
     Secrets {
+        variable: read,
         hash_key: variable(&config.hash_key_env).map(String::into_bytes),
         seal_key: variable(&config.seal_key_env).map(String::into_bytes),
         seal_previous_key: variable(&config.seal_previous_key_env).map(String::into_bytes),

@@ -18,7 +18,7 @@ use crate::envoy::wasm::{Governed, InstallMode, Plugin};
 use crate::envoy::{Envoy, Setup};
 use crate::mcp::McpClient;
 use crate::{ports, programs};
-pub use artefacts::Artefacts;
+pub use artefacts::{Artefacts, SEAL_KEY_ENV};
 pub use backends::Backends;
 pub use companion::Companion;
 pub use idp::{Idp, Tokens};
@@ -122,10 +122,10 @@ impl Stack {
         let governed = Governed {
             module,
             configuration,
-            environment: BTreeMap::from([(
-                artefacts::HASH_KEY_ENV.to_owned(),
-                artefacts::HASH_KEY.to_owned(),
-            )]),
+            environment: BTreeMap::from([
+                (artefacts::HASH_KEY_ENV.to_owned(), artefacts::HASH_KEY.to_owned()),
+                (artefacts::SEAL_KEY_ENV.to_owned(), artefacts::SEAL_KEY.to_owned()),
+            ]),
             plugins: options.plugins.clone(),
         };
         let listen = port(options.demo_ports, DEMO_PORT)?;

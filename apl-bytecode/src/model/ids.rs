@@ -37,4 +37,6 @@ id! {
     ScannerId
     /// Into [`Program::identities`](super::Program::identities).
     IdentityId
+    /// Into [`Program::assertions`](super::Program::assertions).
+    AssertionsId
 }

@@ -2,7 +2,9 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched};
+use super::{
+    Assertions, Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched,
+};
 
 /// One compiled policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -33,6 +35,8 @@ pub struct Program {
     pub fallbacks: Vec<Fallback>,
     /// `engine_settings`.
     pub settings: Settings,
+    /// Headers that routes assert.
+    pub assertions: Vec<Assertions>,
     /// The static attributes below `data`, as the text of one JSON object; empty: there are none. Whoever runs the program
     /// reads it once and looks attributes up in it by binary search.
     pub data: String,

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{BlockId, IdentityId, StrId};
+use super::{AssertionsId, BlockId, IdentityId, StrId};
 
 /// What kind of thing an operation is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +54,12 @@ pub struct Route {
     pub enforcement: Enforcement,
     /// `owner:`.
     pub owner: Option<StrId>,
+    /// Headers that it asserts.
+    pub assertions: Option<AssertionsId>,
+    /// `meta.tags` and `groups`: the attribute `meta.tags`.
+    pub tags: Vec<StrId>,
+    /// `meta.properties`: the attributes `meta.properties.*`.
+    pub properties: Vec<(StrId, StrId)>,
 }
 
 /// How a route is found. Exact beats list beats longest glob beats `*`; the compiler refuses ties.
@@ -65,6 +71,15 @@ pub enum Matcher {
     Glob(StrId),
     /// `"*"`.
     Any,
+    /// An HTTP path, with its methods: upper-case, sorted, none for all.
+    Http {
+        /// Absolute, as it stands before the query. A prefix ends at a segment boundary and has no slash at its end.
+        path: StrId,
+        /// A prefix.
+        prefix: bool,
+        /// The methods.
+        methods: Vec<StrId>,
+    },
 }
 
 /// Whether a route's verdict counts.
@@ -87,6 +102,8 @@ pub struct Fallback {
     pub post: Option<BlockId>,
     /// Credentials to verify.
     pub identities: Vec<IdentityId>,
+    /// Headers that are asserted.
+    pub assertions: Option<AssertionsId>,
 }
 
 /// `engine_settings.unmatched`.

@@ -54,6 +54,7 @@ pub(super) fn check(program: &Program) -> Checked {
         cx.route(route, Place::Route(at))?;
     }
     cx.fallbacks()?;
+    cx.assertions()?;
     program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
 }
 
@@ -101,6 +102,7 @@ impl Entries<'_> {
             (p.identities.len(), "identities"),
             (p.routes.len(), "routes"),
             (p.fallbacks.len(), "fallbacks"),
+            (p.assertions.len(), "assertions"),
         ] {
             at_most(count, limits::MAX_TABLE, what, Place::Tables)?;
         }

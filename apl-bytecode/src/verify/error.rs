@@ -166,6 +166,7 @@ pub enum Place {
     Identity(usize),
     Route(usize),
     Fallback(usize),
+    Assertions(usize),
     Debug,
 }
 
@@ -185,6 +186,7 @@ impl fmt::Display for Place {
             Self::Effect(at) => write!(out, "effect {at}"),
             Self::Identity(at) => write!(out, "identity {at}"),
             Self::Route(at) => write!(out, "route {at}"),
+            Self::Assertions(at) => write!(out, "assertions {at}"),
             Self::Fallback(at) => write!(out, "fallback {at}"),
             Self::Debug => out.write_str("the debug section"),
         }

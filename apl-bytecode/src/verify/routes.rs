@@ -8,14 +8,33 @@ use super::{
 };
 use crate::{
     limits,
-    model::{BlockId, BlockKind, Debug, Fallback, IdentityId, Matcher, Position, Response, Route},
+    model::{
+        BlockId, BlockKind, Debug, EntityKind, Fallback, IdentityId, Matcher, Position, Response, Route,
+    },
 };
 
 impl Entries<'_> {
     pub(super) fn route(&self, route: &Route, place: Place) -> Checked {
-        match route.matcher {
-            Matcher::Exact(name) | Matcher::Glob(name) => self.text(name, place)?,
+        match &route.matcher {
+            Matcher::Exact(name) | Matcher::Glob(name) => self.text(*name, place)?,
             Matcher::Any => {}
+            Matcher::Http { path, methods, .. } => {
+                if route.entity != EntityKind::Http {
+                    return Err(VerifyError::Meaningless {
+                        place,
+                        what: "an HTTP path",
+                    });
+                }
+                self.text(*path, place)?;
+                self.texts(methods, "methods", place)?;
+            }
+        }
+        self.asserts(route.assertions, place)?;
+        self.texts(&route.tags, "tags", place)?;
+        at_most(route.properties.len(), limits::MAX_LIST, "properties", place)?;
+        for (name, value) in &route.properties {
+            self.text(*name, place)?;
+            self.text(*value, place)?;
         }
         self.option(route.scope, place)?;
         self.option(route.owner, place)?;
@@ -68,11 +87,13 @@ impl Entries<'_> {
                 pre,
                 post,
                 identities,
+                assertions,
             },
         ) in self.program.fallbacks.iter().enumerate()
         {
             let place = Place::Fallback(at);
             self.phases(*pre, *post, identities, place)?;
+            self.asserts(*assertions, place)?;
             if !seen.insert(*entity) {
                 return Err(VerifyError::DuplicateFallback { place });
             }

@@ -6,7 +6,8 @@ use super::{Reader, Wire, Writer};
 use crate::{
     DecodeError,
     model::{
-        AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId, StrId,
+        AssertionsId, AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId,
+        ScannerId, StrId,
     },
 };
 
@@ -182,4 +183,4 @@ macro_rules! index {
     )*};
 }
 
-index! { StrId ConstId AttrId BlockId PipelineId EffectId DenialId RegexId ScannerId IdentityId }
+index! { StrId ConstId AttrId BlockId PipelineId EffectId DenialId RegexId ScannerId IdentityId AssertionsId }

@@ -4,11 +4,11 @@ use super::{Reader, Wire, Writer, choice, record};
 use crate::{
     DecodeError,
     model::{
-        Actor, Algorithm, Attr, ClaimField, ClaimMap, ClaimPath, ClaimRule, ClaimShape, Code, Const,
-        CredentialSource, Debug, Delegate, Denial, Detector, Effect, Enforcement, EntityKind, Fallback,
-        Identity, Issuer, Matcher, MeshIssuer, OnError, PathSeg, Phase, Pipeline, Position, Regex, Response,
-        Route, ScanMode, Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck,
-        Unmatched,
+        Actor, Algorithm, Assertion, Assertions, Attr, ClaimField, ClaimMap, ClaimPath, ClaimRule,
+        ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Denial, Detector, Effect,
+        Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher, MeshIssuer,
+        OnError, PathSeg, Phase, Pipeline, Position, Regex, Response, Route, ScanMode, Scanner, Scopes, Seg,
+        Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
     },
 };
 
@@ -176,16 +176,30 @@ record!(Route {
     pass_unparseable,
     enforcement,
     owner,
+    assertions,
+    tags,
+    properties,
 });
 choice!(EntityKind, "entity kind" { 0 => Tool, 1 => Prompt, 2 => Resource, 3 => Llm, 4 => A2a, 5 => Http });
-choice!(Matcher, "matcher" { 0 => Exact(name), 1 => Glob(pattern), 2 => Any });
+choice!(Matcher, "matcher" { 0 => Exact(name), 1 => Glob(pattern), 2 => Any, 3 => Http { path, prefix, methods } });
 choice!(Enforcement, "enforcement" { 0 => Enforce, 1 => Shadow(until) });
 record!(Fallback {
     entity,
     pre,
     post,
-    identities
+    identities,
+    assertions
 });
+record!(Assertions { request, response });
+record!(Contract { headers, strip });
+record!(Assertion {
+    name,
+    source,
+    encoding,
+    required
+});
+choice!(HeaderSource, "source of a header" { 0 => Attr(attr), 1 => Members(members), 2 => Variable(name) });
+choice!(Encoding, "encoding of a header" { 0 => Plain, 1 => Json, 2 => Csv });
 record!(Response {
     status,
     body,

@@ -139,6 +139,9 @@ fn route(entity: EntityKind, matcher: Matcher, pre: Option<BlockId>, post: Optio
         pass_unparseable: false,
         enforcement: Enforcement::Enforce,
         owner: None,
+        assertions: None,
+        tags: Vec::new(),
+        properties: Vec::new(),
     }
 }
 
@@ -307,6 +310,7 @@ pub(crate) fn hr() -> Program {
         pre: None,
         post: None,
         identities: vec![IdentityId(0)],
+        assertions: None,
     });
     std::mem::take(p)
 }
@@ -570,6 +574,7 @@ pub(crate) fn every_variant() -> Program {
             pre: Some(pre),
             post: Some(post),
             identities: vec![],
+            assertions: None,
         });
         p.routes.push(route(entity, Matcher::Any, None, None));
     }
@@ -578,6 +583,53 @@ pub(crate) fn every_variant() -> Program {
         pre: None,
         post: None,
         identities: vec![IdentityId(2)],
+        assertions: None,
+    });
+    let (name, variable, pattern) = (
+        text(p, "x-user"),
+        text(p, "UPSTREAM_KEY"),
+        text(p, "x-internal-*"),
+    );
+    let key = text(p, "roles");
+    let header = |source, encoding, required| Assertion {
+        name,
+        source,
+        encoding,
+        required,
+    };
+    p.assertions.push(Assertions {
+        request: Contract {
+            headers: vec![
+                header(HeaderSource::Attr(AttrId(0)), Encoding::Plain, true),
+                header(HeaderSource::Attr(AttrId(0)), Encoding::Csv, false),
+                header(HeaderSource::Variable(variable), Encoding::Plain, false),
+            ],
+            strip: vec![pattern],
+        },
+        response: Contract {
+            headers: vec![header(
+                HeaderSource::Members(vec![(key, AttrId(0))]),
+                Encoding::Json,
+                false,
+            )],
+            strip: vec![],
+        },
+    });
+    let (path, method) = (text(p, "/api"), text(p, "GET"));
+    p.routes.push(Route {
+        assertions: Some(AssertionsId(0)),
+        tags: vec![name],
+        properties: vec![(key, pattern)],
+        ..route(
+            EntityKind::Http,
+            Matcher::Http {
+                path,
+                prefix: true,
+                methods: vec![method],
+            },
+            None,
+            None,
+        )
     });
     p.routes.push(Route {
         scope: Some(s),

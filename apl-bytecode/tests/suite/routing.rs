@@ -24,6 +24,9 @@ fn table(routes: &[(&str, Option<&str>)]) -> VerifiedProgram {
             pass_unparseable: false,
             enforcement: Enforcement::Enforce,
             owner: None,
+            assertions: None,
+            tags: Vec::new(),
+            properties: Vec::new(),
         });
     }
     verify(program).unwrap()

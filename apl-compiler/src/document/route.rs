@@ -20,6 +20,8 @@ pub(crate) struct RouteDecl {
     pub scope: Option<String>,
     /// Groups that it joins: tags first, then `groups`.
     pub groups: Vec<(String, Span, bool)>,
+    /// `meta.properties`.
+    pub properties: Vec<(String, String)>,
     /// Its own policy.
     pub section: SectionDecl,
     /// `response`.
@@ -99,6 +101,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
         }
     };
     let (scope, groups) = membership(node, reader);
+    let properties = properties(node, reader);
     let response = response(node, reader);
     let pass_unparseable = reader.word(node, "unparseable_result", &["deny", "pass"]) == Some("pass");
     let owner = reader.text(node, "owner").map(str::to_owned);
@@ -117,6 +120,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                 selector,
                 scope: scope.clone(),
                 groups: groups.clone(),
+                properties: properties.clone(),
                 section: section::read(node, Section::Route, &source, reader),
                 response: response.clone(),
                 pass_unparseable,
@@ -185,6 +189,21 @@ fn membership(node: &Node, reader: &mut Reader<'_>) -> (Option<String>, Groups) 
         }
     }
     (scope, groups)
+}
+
+/// `meta.properties`: a map of texts; other scalars count as their text.
+fn properties(node: &Node, reader: &mut Reader<'_>) -> Vec<(String, String)> {
+    let Some(entry) = node.get("meta").and_then(|meta| meta.node.get("properties")) else {
+        return Vec::new();
+    };
+    let mut properties = Vec::new();
+    for property in reader.map(&entry.node, "properties") {
+        match property.node.scalar() {
+            Some(value) => properties.push((property.key.clone(), value)),
+            None => reader.wrong(&property.node, "a property", "text"),
+        }
+    }
+    properties
 }
 
 fn response(node: &Node, reader: &mut Reader<'_>) -> Option<ResponseDecl> {

@@ -2,6 +2,7 @@
 
 use apl_bytecode::Side;
 
+use super::assertions::{self, AssertionsDecl};
 use super::keys::{Reader, check};
 use crate::diagnostics::{Code, error, note};
 use crate::source::Span;
@@ -22,6 +23,8 @@ pub(crate) struct SectionDecl {
     pub args: Vec<Field>,
     /// Pipelines over the result.
     pub result: Vec<Field>,
+    /// Asserted headers.
+    pub assertions: AssertionsDecl,
     /// Credentials.
     pub authentication: Option<Authentication>,
 }
@@ -46,6 +49,7 @@ pub(crate) fn read(node: &Node, kind: Section, source: &str, reader: &mut Reader
         ..SectionDecl::default()
     };
     section.authentication = authentication(node, reader);
+    section.assertions = assertions::read(node, reader);
     let policy = match node.get("apl") {
         Some(wrapper) => {
             beside_wrapper(node, wrapper, reader);

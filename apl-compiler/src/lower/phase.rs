@@ -1,14 +1,15 @@
 //! One phase of one operation: field pipelines first, then steps, layer by layer.
 
-use apl_bytecode::{BlockId, Code, Instr, Phase, Position};
+use apl_bytecode::{BlockId, Code, Instr, Phase, Position, ScanMode};
 
 use super::labels::{self, Reads};
 use super::policy::Lowering;
 use super::tables::Use;
 use super::{pipeline, steps};
+use crate::diagnostics::{self, warning};
 use crate::document::SectionDecl;
 use crate::source::{Span, to_u32};
-use crate::syntax::{Field, Step};
+use crate::syntax::{Field, StageKind, Step};
 
 /// Where a step stands, for its denial code.
 #[derive(Debug, Clone)]
@@ -58,6 +59,7 @@ pub(crate) fn lower(layers: &[&SectionDecl], phase: Phase, lowering: &mut Loweri
         labels: false,
         delegates: false,
     };
+    cancelled(layers, phase, emitter.lowering);
     for (source, field) in merged(layers, phase) {
         emitter.field(source, field);
     }
@@ -95,6 +97,44 @@ fn merged<'s>(layers: &[&'s SectionDecl], phase: Phase) -> Vec<(&'s str, &'s Fie
         }
     }
     merged
+}
+
+/// Warns of pipelines that hide a field and are replaced by one that does not.
+fn cancelled(layers: &[&SectionDecl], phase: Phase, lowering: &mut Lowering<'_>) {
+    let mut all: Vec<&Field> = Vec::new();
+    for layer in layers {
+        all.extend(match phase {
+            Phase::Pre => &layer.args,
+            Phase::Post => &layer.result,
+        });
+    }
+    for (at, field) in all.iter().enumerate() {
+        let outer = all.iter().take(at).rev().find(|known| known.path == field.path);
+        if let Some(outer) = outer.filter(|outer| hides(outer) && !hides(field)) {
+            lowering.reports.push(
+                warning(
+                    diagnostics::Code::CancelsRedaction,
+                    field.span,
+                    format!("this pipeline of `{}` shows what an outer one hides", field.name),
+                )
+                .related(outer.span, "it replaces the whole of this one")
+                .help("repeat the stages of the outer pipeline, or leave the field to it"),
+            );
+        }
+    }
+}
+
+/// Whether a pipeline may keep a value from whoever receives it.
+fn hides(field: &Field) -> bool {
+    field.stages.iter().any(|stage| match &stage.kind {
+        StageKind::RedactIf(_) | StageKind::BuiltIn(ScanMode::Redact | ScanMode::Deny, _) => true,
+        StageKind::Plain(plain) => plain.edits(),
+        StageKind::BuiltIn(ScanMode::Detect, _)
+        | StageKind::Enum(_)
+        | StageKind::Regex(_)
+        | StageKind::Taint(_)
+        | StageKind::Run(_) => false,
+    })
 }
 
 impl Emitter<'_, '_> {

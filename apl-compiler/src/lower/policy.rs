@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use apl_bytecode::{Debug, EntityKind, Fallback, Phase, Program};
 
 use super::tables::Tables;
-use super::{phase, routes};
+use super::{assertions, phase, routes};
 use crate::deployment::{Deployment, deployment};
 use crate::diagnostics::{Code, Reports, error, warning};
 use crate::document::{Document, Plugin};
@@ -129,11 +129,13 @@ fn fallbacks(lowering: &mut Lowering<'_>) {
         let identities = routes::identities(&layers, lowering);
         let pre = lowering.phase(&layers, Phase::Pre);
         let post = lowering.phase(&layers, Phase::Post);
+        let assertions = assertions::lower(&layers, lowering);
         lowering.tables.program.fallbacks.push(Fallback {
             entity,
             pre,
             post,
             identities,
+            assertions,
         });
     }
 }
@@ -149,6 +151,7 @@ fn unreached(lowering: &mut Lowering<'_>) {
         {
             let tables = std::mem::take(&mut lowering.tables);
             routes::identities(&[section], lowering);
+            assertions::lower(&[section], lowering);
             lowering.phase(&[section], Phase::Pre);
             lowering.phase(&[section], Phase::Post);
             lowering.tables = tables;

@@ -16,6 +16,9 @@ use crate::source::Span;
 const MAX_DFA: usize = 1024 * 1024;
 /// Working memory for building one.
 const MAX_WORK: usize = 32 * 1024 * 1024;
+/// Automata up to this size are minimised. Minimising takes time with the square of the states: a pattern of thirty
+/// characters could hold the compiler for half a minute (found by the fuzz target `pipeline`).
+const MAX_MINIMISED: usize = 64 * 1024;
 
 /// Compiles a pattern; errors are reported.
 pub(crate) fn compile(
@@ -61,7 +64,6 @@ fn build(pattern: &str) -> Result<Vec<u8>, Fault> {
     let ascii = ascii_classes(pattern);
     let config = dense::Config::new()
         .start_kind(StartKind::Unanchored)
-        .minimize(true)
         .dfa_size_limit(Some(MAX_DFA * 4))
         .determinize_size_limit(Some(MAX_WORK));
     // Parsed on its own first: the builder's message for a syntax error is the same, but its kind is not public.
@@ -76,18 +78,24 @@ fn build(pattern: &str) -> Result<Vec<u8>, Fault> {
                 Fault::Syntax(root_cause(&fault))
             }
         })?;
-    let dfa = dense::Builder::new()
-        .syntax(syntax::Config::new())
-        .thompson(thompson::Config::new().nfa_size_limit(Some(MAX_WORK)))
-        .configure(config)
-        .build(&ascii)
-        .map_err(|fault| {
-            if fault.is_size_limit_exceeded() {
-                Fault::TooLarge
-            } else {
-                Fault::Syntax(root_cause(&fault))
-            }
-        })?;
+    let build = |minimise: bool| {
+        dense::Builder::new()
+            .syntax(syntax::Config::new())
+            .thompson(thompson::Config::new().nfa_size_limit(Some(MAX_WORK)))
+            .configure(config.clone().minimize(minimise))
+            .build(&ascii)
+            .map_err(|fault| {
+                if fault.is_size_limit_exceeded() {
+                    Fault::TooLarge
+                } else {
+                    Fault::Syntax(root_cause(&fault))
+                }
+            })
+    };
+    let mut dfa = build(false)?;
+    if dfa.memory_usage() <= MAX_MINIMISED {
+        dfa = build(true)?;
+    }
     let sparse = dfa.to_sparse().map_err(|_| Fault::TooLarge)?;
     let bytes = sparse.to_bytes_little_endian();
     if bytes.len() > MAX_DFA {

@@ -7,6 +7,7 @@ use apl_bytecode::{
     Route,
 };
 
+use super::assertions;
 use super::policy::Lowering;
 use crate::diagnostics::{Code, error, note, warning};
 use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away};
@@ -16,9 +17,10 @@ use crate::source::to_u32;
 /// Lowers every route.
 pub(crate) fn lower(lowering: &mut Lowering<'_>) {
     let document = lowering.document;
-    let losers = ties(&document.routes, lowering);
+    let mut losers = ties(&document.routes, lowering);
+    losers.sort_unstable();
     for (index, route) in document.routes.iter().enumerate() {
-        if losers.contains(&index) {
+        if losers.binary_search(&index).is_ok() {
             continue;
         }
         let above = route.team.and_then(|_| platform_route(document, route));
@@ -74,6 +76,17 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
             pass_unparseable: above.unwrap_or(route).pass_unparseable,
             enforcement: Enforcement::Enforce,
             owner: route.owner.as_ref().map(|owner| lowering.tables.str(owner)),
+            assertions: assertions::lower(&layers, lowering),
+            tags: route
+                .groups
+                .iter()
+                .map(|(name, _, _)| lowering.tables.str(name))
+                .collect(),
+            properties: route
+                .properties
+                .iter()
+                .map(|(name, value)| (lowering.tables.str(name), lowering.tables.str(value)))
+                .collect(),
         };
         lowering.tables.program.routes.push(compiled);
     }
@@ -249,29 +262,30 @@ type Key<'r> = (EntityKind, Option<&'r str>);
 /// name: an entry of a list gives way to a route of its own.
 fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
     let mut exact: HashMap<(Key<'_>, &str), usize> = HashMap::new();
-    let mut globs: HashMap<(Key<'_>, usize), Vec<usize>> = HashMap::new();
+    let mut globs: HashMap<(Key<'_>, usize), glob::Fronts<'_>> = HashMap::new();
     let mut losers = Vec::new();
     for (index, route) in routes.iter().enumerate() {
         let key: Key<'_> = (route.selector.entity, route.scope.as_deref());
         let name = route.selector.name.as_str();
         if !route.selector.listed && glob::is_glob(name) {
             let rivals = globs.entry((key, name.chars().count())).or_default();
-            if let Some(rival) = rivals.iter().find(|rival| {
+            let rival = rivals.rivals(name).find(|rival| {
                 routes
-                    .get(**rival)
+                    .get(*rival)
                     .is_some_and(|rival| glob::overlap(&rival.selector.name, name))
-            }) {
+            });
+            if let Some(rival) = rival {
                 // A team's route on the platform's own pattern adds to it.
-                let adds = routes.get(*rival).is_some_and(|rival| {
+                let adds = routes.get(rival).is_some_and(|rival| {
                     rival.team.is_none() && route.team.is_some() && rival.selector.name == name
                 });
                 if adds {
-                    losers.push(*rival);
+                    losers.push(rival);
                 } else {
-                    tie(routes, *rival, route, lowering);
+                    tie(routes, rival, route, lowering);
                 }
             }
-            rivals.push(index);
+            rivals.insert(name, index);
             continue;
         }
         match exact

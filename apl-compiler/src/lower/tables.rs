@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use apl_bytecode::{
-    Attr, AttrId, Block, BlockId, BlockKind, Code, Const, ConstId, Denial, DenialId, Effect, EffectId, Instr,
-    Pipeline, PipelineId, Position, Program, Regex, RegexId, Scanner, ScannerId, Seg, StrId,
+    Assertions, AssertionsId, Attr, AttrId, Block, BlockId, BlockKind, Code, Const, ConstId, Denial,
+    DenialId, Effect, EffectId, Instr, Pipeline, PipelineId, Position, Program, Regex, RegexId, Scanner,
+    ScannerId, Seg, StrId,
 };
 
 use crate::source::{Span, to_u32};
@@ -163,6 +164,19 @@ impl Tables {
             effect,
             |effect| effect,
         ))
+    }
+
+    /// Asserted headers.
+    pub(crate) fn assertions(&mut self, assertions: Assertions) -> AssertionsId {
+        let list = &mut self.program.assertions;
+        let at = list
+            .iter()
+            .position(|known| *known == assertions)
+            .unwrap_or_else(|| {
+                list.push(assertions);
+                list.len() - 1
+            });
+        AssertionsId(to_u32(at))
     }
 
     /// A scanner.

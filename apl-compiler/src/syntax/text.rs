@@ -130,10 +130,11 @@ impl<'a> Slice<'a> {
         self.text.span(self.start, self.end)
     }
 
-    /// The piece between two byte offsets of this piece.
+    /// The piece between two byte offsets of this piece. Who marks one character need not know how long it is: an offset
+    /// inside a character takes all of it.
     pub(crate) fn sub(self, start: usize, end: usize) -> Self {
-        let length = self.end - self.start;
-        let (start, end) = (start.min(length), end.min(length));
+        let text = self.as_str();
+        let (start, end) = (text.floor_char_boundary(start), text.ceil_char_boundary(end));
         Self {
             text: self.text,
             start: self.start + start,

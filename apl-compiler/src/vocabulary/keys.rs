@@ -26,6 +26,12 @@ pub enum Section {
     Pdp,
     Apl,
     Authorization,
+    Assertions,
+    Contract,
+    AssertedHeader,
+    Secrets,
+    SecretProvider,
+    SecretValue,
     Team,
     TeamFile,
     TeamSection,
@@ -53,7 +59,6 @@ use Treatment::{Elsewhere, Inert, NotYet, Old, Read};
 
 const GROUPS_ALIAS: Treatment = Old("top-level `groups`");
 const GLOBAL_ONLY: Treatment = Elsewhere("`global`");
-const ASSERTIONS: Treatment = NotYet("remove `assertions`, or set the headers in Envoy");
 const SHADOW: Treatment = NotYet("set `enforcement` in the filter configuration once it is there");
 
 /// Policy keys of any section, without `args` and `result`.
@@ -76,10 +81,7 @@ const TOP: &[Key] = &[
     ("plugin_settings", Read),
     ("engine_settings", Read),
     ("plugin_dirs", Inert("plugins are the built-in kinds")),
-    (
-        "secrets",
-        NotYet("name environment variables or files where the secrets are used"),
-    ),
+    ("secrets", Read),
 ];
 
 const GLOBAL: &[Key] = &[
@@ -94,7 +96,7 @@ const GLOBAL: &[Key] = &[
         "response",
         Inert("it applies to plain HTTP traffic, which this build does not route"),
     ),
-    ("assertions", ASSERTIONS),
+    ("assertions", Read),
     ("attribute_files", Read),
     ("enforcement", SHADOW),
     ("apl", Read),
@@ -110,7 +112,7 @@ const BUNDLE: &[Key] = &[
         "response",
         Inert("`response` is not inherited; put it on the route"),
     ),
-    ("assertions", ASSERTIONS),
+    ("assertions", Read),
     ("pdp", GLOBAL_ONLY),
     ("session_store", GLOBAL_ONLY),
     ("attribute_files", GLOBAL_ONLY),
@@ -138,21 +140,14 @@ const ROUTE: &[Key] = &[
         "when",
         NotYet("put the condition into the steps: upstream stores it and never evaluates it"),
     ),
-    ("assertions", ASSERTIONS),
+    ("assertions", Read),
     ("pdp", GLOBAL_ONLY),
     ("session_store", GLOBAL_ONLY),
     ("attribute_files", GLOBAL_ONLY),
     ("apl", Read),
 ];
 
-const META: &[Key] = &[
-    ("tags", Read),
-    ("scope", Read),
-    (
-        "properties",
-        Inert("`meta.properties.*` is not readable by policy in this build"),
-    ),
-];
+const META: &[Key] = &[("tags", Read), ("scope", Read), ("properties", Read)];
 
 const PLUGIN: &[Key] = &[
     ("name", Read),
@@ -363,6 +358,35 @@ const APL: &[Key] = &[
     ("response", Read),
 ];
 
+const ASSERTIONS: &[Key] = &[("request", Read), ("response", Read)];
+
+const CONTRACT: &[Key] = &[("headers", Read), ("strip", Read), ("replace_inherited", Read)];
+
+const ASSERTED_HEADER: &[Key] = &[
+    ("name", Read),
+    ("from", Read),
+    ("members", Read),
+    ("on_missing", Read),
+    ("encode", Read),
+];
+
+const SECRETS: &[Key] = &[("providers", Read), ("values", Read)];
+
+const ELSEWHERE_READ: Treatment =
+    Inert("secrets of this provider are not for the proxy; the companion has its own settings");
+
+const SECRET_PROVIDER: &[Key] = &[
+    ("kind", Read),
+    ("base_dir", ELSEWHERE_READ),
+    ("address", ELSEWHERE_READ),
+    ("namespace", ELSEWHERE_READ),
+    ("mount", ELSEWHERE_READ),
+    ("auth", ELSEWHERE_READ),
+    ("path", ELSEWHERE_READ),
+];
+
+const SECRET_VALUE: &[Key] = &[("provider", Read), ("ref", Read)];
+
 /// What a platform says of a team.
 const TEAM: &[Key] = &[
     ("tool", Read),
@@ -420,6 +444,12 @@ impl Section {
             Self::Pdp => (PDP, false),
             Self::Apl => (APL, true),
             Self::Authorization => (AUTHORIZATION, false),
+            Self::Assertions => (ASSERTIONS, false),
+            Self::Contract => (CONTRACT, false),
+            Self::AssertedHeader => (ASSERTED_HEADER, false),
+            Self::Secrets => (SECRETS, false),
+            Self::SecretProvider => (SECRET_PROVIDER, false),
+            Self::SecretValue => (SECRET_VALUE, false),
             Self::Team => (TEAM, false),
             Self::TeamFile => (TEAM_FILE, false),
             Self::TeamSection => (TEAM_SECTION, true),
@@ -459,6 +489,12 @@ impl Section {
             Self::Pdp => "a decision point",
             Self::Apl => "`apl`",
             Self::Authorization => "`authorization`",
+            Self::Assertions => "`assertions`",
+            Self::Contract => "the assertions of one direction",
+            Self::AssertedHeader => "an asserted header",
+            Self::Secrets => "`secrets`",
+            Self::SecretProvider => "a provider of secrets",
+            Self::SecretValue => "a secret",
             Self::Team => "a team",
             Self::TeamFile => "a team's file",
             Self::TeamSection => "a team's route or group",

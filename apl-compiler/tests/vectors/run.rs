@@ -10,6 +10,8 @@ use apl_vm::{
 };
 use serde_json::{Map, Value, json};
 
+use super::{areas, host};
+
 /// What we make of a vector.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
@@ -26,12 +28,18 @@ pub(crate) enum Answer {
         /// Result afterwards.
         result: Value,
     },
+    /// An answer of another form than a verdict.
+    Other(Value),
+    /// The build has no such construct.
+    NotInBuild,
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => f.write_str("refused"),
+            Self::Other(value) => write!(f, "{value}"),
+            Self::NotInBuild => f.write_str("none"),
             Self::Verdict {
                 denied,
                 taints,
@@ -59,6 +67,13 @@ impl fmt::Display for Answer {
 
 /// Runs a vector.
 pub(crate) fn answer(area: &str, vector: &Value) -> Answer {
+    match area {
+        "glob" => return areas::glob(vector),
+        "flatten" => return areas::flatten(vector),
+        "host" => return host::answer(vector),
+        "template" | "restrict_fold" | "accepts" => return Answer::NotInBuild,
+        _ => {}
+    }
     let policy = vector["policy"].as_str().unwrap_or("");
     let bag = vector["bag"].as_object().cloned().unwrap_or_default();
     let mut args = vector["args"].clone();
@@ -71,6 +86,15 @@ pub(crate) fn answer(area: &str, vector: &Value) -> Answer {
         "pipeline" | "pipeline_parse" => {
             args = json!({ "f": vector["value"] });
             json!({ "args": { "f": policy } }).to_string()
+        }
+        "pdp" => {
+            return run(
+                &indented(&step(vector, policy)),
+                vector,
+                bag.clone(),
+                from_bag(&bag, "args"),
+                result,
+            );
         }
         "step_parse" if vector["yaml"] == true => return compiled(&indented(&step(vector, policy)), vector),
         "step_parse" => json!({ "pre_invocation": [policy] }).to_string(),
@@ -91,6 +115,21 @@ pub(crate) fn answer(area: &str, vector: &Value) -> Answer {
         result = from_bag(&bag, "result");
     }
     run(&text, vector, bag, args, result)
+}
+
+/// Whether a rule over a document denies.
+pub(crate) fn denies(root: &str, rule: &Value, document: &Value) -> bool {
+    let post = root == "result";
+    let section = if post { "post_invocation" } else { "pre_invocation" };
+    let vector = json!({ "phase": if post { "post" } else { "pre" } });
+    let (args, result) = if post {
+        (Value::Null, document.clone())
+    } else {
+        (document.clone(), Value::Null)
+    };
+    let text = format!("{{tool: t, \"{section}\": [{rule}]}}");
+    let answer = run(&text, &vector, Map::new(), args, result);
+    matches!(answer, Answer::Verdict { denied: Some(_), .. })
 }
 
 fn step(vector: &Value, policy: &str) -> String {

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod canonical;
 mod laws;
 
 use std::{fs, path::Path};

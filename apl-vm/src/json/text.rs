@@ -106,7 +106,8 @@ pub fn same_folded(a: &str, b: &str) -> bool {
     }
 }
 
-/// Appends `text` as a JSON string, quotes included. Escapes only what RFC 8259 requires.
+/// Appends `text` as a JSON string, quotes included. Escapes only what RFC 8259 requires, and as RFC 8785
+/// section 3.2.2.2 does: the short form where there is one.
 pub fn quote(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in text.bytes() {
@@ -115,6 +116,8 @@ pub fn quote(text: &str, out: &mut Vec<u8>) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0C => out.extend_from_slice(b"\\f"),
             0..0x20 => {
                 out.extend_from_slice(b"\\u00");
                 out.push(if byte >= 0x10 { b'1' } else { b'0' });

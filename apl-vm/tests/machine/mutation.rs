@@ -80,6 +80,9 @@ fn program() -> Vec<u8> {
         pass_unparseable: false,
         enforcement: Enforcement::Enforce,
         owner: None,
+        assertions: None,
+        tags: Vec::new(),
+        properties: Vec::new(),
     });
     encode(p)
 }

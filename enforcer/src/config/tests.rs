@@ -74,6 +74,7 @@ fn secrets_do_not_print() {
     let secrets = Secrets {
         hash_key: Some(b"k3y".to_vec()),
         companion_token: Some("t0k".to_owned()),
+        variable: |_| None,
         seal_key: Some(b"s3al".to_vec()),
         seal_previous_key: Some(b"s3al".to_vec()),
     };

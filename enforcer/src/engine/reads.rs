@@ -1,12 +1,13 @@
 //! What a program reads of its host, found out once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use apl_bytecode::{Attr, ClaimField, CredentialSource, Identity, Program, Seg, TokenRole};
+use apl_bytecode::{Attr, ClaimField, CredentialSource, HeaderSource, Identity, Program, Seg, TokenRole};
 use apl_vm::Prepared;
 
 use crate::{
-    ConfigError,
+    ConfigError, Secrets,
+    assertions::HeaderEdits,
     http::head::Wanted,
     identity::{
         keys::KeySet,
@@ -34,6 +35,28 @@ pub(super) fn key_sets(program: &Program) -> Result<Vec<KeySet>, ConfigError> {
         });
     }
     Ok(sets)
+}
+
+/// The variables that asserted headers take their values from; each must be set.
+pub(super) fn variables(
+    program: &Program,
+    secrets: &Secrets,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut variables = BTreeMap::new();
+    for header in program
+        .assertions
+        .iter()
+        .flat_map(|assertions| &assertions.request.headers)
+    {
+        if let HeaderSource::Variable(name) = header.source {
+            let name = text_of(program, name);
+            let value = (secrets.variable)(name)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| ConfigError::MissingVariable(name.to_owned(), "`assertions` of the policy"))?;
+            variables.insert(name.to_owned(), value);
+        }
+    }
+    Ok(variables)
 }
 
 /// Headers that hold a credential whoever names them; policy cannot read them.
@@ -67,6 +90,7 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
     Wanted {
         credentials,
         readable,
+        asserted: HeaderEdits::removals(program),
     }
 }
 

@@ -8,10 +8,12 @@ use apl_vm::Answer;
 use super::{
     Exchange, Out, Stage,
     answers::{Payload, unparseable},
+    asserted::assert_response,
     stream::{Reads, Stream},
 };
 use crate::{
     Command, Engine, HeaderList, Install,
+    assertions::HeaderEdits,
     http::media::{Media, is_identity, media_type},
     mcp::response::GovernedResult,
     refusal::Refusal,
@@ -31,6 +33,8 @@ pub(super) struct After {
     pub(super) ended: bool,
     /// The result that the phase after the call works on.
     pub(super) result: Option<GovernedResult>,
+    /// What is asserted to the client, until the head was seen.
+    asserted: Option<HeaderEdits>,
 }
 
 #[derive(Debug, Default)]
@@ -62,10 +66,15 @@ const OF_THE_BYTES: &[&str] = &[
 ];
 
 impl After {
-    /// A response that is to be judged.
-    pub(super) fn expect() -> Self {
+    /// A response that is to be judged or not, with headers to assert.
+    pub(super) fn of(governed: bool, asserted: HeaderEdits) -> Self {
         Self {
-            stage: AfterStage::Expected,
+            stage: if governed {
+                AfterStage::Expected
+            } else {
+                AfterStage::Untouched
+            },
+            asserted: Some(asserted).filter(|edits| !edits.is_empty()),
             ..Self::default()
         }
     }
@@ -100,6 +109,9 @@ impl Exchange {
                 "the backend answered before the verdict",
             );
             return self.refuse(engine, &refusal, now_ms, out);
+        }
+        if let Some(edits) = self.after.asserted.take() {
+            assert_response(&edits, headers, out);
         }
         if !matches!(self.after.stage, AfterStage::Expected) {
             return;

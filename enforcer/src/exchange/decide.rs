@@ -14,7 +14,10 @@ use super::{
 use crate::{
     Counter, Engine,
     engine::count,
-    identity::principal::{Principal, Unverified},
+    identity::{
+        principal::{Principal, Unverified},
+        token::text_of,
+    },
     refusal::Refusal,
     session,
 };
@@ -34,6 +37,23 @@ impl Exchange {
         let Some(mut work) = self.work.take() else { return };
         let scope = self.scope(engine);
         work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
+        let twin = match (&work.document, work.args) {
+            (Some(document), Some(args)) => {
+                let blocks = [work.law.pre, work.law.post];
+                engine.named_keys.has_twin(blocks, document.received(args))
+            }
+            (Some(_) | None, _) => false,
+        };
+        if twin {
+            self.work = Some(work);
+            let refusal = Refusal::rpc(
+                400,
+                -32602,
+                "protocol.case_variant",
+                "an argument that policy names is written in another case",
+            );
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
         let verified = engine.identify(&work.law.identities, &self.head, now_ms);
         let (principal, known) = match verified {
             Ok(verified) => verified,
@@ -193,10 +213,20 @@ impl Exchange {
                 EntityKind::Llm | EntityKind::A2a | EntityKind::Http => {}
             }
         }
-        for key in ["meta.tags", "llm.capabilities"] {
-            if engine.mentions(key) {
-                own.insert(key.to_owned(), Fact::Set(BTreeSet::new()));
-            }
+        let model = engine.program.program();
+        let route = work.law.route.and_then(|at| model.routes.get(at));
+        for (name, value) in route.into_iter().flat_map(|route| &route.properties) {
+            let mut key = "meta.properties".to_owned();
+            apl_bytecode::push_key_segment(&mut key, text_of(model, *name));
+            put(&key, text_of(model, *value));
+        }
+        if engine.mentions("meta.tags") {
+            let tags = route.into_iter().flat_map(|route| &route.tags);
+            let tags: BTreeSet<String> = tags.map(|tag| text_of(model, *tag).to_owned()).collect();
+            own.insert("meta.tags".to_owned(), Fact::Set(tags));
+        }
+        if engine.mentions("llm.capabilities") {
+            own.insert("llm.capabilities".to_owned(), Fact::Set(BTreeSet::new()));
         }
         Facts {
             base: Rc::clone(&principal.facts),

@@ -1,6 +1,6 @@
 //! The request goes on: header edits, body edits, release.
 
-use super::{Exchange, Out, Stage, after::After};
+use super::{Exchange, Out, Stage, after::After, work::Work};
 use crate::{Command, Counter, Engine, Install, engine::count, refusal::Refusal};
 
 impl Exchange {
@@ -13,6 +13,10 @@ impl Exchange {
             );
             return self.refuse(engine, &refusal, now_ms, out);
         }
+        let (request, response) = match self.assertions(engine) {
+            Ok(edits) => edits,
+            Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
+        };
         let body = self.edited_body();
         if !self.record_allow(engine, now_ms, out) {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
@@ -26,6 +30,8 @@ impl Exchange {
             Install::Full | Install::PairedDecider => {
                 self.strip(engine, read, out);
                 self.unsealed(engine, out);
+                // Before credentials: a minted one is never replaced.
+                self.assert_request(&request, out);
                 self.credentials(engine, delegates, out);
             }
             Install::Single => {}
@@ -47,9 +53,9 @@ impl Exchange {
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
-        if read || engine.sealer.is_some() {
-            self.after = After::expect();
-        } else {
+        let read = read || engine.sealer.is_some();
+        self.after = After::of(read, response);
+        if !read {
             self.let_go(engine);
         }
     }
@@ -64,22 +70,18 @@ impl Exchange {
     /// One header carries one credential for all operations of a batch (`execution.md` rule 16): each of them must have
     /// been given the same one, or none of them any.
     fn has_credential_conflict(&self) -> bool {
-        let headers = self
-            .works()
-            .flat_map(|work| &work.minted)
-            .map(|minted| minted.header.as_str());
-        headers
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .any(|header| {
-                let mut given = self
-                    .works()
-                    .filter(|work| work.entity.is_some())
-                    .map(|work| work.minted.iter().rfind(|minted| minted.header == header))
-                    .map(|minted| minted.map(|minted| minted.value.as_str()));
-                let first = given.next().flatten();
-                given.any(|other| other != first)
-            })
+        let given = |work: &Work, header: &str| {
+            let last = work.minted.iter().rfind(|minted| minted.header == header);
+            last.map(|minted| minted.value.clone())
+        };
+        self.works().flat_map(|work| &work.minted).any(|minted| {
+            let mut all = self
+                .works()
+                .filter(|work| work.entity.is_some())
+                .map(|work| given(work, &minted.header));
+            let first = all.next().flatten();
+            all.any(|other| other != first)
+        })
     }
 
     /// Removes what no backend may get from a client, and asks for a plain response when it will be read.

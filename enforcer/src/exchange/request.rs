@@ -59,6 +59,10 @@ impl Exchange {
         };
         self.head.properties = properties;
         if self.head.is_preflight() || self.head.is_public() {
+            // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
+            for name in &self.head.asserted {
+                out.push(Command::RemoveRequestHeader { name: name.clone() });
+            }
             return self.leave(out);
         }
         let most = engine.config.limits.max_body_bytes;

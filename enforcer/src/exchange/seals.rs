@@ -168,10 +168,8 @@ impl Exchange {
         if !plain || !self.works().all(|work| work.can_resume(engine)) {
             return None;
         }
-        let mut asked: Vec<_> = self.works().filter_map(Work::asked).collect();
-        asked.sort_by(|a, b| a.id.cmp(&b.id));
         let cursor = Cursor {
-            asked,
+            asked: self.works().filter_map(Work::asked).collect(),
             event: id.to_vec(),
         }
         .encode();

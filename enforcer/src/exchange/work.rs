@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use apl_bytecode::{BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
+use apl_bytecode::{AssertionsId, BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
 use companion_protocol::SessionKey;
 
@@ -58,6 +58,9 @@ pub(super) struct Law {
     /// No route matched, and then the operation is denied after the global rules.
     pub(super) unmatched: bool,
     pub(super) owner: Option<String>,
+    pub(super) assertions: Option<AssertionsId>,
+    /// The route's place in the table.
+    pub(super) route: Option<usize>,
 }
 
 impl Law {
@@ -79,6 +82,8 @@ impl Law {
                 owner: route
                     .owner
                     .map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
+                assertions: route.assertions,
+                route: Some(at),
             };
         }
         let unmatched = entity.is_some()
@@ -102,6 +107,8 @@ impl Law {
             pass_unparseable: false,
             unmatched,
             owner: None,
+            assertions: fallback.assertions,
+            route: None,
         }
     }
 }

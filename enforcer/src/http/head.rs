@@ -2,6 +2,7 @@
 
 use crate::{
     HeaderList,
+    assertions::HeaderEdits,
     http::media::{Media, is_identity, media_type},
     mcp::revision::Revision,
     refusal::Refusal,
@@ -31,6 +32,8 @@ pub(crate) struct Head {
     pub(crate) readable: Vec<(String, String)>,
     /// Headers of ours that the client sent; none of them goes on.
     pub(crate) internal: Vec<String>,
+    /// Headers that some route asserts or strips, as the client sent them.
+    pub(crate) asserted: Vec<String>,
     pub(crate) has_accept_encoding: bool,
     media: Option<Media>,
     encoded: bool,
@@ -47,6 +50,8 @@ pub(crate) struct Wanted {
     pub(crate) credentials: Vec<String>,
     /// Headers that policy reads as `http.request_headers.*`, lower-case; never one with a credential.
     pub(crate) readable: Vec<String>,
+    /// Headers that some route asserts or strips.
+    pub(crate) asserted: HeaderEdits,
 }
 
 /// Carry one meaning each; two of them are two meanings.
@@ -138,6 +143,9 @@ impl Head {
             "mcp-name" => self.mcp_name = Some(text(name, value)?),
             "traceparent" => self.trace_id = trace_id(value),
             _ => {}
+        }
+        if wanted.asserted.removes(name) {
+            self.asserted.push(name.to_owned());
         }
         if INTERNAL.iter().any(|prefix| name.starts_with(prefix)) || is_underscore_twin(name) {
             self.internal.push(name.to_owned());

@@ -320,3 +320,39 @@ fn names_the_missing_setting_when_the_proxy_delivers_no_body() {
     let text = String::from_utf8(stream.seen.reply.as_ref().unwrap().body.clone()).unwrap();
     assert!(text.contains("allow_on_headers_stop_iteration"), "{text}");
 }
+
+#[test]
+fn refuses_twins_of_arguments_that_the_routes_policy_names() {
+    let keys = jwt::jwks(&[&jwt::es256()]);
+    let mut b = program::Builder::default();
+    let user = b.identity(
+        "authorization",
+        apl_bytecode::TokenRole::User,
+        &[Algorithm::Es256],
+        Some(&keys),
+    );
+    let (mode, deep) = (b.attr("args.mode"), b.attr("args.options.force"));
+    let rules = vec![
+        apl_bytecode::Instr::Truth(mode),
+        apl_bytecode::Instr::DenyIf(b.denial("mode", "no")),
+        apl_bytecode::Instr::Truth(deep),
+        apl_bytecode::Instr::DenyIf(b.denial("force", "no")),
+    ];
+    b.route("run", rules, None, &[user]);
+    b.route("open", Vec::new(), None, &[user]);
+    let mut worker = Worker::cold(&b.bytes(), |_| {});
+    for (args, code) in [
+        (r#"{"mode":true}"#, "mode"),
+        (r#"{"Mode":true}"#, "protocol.case_variant"),
+        (r#"{"mode":false,"MODE":true}"#, "protocol.case_variant"),
+        (r#"{"options":{"\u0046orce":true}}"#, "protocol.case_variant"),
+        (r#"{"Options":{"force":true}}"#, "protocol.case_variant"),
+    ] {
+        let seen = worker.call("bob", "run", args, None);
+        assert_eq!((seen.forwarded(), seen.code().as_str()), (false, code), "{args}");
+    }
+    // Keys that nothing names are the tool's own matter, and other routes' keys too.
+    for (tool, args) in [("run", r#"{"a":1,"A":2}"#), ("open", r#"{"Mode":true}"#)] {
+        assert!(worker.call("bob", tool, args, None).forwarded(), "{tool} {args}");
+    }
+}

@@ -336,6 +336,7 @@ fn global_rules_run_before_an_unmatched_operation_is_denied_or_allowed() {
             pre,
             post: None,
             identities: vec![id],
+            assertions: None,
         });
         b.program.settings.unmatched = unmatched;
         let mut worker = Worker::cold(&b.bytes(), |_| {});

@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     next: u32,
     /// Chunks in which bodies arrive; 0: all at once.
     pub(crate) chunk: usize,
+    /// Sizes of the chunks of a response, one after the other and again from the start; wins over `chunk`.
+    pub(crate) cuts: Vec<usize>,
 }
 
 /// What the backend and the client saw.
@@ -125,6 +127,7 @@ pub(crate) fn secrets() -> Secrets {
     Secrets {
         hash_key: Some(b"0123456789abcdef".to_vec()),
         companion_token: None,
+        variable: |name| (name == "UPSTREAM_KEY").then(|| "s3cret".to_owned()),
         seal_key: Some(b"seal-key-of-the-tests".to_vec()),
         seal_previous_key: None,
     }
@@ -163,6 +166,7 @@ impl Worker {
             now_ms: NOW_MS,
             next: 0,
             chunk: 0,
+            cuts: Vec::new(),
         }
     }
 

@@ -174,6 +174,9 @@ impl Builder {
             pass_unparseable: false,
             enforcement: Enforcement::Enforce,
             owner: None,
+            assertions: None,
+            tags: Vec::new(),
+            properties: Vec::new(),
         });
         self.program.routes.len() - 1
     }
@@ -184,6 +187,7 @@ impl Builder {
             pre: None,
             post: None,
             identities: identities.to_vec(),
+            assertions: None,
         });
     }
 

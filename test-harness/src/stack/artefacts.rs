@@ -15,6 +15,10 @@ use crate::programs;
 pub(super) const HASH_KEY_ENV: &str = "APLOMB_HASH_KEY";
 /// A key for development.
 pub(super) const HASH_KEY: &str = "6465762d6b65792d666f722d7468652d6861726e6573732d6f6e6c792d2d2d2d";
+/// The variable in the VM's environment that holds the key of sealed ids; used where a test's filter configuration names it.
+pub const SEAL_KEY_ENV: &str = "APLOMB_SEAL_KEY";
+/// A key for development.
+pub(super) const SEAL_KEY: &str = "7365616c2d6b65792d666f722d7468652d6861726e6573732d6f6e6c792d2d2d";
 
 /// The artefacts of one policy.
 #[derive(Debug, Clone)]

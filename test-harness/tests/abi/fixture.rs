@@ -63,6 +63,9 @@ pub(crate) fn program() -> Program {
         pass_unparseable: false,
         enforcement: Enforcement::Enforce,
         owner: None,
+        assertions: None,
+        tags: Vec::new(),
+        properties: Vec::new(),
     };
     program.routes = vec![
         route(echo, None, None),

@@ -24,6 +24,16 @@ pub(crate) enum Command {
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Lay policies out: order of keys, indentation, quotes, blank lines. Comments stay.
+    Fmt(super::fmt::Fmt),
+    /// Rewrite old spellings of a policy; shows the change.
+    Migrate(super::fmt::Migrate),
+    /// Say what changed in meaning between two policies, the dangerous first.
+    Diff(super::diff::Diff),
+    /// Show what is in a program, a filter configuration or an Envoy config_dump.
+    Inspect(super::inspect::Inspect),
+    /// Draw the pipeline of each operation.
+    Graph(super::graph::Graph),
     /// Sign a program.
     Sign(super::sign::Sign),
     /// Check the signature of a program.
@@ -40,6 +50,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Reports with source lines, to standard error.
+    #[value(alias = "human")]
     Text,
     /// A JSON object, to standard output.
     Json,

@@ -5,12 +5,28 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use apl_compiler::diagnostics::{to_json, to_report};
+use apl_compiler::outline::{Outline, outline};
 use apl_compiler::yaml::MAX_BYTES;
 use apl_compiler::{Compilation, File, Files, Options, Policy, Severity, compile_policy_with};
 use serde_json::json;
 
 use super::command::Listing;
 use super::{End, Fault};
+
+/// The outline of a policy or program; says why there is none on standard error.
+pub(crate) fn outlined(path: &Path) -> Result<Option<Outline>, Fault> {
+    if !path.is_dir() {
+        let bytes = read(path)?;
+        if bytes.starts_with(&apl_bytecode::MAGIC) {
+            return Ok(loaded(&bytes, path).map(|program| outline(program.program())));
+        }
+    }
+    let compilation = policy(path)?;
+    if compilation.output.is_none() {
+        report(&compilation, true);
+    }
+    Ok(compilation.output.map(|output| outline(output.program.program())))
+}
 
 /// Reads and compiles a policy: a file, or a folder with `platform.yaml` and `teams/NAME.yaml`.
 pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
@@ -37,6 +53,19 @@ pub(crate) fn policy_with(path: &Path, options: &Options) -> Result<Compilation,
         files: &Folder(folder),
     };
     Ok(compile_policy_with(&policy, options))
+}
+
+/// Compiles this text as if it stood at a path.
+pub(crate) fn compiled(path: &Path, text: &str) -> Compilation {
+    let policy = Policy {
+        main: File {
+            name: path.to_string_lossy().into_owned(),
+            text: text.to_owned(),
+        },
+        teams: Vec::new(),
+        files: &Folder(path.parent().unwrap_or(Path::new("")).to_owned()),
+    };
+    compile_policy_with(&policy, &Options::default())
 }
 
 /// The teams' files, by name.

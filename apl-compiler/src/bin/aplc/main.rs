@@ -8,9 +8,14 @@ mod case;
 mod check;
 mod command;
 mod coverage;
+mod diff;
 mod explain;
+mod fmt;
+mod graph;
 mod init;
 mod input;
+mod inspect;
+mod outline_json;
 mod place;
 mod proxy;
 mod request;
@@ -42,6 +47,11 @@ fn main() -> ExitCode {
         Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
         Command::Listing(listing) => input::listing(listing),
+        Command::Diff(diff) => diff::run(diff),
+        Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Fmt(fmt) => fmt::fmt(fmt),
+        Command::Migrate(migrate) => fmt::migrate(migrate),
+        Command::Graph(graph) => graph::run(graph),
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),

@@ -255,6 +255,8 @@ fn engine(bytes: &[u8], scope: Option<&str>) -> Result<Engine, ProxyError> {
     });
     let secrets = Secrets {
         hash_key: Some(HASH_KEY.to_vec()),
+        // A stand-in: what the proxy's environment holds is not known here.
+        variable: |name| Some(format!("<{name}>")),
         ..Secrets::default()
     };
     match PluginConfig::parse(config.to_string().as_bytes())? {

@@ -81,9 +81,12 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
         .iter()
         .zip(&needs)
         .map(|(route, needs)| {
-            let name = match route.matcher {
-                Matcher::Exact(id) | Matcher::Glob(id) => text(id),
+            let name = match &route.matcher {
+                Matcher::Exact(id) | Matcher::Glob(id) => text(*id),
                 Matcher::Any => "*".to_owned(),
+                Matcher::Http { path, prefix, .. } => {
+                    format!("{}{}", text(*path), if *prefix { "/..." } else { "" })
+                }
             };
             let scope = route
                 .scope

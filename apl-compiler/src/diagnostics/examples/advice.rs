@@ -90,6 +90,12 @@ pub(super) const EXAMPLES: &[Example] = &[
         right: "routes:\n  - tool: search\n    pre_invocation:\n      - \"security.labels contains 'secret': deny\"\n      - \"taint(secret, [session, subject])\"\n",
     },
     Example {
+        code: Code::CancelsRedaction,
+        why: "a field that a group hides is shown again without anybody saying so",
+        wrong: "groups:\n  private: {result: {ssn: \"str | redact\"}}\nroutes:\n  - tool: employee\n    groups: [private]\n    result: {ssn: \"str\"}\n",
+        right: "groups:\n  private: {result: {ssn: \"str | redact\"}}\nroutes:\n  - tool: employee\n    groups: [private]\n    result: {phone: \"mask(4)\"}\n",
+    },
+    Example {
         code: Code::UnknownTool,
         why: "the tool that was meant stays without its rules",
         wrong: "# aplc check --tools tools.json\nroutes:\n  - tool: pays\n    pre_invocation: [\"require(exists(args.iban))\"]\n  - tool: pay\n",

@@ -62,8 +62,8 @@ pub(super) const EXAMPLES: &[Example] = &[
     Example {
         code: Code::NotInBuild,
         why: "nothing that a policy says is skipped silently",
-        wrong: "global:\n  assertions: {}\nroutes:\n  - tool: search\n",
-        right: "routes:\n  - tool: search\n",
+        wrong: "routes:\n  - tool: search\n    when: \"args.x == 1\"\n",
+        right: "routes:\n  - tool: search\n    pre_invocation:\n      - \"args.x != 1: deny\"\n",
     },
     Example {
         code: Code::Selector,
@@ -112,5 +112,11 @@ pub(super) const EXAMPLES: &[Example] = &[
         why: "a team may tighten what is its own, and nothing else",
         wrong: "teams:\n  hr: {tool: [\"hr-*\"]}\n  payroll: {tool: [\"hr-pay*\"]}\nroutes:\n  - tool: search\n",
         right: "teams:\n  hr: {tool: [\"hr-*\"]}\n  payroll: {tool: [\"pay-*\"]}\nroutes:\n  - tool: search\n",
+    },
+    Example {
+        code: Code::Assertion,
+        why: "what the backend believes must not be what the caller wrote",
+        wrong: "global:\n  assertions:\n    request:\n      headers: [{name: x-user, from: args.user}]\nroutes:\n  - tool: search\n",
+        right: "global:\n  assertions:\n    request:\n      headers: [{name: x-user, from: subject.id}]\nroutes:\n  - tool: search\n",
     },
 ];

@@ -147,18 +147,24 @@ impl Stream {
                 from_upstream: true,
             },
         );
-        let chunk = if worker.chunk == 0 {
+        let whole = if worker.chunk == 0 {
             backend.body.len().max(1)
         } else {
             worker.chunk
         };
-        let count = backend.body.len().div_ceil(chunk);
-        for (at, part) in backend.body.chunks(chunk).enumerate() {
-            if self.replied {
+        let mut rest = backend.body.as_slice();
+        for at in 0.. {
+            if self.replied || rest.is_empty() {
                 break;
             }
+            let size = match worker.cuts.len() {
+                0 => whole,
+                cuts => worker.cuts[at % cuts],
+            };
+            let part;
+            (part, rest) = rest.split_at(size.clamp(1, rest.len()));
             self.response_buffer.extend_from_slice(part);
-            self.response_end = at + 1 == count;
+            self.response_end = rest.is_empty();
             let event = Event::ResponseBody {
                 buffered: self.response_buffer.len(),
                 end: self.response_end,

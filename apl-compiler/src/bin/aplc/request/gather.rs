@@ -104,10 +104,10 @@ fn route(given: &Given, program: &VerifiedProgram) -> (String, Vec<BlockId>) {
     let found =
         entity.and_then(|entity| apl_vm::find_route(program, entity, &name, given.request.scope.as_deref()));
     if let Some(route) = found.and_then(|at| model.routes.get(at)) {
-        let text = match route.matcher {
-            apl_bytecode::Matcher::Exact(id) | apl_bytecode::Matcher::Glob(id) => {
-                model.strings.get(id.at()).cloned()
-            }
+        let text = match &route.matcher {
+            apl_bytecode::Matcher::Exact(id)
+            | apl_bytecode::Matcher::Glob(id)
+            | apl_bytecode::Matcher::Http { path: id, .. } => model.strings.get(id.at()).cloned(),
             apl_bytecode::Matcher::Any => Some("*".to_owned()),
         };
         let name = format!("routes.{}:{}", route.entity.name(), text.unwrap_or_default());

@@ -1,0 +1,332 @@
+//! A compiled program as people think of it: operations, phases, gates with their conditions, effects, fields.
+//!
+//! Everything is spelled out; no index into a table is left. Two programs that do the same in the same way have equal
+//! outlines but for [`Step::at`], however their tables are ordered, and whatever layer a rule came from but for its code.
+//! `aplc diff`, `aplc graph` and the proof of `aplc migrate` stand on it.
+
+mod expression;
+mod identities;
+mod phase;
+mod spell;
+
+use apl_bytecode::{Enforcement, EntityKind, Matcher, Position, Program, Unmatched};
+
+use spell::text;
+
+/// A program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// Operations that no route matches are allowed.
+    pub unmatched_allowed: bool,
+    /// The caller's credentials never go on to a backend.
+    pub never_forward_credentials: bool,
+    /// The static attributes, as the text of one JSON object; empty: there are none.
+    pub data: String,
+    /// Credentials by plugin name.
+    pub identities: Vec<IdentityView>,
+    /// Routes in the order of the program, then what governs everything else.
+    pub operations: Vec<Operation>,
+}
+
+/// A credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityView {
+    /// The plugin's name.
+    pub name: String,
+    /// Everything about it, spelled out: role, header, claim map.
+    pub what: String,
+    /// Each issuer.
+    pub issuers: Vec<IssuerView>,
+}
+
+/// An issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerView {
+    /// `iss`.
+    pub issuer: String,
+    /// Empty: any.
+    pub audiences: Vec<String>,
+    /// Names.
+    pub algorithms: Vec<String>,
+    /// Seconds.
+    pub leeway_s: u32,
+    /// The keys in the policy, if there.
+    pub jwks: Option<String>,
+}
+
+/// A route, or what governs operations without one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// `tool:pay`, `tool:hr-*`, `tool:pay@scope`, `any other tool`, `housekeeping`.
+    pub name: String,
+    /// It is a route.
+    pub route: bool,
+    /// The kind; `None`: housekeeping.
+    pub entity: Option<EntityKind>,
+    /// Names of the credentials that it needs.
+    pub identities: Vec<String>,
+    /// Before the call.
+    pub pre: Vec<Step>,
+    /// After it.
+    pub post: Vec<Step>,
+    /// The custom denial, spelled out.
+    pub response: Option<String>,
+    /// Results that cannot be parsed pass.
+    pub pass_unparseable: bool,
+    /// Recorded only, until this second (0: for ever); `None`: enforced.
+    pub shadow: Option<u64>,
+    /// `owner`.
+    pub owner: Option<String>,
+    /// `file:line`.
+    pub at: Option<String>,
+}
+
+/// A step.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What it does.
+    pub kind: StepKind,
+    /// `file:line` of what was written.
+    pub at: Option<String>,
+}
+
+// Where something was written is not what it does.
+impl PartialEq for Step {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepKind {
+    /// Denies when the condition holds.
+    Gate {
+        /// The condition.
+        when: String,
+        /// What a denial says.
+        denial: DenialView,
+    },
+    /// Under a condition.
+    When {
+        /// The condition.
+        condition: String,
+        /// The steps under it.
+        then: Vec<Step>,
+        /// The denial when the condition cannot be evaluated.
+        denial: DenialView,
+    },
+    /// A decision. What stands behind it runs only when it allows.
+    Decision {
+        /// The expression.
+        expression: String,
+        /// When it does not hold; the last of them denies.
+        on_deny: Vec<Step>,
+    },
+    /// Always denies.
+    Deny(DenialView),
+    /// A field's pipeline.
+    Field {
+        /// `args.a.b`.
+        path: String,
+        /// Stages in order.
+        stages: Vec<String>,
+        /// The denial of a validator.
+        denial: DenialView,
+    },
+    /// Looks for something in the whole document.
+    Scan {
+        /// The scanner with its detectors.
+        scanner: String,
+        /// The denial of a find.
+        denial: DenialView,
+    },
+    /// Sets a label.
+    Taint {
+        /// The label.
+        label: String,
+        /// `session`, `message`, `subject`.
+        scopes: Vec<&'static str>,
+        /// Seconds; 0: the store's default.
+        ttl_s: u32,
+    },
+    /// Reads the labels that the session carries.
+    LoadLabels,
+    /// Mints a credential.
+    Delegate(DelegateView),
+    /// Writes a record.
+    Audit {
+        /// The plugin.
+        plugin: String,
+        /// Waits until it is written.
+        durable: bool,
+    },
+}
+
+/// What a denial says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenialView {
+    /// The code that a client sees.
+    pub code: String,
+    /// Where the step stands: `routes.tool:pay.pre_invocation[1]`.
+    pub position: String,
+    /// The reason.
+    pub reason: Option<String>,
+}
+
+/// A delegation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelegateView {
+    /// The delegator.
+    pub delegator: String,
+    /// The target.
+    pub target: String,
+    /// The audience.
+    pub audience: String,
+    /// Scopes in written order.
+    pub permissions: Vec<String>,
+    /// Whose authority.
+    pub subject: String,
+    /// Who acts.
+    pub actor: Option<String>,
+    /// A failure goes on.
+    pub goes_on: bool,
+}
+
+/// Spells a program out.
+#[must_use]
+pub fn outline(program: &Program) -> Outline {
+    let routes = program.routes.iter().enumerate().map(|(at, route)| Operation {
+        name: route_name(program, route),
+        route: true,
+        entity: Some(route.entity),
+        identities: identities::names(program, &route.identities),
+        pre: phase::steps(program, route.pre),
+        post: phase::steps(program, route.post),
+        response: route
+            .response
+            .as_ref()
+            .map(|response| spell::response(program, response)),
+        pass_unparseable: route.pass_unparseable,
+        shadow: match route.enforcement {
+            Enforcement::Enforce => None,
+            Enforcement::Shadow(until) => Some(until),
+        },
+        owner: route.owner.map(|owner| text(program, owner)),
+        at: u32::try_from(at)
+            .ok()
+            .and_then(|at| spell::place(program, Position::Route(at))),
+    });
+    let fallbacks = program.fallbacks.iter().map(|fallback| Operation {
+        name: match fallback.entity {
+            Some(entity) => format!("any other {}", entity.name()),
+            None => "housekeeping".to_owned(),
+        },
+        route: false,
+        entity: fallback.entity,
+        identities: identities::names(program, &fallback.identities),
+        pre: phase::steps(program, fallback.pre),
+        post: phase::steps(program, fallback.post),
+        response: None,
+        pass_unparseable: false,
+        shadow: None,
+        owner: None,
+        at: None,
+    });
+    Outline {
+        unmatched_allowed: program.settings.unmatched == Unmatched::Allow,
+        never_forward_credentials: program.settings.never_forward_credentials,
+        data: program.data.clone(),
+        identities: identities::views(program),
+        operations: routes.chain(fallbacks).collect(),
+    }
+}
+
+/// `tool:pay@scope`.
+#[must_use]
+pub fn route_name(program: &Program, route: &apl_bytecode::Route) -> String {
+    let name = match &route.matcher {
+        Matcher::Exact(id) | Matcher::Glob(id) => text(program, *id),
+        Matcher::Any => "*".to_owned(),
+        Matcher::Http { path, prefix, .. } => {
+            format!("{}{}", text(program, *path), if *prefix { "/..." } else { "" })
+        }
+    };
+    let scope = route
+        .scope
+        .map_or_else(String::new, |scope| format!("@{}", text(program, scope)));
+    format!("{}:{name}{scope}", route.entity.name())
+}
+
+impl StepKind {
+    /// In words, on one line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Gate { when, denial } => format!("deny if {when}{}", denial.words()),
+            Self::When { condition, then, .. } => format!("when {condition}: {}", all_words(then)),
+            Self::Decision { expression, on_deny } => {
+                format!("deny unless {expression} [{}]", all_words(on_deny))
+            }
+            Self::Deny(denial) => format!("deny{}", denial.words()),
+            Self::Field { path, stages, .. } => format!("{path}: {}", stages.join(" | ")),
+            Self::Scan { scanner, .. } => format!("scan for {scanner}"),
+            Self::Taint { label, scopes, ttl_s } => {
+                let ttl = if *ttl_s == 0 {
+                    String::new()
+                } else {
+                    format!(" for {ttl_s} s")
+                };
+                format!("label {label} on {}{ttl}", scopes.join(", "))
+            }
+            Self::LoadLabels => "read labels".to_owned(),
+            Self::Delegate(delegate) => delegate.words(),
+            Self::Audit { plugin, durable } => {
+                format!(
+                    "record to {plugin}{}",
+                    if *durable { ", and wait for it" } else { "" }
+                )
+            }
+        }
+    }
+}
+
+fn all_words(steps: &[Step]) -> String {
+    steps
+        .iter()
+        .map(|step| step.kind.words())
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+impl DenialView {
+    fn words(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!(" ({}: {reason})", self.code),
+            None => format!(" ({})", self.code),
+        }
+    }
+}
+
+impl DelegateView {
+    fn words(&self) -> String {
+        let permissions = if self.permissions.is_empty() {
+            "no scopes".to_owned()
+        } else {
+            self.permissions.join(" ")
+        };
+        let actor = self
+            .actor
+            .as_ref()
+            .map_or_else(String::new, |actor| format!(", {actor} acting"));
+        let goes_on = if self.goes_on {
+            ", going on if that fails"
+        } else {
+            ""
+        };
+        format!(
+            "delegate by {} to {} for audience {} with {permissions}, as {}{actor}{goes_on}",
+            self.delegator, self.target, self.audience, self.subject
+        )
+    }
+}

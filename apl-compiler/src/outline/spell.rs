@@ -1,0 +1,115 @@
+//! Names and constants.
+
+use apl_bytecode::{
+    AttrId, Const, ConstId, DenialId, Position, Program, RegexId, Response, Scopes, Seg, StrId,
+};
+use apl_bytecode::{spell_code, spell_position};
+
+use super::DenialView;
+
+pub(super) fn text(program: &Program, id: StrId) -> String {
+    program.strings.get(id.at()).cloned().unwrap_or_default()
+}
+
+pub(super) fn texts(program: &Program, ids: &[StrId]) -> Vec<String> {
+    ids.iter().map(|id| text(program, *id)).collect()
+}
+
+/// An attribute path as a policy writes it; interpolation refers to earlier attributes only, so this ends.
+pub(super) fn attr(program: &Program, id: AttrId) -> String {
+    let Some(found) = program.attrs.get(id.at()) else {
+        return "?".to_owned();
+    };
+    let mut path = String::new();
+    for (at, seg) in found.segs.iter().enumerate() {
+        match seg {
+            Seg::Name(name) => {
+                let name = text(program, *name);
+                let plain = !name.is_empty()
+                    && name
+                        .chars()
+                        .all(|ch| ch.is_alphanumeric() || ch == '_' || ch == '-');
+                match (at, plain) {
+                    (0, _) => path.push_str(&name),
+                    (_, true) => {
+                        path.push('.');
+                        path.push_str(&name);
+                    }
+                    (_, false) => path.push_str(&format!("[{name:?}]")),
+                }
+            }
+            Seg::Value(inner) if *inner < id => path.push_str(&format!("[{}]", attr(program, *inner))),
+            Seg::Value(_) => path.push_str("[?]"),
+        }
+    }
+    path
+}
+
+pub(super) fn constant(program: &Program, id: ConstId) -> String {
+    match program.consts.get(id.at()) {
+        None => "?".to_owned(),
+        Some(Const::Null) => "null".to_owned(),
+        Some(Const::Bool(value)) => value.to_string(),
+        Some(Const::Int(value)) => value.to_string(),
+        Some(Const::Uint(value)) => format!("{value}u"),
+        Some(Const::Float(value)) => format!("{value:?}"),
+        Some(Const::Str(id)) => format!("{:?}", text(program, *id)),
+    }
+}
+
+pub(super) fn regex(program: &Program, id: RegexId) -> String {
+    program.regexes.get(id.at()).map_or_else(
+        || "?".to_owned(),
+        |regex| format!("{:?}", text(program, regex.pattern)),
+    )
+}
+
+pub(super) fn denial(program: &Program, id: DenialId) -> DenialView {
+    match program.denials.get(id.at()) {
+        Some(denial) => DenialView {
+            code: spell_code(program, &denial.code),
+            position: spell_position(program, &denial.code),
+            reason: denial.reason.map(|reason| text(program, reason)),
+        },
+        None => DenialView {
+            code: "?".to_owned(),
+            position: "?".to_owned(),
+            reason: None,
+        },
+    }
+}
+
+pub(super) fn scopes(scopes: Scopes) -> Vec<&'static str> {
+    [
+        (Scopes::SESSION, "session"),
+        (Scopes::MESSAGE, "message"),
+        (Scopes::SUBJECT, "subject"),
+    ]
+    .into_iter()
+    .filter(|(scope, _)| scopes.has(*scope))
+    .map(|(_, name)| name)
+    .collect()
+}
+
+pub(super) fn response(program: &Program, response: &Response) -> String {
+    let headers: Vec<String> = response
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{}: {}", text(program, *name), text(program, *value)))
+        .collect();
+    let body = response.body.map_or_else(String::new, |body| text(program, body));
+    format!(
+        "status {} headers [{}] body {body:?}",
+        response.status,
+        headers.join(", ")
+    )
+}
+
+/// `file:line`, when the program has its debug section.
+pub(super) fn place(program: &Program, position: Position) -> Option<String> {
+    let debug = program.debug.as_ref()?;
+    let found = debug.spans.binary_search_by_key(&position, |(at, _)| *at).ok()?;
+    let (_, span) = debug.spans.get(found)?;
+    let file = debug.files.get(usize::from(span.file))?;
+    Some(format!("{file}:{}", span.line))
+}
