@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Document, Keys, Oauth, PluginKind, Secret, Store};
+use crate::document::{
+    CredentialDecl, DirectoryDecl, Document, JwtIssuer, Keys, Oauth, PluginKind, Secret, Store,
+};
 
 /// What the companion is to be told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub struct Deployment {
     pub issuers: Vec<IssuerKeys>,
     /// Delegators by name.
     pub delegators: BTreeMap<String, Delegator>,
+    /// Directories of API keys by the names of their plugins.
+    pub directories: BTreeMap<String, KeyDirectory>,
     /// Where labels live, when the policy says so.
     pub store: Option<Store>,
 }
@@ -53,6 +57,20 @@ pub struct Delegator {
     pub strict: bool,
 }
 
+/// A directory of API keys as the policy declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyDirectory {
+    /// A file of digests and records.
+    File {
+        /// As the policy writes it.
+        path: String,
+        /// Seconds between looks at it; `None`: the companion's default.
+        refresh_s: Option<u64>,
+        /// Seconds after which a file that cannot be read is no answer any more; `None`: it stays one.
+        max_staleness_s: Option<u64>,
+    },
+}
+
 /// Where a secret is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
@@ -83,26 +101,21 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
     };
     for plugin in &document.plugins {
         match &plugin.kind {
-            PluginKind::Jwt(jwt) => {
-                for issuer in &jwt.issuers {
-                    if let Keys::Url {
-                        url,
-                        allow_http,
-                        refresh_s,
-                    } = &issuer.keys
-                    {
-                        let keys = IssuerKeys {
-                            issuer: issuer.issuer.clone(),
-                            jwks_url: url.clone(),
-                            allow_http: *allow_http,
-                            refresh_s: *refresh_s,
-                        };
+            PluginKind::Identity(decl) => match &decl.source {
+                CredentialDecl::Token { issuers, .. } => {
+                    for keys in issuers.iter().filter_map(issuer_keys) {
                         if !deployment.issuers.contains(&keys) {
                             deployment.issuers.push(keys);
                         }
                     }
                 }
-            }
+                CredentialDecl::ApiKey { directory, .. } => {
+                    deployment
+                        .directories
+                        .insert(plugin.name.clone(), key_directory(directory));
+                }
+                CredentialDecl::Metadata { .. } | CredentialDecl::Peer { .. } => {}
+            },
             PluginKind::Oauth(oauth) => {
                 deployment
                     .delegators
@@ -114,16 +127,50 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
     deployment
 }
 
+fn issuer_keys(issuer: &JwtIssuer) -> Option<IssuerKeys> {
+    match &issuer.keys {
+        Keys::Inline(_) => None,
+        Keys::Url {
+            url,
+            allow_http,
+            refresh_s,
+        } => Some(IssuerKeys {
+            issuer: issuer.issuer.clone(),
+            jwks_url: url.clone(),
+            allow_http: *allow_http,
+            refresh_s: *refresh_s,
+        }),
+    }
+}
+
+fn key_directory(decl: &DirectoryDecl) -> KeyDirectory {
+    match decl {
+        DirectoryDecl::File {
+            path,
+            refresh_s,
+            max_staleness_s,
+        } => KeyDirectory::File {
+            path: path.clone(),
+            refresh_s: *refresh_s,
+            max_staleness_s: *max_staleness_s,
+        },
+    }
+}
+
+fn secret(secret: &Secret) -> SecretSource {
+    match secret {
+        Secret::Literal(secret) => SecretSource::Literal(secret.clone()),
+        Secret::Env(name) => SecretSource::Env(name.clone()),
+        Secret::File(path) => SecretSource::File(path.clone()),
+    }
+}
+
 fn delegator(oauth: &Oauth) -> Delegator {
     Delegator {
         token_endpoint: oauth.token_endpoint.clone(),
         allow_http: oauth.allow_http,
         client_id: oauth.client_id.clone(),
-        secret: match &oauth.secret {
-            Secret::Literal(secret) => SecretSource::Literal(secret.clone()),
-            Secret::Env(name) => SecretSource::Env(name.clone()),
-            Secret::File(path) => SecretSource::File(path.clone()),
-        },
+        secret: secret(&oauth.secret),
         timeout_ms: oauth.timeout_ms,
         outbound_header: oauth.outbound_header.clone(),
         outbound_prefix: oauth.outbound_prefix.clone(),

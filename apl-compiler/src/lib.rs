@@ -31,7 +31,7 @@ pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 
-pub use deployment::{Delegator, Deployment, IssuerKeys, SecretSource};
+pub use deployment::{Delegator, Deployment, IssuerKeys, KeyDirectory, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::Store;
 pub use input::{File, Files, NoFiles, Policy};

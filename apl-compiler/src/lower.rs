@@ -3,6 +3,7 @@
 mod assertions;
 mod cel;
 mod expression;
+mod identities;
 mod labels;
 mod phase;
 mod pipeline;

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue, Uri};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig,
-    ValkeyConfig,
+    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig, OauthDelegator,
+    SecretRef, StoreConfig, ValkeyConfig,
 };
 
 pub use endpoint::EndpointError;
 pub use secrets::{Secret, SecretError};
 
+use crate::directory::Directory;
 use crate::store::{Address, AddressError, Lifetimes};
 use secrets::SecretSource;
 
@@ -35,6 +36,7 @@ pub struct Policy {
     lifetimes: Lifetimes,
     store: Option<Address>,
     delegators: BTreeMap<String, Delegator>,
+    directories: BTreeMap<String, Directory>,
 }
 
 /// A delegator, ready to use.
@@ -201,7 +203,13 @@ impl Policies {
             StoreConfig::Embedded(_) => None,
             StoreConfig::Valkey(valkey) => Some(address(path, valkey, &secrets)?),
         };
+        let directories = config.key_directories.iter().map(|(name, directory)| {
+            let KeyDirectoryConfig::File(file) = directory;
+            let place = path.parent().unwrap_or(Path::new("")).join(&file.path);
+            (name.clone(), Directory::new(place, file))
+        });
         let policy = Policy {
+            directories: directories.collect(),
             store,
             lifetimes: Lifetimes::from(config.session_store.lifetimes()),
             delegators,
@@ -302,6 +310,11 @@ impl Policy {
     /// How long its labels live.
     pub fn lifetimes(&self) -> Lifetimes {
         self.lifetimes
+    }
+
+    /// The directory of API keys of this name.
+    pub fn directory(&self, name: &str) -> Option<&Directory> {
+        self.directories.get(name)
     }
 
     /// The delegator of this name.

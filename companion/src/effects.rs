@@ -10,6 +10,7 @@ use companion_protocol::{
 use crate::audit::AuditLog;
 use crate::config::{Policies, Policy};
 use crate::delegation::{self, DelegationError};
+use crate::directory::DirectoryError;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
@@ -121,8 +122,12 @@ impl Effects {
             | Effect::ElicitCheck(_)
             | Effect::ElicitRedeem(_)
             | Effect::PdpDecide(_)
-            | Effect::ApiKey { .. }
             | Effect::LimitCount { .. } => Err(Refusal::Unsupported),
+            Effect::ApiKey { plugin, digest } => {
+                let directory = policy.directory(plugin).ok_or(Refusal::NoDirectory)?;
+                let record = directory.find(digest).await?;
+                Ok(EffectResult::Identity { record })
+            }
             Effect::AuditAppend { record } => self
                 .audit
                 .append(record)
@@ -172,6 +177,10 @@ enum Refusal {
     Delegation(#[from] DelegationError),
     #[error("the audit log cannot be written")]
     Audit,
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error("the policy names no such directory of API keys")]
+    NoDirectory,
     #[error("this companion cannot perform the effect yet")]
     Unsupported,
 }
@@ -183,13 +192,19 @@ impl Refusal {
             Self::Append(_) => "session.persist_failed",
             Self::Delegation(error) => error.code(),
             Self::Audit => "audit.unavailable",
+            Self::Directory(_) | Self::NoDirectory => "auth.directory_unavailable",
             Self::Unsupported => "companion.unsupported_effect",
         }
     }
 
     fn is_failure(&self) -> bool {
         match self {
-            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported => true,
+            Self::Load(_)
+            | Self::Append(_)
+            | Self::Audit
+            | Self::Directory(_)
+            | Self::NoDirectory
+            | Self::Unsupported => true,
             Self::Delegation(error) => error.is_failure(),
         }
     }

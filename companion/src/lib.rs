@@ -10,6 +10,7 @@
 //! | [`config`] | reads `companion.json` files and the secrets that they name |
 //! | [`effects`] | performs a list of effects in order |
 //! | [`delegation`] | RFC 8693 token exchange, with strict checks of what comes back |
+//! | [`directory`] | looks API keys up in a file of digests |
 //! | [`store`] | labels of sessions and subjects, durable when acknowledged |
 //! | [`audit`] | append-only record log, durable when acknowledged |
 //! | [`jwks`] | fetches, cleans, keeps and serves issuers' keys |
@@ -23,6 +24,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod delegation;
+pub mod directory;
 pub mod effects;
 mod group_commit;
 mod json_object;

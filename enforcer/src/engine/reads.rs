@@ -139,40 +139,42 @@ const TOKEN_CLAIMS: &[&[&str]] = &[
 /// claims that are needed are asked for, one by one: the host gives no claim at all of a token with a null in it.
 pub(super) fn properties(program: &Program) -> Vec<Path> {
     let mut paths: Vec<Path> = Vec::new();
+    let mut add = |path: Path| {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    };
     for identity in &program.identities {
         match &identity.source {
             CredentialSource::Token { .. } | CredentialSource::ApiKey { .. } => {}
-            CredentialSource::Peer { waypoint: true } => paths.push(metadata::waypoint_peer()),
-            CredentialSource::Peer { waypoint: false } => paths.push(metadata::connection_peer()),
+            CredentialSource::Peer { waypoint: true } => add(metadata::waypoint_peer()),
+            CredentialSource::Peer { waypoint: false } => add(metadata::connection_peer()),
             CredentialSource::Metadata { namespace, key, .. } => {
                 let root = metadata::claims_of(text_of(program, *namespace), text_of(program, *key));
                 let below = |names: Vec<&str>| {
                     let names = names.into_iter().map(str::to_owned);
                     root.iter().cloned().chain(names).collect::<Path>()
                 };
-                paths.extend(TOKEN_CLAIMS.iter().map(|names| below(names.to_vec())));
+                TOKEN_CLAIMS.iter().for_each(|names| add(below(names.to_vec())));
                 for rule in &identity.claim_map.rules {
                     for path in &rule.paths {
                         let mut names: Vec<&str> =
                             path.segs.iter().map(|seg| text_of(program, *seg)).collect();
-                        paths.push(below(names.clone()));
+                        add(below(names.clone()));
                         if rule.field != ClaimField::Id {
                             names.push(FIRST);
-                            paths.push(below(names));
+                            add(below(names));
                         }
                     }
                 }
                 for mut names in claims_read(program, identity.role) {
-                    paths.push(below(names.clone()));
+                    add(below(names.clone()));
                     names.push(FIRST);
-                    paths.push(below(names));
+                    add(below(names));
                 }
             }
         }
     }
-    // Shorter ones first: what lies below a claim is put into it, not over it.
-    paths.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
-    paths.dedup();
     paths
 }
 

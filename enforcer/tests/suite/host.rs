@@ -166,6 +166,7 @@ impl Worker {
             now_ms: NOW_MS,
             next: 0,
             chunk: 0,
+            properties: std::collections::BTreeMap::new(),
             cuts: Vec::new(),
         }
     }

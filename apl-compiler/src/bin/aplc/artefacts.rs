@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use apl_bytecode::VerifiedProgram;
-use apl_compiler::{Deployment, SecretSource, Store};
+use apl_compiler::{Deployment, KeyDirectory, SecretSource, Store};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator, SecretRef, StoreConfig,
-    ValkeyConfig,
+    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig, KeyFile,
+    OauthDelegator, SecretRef, StoreConfig, ValkeyConfig,
 };
 use serde_json::{Value, json};
 
@@ -17,6 +17,9 @@ use super::command::{Build, Mode};
 
 /// The slowest effect that is no exchange, in milliseconds.
 const STORE_MS: u64 = 2000;
+/// How long a file of keys counts before it is read again, if policy does not say, in seconds.
+const KEY_REFRESH_S: u64 = 30;
+
 /// What the callout may take beyond its slowest effect, in milliseconds.
 const MARGIN_MS: u64 = 200;
 
@@ -80,9 +83,26 @@ pub(crate) fn companion(
         approvals: None,
         elicitors: BTreeMap::new(),
         decision_points: BTreeMap::new(),
-        key_directories: BTreeMap::new(),
+        key_directories: deployment
+            .directories
+            .iter()
+            .map(|(name, directory)| (name.clone(), key_directory(directory)))
+            .collect(),
     };
     (config, secrets)
+}
+
+fn key_directory(directory: &KeyDirectory) -> KeyDirectoryConfig {
+    let KeyDirectory::File {
+        path,
+        refresh_s,
+        max_staleness_s,
+    } = directory;
+    KeyDirectoryConfig::File(KeyFile {
+        path: path.clone(),
+        refresh_s: refresh_s.unwrap_or(KEY_REFRESH_S),
+        max_staleness_s: *max_staleness_s,
+    })
 }
 
 /// A variable for a delegator's secret: `APLOMB_SECRET_WORKDAY_OAUTH`, numbered if two names fold to one.

@@ -67,7 +67,7 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
     let mut headers: BTreeSet<String> = program
         .identities
         .iter()
-        .map(|identity| text(identity.header))
+        .filter_map(|identity| identity.header().map(text))
         .collect();
     headers.extend(
         output

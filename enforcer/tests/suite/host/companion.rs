@@ -23,6 +23,8 @@ pub(crate) struct Companion {
     pub(crate) faults: Vec<Said>,
     /// Instead of a result, by the effect's kind.
     pub(crate) results: BTreeMap<&'static str, EffectResult>,
+    /// Records of API keys, by their digests.
+    pub(crate) key_records: BTreeMap<String, companion_protocol::KeyRecord>,
     pub(crate) jwks: Option<String>,
     pub(crate) key_requests: Vec<String>,
     /// How long a minted token lives, in seconds.
@@ -106,11 +108,13 @@ impl Companion {
                         self.token_life
                     },
             }),
+            Effect::ApiKey { digest, .. } => EffectResult::Identity {
+                record: self.key_records.get(digest).cloned(),
+            },
             Effect::ElicitBegin(_)
             | Effect::ElicitCheck(_)
             | Effect::ElicitRedeem(_)
             | Effect::PdpDecide(_)
-            | Effect::ApiKey { .. }
             | Effect::LimitCount { .. } => panic!("this host answers no {kind}"),
             Effect::AuditAppend { record } => {
                 self.records.push((**record).clone());
