@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test vectors fuzz check fmt audit bench figures scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test vectors fuzz check fmt audit manifests image bench figures scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,6 +52,12 @@ fmt: ## format the source
 
 audit: ## licences, bans, sources, advisories of the dependencies
 	@scripts/audit.sh
+
+manifests: build ## every Kubernetes object that is shipped or emitted, against the real definitions
+	@$(CARGO) test -q -p aplomb-test-harness --test manifests -- --nocapture
+
+image: setup filter ## dist/image, an OCI layout of the module that Istio accepts; prints the digest to pin
+	@$(CARGO) run -q -p aplomb-test-harness --bin aplomb-image
 
 bench: setup filter ## requests per second beside no filter, a no-op module and Envoy's own filters
 	@scripts/bench.sh

@@ -114,9 +114,18 @@ stores() {
   note "ready"
 }
 
+# For the test of the module's image. Debian's packages start no service.
+registry() {
+  say "An image registry for the tests"
+  { have docker-registry && have skopeo; } || apt_install docker-registry skopeo ||
+    note "no registry: its test will be skipped (Debian: \`apt-get install docker-registry skopeo\`)"
+  note "ready"
+}
+
 compiler
 wasm_compiler
 envoy
 wasm_opt
 stores
+registry
 say "Ready"

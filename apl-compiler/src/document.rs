@@ -7,6 +7,7 @@ mod plugin;
 mod plugins;
 mod route;
 mod section;
+mod store;
 mod teams;
 
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
@@ -14,6 +15,7 @@ pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityD
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
+pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
 
 use apl_bytecode::{EntityKind, Settings, Unmatched};
@@ -48,15 +50,6 @@ pub(crate) struct Document {
     pub attributes: Attributes,
     /// `global.session_store`.
     pub store: Option<Store>,
-}
-
-/// Where labels live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Store {
-    /// In the companion's own store.
-    Embedded,
-    /// Valkey or Redis at this endpoint.
-    Valkey(String),
 }
 
 /// Reads a document; what is wrong with it is in `reports`.

@@ -33,7 +33,7 @@ pub mod yaml;
 
 pub use deployment::{Delegator, Deployment, IssuerKeys, KeyDirectory, SecretSource};
 pub use diagnostics::{Diagnostic, Severity};
-pub use document::Store;
+pub use document::{Store, Valkey};
 pub use input::{File, Files, NoFiles, Policy};
 pub use options::{Dialect, Options};
 pub use source::{LineColumn, Source, Span};

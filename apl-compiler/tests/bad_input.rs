@@ -95,13 +95,21 @@ fn nesting_and_aliases_end_soon() {
             "{open}"
         );
     }
-    let lists = (0..300)
-        .map(|depth| format!("{}-\n", " ".repeat(depth)))
-        .collect::<String>();
-    assert!(matches!(
-        first(&format!("routes:\n{lists}")).0,
-        Code::TooDeep | Code::YamlSyntax
-    ));
+    // By indentation: the text grows with the square of the depth, so that 5,000 levels are a file that is too large.
+    for (levels, code, line) in [(3000, Code::TooDeep, 65), (5000, Code::FileTooLarge, 1)] {
+        for item in ["-", "a:"] {
+            let lists: String = (1..levels)
+                .map(|depth| format!("{}{item}\n", " ".repeat(depth)))
+                .collect();
+            let (found, at, _) = first(&format!("routes:\n{lists}"));
+            assert_eq!((found, at), (code, line), "{levels} {item}");
+        }
+    }
+    // On one line, where each level takes two bytes.
+    for item in ["- ", "? "] {
+        let line = format!("routes:\n  {}x\n", item.repeat(1_000_000));
+        assert_eq!((first(&line).0, first(&line).1), (Code::TooDeep, 2), "{item}");
+    }
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..40 {
         let parts = vec![format!("*a{}", level - 1); 10].join(", ");

@@ -141,8 +141,7 @@ fn refuses_aliases_that_explode() {
 
 #[test]
 fn refuses_more_than_a_program_can_hold() {
-    let names: Vec<String> = (0..70_000).map(|number| format!("t{number}")).collect();
-    let text = format!("routes: [{{tool: [{}]}}]", names.join(","));
+    let text = format!("routes: [{{tool: {}}}]", "x".repeat(300_000));
     assert!(codes(&text).contains(&Code::Limit));
 }
 

@@ -1,7 +1,9 @@
 //! Laws of `aplc fmt` and `aplc migrate`, over every policy that there is.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use apl_compiler::layout::{format, migrate, same_program};
 use apl_compiler::{Compilation, compile};
@@ -10,7 +12,7 @@ use apl_compiler::{Compilation, compile};
 fn policies() -> Vec<(PathBuf, String)> {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for folder in ["tests/cases", "tests/fixtures", "tests/commands"] {
+    for folder in ["tests/cases", "tests/fixtures", "tests/commands", "tests/layout"] {
         for entry in fs::read_dir(crate_dir.join(folder)).expect("is there") {
             found.push(entry.expect("an entry").path());
         }
@@ -47,14 +49,21 @@ fn comments(text: &str) -> Vec<String> {
     found
 }
 
+/// Each text compiled once: the cases hold a pattern whose automaton takes seconds to find too large without optimisation.
+fn compiled(text: &str) -> Arc<Compilation> {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Compilation>>>> = LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let fresh = || Arc::new(compile("policy.yaml", text));
+    Arc::clone(known.entry(text.to_owned()).or_insert_with(fresh))
+}
+
+/// A policy with errors means nothing, so nothing is compared; the commands leave it as it is.
 fn assert_same(path: &Path, before: &Compilation, after: &str) {
-    let after = compile("policy.yaml", after);
-    match (&before.output, &after.output) {
-        (Some(before), Some(after)) => {
-            assert_eq!(same_program(before, after), Ok(()), "{}", path.display());
-        }
-        (None, None) => {}
-        _ => panic!("{}: {:#?}", path.display(), after.diagnostics),
+    let Some(before) = &before.output else { return };
+    let after = compiled(after);
+    match &after.output {
+        Some(after) => assert_eq!(same_program(before, after), Ok(()), "{}", path.display()),
+        None => panic!("{}: {:#?}", path.display(), after.diagnostics),
     }
 }
 
@@ -64,7 +73,7 @@ fn layout_is_idempotent_keeps_every_comment_and_the_meaning() {
         let Ok(laid_out) = format(&text) else { continue };
         assert_eq!(format(&laid_out).as_ref(), Ok(&laid_out), "{}", path.display());
         assert_eq!(comments(&laid_out), comments(&text), "{}", path.display());
-        assert_same(&path, &compile("policy.yaml", &text), &laid_out);
+        assert_same(&path, &compiled(&text), &laid_out);
     }
 }
 
@@ -72,7 +81,7 @@ fn layout_is_idempotent_keeps_every_comment_and_the_meaning() {
 fn migration_is_idempotent_keeps_every_comment_and_the_meaning() {
     for (path, text) in policies() {
         let Ok(migrated) = migrate(&text) else { continue };
-        let before = compile("policy.yaml", &text);
+        let before = compiled(&text);
         // A policy with errors may be a mess; it is refused by the command.
         if before.output.is_none() {
             continue;

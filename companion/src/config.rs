@@ -3,7 +3,10 @@
 //! Everything that can be wrong with them is found out here, at start: a service that starts has an endpoint that
 //! parses, a header that can be sent and a secret for every delegator.
 
+mod asking;
+mod deciding;
 mod endpoint;
+mod error;
 mod secrets;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,15 +14,18 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue, Uri};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig, OauthDelegator,
-    SecretRef, StoreConfig, ValkeyConfig,
+    ApprovalsConfig, CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig,
+    OauthDelegator, SecretRef, StoreConfig, ValkeyConfig,
 };
 
+pub use asking::{Ciba, Elicitor, Page, Pages, SignIn, Webhook};
 pub use endpoint::EndpointError;
+pub use error::ConfigError;
 pub use secrets::{Secret, SecretError};
 
+use crate::decision::DecisionPoint;
 use crate::directory::Directory;
-use crate::store::{Address, AddressError, Lifetimes};
+use crate::store::{Address, Lifetimes};
 use secrets::SecretSource;
 
 /// Every policy that this process answers for.
@@ -27,6 +33,7 @@ use secrets::SecretSource;
 pub struct Policies {
     by_digest: HashMap<String, Policy>,
     issuers: BTreeMap<String, IssuerConfig>,
+    pages: Option<(ApprovalsConfig, Pages)>,
 }
 
 /// What one policy may ask for.
@@ -37,6 +44,8 @@ pub struct Policy {
     store: Option<Address>,
     delegators: BTreeMap<String, Delegator>,
     directories: BTreeMap<String, Directory>,
+    elicitors: BTreeMap<String, Elicitor>,
+    points: BTreeMap<String, DecisionPoint>,
 }
 
 /// A delegator, ready to use.
@@ -48,104 +57,6 @@ pub struct Delegator {
     pub endpoint: Uri,
     /// The client secret.
     pub client_secret: Secret,
-}
-
-/// Why a configuration cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read `{path}`")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not a companion configuration.
-    #[error("`{path}` is not a companion configuration")]
-    Parse {
-        /// Which file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
-    /// The file was written by another generation of `aplc`.
-    #[error(
-        "`{path}` has version {found}, this build reads version {CONFIG_VERSION}: build the policy again"
-    )]
-    Version {
-        /// Which file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// The digest is not a SHA-256 in lower-case hex.
-    #[error("`{path}`: `policy_digest` is not 64 lower-case hex digits")]
-    Digest {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// Two files claim one policy with different content.
-    #[error("two configurations for policy {digest} differ; the second is `{path}`")]
-    Conflict {
-        /// The policy.
-        digest: String,
-        /// The second file.
-        path: PathBuf,
-    },
-    /// Two files name different key sets for one issuer.
-    #[error("issuer `{issuer}` has two key sets; the second is in `{path}`")]
-    IssuerConflict {
-        /// The issuer.
-        issuer: String,
-        /// The second file.
-        path: PathBuf,
-    },
-    /// An endpoint cannot be used.
-    #[error("{what}")]
-    Endpoint {
-        /// Whose endpoint: delegator or issuer.
-        what: String,
-        /// Why.
-        source: EndpointError,
-    },
-    /// A store cannot be used.
-    #[error("`{path}`: `session_store` cannot be used")]
-    Store {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: AddressError,
-    },
-    /// A secret or certificate of a store is missing.
-    #[error("`{path}`: `{field}` of `session_store` cannot be read")]
-    StoreSecret {
-        /// Which file.
-        path: PathBuf,
-        /// `password` or `ca_file`.
-        field: &'static str,
-        /// Why.
-        source: SecretError,
-    },
-    /// Policies ask for different stores.
-    #[error("the policies ask for different session stores; choose one for all with `--store`")]
-    StoreConflict,
-    /// A delegator's header cannot be sent.
-    #[error("delegator `{delegator}`: `{field}` cannot stand in an HTTP header")]
-    Header {
-        /// Whose.
-        delegator: String,
-        /// `outbound_header` or `outbound_prefix`.
-        field: &'static str,
-    },
-    /// A secret is missing or unreadable.
-    #[error("delegator `{delegator}` has no client secret")]
-    Secret {
-        /// Whose.
-        delegator: String,
-        /// Which reference, and why.
-        source: SecretError,
-    },
 }
 
 impl Policies {
@@ -199,6 +110,12 @@ impl Policies {
             let DelegatorConfig::Oauth(oauth) = delegator;
             delegators.insert(name.clone(), ready(name, oauth, &secrets)?);
         }
+        let mut elicitors = BTreeMap::new();
+        for (name, elicitor) in &config.elicitors {
+            elicitors.insert(name.clone(), asking::elicitor(name, elicitor, &secrets)?);
+        }
+        let points = deciding::points(&config.decision_points, &secrets)?;
+        self.add_pages(path, &config, &secrets)?;
         let store = match &config.session_store {
             StoreConfig::Embedded(_) => None,
             StoreConfig::Valkey(valkey) => Some(address(path, valkey, &secrets)?),
@@ -213,10 +130,35 @@ impl Policies {
             store,
             lifetimes: Lifetimes::from(config.session_store.lifetimes()),
             delegators,
+            elicitors,
+            points,
             config,
         };
         self.by_digest.insert(policy.config.policy_digest.clone(), policy);
         Ok(())
+    }
+
+    /// The pages are one for all policies.
+    fn add_pages(
+        &mut self,
+        path: &Path,
+        config: &CompanionConfig,
+        secrets: &SecretSource,
+    ) -> Result<(), ConfigError> {
+        let Some(asked) = &config.approvals else {
+            return Ok(());
+        };
+        match &self.pages {
+            Some((known, _)) if known == asked => {}
+            Some(_) => return Err(ConfigError::PagesConflict(path.to_owned())),
+            None => self.pages = Some((asked.clone(), asking::pages(asked, secrets)?)),
+        }
+        Ok(())
+    }
+
+    /// The approval pages, if a policy has them.
+    pub fn pages(&self) -> Option<&Pages> {
+        self.pages.as_ref().map(|(_, pages)| pages)
     }
 
     fn add_issuer(&mut self, path: &Path, issuer: &IssuerConfig) -> Result<(), ConfigError> {
@@ -303,6 +245,25 @@ impl Policies {
                 .values()
                 .flat_map(|policy| policy.delegators.values())
                 .any(|delegator| https(&delegator.oauth.token_endpoint))
+            || self.asks_over_tls()
+    }
+}
+
+impl Policies {
+    fn asks_over_tls(&self) -> bool {
+        let is_https = |uri: &Uri| uri.scheme_str() == Some("https");
+        let signs_in = self.pages().and_then(|pages| pages.sign_in.as_ref());
+        let mut elicitors = self
+            .by_digest
+            .values()
+            .flat_map(|policy| policy.elicitors.values());
+        let mut points = self.by_digest.values().flat_map(|policy| policy.points.values());
+        signs_in.is_some_and(|sign_in| is_https(&sign_in.token))
+            || points.any(|point| point.url().is_some_and(is_https))
+            || elicitors.any(|elicitor| match elicitor {
+                Elicitor::Page(page) => page.webhook.as_ref().is_some_and(|hook| is_https(&hook.url)),
+                Elicitor::Ciba(ciba) => is_https(&ciba.token) || is_https(&ciba.backchannel),
+            })
     }
 }
 
@@ -315,6 +276,16 @@ impl Policy {
     /// The directory of API keys of this name.
     pub fn directory(&self, name: &str) -> Option<&Directory> {
         self.directories.get(name)
+    }
+
+    /// The elicitor of this name.
+    pub fn elicitor(&self, name: &str) -> Option<&Elicitor> {
+        self.elicitors.get(name)
+    }
+
+    /// The decision point of this name.
+    pub fn point(&self, name: &str) -> Option<&DecisionPoint> {
+        self.points.get(name)
     }
 
     /// The delegator of this name.

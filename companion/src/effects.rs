@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail, TokenExchange,
+    Binding, Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail,
+    TokenExchange,
 };
 
 use crate::audit::AuditLog;
 use crate::config::{Policies, Policy};
+use crate::decision::DecisionError;
 use crate::delegation::{self, DelegationError};
 use crate::directory::DirectoryError;
+use crate::elicitation::{Desk, ElicitError};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
@@ -25,6 +28,8 @@ pub struct Effects {
     pub audit: Arc<AuditLog>,
     /// Identity providers.
     pub outbound: Arc<Outbound>,
+    /// Humans.
+    pub desk: Arc<Desk>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -66,7 +71,7 @@ impl Effects {
         epoch: &mut Reported,
     ) -> EffectResult {
         let begun = Instant::now();
-        let outcome = self.one(policy, call, epoch).await;
+        let outcome = self.one(policy, &request.policy_digest, call, epoch).await;
         let kind = kind(&call.effect);
         let (result, name) = match outcome {
             Ok(result) => (result, "success"),
@@ -91,6 +96,7 @@ impl Effects {
     async fn one(
         &self,
         policy: &Policy,
+        digest: &str,
         call: &EffectCall,
         epoch: &mut Reported,
     ) -> Result<EffectResult, Refusal> {
@@ -118,16 +124,31 @@ impl Effects {
                 Ok(epoch.labels(held))
             }
             Effect::TokenExchange(asked) => self.exchange(policy, asked).await,
-            Effect::ElicitBegin(_)
-            | Effect::ElicitCheck(_)
-            | Effect::ElicitRedeem(_)
-            | Effect::PdpDecide(_)
-            | Effect::LimitCount { .. } => Err(Refusal::Unsupported),
             Effect::ApiKey { plugin, digest } => {
                 let directory = policy.directory(plugin).ok_or(Refusal::NoDirectory)?;
                 let record = directory.find(digest).await?;
                 Ok(EffectResult::Identity { record })
             }
+            Effect::ElicitBegin(asked) => {
+                check_binding(&asked.binding, digest)?;
+                Ok(EffectResult::Elicitation(self.desk.begin(policy, asked).await?))
+            }
+            Effect::ElicitCheck(asked) => {
+                check_binding(&asked.binding, digest)?;
+                Ok(EffectResult::Elicitation(self.desk.check(policy, asked).await?))
+            }
+            Effect::ElicitRedeem(asked) => {
+                check_binding(&asked.binding, digest)?;
+                let redeemed = self.desk.redeem(policy, asked, &call.idempotency_key).await?;
+                Ok(EffectResult::Elicitation(redeemed))
+            }
+            Effect::PdpDecide(asked) => {
+                let point = policy
+                    .point(&asked.plugin)
+                    .ok_or_else(|| DecisionError::Unknown(asked.plugin.clone()))?;
+                Ok(EffectResult::Decision(point.decide(&self.outbound, asked).await?))
+            }
+            Effect::LimitCount { .. } => Err(Refusal::Unsupported),
             Effect::AuditAppend { record } => self
                 .audit
                 .append(record)
@@ -175,6 +196,10 @@ enum Refusal {
     Append(#[source] StoreError),
     #[error(transparent)]
     Delegation(#[from] DelegationError),
+    #[error(transparent)]
+    Elicitation(#[from] ElicitError),
+    #[error(transparent)]
+    Decision(#[from] DecisionError),
     #[error("the audit log cannot be written")]
     Audit,
     #[error(transparent)]
@@ -191,6 +216,8 @@ impl Refusal {
             Self::Load(_) => "session.load_failed",
             Self::Append(_) => "session.persist_failed",
             Self::Delegation(error) => error.code(),
+            Self::Elicitation(error) => error.code(),
+            Self::Decision(error) => error.code(),
             Self::Audit => "audit.unavailable",
             Self::Directory(_) | Self::NoDirectory => "auth.directory_unavailable",
             Self::Unsupported => "companion.unsupported_effect",
@@ -206,6 +233,8 @@ impl Refusal {
             | Self::NoDirectory
             | Self::Unsupported => true,
             Self::Delegation(error) => error.is_failure(),
+            Self::Elicitation(error) => error.is_failure(),
+            Self::Decision(error) => error.is_failure(),
         }
     }
 
@@ -216,6 +245,14 @@ impl Refusal {
         } else {
             EffectResult::Denied { code, reason }
         }
+    }
+}
+
+/// An approval under one policy is none under another.
+fn check_binding(binding: &Binding, digest: &str) -> Result<(), ElicitError> {
+    match binding.policy_digest == digest {
+        true => Ok(()),
+        false => Err(ElicitError::BadRequest("it is bound to another policy")),
     }
 }
 

@@ -11,6 +11,9 @@
 //! | [`effects`] | performs a list of effects in order |
 //! | [`delegation`] | RFC 8693 token exchange, with strict checks of what comes back |
 //! | [`directory`] | looks API keys up in a file of digests |
+//! | [`elicitation`] | asks humans, and lets through what they approved |
+//! | [`approvals`] | the pages on which they answer |
+//! | [`decision`] | Cedar, Rego, AuthZEN, NeMo Guardrails |
 //! | [`store`] | labels of sessions and subjects, durable when acknowledged |
 //! | [`audit`] | append-only record log, durable when acknowledged |
 //! | [`jwks`] | fetches, cleans, keeps and serves issuers' keys |
@@ -20,13 +23,18 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod approvals;
 pub mod audit;
+mod client_auth;
 pub mod clock;
 pub mod config;
+pub mod decision;
 pub mod delegation;
 pub mod directory;
 pub mod effects;
+pub mod elicitation;
 mod group_commit;
+mod id_token;
 mod json_object;
 pub mod jwks;
 pub mod metrics;

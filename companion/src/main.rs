@@ -85,6 +85,12 @@ struct Serve {
     /// Seconds after which a subject's label ends whose rule gives no ttl, 0: never [default: as each policy says, or never].
     #[arg(long, value_name = "SECONDS")]
     subject_ttl: Option<u64>,
+    /// Address and port of the approval pages, so that browsers need not reach the rest [default: where --listen says].
+    #[arg(long, value_name = "IP:PORT")]
+    approvals_listen: Option<SocketAddr>,
+    /// Print a one-time link for every approval that is asked for. For demonstrations: whoever reads it can answer.
+    #[arg(long)]
+    demo_links: bool,
 }
 
 impl Serve {
@@ -104,6 +110,8 @@ impl Serve {
                 session_max_s: self.session_max,
                 subject_s: self.subject_ttl,
             },
+            approvals_listen: self.approvals_listen,
+            demo_links: self.demo_links,
         })
     }
 
@@ -177,6 +185,9 @@ async fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         "aplomb-companion listens on http://{}",
         companion.address()
     )?;
+    if let Some(address) = companion.pages_address() {
+        writeln!(std::io::stdout(), "approval pages listen on http://{address}")?;
+    }
     companion
         .run(async move {
             tokio::select! {

@@ -102,6 +102,19 @@ impl Outbound {
             .unwrap_or(Err(OutboundError::TimedOut))
     }
 
+    /// Sends what is answered with a status only; the body is not looked at.
+    pub async fn post(&self, request: Request<Full<Bytes>>, total: Duration) -> Result<(), OutboundError> {
+        let answered = async {
+            match self.exchange(request).await {
+                Ok(_) | Err(OutboundError::NotJson) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        tokio::time::timeout(total, answered)
+            .await
+            .unwrap_or(Err(OutboundError::TimedOut))
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, OutboundError> {
         let response = self.client.request(request).await.map_err(|error| {
             if error.is_connect() {

@@ -11,14 +11,18 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::admin::{Admin, Door};
+use crate::approvals::{self, ApprovalPages};
 use crate::audit::{self, AuditLog, AuditOptions, SigningKey};
 use crate::config::{ConfigError, Policies};
 use crate::effects::Effects;
+use crate::elicitation::{Desk, Webhooks};
 use crate::jwks::KeySets;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, TlsError};
 use crate::service::{AccessToken, Service, router};
-use crate::store::{self, Address, EmbeddedStore, Lifetimes, SessionStore, ValkeyStore};
+use crate::store::{
+    self, Address, CaseStore, EmbeddedCases, EmbeddedStore, Lifetimes, SessionStore, ValkeyStore,
+};
 
 /// Requests that are still running at shutdown get this long.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -47,6 +51,10 @@ pub struct Options {
     pub store: Option<StoreChoice>,
     /// How long labels live, where it is not as the policies say.
     pub lifetimes: LifetimeOverrides,
+    /// Where the approval pages are served; absent: with everything else.
+    pub approvals_listen: Option<SocketAddr>,
+    /// Print a one-time link for every request on the pages. Whoever reads it can answer.
+    pub demo_links: bool,
 }
 
 /// The operator's word on where labels live.
@@ -165,6 +173,8 @@ pub struct Companion {
     service: Service,
     keys: Arc<KeySets>,
     embedded: Option<Arc<EmbeddedStore>>,
+    pages: Option<ApprovalPages>,
+    pages_listener: Option<TcpListener>,
 }
 
 impl Companion {
@@ -195,11 +205,15 @@ impl Companion {
         let keys = KeySets::new(&policies, Arc::clone(&outbound), Arc::clone(&metrics));
         let keys = Arc::new(keys);
         let place = address.as_ref().map(|address| address.endpoint().to_owned());
-        let (store, embedded): (Arc<dyn SessionStore>, _) = match address {
-            Some(address) => (Arc::new(ValkeyStore::open(address).await?), None),
+        let (store, cases, embedded): (Arc<dyn SessionStore>, Arc<dyn CaseStore>, _) = match address {
+            Some(address) => {
+                let valkey = Arc::new(ValkeyStore::open(address).await?);
+                (Arc::clone(&valkey) as _, valkey, None)
+            }
             None => {
                 let embedded = Arc::new(EmbeddedStore::open(&options.data)?);
-                (Arc::clone(&embedded) as _, Some(embedded))
+                let cases = Arc::new(EmbeddedCases::open(&options.data)?);
+                (Arc::clone(&embedded) as _, cases, Some(embedded))
             }
         };
         let audit_options = AuditOptions {
@@ -218,6 +232,24 @@ impl Companion {
                 path: Door::path(&options.data),
                 source,
             })?;
+        let desk = Arc::new(Desk {
+            cases,
+            outbound: Arc::clone(&outbound),
+            audit: Arc::clone(&audit),
+            pages: policies.pages().map(|pages| pages.origin.clone()),
+            demo_links: options.demo_links,
+            webhooks: Webhooks::new(Arc::clone(&outbound)),
+        });
+        let pages = policies
+            .pages()
+            .map(|pages| ApprovalPages::new(Arc::clone(&desk), pages.clone()));
+        let pages_listener = match options.approvals_listen {
+            None => None,
+            Some(address) => {
+                let failed = |source| ServeError::Listen { address, source };
+                Some(TcpListener::bind(address).await.map_err(failed)?)
+            }
+        };
         let service = Service {
             admin: Admin::new(Arc::clone(&store), Arc::clone(&audit)),
             admin_token: AccessToken::new(&admin_token),
@@ -226,6 +258,7 @@ impl Companion {
                 store,
                 audit,
                 outbound,
+                desk,
                 metrics,
             },
             keys: Arc::clone(&keys),
@@ -245,6 +278,8 @@ impl Companion {
             service,
             keys,
             embedded,
+            pages,
+            pages_listener,
         })
     }
 
@@ -253,12 +288,29 @@ impl Companion {
         self.address
     }
 
+    /// Where the approval pages are, when they are elsewhere.
+    pub fn pages_address(&self) -> Option<SocketAddr> {
+        self.pages_listener
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Serves until `stop` completes, then lets running requests finish.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let refresher = tokio::spawn(self.keys.keep_fresh());
         let ticker = tokio::spawn(tick(self.embedded));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let server = axum::serve(self.listener, router(self.service)).with_graceful_shutdown(async {
+        let mut routes = router(self.service);
+        let mut pages_server = None;
+        if let Some(pages) = self.pages.map(approvals::router) {
+            match self.pages_listener {
+                None => routes = routes.merge(pages),
+                Some(listener) => {
+                    pages_server = Some(tokio::spawn(axum::serve(listener, pages).into_future()))
+                }
+            }
+        }
+        let server = axum::serve(self.listener, routes).with_graceful_shutdown(async {
             stop.await;
             let _ = stopping.send(());
         });
@@ -278,6 +330,9 @@ impl Companion {
         };
         refresher.abort();
         ticker.abort();
+        if let Some(pages_server) = pages_server {
+            pages_server.abort();
+        }
         outcome
     }
 }

@@ -7,6 +7,7 @@
 
 mod admin;
 mod bucket;
+mod cases;
 mod embedded;
 mod epoch;
 mod keys;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use companion_protocol::{Labels, SessionKey};
 
 pub use admin::{Bucket, Cleared, HeldLabel, MAX_LISTED, Selection};
+pub use cases::{CaseStore, Change, Changed, EmbeddedCases, MAX_CASE_BYTES, MAX_MEMBERS, Stored};
 pub use embedded::{EmbeddedStore, OpenError};
 pub use lifetime::Lifetimes;
 pub use valkey::{Address, AddressError, LinkError, ValkeyError, ValkeyStore};

@@ -7,6 +7,14 @@ mod client;
 #[path = "service/fault_idp.rs"]
 mod fault_idp;
 
+#[path = "service/approval_stage.rs"]
+mod approval_stage;
+#[path = "service/approvals.rs"]
+mod approvals;
+#[path = "service/ciba.rs"]
+mod ciba;
+#[path = "service/decisions.rs"]
+mod decisions;
 #[path = "service/delegation.rs"]
 mod delegation;
 #[path = "service/durability.rs"]
@@ -25,3 +33,5 @@ mod sessions;
 mod start;
 #[path = "service/tls.rs"]
 mod tls;
+#[path = "service/webhook.rs"]
+mod webhook;

@@ -54,6 +54,23 @@ pub struct Config {
     pub seal_previous_key_env: Option<String>,
     /// RFC 9728 metadata URL, named in `WWW-Authenticate`.
     pub resource_metadata: Option<String>,
+    /// Entries of lists that a caller could not use are hidden from it.
+    pub filter_lists: bool,
+    /// How a client is told that a tool call was denied.
+    pub denial_shape: DenialShape,
+    /// A tool that is nothing for a caller is answered as one that does not exist.
+    pub cloak: bool,
+}
+
+/// How a client is told that a tool call was denied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenialShape {
+    /// By a JSON-RPC error.
+    #[default]
+    Error,
+    /// By a result that says of itself that it is an error: some clients take an error object for a broken connection.
+    ToolResult,
 }
 
 /// How request headers are held until the verdict.
@@ -251,20 +268,19 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
         seal_key_env: raw.seal_key_env,
         seal_previous_key_env: raw.seal_previous_key_env,
         resource_metadata: raw.resource_metadata,
+        filter_lists: raw.filter_lists.unwrap_or(true),
+        denial_shape: raw.denial_shape,
+        cloak: raw.cloak,
     })
 }
 
 /// Keys of the wire contract that this build does not know yet. Ignoring one would change verdicts.
 fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
-    use raw::{RawDenialShape, RawEnforcement};
+    use raw::RawEnforcement;
     let later = [
         (raw.shadow_policy.is_some(), "`shadow_policy`"),
         (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
         (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
-        (
-            raw.denial_shape == RawDenialShape::ToolResult,
-            "`denial_shape: tool_result`",
-        ),
     ];
     match later.iter().find(|(used, _)| *used) {
         Some((_, key)) => Err(ConfigError::NotInBuild(key)),

@@ -49,8 +49,11 @@ pub struct Engine {
     /// Values of the variables that asserted headers name.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) named_keys: NamedKeys,
-    /// Some route has rules for the phase after the call.
+    /// Some route has rules for the phase after the call, or lists are filtered that could be read again on another
+    /// stream.
     pub(crate) reads_responses: bool,
+    /// Lists are filtered for their caller.
+    pub(crate) filters_lists: bool,
     pub(crate) keys: Vec<KeySet>,
     pub(crate) principals: Principals,
     pub(crate) caches: Caches,
@@ -97,6 +100,12 @@ impl Engine {
         let keys = reads::key_sets(program.program())?;
         let stream = hex(digest(&[b"audit stream", &seed]).get(..16).unwrap_or_default());
         let limits = config.limits;
+        let sealer = config
+            .seal_key_env
+            .as_ref()
+            .and(secrets.seal_key.as_deref())
+            .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
+        let filters_lists = config.filter_lists && reads::can_deny(program.program());
         Ok(Self {
             variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
@@ -104,19 +113,11 @@ impl Engine {
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
-            reads_responses: program.program().routes.iter().any(|route| route.post.is_some())
-                || program
-                    .program()
-                    .fallbacks
-                    .iter()
-                    .any(|fallback| fallback.post.is_some()),
+            reads_responses: reads::has_rules_after(program.program()) || (filters_lists && sealer.is_some()),
+            filters_lists,
             program,
             hash_key: secrets.hash_key,
-            sealer: config
-                .seal_key_env
-                .as_ref()
-                .and(secrets.seal_key)
-                .and_then(|key| Sealer::new(&key, secrets.seal_previous_key.as_deref())),
+            sealer,
             token: secrets.companion_token,
             keys,
             principals: Principals::new(limits.max_cached),

@@ -11,6 +11,7 @@ mod asserted;
 mod batch;
 mod decide;
 mod forward;
+mod lists;
 mod lookup;
 mod record;
 mod request;
@@ -220,16 +221,19 @@ impl Exchange {
         let errors = self
             .batch
             .array
-            .then(|| self.batch_envelope(refusal, false))
+            .then(|| self.batch_envelope(engine, refusal, false))
             .flatten();
         let shape = match (&errors, &self.work) {
             (Some(errors), _) => Shape::Batch(errors),
-            (None, Some(work)) => work.shape(),
+            (None, Some(work)) => work.shape(engine, self.head.revision),
             (None, None) => Shape::RpcUnknown,
         };
         let only_events = crate::http::media::only_events(&self.head.accept);
-        let metadata = engine.config.resource_metadata.as_deref();
-        let reply = refusal.reply(shape, &self.decision_id, only_events, metadata);
+        let metadata = engine.config.resource_metadata.clone();
+        let reply = match self.cloaked(engine, refusal, now_ms) {
+            Some(reply) => reply,
+            None => refusal.reply(shape, &self.decision_id, only_events, metadata.as_deref()),
+        };
         out.push(count(refusal.counter(), 1));
         out.push(Command::FilterState {
             key: "aplomb.decision_id",

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod cursor;
+pub(crate) mod list;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod revision;

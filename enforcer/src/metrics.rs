@@ -54,6 +54,8 @@ counters! {
     Unasked = "aplomb.unasked_dropped",
     /// Streams that ended inside an event, which was dropped.
     CutEvents = "aplomb.cut_events",
+    /// Entries of lists that were hidden from a caller.
+    Hidden = "aplomb.list_entries_hidden",
     /// Edits made in arguments and results.
     Edits = "aplomb.edits",
 }

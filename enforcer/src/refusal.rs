@@ -37,6 +37,8 @@ pub(crate) enum RefusalKind {
 pub(crate) enum Shape<'a> {
     /// A JSON-RPC error with this id, as sent.
     Rpc(&'a [u8]),
+    /// A failed tool call, of the request with this id. `complete`: the revision has every result say that it is one.
+    Tool { id: &'a [u8], complete: bool },
     /// A JSON-RPC error with id null: the id is not known.
     RpcUnknown,
     /// A notification: nothing in the body.
@@ -139,14 +141,13 @@ impl Refusal {
             // An operation without an id is a notification, whatever its method.
             (RefusalKind::Operation, Shape::Notification | Shape::RpcUnknown) => (403, Vec::new()),
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
-            (RefusalKind::Operation, Shape::Rpc(_) | Shape::Batch(_))
-            | (RefusalKind::Message, Shape::Rpc(_) | Shape::RpcUnknown | Shape::Batch(_)) => {
+            (RefusalKind::Operation, Shape::Rpc(_) | Shape::Tool { .. } | Shape::Batch(_))
+            | (
+                RefusalKind::Message,
+                Shape::Rpc(_) | Shape::Tool { .. } | Shape::RpcUnknown | Shape::Batch(_),
+            ) => {
                 let envelope = self.envelope(shape, decision_id, false);
-                let (media, body) = if only_events && self.status == 200 {
-                    ("text/event-stream", crate::sse::message(&envelope))
-                } else {
-                    ("application/json", envelope)
-                };
+                let (media, body) = framed(envelope, only_events && self.status == 200);
                 headers.push(("content-type".to_owned(), media.to_owned()));
                 (self.status, body)
             }
@@ -167,20 +168,39 @@ impl Refusal {
         ]
     }
 
-    /// The JSON-RPC error. `executed`: the backend has acted.
+    /// The JSON-RPC error, or the result of a tool that failed. `executed`: the backend has acted.
     pub(crate) fn envelope(&self, shape: Shape<'_>, decision_id: &str, executed: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-        match shape {
+        let id = match shape {
             Shape::Batch(errors) => return errors.to_vec(),
-            Shape::Rpc(id) => out.extend_from_slice(id),
-            Shape::RpcUnknown | Shape::Notification => out.extend_from_slice(b"null"),
+            Shape::Rpc(id) | Shape::Tool { id, .. } => id,
+            Shape::RpcUnknown | Shape::Notification => b"null",
+        };
+        push_id(&mut out, id);
+        let tool = match shape {
+            // A malformed message is no failure of a tool.
+            Shape::Tool { complete, .. } if self.kind == RefusalKind::Operation => Some(complete),
+            Shape::Tool { .. }
+            | Shape::Rpc(_)
+            | Shape::RpcUnknown
+            | Shape::Notification
+            | Shape::Batch(_) => None,
+        };
+        match tool {
+            Some(complete) => {
+                out.extend_from_slice(b",\"result\":{");
+                if complete {
+                    out.extend_from_slice(b"\"resultType\":\"complete\",");
+                }
+                out.extend_from_slice(b"\"content\":[{\"type\":\"text\",\"text\":");
+                json_text::push_string(&mut out, &self.reason);
+                out.extend_from_slice(b"}],\"isError\":true,\"structuredContent\":{\"violation\":");
+            }
+            None => {
+                push_error(&mut out, self.rpc, &self.reason);
+                out.extend_from_slice(b",\"data\":{\"violation\":");
+            }
         }
-        out.extend_from_slice(b",\"error\":{\"code\":");
-        out.extend_from_slice(self.rpc.to_string().as_bytes());
-        out.extend_from_slice(b",\"message\":");
-        json_text::push_string(&mut out, &self.reason);
-        out.extend_from_slice(b",\"data\":{\"violation\":");
         json_text::push_string(&mut out, &self.code);
         out.extend_from_slice(b",\"decision_id\":");
         json_text::push_string(&mut out, decision_id);
@@ -189,6 +209,42 @@ impl Refusal {
         }
         out.extend_from_slice(b"}}}");
         out
+    }
+}
+
+/// The answer of a server that has no such tool: the specification's own example of one, and nothing that tells of us.
+pub(crate) fn unknown_tool(id: &[u8], name: &str, only_events: bool) -> Reply {
+    let mut out = Vec::with_capacity(128);
+    push_id(&mut out, id);
+    push_error(&mut out, -32602, &["Unknown tool: ", name].concat());
+    out.extend_from_slice(b"}}");
+    let (media, body) = framed(out, only_events);
+    Reply {
+        status: 200,
+        headers: vec![("content-type".to_owned(), media.to_owned())],
+        body,
+        details: "aplomb.cloaked".to_owned(),
+    }
+}
+
+fn push_id(out: &mut Vec<u8>, id: &[u8]) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id);
+}
+
+fn push_error(out: &mut Vec<u8>, code: i32, message: &str) {
+    out.extend_from_slice(b",\"error\":{\"code\":");
+    out.extend_from_slice(code.to_string().as_bytes());
+    out.extend_from_slice(b",\"message\":");
+    json_text::push_string(out, message);
+}
+
+/// As the client takes it.
+fn framed(envelope: Vec<u8>, only_events: bool) -> (&'static str, Vec<u8>) {
+    if only_events {
+        ("text/event-stream", crate::sse::message(&envelope))
+    } else {
+        ("application/json", envelope)
     }
 }
 

@@ -20,6 +20,8 @@ mod identity;
 mod jwt;
 #[path = "suite/laws.rs"]
 mod laws;
+#[path = "suite/lists.rs"]
+mod lists;
 #[path = "suite/program.rs"]
 mod program;
 #[path = "suite/responses.rs"]
@@ -28,6 +30,8 @@ mod responses;
 mod revisions;
 #[path = "suite/seed_policy.rs"]
 mod seed_policy;
+#[path = "suite/shapes.rs"]
+mod shapes;
 #[path = "suite/signatures.rs"]
 mod signatures;
 #[path = "suite/signed_policy.rs"]

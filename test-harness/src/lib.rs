@@ -4,6 +4,7 @@
 //! * [`backend`]: three MCP servers on the official SDK that record what they received;
 //! * [`envoy`]: a real Envoy with the filter in it, in each way of installing it;
 //! * [`idp`]: the development identity provider, a Keycloak realm's worth of tokens;
+//! * [`image`]: the module as an OCI image layout;
 //! * [`mcp`]: a client that speaks MCP Streamable HTTP by hand, so that every byte can be looked at;
 //! * [`stack`]: all of it together for one policy, identity provider and companion included;
 //! * [`scenario`]: steps as data, who calls what and what must come of it, and the runner that plays them.
@@ -13,6 +14,7 @@ pub mod backend;
 pub mod demo;
 pub mod envoy;
 pub mod idp;
+pub mod image;
 pub mod mcp;
 pub mod ports;
 pub mod process;

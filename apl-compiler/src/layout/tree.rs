@@ -159,7 +159,7 @@ pub(super) fn read(text: &str) -> Result<Node, LayoutError> {
             Event::SequenceStart(anchor, tag) => {
                 let kind = Kind::List {
                     items: Vec::new(),
-                    flow: bytes.get(start) == Some(&b'['),
+                    flow: behind_marks(bytes, start) == Some(b'['),
                 };
                 enter(&mut open, start, kind, anchor != 0 || tag.is_some())?;
                 continue;
@@ -167,7 +167,7 @@ pub(super) fn read(text: &str) -> Result<Node, LayoutError> {
             Event::MappingStart(anchor, tag) => {
                 let kind = Kind::Map {
                     entries: Vec::new(),
-                    flow: bytes.get(start) == Some(&b'{'),
+                    flow: behind_marks(bytes, start) == Some(b'{'),
                 };
                 enter(&mut open, start, kind, anchor != 0 || tag.is_some())?;
                 continue;
@@ -183,6 +183,16 @@ pub(super) fn read(text: &str) -> Result<Node, LayoutError> {
         put(&mut open, &mut root, done)?;
     }
     root.ok_or(LayoutError::Empty)
+}
+
+/// The first byte of a collection: the parser lets it begin at its anchor or tag.
+fn behind_marks(bytes: &[u8], start: usize) -> Option<u8> {
+    let mut rest = bytes.get(start..)?;
+    while matches!(rest.first(), Some(b'&' | b'!')) {
+        let mark = rest.iter().take_while(|byte| !byte.is_ascii_whitespace()).count();
+        rest = rest.get(mark..)?.trim_ascii_start();
+    }
+    rest.first().copied()
 }
 
 fn enter(open: &mut Vec<Open>, start: usize, kind: Kind, marked: bool) -> Result<(), LayoutError> {

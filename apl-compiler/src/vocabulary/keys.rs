@@ -289,21 +289,18 @@ const SESSION_STORE: &[Key] = &[
     ("kind", Read),
     ("endpoint", Read),
     ("tls", Read),
-    ("key_prefix", Inert("the companion lays out its keys itself")),
-    (
-        "username",
-        NotYet("give credentials to the companion: `--store` takes a URL from its environment"),
-    ),
-    (
-        "password",
-        NotYet("give credentials to the companion: `--store` takes a URL from its environment"),
-    ),
-    (
-        "ttl_seconds",
-        NotYet("set the lifetime of labels at the companion"),
-    ),
-    ("connect_timeout_ms", Inert("the companion has its own timeouts")),
-    ("command_timeout_ms", Inert("the companion has its own timeouts")),
+    ("allow_plain", Read),
+    ("username", Read),
+    ("password_source", Read),
+    ("password", Read),
+    ("ca_file", Read),
+    ("key_prefix", Read),
+    ("replicas", Read),
+    ("ttl_seconds", Read),
+    ("max_session_lifetime_seconds", Read),
+    ("subject_ttl_seconds", Read),
+    ("connect_timeout_ms", Read),
+    ("command_timeout_ms", Read),
 ];
 
 const PDP: &[Key] = &[

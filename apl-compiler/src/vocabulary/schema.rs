@@ -144,6 +144,7 @@ fn below(section: Section, key: &str) -> Below {
         (_, "meta") => Below::One(Section::Meta),
         (_, "response") => Below::One(Section::Response),
         (_, "session_store") => Below::One(Section::SessionStore),
+        (Section::SessionStore, "password_source") => Below::One(Section::SecretSource),
         (Section::Global | Section::Apl, "pdp") => Below::List(Section::Pdp),
         (Section::Top, "global") => Below::One(Section::Global),
         (Section::Top, "plugins") => Below::List(Section::Plugin),

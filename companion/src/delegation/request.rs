@@ -2,14 +2,13 @@
 
 use axum::body::Bytes;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderValue, Method, Request};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use axum::http::{Method, Request};
 use companion_protocol::{SubjectKind, TokenExchange};
-use form_urlencoded::{Serializer, byte_serialize};
+use form_urlencoded::Serializer;
 use http_body_util::Full;
 
 use super::DelegationError;
+use crate::client_auth::basic;
 use crate::config::Delegator;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -46,21 +45,12 @@ pub(super) fn build(
         .method(Method::POST)
         .uri(delegator.endpoint.clone())
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(AUTHORIZATION, basic(delegator)?)
+        .header(
+            AUTHORIZATION,
+            basic(&delegator.oauth.client_id, &delegator.client_secret).ok_or(
+                DelegationError::BadRequest("the client credentials cannot be sent"),
+            )?,
+        )
         .body(Full::new(Bytes::from(form.finish())))
         .map_err(|_| DelegationError::BadRequest("the request cannot be built"))
-}
-
-/// `client_secret_basic`: both parts are form-encoded before base64 (RFC 6749 section 2.3.1).
-fn basic(delegator: &Delegator) -> Result<HeaderValue, DelegationError> {
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!(
-        "{}:{}",
-        encoded(&delegator.oauth.client_id),
-        encoded(delegator.client_secret.expose())
-    );
-    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair)))
-        .map_err(|_| DelegationError::BadRequest("the client credentials cannot be sent"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

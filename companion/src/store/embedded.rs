@@ -31,6 +31,7 @@ use super::{Append, Bucket, Cleared, Held, MAX_LISTED, Selection, SessionStore, 
 use crate::clock::{SystemClock, TimeSource};
 use crate::group_commit::GroupCommitter;
 use layout::FORMAT;
+pub(super) use layout::create;
 use rows::Definition;
 use store_clock::StoreClock;
 use writer::{Pending, Write, Writer, Written};
@@ -277,6 +278,6 @@ impl SessionStore for EmbeddedStore {
     }
 }
 
-fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {
+pub(super) fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {
     Box::new(error.into())
 }

@@ -16,7 +16,8 @@
 //! key of the server.
 //!
 //! **Rights** that the ACL user needs: `+info +script|load +evalsha +hgetall +hset +hdel +get +set +time +role +persist
-//! +pexpireat +multi +exec +waitaof +wait +scan +unlink +config|get` on
+//! +pexpireat +multi +exec +waitaof +wait +scan +unlink +config|get +hmget +zadd +zcard +zscore +zrem
+//! +zremrangebyscore +zrevrange +zrangebyscore` on
 //! `~<prefix>:*` (a server before Redis 7.2 does not know `+waitaof`).
 
 mod address;
@@ -27,6 +28,8 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,12 +40,13 @@ use super::bucket::{Entries, listed};
 use super::epoch::{self, Epoch};
 use super::{Append, Bucket, Cleared, Held, MAX_LISTED, Selection, SessionStore, StoreError, StoreFuture};
 use crate::clock::now_ms;
-use appender::{Appender, SendError};
+use appender::Appender;
 use layout::{Names, Rows};
-use link::Link;
 use shared::{Shared, Slot};
 
 pub use address::{Address, AddressError};
+pub(super) use appender::SendError;
+pub(super) use link::Link;
 pub use link::LinkError;
 
 /// Keys that one step of a scan looks at.
@@ -53,6 +57,8 @@ pub struct ValkeyStore {
     shared: Arc<Shared>,
     reading: Slot,
     appender: Appender,
+    /// A connection of their own: a change waits for the disks, and loads must not wait behind it.
+    cases: Slot,
 }
 
 /// Why the store is not used.
@@ -70,6 +76,9 @@ pub enum ValkeyError {
     #[error("cannot draw a store epoch")]
     Random(#[source] getrandom::Error),
 }
+
+/// What one step on a connection comes to.
+pub(super) type LinkFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SendError>> + Send + 'a>>;
 
 /// The reply to a load: role, time, epoch, both buckets.
 type Loaded = (Vec<Value>, (u64, u64), Option<String>, Rows, Rows);
@@ -101,6 +110,7 @@ impl ValkeyStore {
             appender: Appender::spawn(Arc::clone(&shared)),
             shared,
             reading: Slot::default(),
+            cases: Slot::default(),
         })
     }
 
@@ -120,6 +130,36 @@ impl ValkeyStore {
             return self.shared.noted(&self.reading, outcome).await;
         }
         Ok((entries, now, epoch))
+    }
+
+    /// What stands before every key.
+    pub(super) fn prefix(&self) -> &str {
+        &self.shared.names.prefix
+    }
+
+    /// Adds the command that waits for the disks.
+    pub(super) fn wait_command(&self, link: &Link, pipe: &mut redis::Pipeline) {
+        self.shared.wait_command(link, pipe);
+    }
+
+    /// Whether enough disks have it.
+    pub(super) fn is_durable(&self, link: &Link, waited: &Value) -> bool {
+        self.shared.is_durable(link, waited)
+    }
+
+    /// Performs one step on the connection for documents; once more on a new one when the old one had broken. A change
+    /// that was performed and not seen then finds its own version, a conflict that the caller looks into.
+    pub(super) async fn on_case_link<'a, T>(
+        &self,
+        step: impl Fn(Link) -> LinkFuture<'a, T>,
+    ) -> Result<T, StoreError> {
+        let (link, is_new) = self.shared.link(&self.cases).await?;
+        let mut outcome = step(link).await;
+        if self.shared.is_stale(&self.cases, is_new, &outcome).await {
+            let (link, _) = self.shared.link(&self.cases).await?;
+            outcome = step(link).await;
+        }
+        self.shared.noted(&self.cases, outcome).await
     }
 
     /// The names of a subject's session buckets.
@@ -251,7 +291,7 @@ async fn load(
 }
 
 async fn touch(link: &Link, session: &str) -> Result<(), SendError> {
-    let [_, script] = &link.scripts;
+    let [_, script, _] = &link.scripts;
     let mut connection = link.connection.clone();
     let mut evaluate = redis::cmd("EVALSHA");
     let _: i64 = evaluate

@@ -54,6 +54,8 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         token_env: None,
         store: None,
         lifetimes: Default::default(),
+        approvals_listen: None,
+        demo_links: false,
     }
 }
 

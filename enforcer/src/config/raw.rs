@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{Companion, Limits, Protocol};
+use super::{Companion, DenialShape, Limits, Protocol};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,9 +24,13 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) resource_metadata: Option<String>,
     #[serde(default)]
+    pub(super) filter_lists: Option<bool>,
+    #[serde(default)]
     pub(super) enforcement: RawEnforcement,
     #[serde(default)]
-    pub(super) denial_shape: RawDenialShape,
+    pub(super) denial_shape: DenialShape,
+    #[serde(default)]
+    pub(super) cloak: bool,
     #[serde(default)]
     pub(super) shadow_policy: Option<IgnoredAny>,
     #[serde(default)]
@@ -45,14 +49,6 @@ pub(super) enum RawEnforcement {
     #[default]
     Enforce,
     Shadow,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawDenialShape {
-    #[default]
-    Error,
-    ToolResult,
 }
 
 #[derive(Debug, Deserialize)]

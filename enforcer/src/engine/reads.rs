@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use apl_bytecode::{Attr, ClaimField, CredentialSource, HeaderSource, Identity, Program, Seg, TokenRole};
+use apl_bytecode::{
+    Attr, ClaimField, CredentialSource, HeaderSource, Identity, Program, Seg, TokenRole, Unmatched,
+};
 use apl_vm::Prepared;
 
 use crate::{
@@ -213,4 +215,23 @@ pub(super) fn percent_encoded(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether some operation has rules for the phase after the call.
+pub(super) fn has_rules_after(program: &Program) -> bool {
+    program.routes.iter().any(|route| route.post.is_some())
+        || program.fallbacks.iter().any(|fallback| fallback.post.is_some())
+}
+
+/// Whether there is something in lists that could be denied.
+pub(super) fn can_deny(program: &Program) -> bool {
+    program.settings.unmatched == Unmatched::Deny
+        || program
+            .routes
+            .iter()
+            .any(|route| route.pre.is_some() || !route.identities.is_empty())
+        || program
+            .fallbacks
+            .iter()
+            .any(|fallback| fallback.entity.is_some() && fallback.pre.is_some())
 }

@@ -145,6 +145,11 @@ impl Exchange {
             }
             return self.pass(engine, now_ms);
         }
+        let only_lists = self.has_only_lists(engine);
+        if only_lists && (end_of_stream || (!self.is_success() && media == Media::Other)) {
+            // No list is in it. Where only lists are looked at, a failure passes as it is.
+            return self.pass(engine, now_ms);
+        }
         if end_of_stream {
             return self.on_empty_response(engine, now_ms, out);
         }
@@ -173,6 +178,12 @@ impl Exchange {
                 self.deny_at_head(engine, &refusal, now_ms, out);
             }
         }
+    }
+
+    /// Whether nothing of the response is judged but lists.
+    fn has_only_lists(&self, engine: &Engine) -> bool {
+        (self.head.method != "GET" || !engine.reads_responses)
+            && self.works().all(|work| work.law.post.is_none())
     }
 
     fn begin_stream(&mut self, engine: &Engine, reads: Reads, out: &mut Out) {

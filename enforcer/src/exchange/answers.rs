@@ -202,7 +202,7 @@ impl Exchange {
         out: &mut Out,
     ) -> Option<Step> {
         let mut work = self.work.take()?;
-        if work.answered || work.law.post.is_none() {
+        if work.answered || !work.is_judged(engine) {
             self.work = Some(work);
             return None;
         }
@@ -219,7 +219,7 @@ impl Exchange {
         };
         let step = match message {
             None => Step::Verdict(Some(unparseable("a message of the result cannot be read"))),
-            Some(message) => match govern(&work, message, &limits) {
+            Some(message) => match self.prepared(engine, &work, message, now_ms, out) {
                 Err(refusal) => Step::Verdict(Some(refusal)),
                 Ok(result) => {
                     self.after.result = Some(result);
@@ -235,6 +235,27 @@ impl Exchange {
         };
         self.work = Some(work);
         Some(step)
+    }
+
+    /// The result as the phase after the call gets it: a list without what is hidden from its caller.
+    fn prepared(
+        &self,
+        engine: &mut Engine,
+        work: &Work,
+        mut message: Document,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Result<GovernedResult, Refusal> {
+        if work.is_sifted(engine) {
+            let hidden = self.sift(engine, work, &mut message, now_ms)?;
+            if hidden > 0 {
+                out.push(count(Counter::Hidden, hidden));
+            }
+        }
+        if work.law.post.is_none() {
+            return Ok(GovernedResult::whole(message));
+        }
+        govern(work, message, &json_limits(engine))
     }
 
     fn ungoverned(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> Piece {

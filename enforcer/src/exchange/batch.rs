@@ -10,7 +10,7 @@ use super::{Exchange, Out, work::Work};
 use crate::{
     Engine,
     mcp::{batch::Messages, request::Refused},
-    refusal::{Refusal, Shape},
+    refusal::Refusal,
 };
 
 /// The operations of an exchange beside the one at work.
@@ -126,7 +126,12 @@ impl Exchange {
     }
 
     /// The envelope, or the array of them, that tells the client of a refusal; `None`: nobody waits for an answer.
-    pub(super) fn batch_envelope(&self, refusal: &Refusal, executed: bool) -> Option<Vec<u8>> {
+    pub(super) fn batch_envelope(
+        &self,
+        engine: &Engine,
+        refusal: &Refusal,
+        executed: bool,
+    ) -> Option<Vec<u8>> {
         let others = Refusal::operation(
             "batch.denied",
             "another operation of the batch was denied, so none was performed",
@@ -136,15 +141,16 @@ impl Exchange {
         let now = self.work.iter().map(|work| (work, true));
         let after = self.batch.waiting.iter().map(|work| (work, false));
         for (work, at_fault) in before.chain(now).chain(after) {
-            let Some(id) = work.id.as_deref().filter(|_| !work.answered) else {
+            if work.id.is_none() || work.answered {
                 continue;
-            };
+            }
             if out.len() > 1 {
                 out.push(b',');
             }
             // After the call each of them has lost its answer for the same reason.
             let said = if at_fault || executed { refusal } else { &others };
-            out.extend(said.envelope(Shape::Rpc(id), &self.decision_id, executed));
+            let shape = work.shape(engine, self.head.revision);
+            out.extend(said.envelope(shape, &self.decision_id, executed));
         }
         out.push(b']');
         (out.len() > 2).then_some(out)

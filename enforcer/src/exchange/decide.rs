@@ -176,7 +176,13 @@ impl Exchange {
     }
 
     /// What policy can read besides documents and credentials. Only what the program mentions is written down.
-    fn facts(&self, engine: &Engine, work: &Work, principal: &Rc<Principal>, scope: Option<&str>) -> Facts {
+    pub(super) fn facts(
+        &self,
+        engine: &Engine,
+        work: &Work,
+        principal: &Rc<Principal>,
+        scope: Option<&str>,
+    ) -> Facts {
         let mut own = FactMap::new();
         let mut put = |key: &str, value: &str| {
             if !value.is_empty() && engine.mentions(key) {
@@ -204,14 +210,6 @@ impl Exchange {
         put("meta.scope", scope.unwrap_or_default());
         if let Some(entity) = work.entity {
             put("meta.entity_type", entity.name());
-            put("meta.entity_name", &work.name);
-            put("route.key", &format!("{}:{}", entity.name(), work.name));
-            match entity {
-                EntityKind::Tool => put("mcp.tool.name", &work.name),
-                EntityKind::Prompt => put("mcp.prompt.name", &work.name),
-                EntityKind::Resource => put("mcp.resource.uri", &work.name),
-                EntityKind::Llm | EntityKind::A2a | EntityKind::Http => {}
-            }
         }
         let model = engine.program.program();
         let route = work.law.route.and_then(|at| model.routes.get(at));
@@ -219,6 +217,9 @@ impl Exchange {
             let mut key = "meta.properties".to_owned();
             apl_bytecode::push_key_segment(&mut key, text_of(model, *name));
             put(&key, text_of(model, *value));
+        }
+        if let Some(entity) = work.entity {
+            name(engine, &mut own, entity, Some(&work.name));
         }
         if engine.mentions("meta.tags") {
             let tags = route.into_iter().flat_map(|route| &route.tags);
@@ -234,4 +235,23 @@ impl Exchange {
             labels: LabelState::default(),
         }
     }
+}
+
+/// Writes down what the operation is on; `name`: not known.
+pub(super) fn name(engine: &Engine, own: &mut FactMap, entity: EntityKind, name: Option<&str>) {
+    let mut put = |key: &str, value: Option<String>| {
+        if engine.mentions(key) {
+            own.insert(key.to_owned(), value.map_or(Fact::Unknown, Fact::Str));
+        }
+    };
+    let own_key = match entity {
+        EntityKind::Tool => Some("mcp.tool.name"),
+        EntityKind::Prompt => Some("mcp.prompt.name"),
+        EntityKind::Resource => Some("mcp.resource.uri"),
+        EntityKind::Llm | EntityKind::A2a | EntityKind::Http => None,
+    };
+    for key in own_key.into_iter().chain(["meta.entity_name"]) {
+        put(key, name.map(str::to_owned));
+    }
+    put("route.key", name.map(|name| format!("{}:{name}", entity.name())));
 }

@@ -64,7 +64,7 @@ impl Exchange {
     pub(super) fn is_governed(&self, engine: &Engine) -> bool {
         // A GET stream may carry whatever the backend wants to say.
         (self.head.method == "GET" && engine.reads_responses)
-            || self.works().any(|work| work.law.post.is_some())
+            || self.works().any(|work| work.is_judged(engine))
     }
 
     /// One header carries one credential for all operations of a batch (`execution.md` rule 16): each of them must have
@@ -90,7 +90,7 @@ impl Exchange {
             out.push(Command::RemoveRequestHeader { name: name.clone() });
         }
         // In mode `single` the route is not known yet, so it depends on the program alone.
-        let read = response_is_read && engine.reads_responses;
+        let read = response_is_read && (engine.reads_responses || engine.filters_lists);
         if read && self.head.has_accept_encoding {
             out.push(Command::RemoveRequestHeader {
                 name: "accept-encoding".to_owned(),

@@ -8,9 +8,10 @@ use companion_protocol::SessionKey;
 
 use crate::{
     Engine,
+    config::DenialShape,
     effects::Minted,
     identity::principal::Principal,
-    mcp::{cursor::Asked, request::Message, response::GovernedResult},
+    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
     refusal::Shape,
 };
 
@@ -191,12 +192,32 @@ impl Work {
     }
 
     /// How the client is told.
-    pub(super) fn shape(&self) -> Shape<'_> {
+    pub(super) fn shape(&self, engine: &Engine, revision: Revision) -> Shape<'_> {
         match &self.id {
+            Some(id) if engine.config.denial_shape == DenialShape::ToolResult && self.calls_a_tool() => {
+                Shape::Tool {
+                    id,
+                    complete: !revision.has_sessions(),
+                }
+            }
             Some(id) => Shape::Rpc(id),
             None if self.method.is_empty() => Shape::RpcUnknown,
             None => Shape::Notification,
         }
+    }
+
+    pub(super) fn calls_a_tool(&self) -> bool {
+        self.entity == Some(EntityKind::Tool) && self.method == "tools/call"
+    }
+
+    /// Whether something of its answer is judged: by rules after the call, or as a list.
+    pub(super) fn is_judged(&self, engine: &Engine) -> bool {
+        self.law.post.is_some() || self.is_sifted(engine)
+    }
+
+    /// Whether its answer holds lists that are filtered.
+    pub(super) fn is_sifted(&self, engine: &Engine) -> bool {
+        engine.filters_lists && self.entity.is_none() && is_list(&self.method)
     }
 
     /// Runs the machine with what it reads.

@@ -305,15 +305,19 @@ pub(crate) fn read_id(root: Node<'_>) -> Result<Option<Vec<u8>>, Refusal> {
 
 /// A text without control characters. Compared unescaped and byte for byte.
 fn plain(node: Node<'_>, key: &str) -> Result<String, Refusal> {
-    match node.as_str() {
-        Some(text) if !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control) => {
-            Ok(text.into_owned())
-        }
-        Some(_) | None => Err(invalid(
+    plain_text(node).ok_or_else(|| {
+        invalid(
             "protocol.invalid_request",
             &format!("`{key}` is not a plain text"),
-        )),
-    }
+        )
+    })
+}
+
+/// What a method, a name or a URI may be.
+pub(crate) fn plain_text(node: Node<'_>) -> Option<String> {
+    let text = node.as_str()?;
+    let plain = !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control);
+    plain.then(|| text.into_owned())
 }
 
 fn no_twins(node: Node<'_>, reserved: &[&str]) -> Result<(), Refusal> {

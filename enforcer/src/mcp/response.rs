@@ -129,6 +129,19 @@ impl GovernedResult {
         }
     }
 
+    /// A message without a result of an operation, whose edits are known already.
+    pub(crate) const fn whole(message: Document) -> Self {
+        Self {
+            message,
+            structured: None,
+            texts: Vec::new(),
+            opaque: false,
+            failed: false,
+            content: None,
+            twins: true,
+        }
+    }
+
     /// Whether fields that policy governs may stand where they cannot be found.
     pub(crate) const fn is_opaque(&self) -> bool {
         self.opaque

@@ -386,7 +386,7 @@ fn event_ids_of_ungoverned_routes_are_sealed_too_and_resume() {
     assert_eq!(seen.client_body(), stream);
     let mut list = Backend::events("id: 1\ndata: not looked at\n\n");
     list.headers.push(("x".to_owned(), "y".to_owned()));
-    let body = r#"{"jsonrpc":"2.0","id":4,"method":"tools/list"}"#;
+    let body = r#"{"jsonrpc":"2.0","id":4,"method":"ping"}"#;
     let seen = post(&mut worker, "bob", &[("mcp-session-id", &id)], body, Some(&list));
     assert!(seen.client_body().ends_with("\ndata: not looked at\n\n"));
 }

@@ -31,8 +31,11 @@ const OTHER_NAMESPACES: &[&str] = &[
 const OTHER_WORDS: &[&str] = &[
     "admin.json",
     "append.lua",
+    "approval.requested",
     "audit.append",
     "audit.jsonl",
+    "case.lua",
+    "cases.redb",
     "checkpoints.jsonl",
     "companion.cluster",
     "companion.path",
@@ -50,6 +53,8 @@ const OTHER_WORDS: &[&str] = &[
     "sessions.redb",
     "token.exchange",
     "touch.lua",
+    "webhook.secret",
+    "webhook.url",
 ];
 
 /// Where a word stands: `file:line`.

@@ -37,6 +37,8 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
         token_env: None,
         store: None,
         lifetimes: LifetimeOverrides::default(),
+        approvals_listen: None,
+        demo_links: false,
     };
     let companion = Companion::start(&options).await.expect("starts");
     let address = companion.address();

@@ -1,19 +1,17 @@
 //! What `aplc build` writes beside the program: `companion.json`, `filter-config.json`, `secrets.env`.
 
+pub(crate) mod filter;
+mod store;
+
 use std::collections::BTreeMap;
 
-use apl_bytecode::VerifiedProgram;
-use apl_compiler::{Deployment, KeyDirectory, SecretSource, Store};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use apl_compiler::{Deployment, KeyDirectory, SecretSource};
 use companion_protocol::config::{
     CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig, KeyFile,
-    OauthDelegator, SecretRef, StoreConfig, ValkeyConfig,
+    OauthDelegator, SecretRef,
 };
-use serde_json::{Value, json};
 
 use super::Fault;
-use super::command::{Build, Mode};
 
 /// The slowest effect that is no exchange, in milliseconds.
 const STORE_MS: u64 = 2000;
@@ -70,10 +68,7 @@ pub(crate) fn companion(
             refresh_s: keys.refresh_s,
         })
         .collect();
-    let session_store = match &deployment.store {
-        None | Some(Store::Embedded) => StoreConfig::default(),
-        Some(Store::Valkey(endpoint)) => StoreConfig::Valkey(ValkeyConfig::at(endpoint.clone())),
-    };
+    let session_store = store::config(deployment.store.as_ref(), &mut secrets);
     let config = CompanionConfig {
         version: CONFIG_VERSION,
         policy_digest: digest.to_owned(),
@@ -146,65 +141,8 @@ pub(crate) fn timeout_ms(deployment: &Deployment) -> u64 {
         .delegators
         .values()
         .map(|delegator| delegator.timeout_ms)
-        .chain([STORE_MS])
+        .chain([store::timeout_ms(deployment.store.as_ref())])
         .max()
         .unwrap_or(STORE_MS)
         + MARGIN_MS
-}
-
-/// The filter's configuration.
-pub(crate) fn filter_config(
-    program: &VerifiedProgram,
-    bytes: &[u8],
-    deployment: &Deployment,
-    build: &Build,
-) -> Result<Value, Fault> {
-    let protocols = if build.protocols.is_empty() {
-        vec![json!({ "path_prefix": "/", "speaks": "mcp" })]
-    } else {
-        build
-            .protocols
-            .iter()
-            .map(|entry| protocol(entry))
-            .collect::<Result<_, _>>()?
-    };
-    let install = match build.mode {
-        Mode::Full => json!({ "mode": "full" }),
-        Mode::Paired => json!({ "mode": "paired", "role": "decider" }),
-        Mode::Single => json!({ "mode": "single" }),
-    };
-    Ok(json!({
-        "policy": STANDARD.encode(bytes),
-        "policy_digest": program.digest_hex(),
-        "protocols": protocols,
-        "install": install,
-        "companion": {
-            "cluster": build.companion_cluster,
-            "authority": build.companion_cluster,
-            "timeout_ms": timeout_ms(deployment).min(60_000),
-        },
-    }))
-}
-
-fn protocol(entry: &str) -> Result<Value, Fault> {
-    let bad = |what: &str| {
-        Fault::Argument(format!(
-            "`--protocol {entry}`: {what}; write `/mcp=mcp` or `/mcp=mcp@scope`"
-        ))
-    };
-    let (prefix, speaks) = entry.split_once('=').ok_or_else(|| bad("there is no `=`"))?;
-    if !prefix.starts_with('/') {
-        return Err(bad("the path prefix must begin with `/`"));
-    }
-    let (speaks, scope) = match speaks.split_once('@') {
-        Some((speaks, scope)) => (speaks, Some(scope)),
-        None => (speaks, None),
-    };
-    if !["mcp", "a2a", "llm", "http"].contains(&speaks) {
-        return Err(bad("the protocol is one of mcp, a2a, llm, http"));
-    }
-    Ok(match scope {
-        Some(scope) => json!({ "path_prefix": prefix, "speaks": speaks, "scope": scope }),
-        None => json!({ "path_prefix": prefix, "speaks": speaks }),
-    })
 }

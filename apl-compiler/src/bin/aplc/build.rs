@@ -4,8 +4,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use companion_protocol::config::CompanionConfig;
+use serde_json::Value;
+
 use super::command::{Build, Format};
-use super::{End, Fault, artefacts, input, summary};
+use super::{End, Fault, artefacts, input, sign, summary};
 
 /// Compiles and writes everything, or nothing if the policy has errors.
 pub(crate) fn run(build: &Build) -> Result<End, Fault> {
@@ -26,10 +29,17 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     if build.strip {
         model.debug = None;
     }
-    let bytes = apl_bytecode::encode(&model);
+    let mut bytes = apl_bytecode::encode(&model);
     let digest = output.program.digest_hex();
+    let mut public_key = None;
+    if let Some(path) = &build.sign_key {
+        let key = sign::private_key(path)?;
+        bytes = sign::attach(&bytes, &key, &digest)
+            .map_err(|fault| Fault::Argument(format!("cannot sign the program: {fault}")))?;
+        public_key = Some(sign::public_text(&key));
+    }
     let (companion, secrets) = artefacts::companion(&output.deployment, &digest);
-    let filter = artefacts::filter_config(&output.program, &bytes, &output.deployment, build)?;
+    let filter = artefacts::filter::config(&output.program, &bytes, &output.deployment, build, public_key)?;
 
     fs::create_dir_all(&build.output).map_err(|cause| Fault::File {
         doing: "create",
@@ -56,7 +66,13 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
         write_secret(&path, artefacts::secrets_env(&secrets)?.as_bytes())?;
     }
 
-    let summary = summary::of(output, &model, &bytes, secrets.len());
+    let summary = summary::of(
+        output,
+        &model,
+        &bytes,
+        secrets.len(),
+        environment(&companion, build),
+    );
     match build.format {
         Format::Text => print!("{}", summary.text(&compilation, build)),
         Format::Json => {
@@ -68,6 +84,39 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
         }
     }
     Ok(End::Fine)
+}
+
+/// Which environment variables must be set, and what each is.
+fn environment(companion: &CompanionConfig, build: &Build) -> Vec<(&'static str, String)> {
+    let mut found: Vec<_> = artefacts::filter::variables(build)
+        .into_iter()
+        .filter_map(|(key, _, name)| {
+            let what = match key {
+                "hash_key_env" => "filter, key of `hash`",
+                "seal_key_env" => "filter, key of session and event ids",
+                _ => "filter, token for the companion",
+            };
+            Some((what, name?.to_owned()))
+        })
+        .collect();
+    // Every reference of the document, whatever it is of: `{"env": "NAME"}`.
+    let mut open = vec![serde_json::to_value(companion).unwrap_or_default()];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(map) => {
+                if let (1, Some(Value::String(name))) = (map.len(), map.get("env"))
+                    && !found.iter().any(|(_, known)| known == name)
+                {
+                    found.push(("companion, a secret of the policy", name.clone()));
+                }
+                open.extend(map.into_iter().map(|(_, value)| value));
+            }
+            Value::Array(items) => open.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    found.sort_by(|a, b| a.1.cmp(&b.1));
+    found
 }
 
 fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>, Fault> {

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Compile a policy and write the program, the filter's and the companion's configuration.
     Build(Build),
+    /// Write complete configuration for Envoy, Istio or Envoy Gateway from what `build` wrote.
+    Emit(super::emit::Emit),
     /// Lay policies out: order of keys, indentation, quotes, blank lines. Comments stay.
     Fmt(super::fmt::Fmt),
     /// Rewrite old spellings of a policy; shows the change.
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Inspect(super::inspect::Inspect),
     /// Draw the pipeline of each operation.
     Graph(super::graph::Graph),
+    /// Print a digest of each tool's definition, to pin it in a policy.
+    Pin(super::pin::Pin),
     /// Sign a program.
     Sign(super::sign::Sign),
     /// Check the signature of a program.
@@ -136,15 +140,40 @@ pub(crate) struct Build {
     /// Leave the debug section out of the program. The digest stays the same.
     #[arg(long)]
     pub strip: bool,
-    /// Which traffic speaks what: `/mcp=mcp`, `/mcp=mcp@scope`; may be given more than once. Default: everything is MCP.
-    #[arg(long = "protocol", value_name = "PATH_PREFIX=PROTOCOL[@SCOPE]")]
+    /// Sign the program with this Ed25519 key (PKCS#8 PEM), and have the filter demand its signature.
+    #[arg(long, value_name = "PEM")]
+    pub sign_key: Option<PathBuf>,
+    /// Which traffic speaks what: `/mcp=mcp`, `/mcp=mcp@scope`, `mcp.example.com/mcp=mcp@scope`; may be given more than
+    /// once. Default: everything is MCP.
+    #[arg(long = "protocol", value_name = "[AUTHORITY]/PATH_PREFIX=PROTOCOL[@SCOPE]")]
     pub protocols: Vec<String>,
     /// How the filter holds request headers until the verdict.
     #[arg(long, value_enum, default_value = "full")]
     pub mode: Mode,
+    /// Which plugin of a pair the filter's configuration is for. Default: the decider.
+    #[arg(long, value_enum)]
+    pub role: Option<Role>,
     /// The Envoy cluster of the companion.
     #[arg(long, value_name = "NAME", default_value = "aplomb-companion")]
     pub companion_cluster: String,
+    /// `:authority` of calls to the companion. Default: the cluster's name.
+    #[arg(long, value_name = "HOST")]
+    pub companion_authority: Option<String>,
+    /// What stands before `/v1/` in paths of the companion.
+    #[arg(long, value_name = "PATH")]
+    pub companion_path: Option<String>,
+    /// The variable of the proxy's VM that holds the bearer token for the companion.
+    #[arg(long, value_name = "NAME")]
+    pub companion_token_env: Option<String>,
+    /// The variable of the proxy's VM that holds the key of `hash`.
+    #[arg(long, value_name = "NAME")]
+    pub hash_key_env: Option<String>,
+    /// The variable of the proxy's VM that holds the key for session and event ids.
+    #[arg(long, value_name = "NAME")]
+    pub seal_key_env: Option<String>,
+    /// How a denied tool call is answered.
+    #[arg(long, value_enum, default_value = "error")]
+    pub denial_shape: DenialShape,
     /// Leave out notes.
     #[arg(long)]
     pub no_notes: bool,
@@ -159,6 +188,25 @@ pub(crate) enum Mode {
     Paired,
     /// Headers are not held; policies that need it are refused by the filter.
     Single,
+}
+
+/// One of two plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Decides.
+    Decider,
+    /// Holds headers until the other has decided.
+    Holder,
+}
+
+/// How a denied tool call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DenialShape {
+    /// As a JSON-RPC error.
+    Error,
+    /// As a tool result with `isError`, which the model reads.
+    #[value(name = "tool_result", alias = "tool-result")]
+    ToolResult,
 }
 
 /// `aplc listing`.

@@ -11,7 +11,7 @@ use super::{End, Fault, input};
 /// `aplc fmt`.
 #[derive(Debug, Args)]
 pub(crate) struct Fmt {
-    /// Policies.
+    /// Policies: files, or folders with `platform.yaml` and `teams/NAME.yaml`.
     #[arg(required = true)]
     pub policies: Vec<PathBuf>,
     /// Write nothing; show what would change, and end with 1 if anything would.
@@ -22,33 +22,44 @@ pub(crate) struct Fmt {
 /// `aplc migrate`.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
-    /// The policy.
+    /// The policy: a file, or a folder with `platform.yaml` and `teams/NAME.yaml`.
     pub policy: PathBuf,
     /// Write the new text; without it, the change is only shown.
     #[arg(long)]
     pub write: bool,
 }
 
+/// A file of a policy.
+struct Text {
+    path: PathBuf,
+    old: String,
+    new: String,
+}
+
 /// Lays policies out.
 pub(crate) fn fmt(fmt: &Fmt) -> Result<End, Fault> {
     let mut end = End::Fine;
-    for path in &fmt.policies {
-        let old = input::text(path)?;
-        let Some(new) = said(path, layout::format(&old)) else {
+    for policy in &fmt.policies {
+        let Some(texts) = rewritten(policy, |_, old| layout::format(old))? else {
             end = End::PolicyAtFault;
             continue;
         };
-        if new == old {
+        let changed: Vec<&Text> = texts.iter().filter(|text| text.new != text.old).collect();
+        if changed.is_empty() {
             continue;
         }
-        if !proved(path, &old, &new) {
+        if !proved(policy, &texts) {
             end = End::PolicyAtFault;
-        } else if fmt.check {
-            print!("{}", difference(path, &old, &new));
-            end = End::PolicyAtFault;
-        } else {
-            input::write(path, new.as_bytes())?;
-            println!("{}: laid out", path.display());
+            continue;
+        }
+        for text in changed {
+            if fmt.check {
+                print!("{}", difference(text));
+                end = End::PolicyAtFault;
+            } else {
+                input::write(&text.path, text.new.as_bytes())?;
+                println!("{}: laid out", text.path.display());
+            }
         }
     }
     Ok(end)
@@ -56,33 +67,51 @@ pub(crate) fn fmt(fmt: &Fmt) -> Result<End, Fault> {
 
 /// Makes old spellings new.
 pub(crate) fn migrate(migrate: &Migrate) -> Result<End, Fault> {
-    let path = &migrate.policy;
-    let old = input::text(path)?;
-    let Some(migrated) = said(path, layout::migrate(&old)) else {
+    let migrated = rewritten(&migrate.policy, |path, old| {
+        layout::migrate(old).map(|migrated| {
+            for (line, why) in &migrated.left {
+                eprintln!("{}:{line}: left as it is: {why}", path.display());
+            }
+            migrated.text
+        })
+    })?;
+    let Some(texts) = migrated else {
         return Ok(End::PolicyAtFault);
     };
-    for (line, why) in &migrated.left {
-        eprintln!("{}:{line}: left as it is: {why}", path.display());
-    }
-    let new = migrated.text;
-    if new == old {
-        println!("{}: nothing to migrate", path.display());
-        return Ok(End::Fine);
-    }
-    if !proved(path, &old, &new) {
+    if texts.iter().any(|text| text.new != text.old) && !proved(&migrate.policy, &texts) {
         return Ok(End::PolicyAtFault);
     }
-    print!("{}", difference(path, &old, &new));
-    if migrate.write {
-        input::write(path, new.as_bytes())?;
-        println!("{}: written; it compiles to the same program", path.display());
-    } else {
-        println!(
-            "{}: compiles to the same program; `--write` writes it",
-            path.display()
-        );
+    for text in &texts {
+        let name = text.path.display();
+        if text.new == text.old {
+            println!("{name}: nothing to migrate");
+            continue;
+        }
+        print!("{}", difference(text));
+        if migrate.write {
+            input::write(&text.path, text.new.as_bytes())?;
+            println!("{name}: written; it compiles to the same program");
+        } else {
+            println!("{name}: compiles to the same program; `--write` writes it");
+        }
     }
     Ok(End::Fine)
+}
+
+/// Every file of a policy with its new text; `None` when one has none, which is said.
+fn rewritten(
+    policy: &Path,
+    rewrite: impl Fn(&Path, &str) -> Result<String, LayoutError>,
+) -> Result<Option<Vec<Text>>, Fault> {
+    let mut texts = Vec::new();
+    for path in input::files_of(policy)? {
+        let old = input::text(&path)?;
+        let Some(new) = said(&path, rewrite(&path, &old)) else {
+            return Ok(None);
+        };
+        texts.push(Text { path, old, new });
+    }
+    Ok(Some(texts))
 }
 
 fn said<T>(path: &Path, done: Result<T, LayoutError>) -> Option<T> {
@@ -90,9 +119,12 @@ fn said<T>(path: &Path, done: Result<T, LayoutError>) -> Option<T> {
         .ok()
 }
 
-/// Whether both texts compile to the same program; says why not on standard error.
-fn proved(path: &Path, old: &str, new: &str) -> bool {
-    let before = input::compiled(path, old);
+/// Whether old and new texts compile to the same program; says why not on standard error.
+fn proved(path: &Path, texts: &[Text]) -> bool {
+    let before = input::compiled(
+        path,
+        texts.iter().map(|text| (text.path.as_path(), text.old.as_str())),
+    );
     let Some(old_output) = &before.output else {
         input::report(&before, true);
         eprintln!(
@@ -101,7 +133,10 @@ fn proved(path: &Path, old: &str, new: &str) -> bool {
         );
         return false;
     };
-    let after = input::compiled(path, new);
+    let after = input::compiled(
+        path,
+        texts.iter().map(|text| (text.path.as_path(), text.new.as_str())),
+    );
     let Some(new_output) = &after.output else {
         input::report(&after, true);
         eprintln!(
@@ -121,9 +156,9 @@ fn proved(path: &Path, old: &str, new: &str) -> bool {
 }
 
 /// A unified difference.
-fn difference(path: &Path, old: &str, new: &str) -> String {
-    let name = path.display().to_string();
-    TextDiff::from_lines(old, new)
+fn difference(text: &Text) -> String {
+    let name = text.path.display().to_string();
+    TextDiff::from_lines(&text.old, &text.new)
         .unified_diff()
         .context_radius(3)
         .header(&name, &name)

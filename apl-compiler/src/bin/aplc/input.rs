@@ -35,37 +35,49 @@ pub(crate) fn policy(path: &Path) -> Result<Compilation, Fault> {
 
 /// The same, and checks it as the options say.
 pub(crate) fn policy_with(path: &Path, options: &Options) -> Result<Compilation, Fault> {
-    let (main, folder) = if path.is_dir() {
-        (path.join("platform.yaml"), path.to_owned())
-    } else {
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        (path.to_owned(), folder)
-    };
-    let mut teams = Vec::new();
-    if path.is_dir() {
-        for team in team_files(&path.join("teams"))? {
-            teams.push(file(&team)?);
-        }
+    let mut files = Vec::new();
+    for name in files_of(path)? {
+        files.push(file(&name)?);
     }
-    let policy = Policy {
-        main: file(&main)?,
-        teams,
-        files: &Folder(folder),
-    };
-    Ok(compile_policy_with(&policy, options))
+    Ok(compiled_with(path, files, options))
 }
 
-/// Compiles this text as if it stood at a path.
-pub(crate) fn compiled(path: &Path, text: &str) -> Compilation {
-    let policy = Policy {
-        main: File {
-            name: path.to_string_lossy().into_owned(),
-            text: text.to_owned(),
-        },
-        teams: Vec::new(),
-        files: &Folder(path.parent().unwrap_or(Path::new("")).to_owned()),
+/// The files of a policy: itself, or of a folder `platform.yaml` and then the teams' files in the order of their names.
+pub(crate) fn files_of(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = vec![path.join("platform.yaml")];
+    files.extend(team_files(&path.join("teams"))?);
+    Ok(files)
+}
+
+/// Compiles these texts as if they were the files of the policy at a path, in the order of [`files_of`].
+pub(crate) fn compiled<'t>(path: &Path, texts: impl Iterator<Item = (&'t Path, &'t str)>) -> Compilation {
+    let files = texts.map(|(name, text)| File {
+        name: name.to_string_lossy().into_owned(),
+        text: text.to_owned(),
+    });
+    compiled_with(path, files.collect(), &Options::default())
+}
+
+fn compiled_with(path: &Path, mut files: Vec<File>, options: &Options) -> Compilation {
+    let folder = if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new(""))
     };
-    compile_policy_with(&policy, &Options::default())
+    let teams = files.split_off(files.len().min(1));
+    let main = files.pop().unwrap_or_else(|| File {
+        name: path.to_string_lossy().into_owned(),
+        text: String::new(),
+    });
+    let policy = Policy {
+        main,
+        teams,
+        files: &Folder(folder.to_owned()),
+    };
+    compile_policy_with(&policy, options)
 }
 
 /// The teams' files, by name.

@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod coverage;
 mod diff;
+mod emit;
 mod explain;
 mod fmt;
 mod graph;
@@ -16,6 +17,7 @@ mod init;
 mod input;
 mod inspect;
 mod outline_json;
+mod pin;
 mod place;
 mod proxy;
 mod request;
@@ -46,12 +48,14 @@ fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Check(check) => check::run(check),
         Command::Build(build) => build::run(build),
+        Command::Emit(emit) => emit::run(emit),
         Command::Listing(listing) => input::listing(listing),
         Command::Diff(diff) => diff::run(diff),
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Fmt(fmt) => fmt::fmt(fmt),
         Command::Migrate(migrate) => fmt::migrate(migrate),
         Command::Graph(graph) => graph::run(graph),
+        Command::Pin(pin) => pin::run(pin),
         Command::Sign(sign) => sign::sign(sign),
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),

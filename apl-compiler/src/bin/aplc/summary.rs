@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use apl_bytecode::{Matcher, Needs, Program, encode};
+use apl_bytecode::{Matcher, Needs, Program, Seg, Stage, encode};
 use apl_compiler::diagnostics::Code;
 use apl_compiler::{Compilation, Output, Severity};
 use serde_json::{Value, json};
@@ -22,6 +22,10 @@ pub(crate) struct Summary {
     routes: Vec<RouteLine>,
     issuers: Vec<String>,
     delegators: Vec<String>,
+    /// Who reads which environment variable.
+    environment: Vec<(&'static str, String)>,
+    /// `hash` is used, and nothing names its key.
+    lacks_hash_key: bool,
     secrets: usize,
 }
 
@@ -31,7 +35,13 @@ struct RouteLine {
 }
 
 /// Collects them.
-pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize) -> Summary {
+pub(crate) fn of(
+    output: &Output,
+    model: &Program,
+    bytes: &[u8],
+    secrets: usize,
+    environment: Vec<(&'static str, String)>,
+) -> Summary {
     let program = model;
     let verified = &output.program;
     let stripped = Program {
@@ -69,6 +79,7 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
         .iter()
         .filter_map(|identity| identity.header().map(text))
         .collect();
+    headers.extend(headers_read(program));
     headers.extend(
         output
             .deployment
@@ -118,6 +129,8 @@ pub(crate) fn of(output: &Output, model: &Program, bytes: &[u8], secrets: usize)
             .iter()
             .map(|(name, delegator)| format!("{name} at {}", delegator.token_endpoint))
             .collect(),
+        lacks_hash_key: hashes(program) && !environment.iter().any(|(what, _)| what.contains("hash")),
+        environment,
         secrets,
     }
 }
@@ -142,6 +155,30 @@ fn reads(needs: &Needs) -> Vec<&'static str> {
         }
     }
     reads
+}
+
+fn hashes(program: &Program) -> bool {
+    let stages = program.pipelines.iter().flat_map(|pipeline| &pipeline.stages);
+    stages.into_iter().any(|stage| matches!(stage, Stage::Hash))
+}
+
+/// Request and response headers that conditions read, and how: `x-tenant`, `response: x-cost`.
+fn headers_read(program: &Program) -> BTreeSet<String> {
+    let name = |seg: Option<&Seg>| match seg {
+        Some(Seg::Name(id)) => program.strings.get(id.at()).map(String::as_str),
+        Some(Seg::Value(_)) | None => None,
+    };
+    let mut found = BTreeSet::new();
+    for attr in &program.attrs {
+        let prefix = match (name(attr.segs.first()), name(attr.segs.get(1))) {
+            (Some("http"), Some("request_headers")) => "",
+            (Some("http"), Some("response_headers")) => "response: ",
+            _ => continue,
+        };
+        let header = name(attr.segs.get(2)).unwrap_or("(any)");
+        found.insert(format!("{prefix}{header}"));
+    }
+    found
 }
 
 /// How much each table adds to the file: the difference that leaving it empty makes.
@@ -186,6 +223,8 @@ impl Summary {
             "routes": self.routes.iter().map(|route| json!({ "route": route.name, "does": route.reads })).collect::<Vec<_>>(),
             "issuers": self.issuers,
             "delegators": self.delegators,
+            "environment": self.environment.iter().map(|(what, name)| json!({ "variable": name, "of": what })).collect::<Vec<_>>(),
+            "lacks_hash_key": self.lacks_hash_key,
             "literal_secrets": self.secrets,
         })
     }
@@ -236,6 +275,13 @@ impl Summary {
                     "                      "
                 }
             ));
+        }
+        for (index, (what, name)) in self.environment.iter().enumerate() {
+            let margin = if index == 0 { "env      " } else { "         " };
+            line(format!("{margin}{name}: {what}"));
+        }
+        if self.lacks_hash_key {
+            line("warning  the policy uses `hash`: name the variable with its key with --hash-key-env, or the filter refuses the configuration".to_owned());
         }
         for (index, route) in self.routes.iter().enumerate() {
             let does = if route.reads.is_empty() {

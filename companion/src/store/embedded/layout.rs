@@ -19,7 +19,7 @@ const CLOCK: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("
 
 /// Opens the file, for nobody else to read. A new name is synced too, or a crash of the machine could take it with the
 /// labels in it.
-pub(super) fn create(directory: &Path, path: &Path) -> std::io::Result<File> {
+pub(in crate::store) fn create(directory: &Path, path: &Path) -> std::io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -83,7 +83,7 @@ async fn perform(shared: &Shared, slot: &Slot, appends: &[Append]) -> Vec<Ack> {
 
 async fn send(shared: &Shared, link: &Link, appends: &[Append]) -> Result<Vec<Reply>, SendError> {
     let fresh = epoch::random()?;
-    let [script, _] = &link.scripts;
+    let [script, ..] = &link.scripts;
     let mut pipe = redis::pipe();
     for append in appends {
         let [session, subject] = shared.names.buckets(&append.key)?;
@@ -139,7 +139,7 @@ fn read(shared: &Shared, link: &Link, (performed, epoch, now_ms, session, subjec
 
 /// Why a batch is not acknowledged.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SendError {
+pub(in crate::store) enum SendError {
     #[error("the server failed")]
     Server(#[from] redis::RedisError),
     #[error("fewer disks than configured have the append")]

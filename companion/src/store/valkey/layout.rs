@@ -16,8 +16,12 @@ use super::super::keys::BucketKeys;
 use super::super::lifetime::Life;
 use super::super::{Selection, StoreError};
 
-/// `append` and `touch`.
-pub(super) const SCRIPTS: [&str; 2] = [include_str!("append.lua"), include_str!("touch.lua")];
+/// `append`, `touch` and `case`.
+pub(super) const SCRIPTS: [&str; 3] = [
+    include_str!("append.lua"),
+    include_str!("touch.lua"),
+    include_str!("case.lua"),
+];
 
 /// Names of keys.
 #[derive(Clone)]

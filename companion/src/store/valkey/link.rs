@@ -18,13 +18,13 @@ use super::layout::SCRIPTS;
 
 /// A checked connection.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(in crate::store) struct Link {
     pub(super) connection: MultiplexedConnection,
     /// Names the server's life: another one may have lost what the last did not have on disk.
     pub(super) run_id: Arc<str>,
     pub(super) has_waitaof: bool,
     /// The scripts' digests, in the order of [`SCRIPTS`].
-    pub(super) scripts: [Arc<str>; 2],
+    pub(super) scripts: [Arc<str>; 3],
 }
 
 /// Why there is no connection.
@@ -63,6 +63,17 @@ impl LinkError {
 }
 
 impl Link {
+    /// One more handle of the connection.
+    pub(in crate::store) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
+    /// The digest of the script that changes a document.
+    pub(in crate::store) fn case_script(&self) -> &str {
+        let [_, _, script] = &self.scripts;
+        script
+    }
+
     pub(super) async fn open(
         client: &Client,
         connect: Duration,

@@ -45,6 +45,17 @@ mod on_valkey {
     crate::store::suite::suite!(fixture);
 }
 
+#[tokio::test]
+async fn documents_keep_the_laws_on_both_servers() {
+    for kind in [Kind::Redis, Kind::Valkey] {
+        let Some(server) = Server::start(kind, &DURABLE).await else {
+            continue;
+        };
+        let store = open(&config(server.port)).await.expect("is fit");
+        crate::store::cases::suite::laws(Arc::new(store)).await;
+    }
+}
+
 fn secret() -> Append {
     append(key('a', '1'), &["secret"], &[], None)
 }

@@ -86,7 +86,7 @@ impl Exchange {
         let errors = self
             .batch
             .array
-            .then(|| self.batch_envelope(refusal, true))
+            .then(|| self.batch_envelope(engine, refusal, true))
             .flatten();
         self.record_all_after(engine, Some(refusal), now_ms);
         let body = match errors {
@@ -109,7 +109,10 @@ impl Exchange {
     ) -> Vec<u8> {
         self.record_after(engine, Some(refusal), now_ms);
         self.count_denial(refusal, out);
-        let shape = self.work.as_ref().map_or(Shape::RpcUnknown, |work| work.shape());
+        let shape = match &self.work {
+            Some(work) => work.shape(engine, self.head.revision),
+            None => Shape::RpcUnknown,
+        };
         refusal.envelope(shape, &self.decision_id, true)
     }
 

@@ -36,6 +36,12 @@ impl Exchange {
 
     /// It cannot be matched with the request. Where the route says that it may pass, the phase runs without a result.
     fn unreadable(&mut self, engine: &mut Engine, reason: &str, now_ms: u64, out: &mut Out) {
+        if self.has_only_lists(engine) && !self.is_success() {
+            // A failure in words of the backend's own.
+            out.push(Command::ResumeResponse);
+            out.go();
+            return self.pass(engine, now_ms);
+        }
         if !self.may_pass_unparseable() || self.batch.array {
             return self.deny_after(engine, &unparseable(reason), now_ms, out);
         }

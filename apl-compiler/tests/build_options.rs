@@ -1,0 +1,332 @@
+//! What `aplc build` is told beside the policy, the label store, determinism, and `aplc pin`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "pass-w0rd-of-the-store";
+
+fn policy(store: &str) -> String {
+    format!(
+        "global:\n  session_store: {store}\nroutes:\n  - tool: pay\n    pre_invocation:\n      - \"deny('no', 'x.no')\"\n"
+    )
+}
+
+/// Runs in a folder, checks the exit code, and returns standard output and standard error.
+fn run(folder: &Path, arguments: &[&str], code: i32) -> (String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_aplc"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("runs");
+    let out = String::from_utf8(output.stdout).expect("text");
+    let err = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}\n{err}");
+    (out, err)
+}
+
+fn folder(policy: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("policy.yaml"), policy).expect("written");
+    folder
+}
+
+fn build(folder: &Path, arguments: &[&str]) -> (Value, String) {
+    let (out, _) = run(
+        folder,
+        &[&["build", "policy.yaml", "-o", "out"], arguments].concat(),
+        0,
+    );
+    (json_of(&folder.join("out/filter-config.json")), out)
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("there")).expect("JSON")
+}
+
+#[test]
+fn every_field_of_a_valkey_store_reaches_the_companion() {
+    let store = format!(
+        "{{kind: valkey, endpoint: 'kv.example:6380', tls: true, username: aplomb, password: {PASSWORD}, ca_file: ca.pem, \
+         key_prefix: 'team:v1', replicas: 2, ttl_seconds: 600, max_session_lifetime_seconds: 7200, \
+         subject_ttl_seconds: 86400, connect_timeout_ms: 250, command_timeout_ms: 3500}}"
+    );
+    let folder = folder(&policy(&store));
+    let (filter, said) = build(folder.path(), &[]);
+    let companion = json_of(&folder.path().join("out/companion.json"));
+    assert_eq!(
+        companion["session_store"],
+        json!({
+            "kind": "valkey", "endpoint": "rediss://kv.example:6380", "allow_plain": false, "username": "aplomb",
+            "password": { "env": "APLOMB_SECRET_SESSION_STORE" }, "ca_file": "ca.pem", "key_prefix": "team:v1",
+            "replicas": 2, "connect_timeout_ms": 250, "command_timeout_ms": 3500,
+            "lifetimes": { "session_idle_s": 600, "session_max_s": 7200, "subject_s": 86400 }
+        })
+    );
+    assert_eq!(
+        filter["companion"]["timeout_ms"], 3700,
+        "the slowest effect and 200 ms"
+    );
+    let secrets = fs::read_to_string(folder.path().join("out/secrets.env")).expect("there");
+    assert_eq!(secrets, format!("APLOMB_SECRET_SESSION_STORE='{PASSWORD}'\n"));
+    assert!(
+        said.contains("APLOMB_SECRET_SESSION_STORE: companion") && !said.contains(PASSWORD),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_password_by_reference_leaves_no_secret() {
+    let store =
+        "{kind: redis, endpoint: 'rediss://kv.example', password_source: {kind: file, path: /run/kv}}";
+    let folder = folder(&policy(store));
+    build(folder.path(), &[]);
+    let companion = json_of(&folder.path().join("out/companion.json"));
+    assert_eq!(
+        companion["session_store"]["password"],
+        json!({ "file": "/run/kv" })
+    );
+    assert!(!folder.path().join("out/secrets.env").exists());
+}
+
+#[test]
+fn a_store_that_the_companion_would_refuse_does_not_compile() {
+    for (store, word) in [
+        ("{kind: valkey, endpoint: 'kv.example:6379'}", "not encrypted"),
+        (
+            "{kind: valkey, endpoint: 'redis://kv.example', tls: true}",
+            "contradicts",
+        ),
+        ("{kind: valkey, endpoint: 'https://kv.example'}", "another scheme"),
+        (
+            "{kind: valkey, endpoint: 'rediss://u:hunter2-hunter2@kv'}",
+            "carries credentials",
+        ),
+        ("{kind: valkey, endpoint: 'localhost.example:1'}", "not encrypted"),
+        (
+            "{kind: valkey, endpoint: localhost, username: me}",
+            "needs a password",
+        ),
+        (
+            "{kind: valkey, endpoint: localhost, key_prefix: 'a b'}",
+            "key_prefix",
+        ),
+        (
+            "{kind: valkey, endpoint: localhost, command_timeout_ms: 0}",
+            "between 4",
+        ),
+    ] {
+        let folder = folder(&policy(store));
+        let (_, err) = run(folder.path(), &["build", "policy.yaml", "-o", "out"], 1);
+        let err = err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(err.contains(word), "{store}: {err}");
+    }
+    for store in [
+        "{kind: valkey, endpoint: 'redis://[::1]:6379/2'}",
+        "{kind: valkey, endpoint: '127.0.0.1:6379'}",
+        "{kind: valkey, endpoint: 'kv:6379', allow_plain: true}",
+    ] {
+        build(folder(&policy(store)).path(), &[]);
+    }
+}
+
+#[test]
+fn names_variables_and_the_companions_place_in_the_filters_configuration() {
+    let folder = folder(&policy("{kind: embedded}"));
+    let (filter, said) = build(
+        folder.path(),
+        &[
+            "--hash-key-env=HASH_KEY",
+            "--seal-key-env=SEAL_KEY",
+            "--companion-token-env=TOKEN",
+            "--companion-cluster=beside",
+            "--companion-authority=companion.example",
+            "--companion-path=/aplomb",
+            "--denial-shape=tool_result",
+            "--mode=paired",
+            "--role=holder",
+        ],
+    );
+    assert_eq!(filter["hash_key_env"], "HASH_KEY");
+    assert_eq!(filter["seal_key_env"], "SEAL_KEY");
+    assert_eq!(filter["denial_shape"], "tool_result");
+    assert_eq!(filter["install"], json!({ "mode": "paired", "role": "holder" }));
+    assert_eq!(
+        filter["companion"],
+        json!({ "cluster": "beside", "authority": "companion.example", "path": "/aplomb", "token_env": "TOKEN",
+                "timeout_ms": 2200 })
+    );
+    for variable in ["HASH_KEY", "SEAL_KEY", "TOKEN"] {
+        assert!(said.contains(&format!("{variable}: filter, ")), "{said}");
+    }
+}
+
+#[test]
+fn a_flag_that_makes_no_sense_is_the_invocations_fault() {
+    let folder = folder(&policy("{kind: embedded}"));
+    for flag in [
+        "--hash-key-env=the key itself",
+        "--companion-path=relative",
+        "--companion-path=/a/",
+        "--role=holder",
+        "--sign-key=policy.yaml",
+    ] {
+        let (_, err) = run(folder.path(), &["build", "policy.yaml", "-o", "out", flag], 2);
+        assert!(err.starts_with("aplc: "), "{err}");
+        assert!(!folder.path().join("out/filter-config.json").exists(), "{flag}");
+    }
+}
+
+#[test]
+fn a_protocol_names_authority_prefix_and_scope() {
+    let folder = folder(&policy("{kind: embedded}"));
+    let (filter, _) = build(
+        folder.path(),
+        &[
+            "--protocol=/mcp=mcp@hr",
+            "--protocol=mcp.example.com:8443/mcp=mcp@pay",
+            "--protocol=/x=mcp",
+        ],
+    );
+    assert_eq!(
+        filter["protocols"],
+        json!([
+            { "path_prefix": "/mcp", "speaks": "mcp", "scope": "hr" },
+            { "authority": "mcp.example.com:8443", "path_prefix": "/mcp", "speaks": "mcp", "scope": "pay" },
+            { "path_prefix": "/x", "speaks": "mcp" },
+        ])
+    );
+    for bad in ["mcp.example.com=mcp", "user@host/mcp=mcp", "/mcp=mcp@"] {
+        run(
+            folder.path(),
+            &["build", "policy.yaml", "-o", "out", "--protocol", bad],
+            2,
+        );
+    }
+}
+
+/// PKCS#8 of an Ed25519 key whose 32 bytes are all 7.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
+
+#[test]
+fn a_build_signs_and_has_the_filter_demand_it() {
+    let folder = folder(&policy("{kind: embedded}"));
+    fs::write(folder.path().join("key.pem"), KEY).expect("written");
+    let (filter, _) = build(folder.path(), &["--sign-key", "key.pem"]);
+    let key = filter["policy_public_key"].as_str().expect("a key");
+    let (said, _) = run(
+        folder.path(),
+        &["verify", "--public-key", key, "out/policy.aplb"],
+        0,
+    );
+    assert!(said.contains("signed by this key"), "{said}");
+    let (unsigned, _) = build(folder.path(), &[]);
+    assert_eq!(
+        unsigned["policy_digest"], filter["policy_digest"],
+        "a signature is no part of the digest"
+    );
+    assert_ne!(unsigned["policy"], filter["policy"]);
+    assert!(unsigned.get("policy_public_key").is_none());
+}
+
+#[test]
+fn the_same_folder_gives_the_same_bytes_wherever_and_in_whatever_order_it_was_written() {
+    let teams = ["alpha", "beta", "gamma", "delta"];
+    let made = |order: &[&str]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().join("policy");
+        fs::create_dir_all(root.join("teams")).expect("made");
+        let claims: String = teams
+            .iter()
+            .map(|team| format!("  {team}: {{tool: [{team}_*]}}\n"))
+            .collect();
+        let platform =
+            format!("teams:\n{claims}routes:\n  - tool: shared\n    pre_invocation: [\"require(perm.x)\"]\n");
+        fs::write(root.join("platform.yaml"), platform).expect("written");
+        for team in order {
+            let text =
+                format!("routes:\n  - tool: {team}_get\n    pre_invocation: [\"require(role.{team})\"]\n");
+            fs::write(root.join(format!("teams/{team}.yaml")), text).expect("written");
+        }
+        folder
+    };
+    let read = |folder: &Path| {
+        ["policy.aplb", "companion.json", "filter-config.json"]
+            .map(|name| fs::read(folder.join(name)).expect("there"))
+    };
+    let one = made(&teams);
+    run(one.path(), &["build", "policy", "-o", "out"], 0);
+    run(one.path(), &["build", "policy", "-o", "again"], 0);
+    let bytes = read(&one.path().join("out"));
+    assert!(bytes == read(&one.path().join("again")), "twice");
+    let reversed: Vec<&str> = teams.into_iter().rev().collect();
+    let two = made(&reversed);
+    run(two.path(), &["build", "policy", "-o", "out"], 0);
+    assert!(
+        bytes == read(&two.path().join("out")),
+        "written in another order, at another place"
+    );
+    // Named otherwise, the names in the debug section differ, and nothing that decides does.
+    let inside = two.path().join("policy");
+    run(&inside, &["build", ".", "-o", "../elsewhere"], 0);
+    let digest = |path: &Path| json_of(&path.join("filter-config.json"))["policy_digest"].clone();
+    assert_eq!(
+        digest(&one.path().join("out")),
+        digest(&two.path().join("elsewhere"))
+    );
+    run(&inside, &["build", ".", "-o", "../stripped", "--strip"], 0);
+    assert_eq!(
+        digest(&one.path().join("out")),
+        digest(&two.path().join("stripped"))
+    );
+    run(one.path(), &["build", "policy", "-o", "stripped", "--strip"], 0);
+    assert!(
+        read(&one.path().join("stripped")) == read(&two.path().join("stripped")),
+        "stripped, no name of a file is left"
+    );
+}
+
+#[test]
+fn pins_are_the_digests_of_canonical_definitions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[
+        {"title":"left out","name":"pay \"now\"","inputSchema":{"type":"object","properties":{"b":{},"a":{}}}},
+        {"description":"d","name":"a","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]}}"#;
+    fs::write(folder.path().join("tools.json"), list).expect("written");
+    let (yaml, _) = run(folder.path(), &["pin", "tools.json"], 0);
+    // `sha256sum` over {"annotations":{"readOnlyHint":true},"description":"d","inputSchema":{"type":"object"},"name":"a"}
+    // and {"inputSchema":{"properties":{"a":{},"b":{}},"type":"object"},"name":"pay \"now\""}.
+    assert_eq!(
+        yaml,
+        "pins:\n  \"a\": 56f295571c89ffe3c2b199f9bc172d6a7f75d3a876724259e892e61c798f6432\n  \"pay \\\"now\\\"\": 181837217e6b17708696f6ab55da91c82a5b0f50924e7c2a75ff84b182c53b2f\n"
+    );
+    let (text, _) = run(folder.path(), &["pin", "tools.json", "--format", "json"], 0);
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        answer["pins"]["a"],
+        "56f295571c89ffe3c2b199f9bc172d6a7f75d3a876724259e892e61c798f6432"
+    );
+}
+
+#[test]
+fn a_list_that_cannot_be_pinned_is_refused_by_its_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (list, word) in [
+        (r#"{"tools":[{"name":"a"},{"name":"a"}]}"#, "stands twice"),
+        (r#"{"tools":[{"title":"a"}]}"#, "tool 1 of the list has no `name`"),
+        (
+            r#"{"tools":[{"name":"a","inputSchema":{"maximum":1e999}}]}"#,
+            "`a` cannot be pinned",
+        ),
+        (r#"{"tools":[],"nextCursor":"2"}"#, "one page of several"),
+        (r#"{"error":{"code":1}}"#, "JSON-RPC error"),
+        (r#"{"tools":{}}"#, "no `tools/list` answer"),
+        (r#"{"tools":[{"name":"a","name":"b"}]}"#, "not JSON"),
+    ] {
+        fs::write(folder.path().join("tools.json"), list).expect("written");
+        let (out, err) = run(folder.path(), &["pin", "tools.json"], 2);
+        assert!(out.is_empty() && err.contains(word), "{list}: {err}");
+    }
+}

@@ -1,0 +1,129 @@
+//! What can be wrong with a configuration.
+
+use std::path::PathBuf;
+
+use companion_protocol::config::CONFIG_VERSION;
+
+use super::endpoint::EndpointError;
+use super::secrets::SecretError;
+use crate::store::AddressError;
+
+/// Why a configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a companion configuration.
+    #[error("`{path}` is not a companion configuration")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The file was written by another generation of `aplc`.
+    #[error(
+        "`{path}` has version {found}, this build reads version {CONFIG_VERSION}: build the policy again"
+    )]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The digest is not a SHA-256 in lower-case hex.
+    #[error("`{path}`: `policy_digest` is not 64 lower-case hex digits")]
+    Digest {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Two files claim one policy with different content.
+    #[error("two configurations for policy {digest} differ; the second is `{path}`")]
+    Conflict {
+        /// The policy.
+        digest: String,
+        /// The second file.
+        path: PathBuf,
+    },
+    /// Two files name different key sets for one issuer.
+    #[error("issuer `{issuer}` has two key sets; the second is in `{path}`")]
+    IssuerConflict {
+        /// The issuer.
+        issuer: String,
+        /// The second file.
+        path: PathBuf,
+    },
+    /// An endpoint cannot be used.
+    #[error("{what}")]
+    Endpoint {
+        /// Whose endpoint: delegator or issuer.
+        what: String,
+        /// Why.
+        source: EndpointError,
+    },
+    /// A store cannot be used.
+    #[error("`{path}`: `session_store` cannot be used")]
+    Store {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: AddressError,
+    },
+    /// A secret or certificate of a store is missing.
+    #[error("`{path}`: `{field}` of `session_store` cannot be read")]
+    StoreSecret {
+        /// Which file.
+        path: PathBuf,
+        /// `password` or `ca_file`.
+        field: &'static str,
+        /// Why.
+        source: SecretError,
+    },
+    /// Policies ask for different stores.
+    #[error("the policies ask for different session stores; choose one for all with `--store`")]
+    StoreConflict,
+    /// A delegator's header cannot be sent.
+    #[error("delegator `{delegator}`: `{field}` cannot stand in an HTTP header")]
+    Header {
+        /// Whose.
+        delegator: String,
+        /// `outbound_header` or `outbound_prefix`.
+        field: &'static str,
+    },
+    /// Two files describe different approval pages.
+    #[error("the policies describe different approval pages; the second is in `{0}`")]
+    PagesConflict(PathBuf),
+    /// Cookies of the pages hold for a whole origin.
+    #[error("approvals: `public_url` is `{0}`; give scheme and host, without a path")]
+    PublicUrl(String),
+    /// Policies, modules, schema or entities of a decision point are wrong.
+    #[error("decision point `{name}`: {reason}")]
+    DecisionPoint {
+        /// Which.
+        name: String,
+        /// What the engine says.
+        reason: String,
+    },
+    /// Another secret than a delegator's is missing or unreadable.
+    #[error("{what} is not there")]
+    OtherSecret {
+        /// Whose, which.
+        what: String,
+        /// Which reference, and why.
+        source: SecretError,
+    },
+    /// A secret is missing or unreadable.
+    #[error("delegator `{delegator}` has no client secret")]
+    Secret {
+        /// Whose.
+        delegator: String,
+        /// Which reference, and why.
+        source: SecretError,
+    },
+}

@@ -1,0 +1,345 @@
+//! Lists filtered for their caller (`execution.md` rule 15).
+//!
+//! An entry is hidden when no call of it by this caller could be allowed: the program that governs the call is run with
+//! the arguments, the answers of effects and everything else that another request could say differently unknown, and ends
+//! in a denial all the same. What it does not know for sure stays.
+
+use std::rc::Rc;
+
+use apl_bytecode::{BlockId, Enforcement, EntityKind, IdentityId, Matcher, Program, Unmatched};
+use apl_vm::{Document, Env, Fact, Facts, Machine, Mode, Outcome, Verdict};
+
+use super::{Exchange, answers::unparseable, decide, work::Work};
+use crate::{
+    Engine, Reply,
+    http::media::only_events,
+    identity::{
+        principal::{Principal, Unverified},
+        token::text_of,
+    },
+    mcp::{
+        list::{Offer, entries, shared_with_all},
+        request::{Message, Operation},
+    },
+    refusal::{Refusal, RefusalKind, unknown_tool},
+    session,
+};
+
+/// What governs the calls of an entry.
+struct Ruled {
+    route: Option<usize>,
+    pre: Option<BlockId>,
+    identities: Vec<IdentityId>,
+    /// Denied whatever the rules say.
+    unmatched: bool,
+    /// Allowed whatever the rules say.
+    shadow: bool,
+}
+
+/// A caller as one set of identities knows it, and what policy could read of its calls of one kind of entity.
+struct Caller {
+    entity: EntityKind,
+    /// One of the routes, of which rules can read tags and properties.
+    route: Option<usize>,
+    identities: Vec<IdentityId>,
+    /// `None`: its credentials are refused.
+    facts: Option<Facts>,
+}
+
+/// Judges the entries of one list.
+struct Sieve<'a> {
+    exchange: &'a Exchange,
+    /// The operation that asked for the list.
+    work: &'a Work,
+    /// What it knows of labels counts.
+    labels: bool,
+    scope: Option<String>,
+    callers: Vec<Caller>,
+    /// For all entries together. When it is used up, what is left of the list stays.
+    fuel: u64,
+    now_ms: u64,
+}
+
+impl Exchange {
+    /// Takes the entries away that are nothing for the caller of `work`; says how many.
+    ///
+    /// # Errors
+    ///
+    /// What should be a list is none.
+    pub(super) fn sift(
+        &self,
+        engine: &mut Engine,
+        work: &Work,
+        message: &mut Document,
+        now_ms: u64,
+    ) -> Result<u64, Refusal> {
+        let entries = entries(message).map_err(|()| {
+            unparseable("a list of the result is none, or stands under a key in another case")
+        })?;
+        let mut sieve = Sieve::new(self, engine, work, true, now_ms);
+        let mut hidden = 0_u64;
+        for entry in entries {
+            let nothing = match &entry.offer {
+                Offer::Entity(entity, name) => sieve.is_denied(engine, *entity, name),
+                Offer::Resources(prefix) => sieve.all_denied(engine, prefix),
+                Offer::Nothing => true,
+            };
+            if nothing {
+                message.remove(entry.at);
+                hidden = hidden.saturating_add(1);
+            }
+        }
+        if let Some(scope) = shared_with_all(message) {
+            message
+                .replace_text(scope, "private")
+                .map_err(|_| unparseable("an edit could not be written"))?;
+        }
+        Ok(hidden)
+    }
+
+    /// The answer to a call of a tool that its caller cannot find in any list, where policy's existence is to be hidden
+    /// too. A refusal that depends on more than the caller is told as it is.
+    pub(super) fn cloaked(&self, engine: &mut Engine, refusal: &Refusal, now_ms: u64) -> Option<Reply> {
+        let work = self.work.as_deref().filter(|work| work.calls_a_tool())?;
+        let id = work.id.as_deref()?;
+        if !engine.config.cloak || self.batch.array || refusal.kind != RefusalKind::Operation {
+            return None;
+        }
+        let mut sieve = Sieve::new(self, engine, work, false, now_ms);
+        let only_events = only_events(&self.head.accept);
+        sieve
+            .is_denied(engine, EntityKind::Tool, &work.name)
+            .then(|| unknown_tool(id, &work.name, only_events))
+    }
+}
+
+impl<'a> Sieve<'a> {
+    fn new(exchange: &'a Exchange, engine: &Engine, work: &'a Work, labels: bool, now_ms: u64) -> Self {
+        Self {
+            exchange,
+            work,
+            labels,
+            scope: exchange.scope(engine),
+            callers: Vec::new(),
+            fuel: engine.config.limits.fuel,
+            now_ms,
+        }
+    }
+
+    fn is_denied(&mut self, engine: &mut Engine, entity: EntityKind, name: &str) -> bool {
+        let route = apl_vm::find_route(&engine.program, entity, name, self.scope.as_deref());
+        let ruled = ruled(engine, route, entity);
+        self.probe(engine, &ruled, entity, Some(name))
+    }
+
+    /// Whether every resource of a template is denied: those of every route that one of its URIs could match, and those
+    /// that no route matches.
+    fn all_denied(&mut self, engine: &mut Engine, prefix: &str) -> bool {
+        let entity = EntityKind::Resource;
+        let model = engine.program.program();
+        let scope = self.scope.as_deref();
+        let routes: Vec<usize> = model
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(_, route)| route.entity == entity)
+            .filter(|(_, route)| route.scope.is_none_or(|id| Some(text_of(model, id)) == scope))
+            .filter(|(_, route)| match route.matcher {
+                Matcher::Exact(name) => text_of(model, name).starts_with(prefix),
+                Matcher::Glob(pattern) => {
+                    let head = text_of(model, pattern)
+                        .split(['*', '?'])
+                        .next()
+                        .unwrap_or_default();
+                    head.starts_with(prefix) || prefix.starts_with(head)
+                }
+                Matcher::Any => true,
+                // Of HTTP routes only.
+                Matcher::Http { .. } => false,
+            })
+            .map(|(at, _)| at)
+            .collect();
+        let looked_at = u64::try_from(model.routes.len()).unwrap_or(u64::MAX);
+        self.fuel = self.fuel.saturating_sub(looked_at);
+        routes.into_iter().map(Some).chain([None]).all(|route| {
+            let ruled = ruled(engine, route, entity);
+            self.probe(engine, &ruled, entity, None)
+        })
+    }
+
+    /// Whether a call is denied for sure. `name`: not known.
+    fn probe(&mut self, engine: &mut Engine, ruled: &Ruled, entity: EntityKind, name: Option<&str>) -> bool {
+        if ruled.shadow {
+            return false;
+        }
+        if ruled.unmatched {
+            return true;
+        }
+        let (Some(at), true) = (self.caller(engine, entity, ruled), self.fuel > 0) else {
+            return false;
+        };
+        let Some(caller) = self.callers.get_mut(at) else {
+            return false;
+        };
+        let Some(facts) = &mut caller.facts else {
+            return true;
+        };
+        let Some(pre) = ruled.pre else { return false };
+        decide::name(engine, &mut facts.own, entity, name);
+        let mut machine = Machine::new(pre, self.fuel);
+        let mut env = Env {
+            facts,
+            args: None,
+            result: None,
+            hash_key: None,
+            mode: Mode::Probe,
+            edits: &mut Vec::new(),
+        };
+        let outcome = machine.run(&engine.program, &mut env);
+        // An entry costs something even where no rule is run.
+        self.fuel = machine.fuel_left().saturating_sub(1);
+        match outcome {
+            Outcome::Done(Verdict::Deny(_)) => true,
+            Outcome::Done(Verdict::Allow | Verdict::Unknown) | Outcome::Await(_) => false,
+        }
+    }
+
+    /// The caller by these identities; `None`: it cannot be said yet.
+    fn caller(&mut self, engine: &mut Engine, entity: EntityKind, ruled: &Ruled) -> Option<usize> {
+        let Ruled {
+            route, identities, ..
+        } = ruled;
+        let known = |caller: &Caller| {
+            caller.entity == entity
+                && caller.identities == *identities
+                && says_the_same(engine.program.program(), caller.route, *route)
+        };
+        let looked_at = u64::try_from(self.callers.len()).unwrap_or(u64::MAX);
+        self.fuel = self.fuel.saturating_sub(looked_at);
+        if let Some(at) = self.callers.iter().position(known) {
+            return Some(at);
+        }
+        let verified = {
+            let Engine {
+                principals,
+                program,
+                keys,
+                ..
+            } = &mut *engine;
+            let credentials = &self.exchange.head.credentials;
+            principals.verify(program.program(), identities, credentials, keys, self.now_ms)
+        };
+        let facts = match verified {
+            Ok((principal, _)) => Some(self.possible(engine, entity, *route, &principal)),
+            Err(Unverified::Refused(_)) => None,
+            Err(Unverified::NeedsKeys(..)) => return None,
+        };
+        self.callers.push(Caller {
+            entity,
+            route: *route,
+            identities: identities.clone(),
+            facts,
+        });
+        self.callers.len().checked_sub(1)
+    }
+
+    /// What policy could read of a call: what holds for every call of this caller, and the rest unknown.
+    fn possible(
+        &self,
+        engine: &Engine,
+        entity: EntityKind,
+        route: Option<usize>,
+        principal: &Rc<Principal>,
+    ) -> Facts {
+        let mut call = Work::new(
+            Message::Operation(Operation {
+                entity,
+                name: String::new(),
+                // Prompts and resources have several.
+                method: "tools/call",
+                id: None,
+                args: None,
+            }),
+            None,
+        );
+        call.law.route = route;
+        let mut facts = self
+            .exchange
+            .facts(engine, &call, principal, self.scope.as_deref());
+        let one_method = entity == EntityKind::Tool;
+        for (key, fact) in &mut facts.own {
+            let lasts = key.starts_with("meta.") || (key == "mcp.method" && one_method);
+            if key == "http.method" {
+                *fact = Fact::Str("POST".to_owned());
+            } else if !lasts && !matches!(fact, Fact::Set(_)) {
+                *fact = Fact::Unknown;
+            }
+        }
+        let headers = engine.wanted.readable.iter();
+        let named = headers.map(|name| format!("http.request_headers.{name}"));
+        for key in named.chain(VARYING.map(str::to_owned)) {
+            if engine.mentions(&key) {
+                facts.own.insert(key, Fact::Unknown);
+            }
+        }
+        // Only those of the bucket that a call in this session would read.
+        if self.labels
+            && self.work.facts.labels.loaded
+            && session::key_of(principal, &self.exchange.head) == self.work.session
+        {
+            facts.labels.clone_from(&self.work.facts.labels);
+        }
+        facts
+    }
+}
+
+/// What one request may have and another not.
+const VARYING: [&str; 6] = [
+    "agent.session_id",
+    "http.host",
+    "http.path",
+    "http.scheme",
+    "request.request_id",
+    "request.trace_id",
+];
+
+/// Whether rules read the same tags and properties of both.
+fn says_the_same(program: &Program, one: Option<usize>, other: Option<usize>) -> bool {
+    let said = |route: Option<usize>| {
+        route
+            .and_then(|at| program.routes.get(at))
+            .map(|route| (route.tags.as_slice(), route.properties.as_slice()))
+            .unwrap_or_default()
+    };
+    one == other || said(one) == said(other)
+}
+
+fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
+    let model = engine.program.program();
+    if let Some((at, route)) = route.and_then(|at| Some((at, model.routes.get(at)?))) {
+        return Ruled {
+            route: Some(at),
+            pre: route.pre,
+            identities: route.identities.clone(),
+            unmatched: false,
+            shadow: match route.enforcement {
+                Enforcement::Enforce => false,
+                Enforcement::Shadow(_) => true,
+            },
+        };
+    }
+    let fallback = model
+        .fallbacks
+        .iter()
+        .find(|fallback| fallback.entity == Some(entity));
+    Ruled {
+        route: None,
+        pre: fallback.and_then(|fallback| fallback.pre),
+        identities: fallback.map_or_else(Vec::new, |fallback| fallback.identities.clone()),
+        unmatched: match model.settings.unmatched {
+            Unmatched::Deny => true,
+            Unmatched::Allow => false,
+        },
+        shadow: false,
+    }
+}
