@@ -33,6 +33,17 @@ impl Identity {
         }
     }
 
+    /// The same, to change them: a test runner puts keys of its own in.
+    #[must_use]
+    pub fn issuers_mut(&mut self) -> &mut [Issuer] {
+        match &mut self.source {
+            CredentialSource::Token { issuers, .. } => issuers,
+            CredentialSource::Metadata { .. }
+            | CredentialSource::Peer { .. }
+            | CredentialSource::ApiKey { .. } => &mut [],
+        }
+    }
+
     /// The request header that carries the credential, if one does.
     #[must_use]
     pub const fn header(&self) -> Option<StrId> {

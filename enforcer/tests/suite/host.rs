@@ -169,7 +169,6 @@ impl Worker {
             next: 0,
             chunk: 0,
             properties: std::collections::BTreeMap::new(),
-            properties: std::collections::BTreeMap::new(),
             cuts: Vec::new(),
         }
     }
