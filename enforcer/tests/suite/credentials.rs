@@ -1,6 +1,6 @@
 //! Credentials beside a bearer token: prefixes, keys without ids, SVIDs, peers, tokens of the mesh, API keys.
 
-use apl_bytecode::{Algorithm, CredentialSource, Issuer, MeshIssuer, TokenRole};
+use apl_bytecode::{Algorithm, CredentialSource, Instr, Issuer, MeshIssuer, TokenRole};
 use companion_protocol::{Effect, EffectResult, KeyRecord};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -25,7 +25,9 @@ fn worker(
     let mut b = Builder::default();
     let source = source(&mut b);
     let id = b.credential(role, source, domains);
-    let steps = b.require(attribute, "no");
+    let attr = b.attr(attribute);
+    let denial = b.denial("no", "access denied");
+    let steps = vec![Instr::Exists(attr), Instr::Not, Instr::DenyIf(denial)];
     b.route("open", steps, None, &[id]);
     Worker::cold(&b.bytes(), |_| {})
 }
@@ -222,7 +224,8 @@ fn claims_that_the_proxy_verified_are_checked_for_issuer_audience_and_time() {
         ("role.hr", true),
         ("perm.view_ssn", true),
         ("claim.manager", true),
-        ("claim.realm_access.roles", false),
+        ("claim.realm_access.roles", true),
+        ("claim.realm_access.nothing", false),
         ("role.nobody", false),
     ] {
         let mut worker = worker(TokenRole::User, source, &[], attribute);
@@ -412,7 +415,7 @@ fn an_api_key_is_never_exchanged_for_a_token() {
     };
     worker.companion.key_records.insert(hex("sk-bob"), record);
     let seen = get(&mut worker, &[("x-api-key", "sk-bob")]);
-    assert_eq!(seen.code(), "delegation.failed");
+    assert_eq!(seen.code(), "delegation.bad_request");
     assert!(
         !serde_json::to_string(&worker.companion.calls)
             .unwrap()
