@@ -114,6 +114,18 @@ stores() {
   note "ready"
 }
 
+# For the tests of the approvals: a real OpenID provider, and an approver in a real browser.
+approvals() {
+  say "An OpenID provider and a browser for the tests"
+  if ! [ -d "$TOOLS/node_modules/oidc-provider" ] || ! [ -d "$TOOLS/node_modules/axe-core" ]; then
+    { have npm && npm install --silent --no-audit --no-fund --prefix "$TOOLS" \
+      "oidc-provider@$OIDC_PROVIDER_VERSION" "puppeteer-core@$PUPPETEER_VERSION" "axe-core@$AXE_VERSION" </dev/null; } ||
+      note "no OpenID provider: its tests will be skipped (npm: oidc-provider, puppeteer-core, axe-core)"
+  fi
+  have chromium || apt_install chromium || note "no browser: its test will be skipped (Debian: \`apt-get install chromium\`)"
+  note "ready"
+}
+
 # For the test of the module's image. Debian's packages start no service.
 registry() {
   say "An image registry for the tests"
@@ -127,5 +139,6 @@ wasm_compiler
 envoy
 wasm_opt
 stores
+approvals
 registry
 say "Ready"

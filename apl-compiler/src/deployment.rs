@@ -64,10 +64,6 @@ pub enum KeyDirectory {
     File {
         /// As the policy writes it.
         path: String,
-        /// Seconds between looks at it; `None`: the companion's default.
-        refresh_s: Option<u64>,
-        /// Seconds after which a file that cannot be read is no answer any more; `None`: it stays one.
-        max_staleness_s: Option<u64>,
     },
 }
 
@@ -144,17 +140,8 @@ fn issuer_keys(issuer: &JwtIssuer) -> Option<IssuerKeys> {
 }
 
 fn key_directory(decl: &DirectoryDecl) -> KeyDirectory {
-    match decl {
-        DirectoryDecl::File {
-            path,
-            refresh_s,
-            max_staleness_s,
-        } => KeyDirectory::File {
-            path: path.clone(),
-            refresh_s: *refresh_s,
-            max_staleness_s: *max_staleness_s,
-        },
-    }
+    let DirectoryDecl::File { path } = decl;
+    KeyDirectory::File { path: path.clone() }
 }
 
 fn secret(secret: &Secret) -> SecretSource {

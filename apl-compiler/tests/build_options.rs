@@ -330,3 +330,47 @@ fn a_list_that_cannot_be_pinned_is_refused_by_its_reason() {
         assert!(out.is_empty() && err.contains(word), "{list}: {err}");
     }
 }
+
+#[test]
+fn the_example_on_the_page_is_what_pin_prints() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/aplc.md");
+    let page = fs::read_to_string(page).expect("there");
+    let (_, rest) = page.split_once("## `aplc pin").expect("a section");
+    let block = |mark: &str| {
+        let (_, rest) = rest.split_once(mark).expect("a block");
+        rest.split_once("```").expect("its end").0
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("tools.json"), block("```json\n")).expect("written");
+    let (out, _) = run(folder.path(), &["pin", "tools.json"], 0);
+    assert_eq!(out, block("```text\n"));
+}
+
+#[test]
+fn the_page_has_every_command_and_every_flag_of_build() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/aplc.md");
+    let page = fs::read_to_string(page).expect("there");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (help, _) = run(folder.path(), &["--help"], 0);
+    let (_, commands) = help.split_once("Commands:").expect("commands");
+    let names: Vec<&str> = commands
+        .lines()
+        .take_while(|line| !line.starts_with("Options:"))
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.len() > 10, "{help}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let at = page.contains(&format!("`aplc {name}"));
+        assert!(at, "docs/aplc.md says nothing of `aplc {name}`");
+    }
+    let (help, _) = run(folder.path(), &["build", "--help"], 0);
+    for word in help.split(|ch: char| ch.is_whitespace() || ",.`".contains(ch)) {
+        if word.starts_with("--") && word != "--help" {
+            assert!(
+                page.contains(word),
+                "docs/aplc.md says nothing of `aplc build {word}`"
+            );
+        }
+    }
+}

@@ -8,6 +8,8 @@ mod diff;
 mod graph;
 #[path = "commands/inspect.rs"]
 mod inspect;
+#[path = "commands/mermaid.rs"]
+mod mermaid;
 #[path = "commands/rewrite.rs"]
 mod rewrite;
 #[path = "commands/sign.rs"]

@@ -7,7 +7,7 @@ mod call;
 mod cel;
 mod fold;
 
-use apl_bytecode::{AttrId, BlockId, Const, ConstId, Instr};
+use apl_bytecode::{AttrId, BlockId, CmpOp, Const, ConstId, Instr};
 
 use crate::{
     attribute::{Found, Rest, Scope},
@@ -23,6 +23,9 @@ pub(crate) struct Eval<'a, 'f> {
     fuel: &'f mut Fuel,
     /// The elements that the comprehensions around this place are at, outermost first.
     locals: Vec<Value<'a>>,
+    /// An order comparison met what is not known, or was a fault behind it, so that a run may find a fault where this
+    /// evaluation found a value.
+    may_fault: bool,
 }
 
 impl<'a, 'f> Eval<'a, 'f> {
@@ -31,12 +34,18 @@ impl<'a, 'f> Eval<'a, 'f> {
             scope,
             fuel,
             locals: Vec::new(),
+            may_fault: false,
         }
     }
 
     /// A whole expression block, as a condition.
     pub(crate) fn condition(&mut self, block: BlockId) -> Result<Truth, Exhausted> {
         self.block(block).map(|value| value.truth())
+    }
+
+    /// Whether a run that knows more may find a fault, which denies the phase, in the place of what was found here.
+    pub(crate) const fn may_fault(&self) -> bool {
+        self.may_fault
     }
 
     /// The instructions from `from` to the next step, and where that is. The value is what the step takes, if anything.
@@ -83,7 +92,14 @@ impl<'a, 'f> Eval<'a, 'f> {
             Instr::Truth(attr) => predicate::truth(&scope, *attr, self.fuel)?.into(),
             Instr::Exists(attr) => predicate::exists(&scope, *attr).into(),
             Instr::Compare(op, attr, literal) => {
-                predicate::compare(&scope, *op, *attr, &self.literal(*literal), self.fuel)?.into()
+                let truth = predicate::compare(&scope, *op, *attr, &self.literal(*literal), self.fuel)?;
+                self.may_fault |= match truth {
+                    Truth::Unknown => matches!(op, CmpOp::Lt | CmpOp::Le | CmpOp::Gt | CmpOp::Ge),
+                    // Behind something unknown it may count or not.
+                    Truth::Fault => stack.iter().any(|value| matches!(value, Value::Unknown)),
+                    Truth::True | Truth::False | Truth::Error => false,
+                };
+                truth.into()
             }
             Instr::Contains(attr, member) => {
                 predicate::contains(&scope, *attr, &self.literal(*member), self.fuel)?.into()
@@ -127,6 +143,7 @@ impl<'a, 'f> Eval<'a, 'f> {
                     Truth::False => b,
                     Truth::Unknown => Value::Unknown,
                     Truth::Error => Value::Error,
+                    Truth::Fault => Value::Fault,
                 }
             }
             Instr::List(count) => {
@@ -149,8 +166,7 @@ impl<'a, 'f> Eval<'a, 'f> {
                         .is_match(*regex, &text)
                         .map_or(Value::Error, Value::Bool)
                 }
-                Value::Unknown => Value::Unknown,
-                _ => Value::Error,
+                other => strict(&[other]).unwrap_or(Value::Error),
             },
             Instr::Local(slot) => match self.locals.get(usize::from(*slot)).cloned() {
                 Some(value) => {
@@ -243,15 +259,28 @@ fn pop_two<'a>(stack: &mut Vec<Value<'a>>) -> (Value<'a>, Value<'a>) {
     (pop(stack), second)
 }
 
-/// What an operator that needs all its values gives when one of them is none: an error before unknown.
+/// What an operator that needs all its values gives when one of them is none: a fault, else an
+/// error, else unknown.
 fn strict<'a>(values: &[Value<'_>]) -> Option<Value<'a>> {
-    if values.iter().any(|value| matches!(value, Value::Error)) {
-        return Some(Value::Error);
+    let mut found = None;
+    for value in values {
+        match value {
+            Value::Fault => return Some(Value::Fault),
+            Value::Error => found = Some(Value::Error),
+            Value::Unknown => {
+                found.get_or_insert(Value::Unknown);
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Uint(_)
+            | Value::Float(_)
+            | Value::Str(_)
+            | Value::List(_)
+            | Value::Map(_) => {}
+        }
     }
-    values
-        .iter()
-        .any(|value| matches!(value, Value::Unknown))
-        .then_some(Value::Unknown)
+    found
 }
 
 const fn is_step(instr: &Instr) -> bool {

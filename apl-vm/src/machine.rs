@@ -178,16 +178,16 @@ impl Machine {
                 Truth::True => Next::Deny(denial::of(model, *id)),
                 Truth::False => next,
                 // Outside a probe nothing may hang on what is not known.
-                Truth::Unknown | Truth::Error => Next::Deny(denial::unevaluable(model, *id)),
+                Truth::Unknown | Truth::Error | Truth::Fault => Next::Deny(denial::unevaluable(model, *id)),
             },
             Instr::SkipUnless(target, id) => match taken {
                 Truth::True => next,
                 Truth::False => Next::At(*target as usize),
-                Truth::Unknown | Truth::Error => Next::Deny(denial::unevaluable(model, *id)),
+                Truth::Unknown | Truth::Error | Truth::Fault => Next::Deny(denial::unevaluable(model, *id)),
             },
             Instr::Decide(target) => match taken {
                 Truth::True => Next::At(*target as usize),
-                Truth::False | Truth::Unknown | Truth::Error => next,
+                Truth::False | Truth::Unknown | Truth::Error | Truth::Fault => next,
             },
             Instr::Deny(id) => Next::Deny(denial::of(model, *id)),
             Instr::Jump(target) => Next::At(*target as usize),

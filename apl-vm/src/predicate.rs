@@ -1,7 +1,7 @@
 //! The leaves of APL predicates.
 //!
 //! `design/language.md` rows 2 to 5: `!=` on a missing attribute is true; an order comparison on a present value that is
-//! not an exactly comparable finite number is an error, which no negation inverts; objects, nulls and arrays with
+//! not an exactly comparable finite number is a fault, which denies the phase; objects, nulls and arrays with
 //! containers in them are present but equal to nothing; arrays of scalars are sets of texts.
 
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeSet};
@@ -149,7 +149,7 @@ pub(crate) fn compare(
         Operand::Bool(_) | Operand::Set(_) | Operand::Opaque => None,
     };
     let order = left.zip(right).and_then(|(left, right)| left.order(right));
-    Ok(order.map_or(Truth::Error, |order| holds(order).into()))
+    Ok(order.map_or(Truth::Fault, |order| holds(order).into()))
 }
 
 fn equal(

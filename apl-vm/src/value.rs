@@ -13,8 +13,10 @@ pub enum Truth {
     False,
     /// Not known in this run; some value of what is not known makes it true, false or an error.
     Unknown,
-    /// It cannot be said, whatever is not known: a missing key in CEL, an order comparison of what has no order.
+    /// It cannot be said, whatever is not known: a missing key in CEL.
     Error,
+    /// An order comparison of what has no order was evaluated: the phase denies, whatever stands around it.
+    Fault,
 }
 
 impl From<bool> for Truth {
@@ -24,19 +26,22 @@ impl From<bool> for Truth {
 }
 
 impl Truth {
-    /// False absorbs; then an error, then unknown.
+    /// Left to right: a left side that is false or a fault decides. Otherwise false on the right absorbs what is not
+    /// known and errors, but a fault on the right, where nothing decided before it, is one.
+    ///
+    /// What is not known may turn out to be false, so that a fault behind it would not have been evaluated; hence unknown.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         match (self, other) {
+            (Self::Fault, _) | (Self::True | Self::Error, Self::Fault) => Self::Fault,
             (Self::False, _) | (_, Self::False) => Self::False,
-            (Self::Error, Self::Unknown) | (Self::Unknown, Self::Error) => Self::Unknown,
-            (Self::Error, _) | (_, Self::Error) => Self::Error,
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Error, _) | (_, Self::Error) => Self::Error,
             (Self::True, Self::True) => Self::True,
         }
     }
 
-    /// True absorbs; then as [`Truth::and`].
+    /// True in the place of false, else as [`Truth::and`].
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         self.not().and(other.not()).not()
@@ -50,6 +55,7 @@ impl Truth {
             Self::False => Self::True,
             Self::Unknown => Self::Unknown,
             Self::Error => Self::Error,
+            Self::Fault => Self::Fault,
         }
     }
 }
@@ -68,6 +74,8 @@ pub(crate) enum Value<'a> {
     Map(Node<'a>),
     Unknown,
     Error,
+    /// [`Truth::Fault`]
+    Fault,
 }
 
 /// Lists in lists, at most: dropping and comparing them recurses.
@@ -158,6 +166,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Bool(value) => (*value).into(),
             Self::Unknown => Truth::Unknown,
+            Self::Fault => Truth::Fault,
             Self::Null
             | Self::Int(_)
             | Self::Uint(_)
@@ -186,6 +195,7 @@ impl From<Truth> for Value<'_> {
             Truth::False => Self::Bool(false),
             Truth::Unknown => Self::Unknown,
             Truth::Error => Self::Error,
+            Truth::Fault => Self::Fault,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is answered.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ElicitState, Elicitation};
@@ -169,12 +171,29 @@ pub struct Decision {
     pub reason: Option<String>,
 }
 
-/// What a directory says of an API key.
+/// Whose an API key is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// The record's own fields. The program's `record_map` says which of them is the subject's id, which are its roles, and so
-    /// on, as it does for the claims of a token. Never the key, nor its digest.
-    pub fields: serde_json::Map<String, serde_json::Value>,
+    /// The subject's id.
+    pub subject: String,
+    /// `user`, `service`, ...; absent: `service`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_type: Option<String>,
+    /// The client that the key was given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Permissions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
+    /// Teams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
+    /// Further claims, as text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
     /// When the key ends, in seconds since the Unix epoch; absent: never. The proxy denies an ended one `auth.key_expired`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,

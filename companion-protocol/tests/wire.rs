@@ -73,7 +73,7 @@ fn questions_to_humans_decision_points_directories_and_counters_have_the_documen
         json!({"status": "elicitation", "state": "binding_mismatch", "id": ""}),
         json!({"status": "decision", "allow": false, "code": "cedar.default_deny", "reason": "no"}),
         json!({"status": "decision", "allow": true}),
-        json!({"status": "identity", "record": {"fields": {"user": "s", "groups": ["r"], "level": 3}, "expires_at": 7}}),
+        json!({"status": "identity", "record": {"subject": "s", "roles": ["r"], "claims": {"a": "b"}, "expires_at": 7}}),
         json!({"status": "identity"}),
         json!({"status": "count", "allow": true, "count": 1, "remaining": 9, "resets_at": 7}),
     ] {

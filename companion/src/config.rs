@@ -24,7 +24,7 @@ pub use error::ConfigError;
 pub use secrets::{Secret, SecretError};
 
 use crate::decision::DecisionPoint;
-use crate::directory::Directory;
+use crate::key_directory::KeyDirectory;
 use crate::store::{Address, Lifetimes};
 use secrets::SecretSource;
 
@@ -43,9 +43,9 @@ pub struct Policy {
     lifetimes: Lifetimes,
     store: Option<Address>,
     delegators: BTreeMap<String, Delegator>,
-    directories: BTreeMap<String, Directory>,
     elicitors: BTreeMap<String, Elicitor>,
     points: BTreeMap<String, DecisionPoint>,
+    key_directories: BTreeMap<String, KeyDirectory>,
 }
 
 /// A delegator, ready to use.
@@ -115,23 +115,25 @@ impl Policies {
             elicitors.insert(name.clone(), asking::elicitor(name, elicitor, &secrets)?);
         }
         let points = deciding::points(&config.decision_points, &secrets)?;
+        let mut key_directories = BTreeMap::new();
+        for (name, directory) in &config.key_directories {
+            let KeyDirectoryConfig::File(file) = directory;
+            let file = path.parent().unwrap_or(Path::new("")).join(&file.path);
+            let opened = KeyDirectory::open(file).map_err(|_| ConfigError::KeyDirectory(name.clone()))?;
+            key_directories.insert(name.clone(), opened);
+        }
         self.add_pages(path, &config, &secrets)?;
         let store = match &config.session_store {
             StoreConfig::Embedded(_) => None,
             StoreConfig::Valkey(valkey) => Some(address(path, valkey, &secrets)?),
         };
-        let directories = config.key_directories.iter().map(|(name, directory)| {
-            let KeyDirectoryConfig::File(file) = directory;
-            let place = path.parent().unwrap_or(Path::new("")).join(&file.path);
-            (name.clone(), Directory::new(place, file))
-        });
         let policy = Policy {
-            directories: directories.collect(),
             store,
             lifetimes: Lifetimes::from(config.session_store.lifetimes()),
             delegators,
             elicitors,
             points,
+            key_directories,
             config,
         };
         self.by_digest.insert(policy.config.policy_digest.clone(), policy);
@@ -273,11 +275,6 @@ impl Policy {
         self.lifetimes
     }
 
-    /// The directory of API keys of this name.
-    pub fn directory(&self, name: &str) -> Option<&Directory> {
-        self.directories.get(name)
-    }
-
     /// The elicitor of this name.
     pub fn elicitor(&self, name: &str) -> Option<&Elicitor> {
         self.elicitors.get(name)
@@ -286,6 +283,11 @@ impl Policy {
     /// The decision point of this name.
     pub fn point(&self, name: &str) -> Option<&DecisionPoint> {
         self.points.get(name)
+    }
+
+    /// The key directory of this name.
+    pub fn key_directory(&self, name: &str) -> Option<&KeyDirectory> {
+        self.key_directories.get(name)
     }
 
     /// The delegator of this name.

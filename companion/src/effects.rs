@@ -12,8 +12,8 @@ use crate::audit::AuditLog;
 use crate::config::{Policies, Policy};
 use crate::decision::DecisionError;
 use crate::delegation::{self, DelegationError};
-use crate::directory::DirectoryError;
 use crate::elicitation::{Desk, ElicitError};
+use crate::key_directory::DirectoryError;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
@@ -124,11 +124,6 @@ impl Effects {
                 Ok(epoch.labels(held))
             }
             Effect::TokenExchange(asked) => self.exchange(policy, asked).await,
-            Effect::ApiKey { plugin, digest } => {
-                let directory = policy.directory(plugin).ok_or(Refusal::NoDirectory)?;
-                let record = directory.find(digest).await?;
-                Ok(EffectResult::Identity { record })
-            }
             Effect::ElicitBegin(asked) => {
                 check_binding(&asked.binding, digest)?;
                 Ok(EffectResult::Elicitation(self.desk.begin(policy, asked).await?))
@@ -147,6 +142,13 @@ impl Effects {
                     .point(&asked.plugin)
                     .ok_or_else(|| DecisionError::Unknown(asked.plugin.clone()))?;
                 Ok(EffectResult::Decision(point.decide(&self.outbound, asked).await?))
+            }
+            Effect::ApiKey { plugin, digest } => {
+                let directory = policy
+                    .key_directory(plugin)
+                    .ok_or_else(|| DirectoryError::Unknown(plugin.clone()))?;
+                let record = directory.find(digest)?;
+                Ok(EffectResult::Identity { record })
             }
             Effect::LimitCount { .. } => Err(Refusal::Unsupported),
             Effect::AuditAppend { record } => self
@@ -200,12 +202,10 @@ enum Refusal {
     Elicitation(#[from] ElicitError),
     #[error(transparent)]
     Decision(#[from] DecisionError),
-    #[error("the audit log cannot be written")]
-    Audit,
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error("the policy names no such directory of API keys")]
-    NoDirectory,
+    #[error("the audit log cannot be written")]
+    Audit,
     #[error("this companion cannot perform the effect yet")]
     Unsupported,
 }
@@ -218,20 +218,15 @@ impl Refusal {
             Self::Delegation(error) => error.code(),
             Self::Elicitation(error) => error.code(),
             Self::Decision(error) => error.code(),
+            Self::Directory(error) => error.code(),
             Self::Audit => "audit.unavailable",
-            Self::Directory(_) | Self::NoDirectory => "auth.directory_unavailable",
             Self::Unsupported => "companion.unsupported_effect",
         }
     }
 
     fn is_failure(&self) -> bool {
         match self {
-            Self::Load(_)
-            | Self::Append(_)
-            | Self::Audit
-            | Self::Directory(_)
-            | Self::NoDirectory
-            | Self::Unsupported => true,
+            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported | Self::Directory(_) => true,
             Self::Delegation(error) => error.is_failure(),
             Self::Elicitation(error) => error.is_failure(),
             Self::Decision(error) => error.is_failure(),

@@ -10,13 +10,13 @@
 //! | [`config`] | reads `companion.json` files and the secrets that they name |
 //! | [`effects`] | performs a list of effects in order |
 //! | [`delegation`] | RFC 8693 token exchange, with strict checks of what comes back |
-//! | [`directory`] | looks API keys up in a file of digests |
 //! | [`elicitation`] | asks humans, and lets through what they approved |
 //! | [`approvals`] | the pages on which they answer |
 //! | [`decision`] | Cedar, Rego, AuthZEN, NeMo Guardrails |
 //! | [`store`] | labels of sessions and subjects, durable when acknowledged |
 //! | [`audit`] | append-only record log, durable when acknowledged |
 //! | [`jwks`] | fetches, cleans, keeps and serves issuers' keys |
+//! | [`key_directory`] | whose an API key is |
 //! | [`service`] | HTTP: routes, limits, authentication |
 //! | [`serve`] | puts the parts together and runs them until a signal comes |
 
@@ -30,13 +30,13 @@ pub mod clock;
 pub mod config;
 pub mod decision;
 pub mod delegation;
-pub mod directory;
 pub mod effects;
 pub mod elicitation;
 mod group_commit;
 mod id_token;
 mod json_object;
 pub mod jwks;
+pub mod key_directory;
 pub mod metrics;
 pub mod outbound;
 pub mod serve;

@@ -186,7 +186,8 @@ async fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         companion.address()
     )?;
     if let Some(address) = companion.pages_address() {
-        writeln!(std::io::stdout(), "approval pages listen on http://{address}")?;
+        // Whoever reads the first line only may be gone by now.
+        let _ = writeln!(std::io::stdout(), "approval pages listen on http://{address}");
     }
     companion
         .run(async move {

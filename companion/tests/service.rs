@@ -27,6 +27,8 @@ mod figures;
 mod jwks;
 #[path = "service/limits.rs"]
 mod limits;
+#[path = "service/real.rs"]
+mod real;
 #[path = "service/sessions.rs"]
 mod sessions;
 #[path = "service/start.rs"]

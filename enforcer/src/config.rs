@@ -6,11 +6,15 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
-pub use self::error::ConfigError;
 use self::raw::{RawConfig, RawInstall};
+pub use self::{
+    error::ConfigError,
+    resource::{ProtectedResource, ServerRequests, SessionSource},
+};
 
 mod error;
 mod raw;
+mod resource;
 
 /// What a plugin configuration makes of the module.
 #[derive(Debug)]
@@ -60,6 +64,12 @@ pub struct Config {
     pub denial_shape: DenialShape,
     /// A tool that is nothing for a caller is answered as one that does not exist.
     pub cloak: bool,
+    /// RFC 9728 metadata that the filter serves itself.
+    pub protected_resource: Option<ProtectedResource>,
+    /// Where a session's id is taken from; the first that is there counts.
+    pub session_sources: Vec<SessionSource>,
+    /// Whether backends may ask clients for something where results are governed.
+    pub server_requests: ServerRequests,
 }
 
 /// How a client is told that a tool call was denied.
@@ -256,6 +266,9 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
     if let Some(companion) = &raw.companion {
         check_companion(companion)?;
     }
+    if let Some(resource) = &raw.protected_resource {
+        resource.check()?;
+    }
     Ok(Config {
         policy,
         policy_digest: lower(raw.policy_digest),
@@ -271,6 +284,15 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
         filter_lists: raw.filter_lists.unwrap_or(true),
         denial_shape: raw.denial_shape,
         cloak: raw.cloak,
+        protected_resource: raw.protected_resource,
+        session_sources: raw.session_sources.unwrap_or_else(|| {
+            vec![
+                SessionSource::XSessionId,
+                SessionSource::McpSessionId,
+                SessionSource::Claim,
+            ]
+        }),
+        server_requests: raw.server_requests,
     })
 }
 

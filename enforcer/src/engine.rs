@@ -17,7 +17,10 @@ use crate::{
     check,
     config::DEFAULT_CALLOUT_MS,
     effects::{Caches, acknowledged},
-    http::head::{Head, Wanted},
+    http::{
+        head::{Head, Wanted},
+        metadata::Metadata,
+    },
     identity::{
         keys::KeySet,
         metadata::Properties,
@@ -52,6 +55,10 @@ pub struct Engine {
     /// Some route has rules for the phase after the call, or lists are filtered that could be read again on another
     /// stream.
     pub(crate) reads_responses: bool,
+    /// Some route has rules for the phase after the call.
+    pub(crate) governs_results: bool,
+    /// Metadata of the protected resource that the filter serves.
+    pub(crate) metadata: Option<Metadata>,
     /// Lists are filtered for their caller.
     pub(crate) filters_lists: bool,
     pub(crate) keys: Vec<KeySet>,
@@ -105,6 +112,7 @@ impl Engine {
             .as_ref()
             .and(secrets.seal_key.as_deref())
             .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
+        let governs_results = reads::has_rules_after(program.program());
         let filters_lists = config.filter_lists && reads::can_deny(program.program());
         Ok(Self {
             variables: reads::variables(program.program(), &secrets)?,
@@ -113,7 +121,12 @@ impl Engine {
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
-            reads_responses: reads::has_rules_after(program.program()) || (filters_lists && sealer.is_some()),
+            reads_responses: governs_results || (filters_lists && sealer.is_some()),
+            governs_results,
+            metadata: config
+                .protected_resource
+                .as_ref()
+                .and_then(|resource| Metadata::new(resource, program.program())),
             filters_lists,
             program,
             hash_key: secrets.hash_key,

@@ -229,7 +229,11 @@ impl Exchange {
             (None, None) => Shape::RpcUnknown,
         };
         let only_events = crate::http::media::only_events(&self.head.accept);
-        let metadata = engine.config.resource_metadata.clone();
+        let metadata = engine
+            .config
+            .resource_metadata
+            .clone()
+            .or_else(|| engine.metadata.as_ref().map(|metadata| metadata.url.clone()));
         let reply = match self.cloaked(engine, refusal, now_ms) {
             Some(reply) => reply,
             None => refusal.reply(shape, &self.decision_id, only_events, metadata.as_deref()),

@@ -2,4 +2,5 @@
 
 pub(crate) mod head;
 pub(crate) mod media;
+pub(crate) mod metadata;
 pub(crate) mod path;

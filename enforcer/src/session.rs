@@ -5,6 +5,7 @@ use companion_protocol::SessionKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    config::SessionSource,
     http::head::Head,
     identity::principal::{Credential, Principal},
     json_text::hex,
@@ -12,19 +13,18 @@ use crate::{
 
 /// Whose labels an operation reads and writes. `None`: nobody is identified, so there is no session.
 ///
-/// The session id is the client's `X-Session-Id`, else `Mcp-Session-Id`, else the claim `session_id`; without any of them
-/// there is one bucket for the subject.
-pub(crate) fn key_of(principal: &Principal, head: &Head) -> Option<SessionKey> {
+/// The session id is that of the first of `sources` that is there; without any of them there is one bucket for the
+/// subject.
+pub(crate) fn key_of(principal: &Principal, head: &Head, sources: &[SessionSource]) -> Option<SessionKey> {
     let (owner, kind) = owner(principal)?;
-    let (source, id): (&[u8], &str) = if let Some(id) = &head.session_id {
-        (b"x-session-id", id)
-    } else if let Some(id) = &head.mcp_session_id {
-        (b"mcp-session-id", id)
-    } else if let Some(id) = &owner.speaker.session_id {
-        (b"claim", id)
-    } else {
-        (b"none", "")
+    let named = |source: &SessionSource| -> Option<(&[u8], &str)> {
+        Some(match source {
+            SessionSource::XSessionId => (b"x-session-id", head.session_id.as_deref()?),
+            SessionSource::McpSessionId => (b"mcp-session-id", head.mcp_session_id.as_deref()?),
+            SessionSource::Claim => (b"claim", owner.speaker.session_id.as_deref()?),
+        })
     };
+    let (source, id) = sources.iter().find_map(named).unwrap_or((b"none", ""));
     Some(SessionKey {
         subject: subject_of(principal)?,
         session: hex(&digest(&[

@@ -30,6 +30,8 @@ mod responses;
 mod revisions;
 #[path = "suite/seed_policy.rs"]
 mod seed_policy;
+#[path = "suite/server_requests.rs"]
+mod server_requests;
 #[path = "suite/shapes.rs"]
 mod shapes;
 #[path = "suite/signatures.rs"]

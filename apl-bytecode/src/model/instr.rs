@@ -5,23 +5,25 @@
 //! go forward to step boundaries only, so that each block ends after at most as many instructions as it has.
 //!
 //! Values are booleans, integers, floats, strings, lists, JSON nodes and null, and two more that every operator
-//! understands: *unknown* (a list run with arguments not given) and *error* (a CEL error, or an order comparison that
-//! cannot be made). `And`, `Or` and `Not` are total over {true, false, unknown, error}: false absorbs in `And` and true
-//! in `Or`, whatever the other side; otherwise unknown wins over error, because what is not known may turn out to absorb
-//! the error. Every other operator gives an error if one of its values is one, else unknown if one is unknown.
+//! understands: *unknown* (a list run with arguments not given), *error* (a CEL error) and *fault* (an order comparison of
+//! APL that was evaluated and cannot be made). `And`, `Or` and `Not` are total over {true, false, unknown, error, fault}.
+//! False absorbs an error or unknown in `And`, and true in `Or`, on either side; otherwise unknown wins over error, because
+//! what is not known may turn out to absorb the error. A fault on the left stays one, whatever the right; on the right it
+//! counts only if the left is not what absorbs, and behind unknown the result is unknown. Every other operator gives a
+//! fault if one of its values is one, else an error, else unknown.
 
 use super::{AttrId, BlockId, ConstId, DenialId, EffectId, PipelineId, RegexId, ScannerId, StrId};
 
 /// One instruction. The comment says what it takes from the stack and what it leaves there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Instr {
-    // --- APL predicate leaves: [] -> [bool|unknown|error]
+    // --- APL predicate leaves: [] -> [bool|unknown|error|fault]
     /// The attribute is present and is boolean `true`.
     Truth(AttrId),
     /// The attribute is present, whatever its shape.
     Exists(AttrId),
     /// Compares an attribute with a constant, by the rules of APL (`design/language.md` rows 2 and 3): `!=` on a missing
-    /// attribute is true; an order comparison on a present value that is not an exactly comparable number is an error.
+    /// attribute is true; an order comparison on a present value that is not an exactly comparable number is a fault.
     Compare(CmpOp, AttrId, ConstId),
     /// The attribute is a set with this string as a member.
     Contains(AttrId, ConstId),
@@ -71,13 +73,13 @@ pub enum Instr {
     Fold(Fold, BlockId),
 
     // --- steps: the stack is empty before and after, but for what they take
-    /// [condition] -> []: true denies. An error denies the phase with the same position and `condition cannot be
+    /// [condition] -> []: true denies. An error or a fault denies the phase with the same position and `condition cannot be
     /// evaluated`. Unknown: the run goes on, and its verdict can no longer be a definite allow.
     DenyIf(DenialId),
-    /// [condition] -> []: false jumps. An error denies the phase at this denial's position. Unknown jumps, and what the
+    /// [condition] -> []: false jumps. An error or a fault denies the phase at this denial's position. Unknown jumps, and what the
     /// skipped body would have written is unknown from here on.
     SkipUnless(Jump, DenialId),
-    /// [decision] -> []: true jumps (to the `on_allow` steps); false and error go on (with the `on_deny` steps).
+    /// [decision] -> []: true jumps (to the `on_allow` steps); false, error and fault go on (with the `on_deny` steps).
     Decide(Jump),
     /// Denies.
     Deny(DenialId),

@@ -65,10 +65,6 @@ pub(crate) enum DirectoryDecl {
     File {
         /// As written.
         path: String,
-        /// Seconds between looks at it.
-        refresh_s: Option<u64>,
-        /// Seconds after which an unreadable file is no answer any more.
-        max_staleness_s: Option<u64>,
     },
 }
 

@@ -36,3 +36,27 @@ pub(crate) fn run(folder: &Path, arguments: &[&str], code: i32) -> (String, Stri
     assert!(!err.contains("panicked"), "{err}");
     (out, err)
 }
+
+#[test]
+fn a_route_without_scope_that_two_servers_share_is_a_warning() {
+    let policy = "routes:\n  - tool: search\n    pre_invocation: ['require(role.hr)']\n  - tool: send\n    pre_invocation: ['require(role.hr)']\n  \
+                  - tool: send\n    meta: {scope: mail}\n    pre_invocation: ['require(role.hr)']\n";
+    let folder = folder(policy);
+    let build = |servers: &[&str]| {
+        let mut arguments = vec!["build", "policy.yaml", "-o", "out"];
+        for server in servers {
+            arguments.extend(["--protocol", server]);
+        }
+        run(folder.path(), &arguments, 0).1
+    };
+    let said = build(&["/hr=mcp@hr", "/mail=mcp@mail"]);
+    assert!(
+        said.contains("warning: route tool:search has no scope and governs hr and mail"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("route tool:send"),
+        "in `mail` it has a route of its own: {said}"
+    );
+    assert!(!build(&["/hr=mcp@hr"]).contains("has no scope"));
+}

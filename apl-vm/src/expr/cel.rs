@@ -49,6 +49,7 @@ pub(super) fn compare<'a>(
 /// The value of an operator one of whose operands is an error or unknown.
 fn undecided<'a>(a: &Value<'_>, b: &Value<'_>) -> Option<Value<'a>> {
     match (a, b) {
+        (Value::Fault, _) | (_, Value::Fault) => Some(Value::Fault),
         (Value::Error, _) | (_, Value::Error) => Some(Value::Error),
         (Value::Unknown, _) | (_, Value::Unknown) => Some(Value::Unknown),
         _ => None,
@@ -183,6 +184,7 @@ pub(super) fn negate<'a>(a: &Value<'a>) -> Value<'a> {
         Value::Int(a) => a.checked_neg().map_or(Value::Error, Value::Int),
         Value::Float(a) => Value::Float(-a),
         Value::Unknown => Value::Unknown,
+        Value::Fault => Value::Fault,
         _ => Value::Error,
     }
 }
@@ -220,6 +222,7 @@ pub(super) fn select<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
     match map {
         Value::Map(node) => node.get(name).map_or(Value::Error, Value::of_node),
         Value::Unknown => Value::Unknown,
+        Value::Fault => Value::Fault,
         _ => Value::Error,
     }
 }
@@ -229,6 +232,7 @@ pub(super) fn has_field<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
     match map {
         Value::Map(node) => Value::Bool(node.get(name).is_some()),
         Value::Unknown => Value::Unknown,
+        Value::Fault => Value::Fault,
         _ => Value::Error,
     }
 }

@@ -27,6 +27,7 @@ impl<'a> Eval<'a, '_> {
                 map.members().map(|(key, _)| Value::Str(key)).collect()
             }
             Value::Unknown => return Ok(Value::Unknown),
+            Value::Fault => return Ok(Value::Fault),
             _ => return Ok(Value::Error),
         };
         match kind {
@@ -55,8 +56,10 @@ impl<'a> Eval<'a, '_> {
     ) -> Result<Value<'a>, Exhausted> {
         let mut so_far = start;
         for item in items {
-            so_far = join(so_far, self.body(body, item)?.truth());
-            if so_far == start.not() {
+            let found = self.body(body, item)?.truth();
+            self.may_fault |= so_far == Truth::Unknown && found == Truth::Fault;
+            so_far = join(so_far, found);
+            if so_far == start.not() || so_far == Truth::Fault {
                 break;
             }
         }
@@ -71,6 +74,7 @@ impl<'a> Eval<'a, '_> {
                 Truth::False => {}
                 Truth::Unknown => unknown = true,
                 Truth::Error => return Ok(Value::Error),
+                Truth::Fault => return Ok(Value::Fault),
             }
         }
         Ok(if unknown {
@@ -88,6 +92,7 @@ impl<'a> Eval<'a, '_> {
                 Truth::False => {}
                 Truth::Unknown => unknown = true,
                 Truth::Error => return Ok(Value::Error),
+                Truth::Fault => return Ok(Value::Fault),
             }
         }
         Ok(if unknown { Value::Unknown } else { List::made(kept) })
@@ -98,6 +103,7 @@ impl<'a> Eval<'a, '_> {
         for item in items {
             match self.body(body, item)? {
                 Value::Error => return Ok(Value::Error),
+                Value::Fault => return Ok(Value::Fault),
                 Value::Unknown => unknown = true,
                 value => made.push(value),
             }

@@ -93,7 +93,7 @@ pub(super) fn pipeline(
     let mut condition = |block: BlockId, _: &View<'_>| match conditions.get(&block) {
         Some(Truth::True) => Some(true),
         Some(Truth::False) => Some(false),
-        Some(Truth::Unknown | Truth::Error) | None => {
+        Some(Truth::Unknown | Truth::Error | Truth::Fault) | None => {
             undecided = true;
             None
         }

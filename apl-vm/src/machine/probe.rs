@@ -7,6 +7,10 @@
 //! It over-approximates what can pass: `x == 'a' & x == 'b'` is unknown although it never holds. So a probe that denies
 //! is right, whatever the facts turn out to be, and one that does not may be wrong.
 //!
+//! An order comparison of what is not known may be a fault in a run, and a fault on the left of `&` or `|` is not absorbed
+//! (`unknown & false` is false here all the same: false or a fault). A fault only ever denies, so that denials stay right;
+//! what it could pass is uncertain from there on.
+//!
 //! Effects are taken to succeed: failing only ever denies. What they would answer is unknown, and so is what a pipeline
 //! or a scanner would find. Predicates read the documents as received, so edits do not matter.
 
@@ -90,7 +94,7 @@ impl Probe<'_> {
                 (Some(one), Some(other)) => Some(one.join(other)),
                 (one, other) => one.or(other),
             };
-            let Some(way) = here else {
+            let Some(mut way) = here else {
                 // Nothing falls through to here: go on where the next jump leads.
                 match self.arriving.keys().next() {
                     Some(next) => at = *next,
@@ -99,12 +103,22 @@ impl Probe<'_> {
                 continue;
             };
             let scope = env.scope(self.program, Some(&way.assumed));
-            let (taken, step) = Eval::new(scope, fuel).until_step(self.code, at)?;
+            let mut eval = Eval::new(scope, fuel);
+            let (taken, step) = eval.until_step(self.code, at)?;
+            let may_fault = eval.may_fault();
             let Some(instr) = self.code.get(step) else {
                 return Ok(Some(way));
             };
             fuel.spend(1)?;
-            here = self.step(instr, taken.unwrap_or(Truth::Error), way, env);
+            let mut taken = taken.unwrap_or(Truth::Error);
+            if may_fault {
+                // Where a fault does not deny, it may lead elsewhere than what was found.
+                way.uncertain = true;
+                if matches!(instr, Instr::Decide(_)) {
+                    taken = Truth::Unknown;
+                }
+            }
+            here = self.step(instr, taken, way, env);
             at = step.saturating_add(1);
         }
     }
@@ -118,7 +132,9 @@ impl Probe<'_> {
                 way.uncertain = true;
                 Some(way)
             }
-            (Instr::DenyIf(id) | Instr::SkipUnless(_, id), Truth::Error) => self.unevaluable(*id),
+            (Instr::DenyIf(id) | Instr::SkipUnless(_, id), Truth::Error | Truth::Fault) => {
+                self.unevaluable(*id)
+            }
             (Instr::SkipUnless(..), Truth::True) => Some(way),
             (Instr::SkipUnless(target, _), Truth::False) | (Instr::Jump(target), _) => {
                 self.jump(*target, way)
@@ -129,7 +145,7 @@ impl Probe<'_> {
                 Some(way)
             }
             (Instr::Decide(target), Truth::True) => self.jump(*target, way),
-            (Instr::Decide(_), Truth::False | Truth::Error) => Some(way),
+            (Instr::Decide(_), Truth::False | Truth::Error | Truth::Fault) => Some(way),
             (Instr::Deny(id), _) => self.denied(|program| denial::of(program, *id)),
             (Instr::Pipeline(id), _) => {
                 way.uncertain = true;

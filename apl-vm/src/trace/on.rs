@@ -300,7 +300,7 @@ fn seen(value: &Value<'_>) -> Seen {
         // An expression's own lists can be lists of lists; how many there are is enough to follow it.
         Value::List(list @ List::Made(..)) => Seen::List(list.len(), format!("a list of {}", list.len())),
         Value::Unknown => Seen::Unknown,
-        Value::Error => Seen::Error,
+        Value::Error | Value::Fault => Seen::Error,
     }
 }
 

@@ -11,3 +11,4 @@ mod mutation;
 mod probe;
 mod property;
 mod traces;
+mod truth;

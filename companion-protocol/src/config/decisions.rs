@@ -87,8 +87,7 @@ pub struct RemotePoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeyDirectoryConfig {
-    /// A JSON file: `{"keys": [{"hash": "sha256:<hex>", "expires_at": <seconds>, ...}]}`; what else stands in a record is the
-    /// [`crate::KeyRecord`]'s fields.
+    /// A JSON file: an object from the key's SHA-256 (lower-case hex) to a [`crate::KeyRecord`].
     File(KeyFile),
 }
 
@@ -96,19 +95,10 @@ pub enum KeyDirectoryConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFile {
-    /// The file. A relative path starts at the directory of `companion.json`.
+    /// The file. A relative path starts at the directory of `companion.json`. Read anew when it changes.
     pub path: String,
-    /// Seconds after which it is read again: how long a key that was taken away still counts; default 30.
-    #[serde(default = "default_key_refresh_s")]
-    pub refresh_s: u64,
-    /// Seconds after which a file that cannot be read is no answer any more; absent: it stays one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_staleness_s: Option<u64>,
 }
 
-const fn default_key_refresh_s() -> u64 {
-    30
-}
 fn default_cedar() -> String {
     "cedar".to_owned()
 }

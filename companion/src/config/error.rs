@@ -110,6 +110,9 @@ pub enum ConfigError {
         /// What the engine says.
         reason: String,
     },
+    /// A file of API keys cannot be read; the log says why.
+    #[error("key directory `{0}` cannot be read; it is a JSON object from a key's SHA-256 to its record")]
+    KeyDirectory(String),
     /// Another secret than a delegator's is missing or unreadable.
     #[error("{what} is not there")]
     OtherSecret {

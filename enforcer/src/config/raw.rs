@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{Companion, DenialShape, Limits, Protocol};
+use super::{Companion, DenialShape, Limits, ProtectedResource, Protocol, ServerRequests, SessionSource};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +31,12 @@ pub(super) struct RawConfig {
     pub(super) denial_shape: DenialShape,
     #[serde(default)]
     pub(super) cloak: bool,
+    #[serde(default)]
+    pub(super) protected_resource: Option<ProtectedResource>,
+    #[serde(default)]
+    pub(super) session_sources: Option<Vec<SessionSource>>,
+    #[serde(default)]
+    pub(super) server_requests: ServerRequests,
     #[serde(default)]
     pub(super) shadow_policy: Option<IgnoredAny>,
     #[serde(default)]

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     Counter, Engine,
+    config::ServerRequests,
     engine::count,
-    mcp::response::{Answer, GovernedResult, classify},
+    mcp::response::{Answer, GovernedResult, asks_client, classify},
     refusal::Refusal,
 };
 
@@ -119,6 +120,7 @@ impl Exchange {
             let piece = match classify(document.node(id), &asked, alone) {
                 Answer::Other => Some(Piece::Keep),
                 Answer::Foreign => Some(self.foreign(out)),
+                Answer::Request => Some(self.server_request(engine, payload.array, now_ms, out)),
                 Answer::Response(number) => {
                     self.select(number);
                     match self.answer(engine, &mut payload, id, now_ms, out) {
@@ -183,6 +185,31 @@ impl Exchange {
                 payload.pieces.push(piece);
                 payload.finish()
             }
+        }
+    }
+
+    /// The backend asks the client for something, as sampling and elicitation do. What it tells with that would pass the
+    /// rules on results by, so where there are some the operation ends; where none waits for an answer, it is dropped.
+    fn server_request(&mut self, engine: &mut Engine, array: bool, now_ms: u64, out: &mut Out) -> Piece {
+        let on_get = self.head.method == "GET" && engine.governs_results;
+        let governed = on_get || self.works().any(|work| work.law.post.is_some());
+        match engine.config.server_requests {
+            ServerRequests::Allow => return Piece::Keep,
+            ServerRequests::Governed if !governed => return Piece::Keep,
+            ServerRequests::Governed => {}
+        }
+        let waits = |work: &Work| work.id.is_some() && !work.answered && work.law.post.is_some();
+        let Some(number) = self.works().position(waits) else {
+            return self.foreign(out);
+        };
+        self.select(number);
+        if let Some(work) = &mut self.work {
+            work.answered = true;
+        }
+        if array {
+            Piece::Replace(self.denial_of_one(engine, &asked_client(), now_ms, out))
+        } else {
+            Piece::Deny(asked_client())
         }
     }
 
@@ -255,6 +282,9 @@ impl Exchange {
         if work.law.post.is_none() {
             return Ok(GovernedResult::whole(message));
         }
+        if engine.config.server_requests == ServerRequests::Governed && asks_client(&message) {
+            return Err(asked_client());
+        }
         govern(work, message, &json_limits(engine))
     }
 
@@ -324,6 +354,13 @@ fn govern(work: &Work, document: Document, limits: &apl_vm::Limits) -> Result<Go
         return Err(unparseable("a part of the result cannot be read as JSON"));
     }
     Ok(result)
+}
+
+fn asked_client() -> Refusal {
+    Refusal::operation(
+        "server_request.denied",
+        "the backend asks the client for something, which is not allowed where policy governs results",
+    )
 }
 
 pub(super) fn unparseable(reason: &str) -> Refusal {

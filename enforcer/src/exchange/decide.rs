@@ -66,7 +66,7 @@ impl Exchange {
             out.push(count(Counter::IdentityHits, 1));
         }
         engine.stop_waiting(self.id);
-        work.session = session::key_of(&principal, &self.head);
+        work.session = session::key_of(&principal, &self.head, &engine.config.session_sources);
         work.facts = self.facts(engine, &work, &principal, scope.as_deref());
         work.principal = principal;
         let cx = Context {

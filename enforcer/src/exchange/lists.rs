@@ -276,7 +276,8 @@ impl<'a> Sieve<'a> {
         // Only those of the bucket that a call in this session would read.
         if self.labels
             && self.work.facts.labels.loaded
-            && session::key_of(principal, &self.exchange.head) == self.work.session
+            && session::key_of(principal, &self.exchange.head, &engine.config.session_sources)
+                == self.work.session
         {
             facts.labels.clone_from(&self.work.facts.labels);
         }

@@ -9,7 +9,7 @@ use crate::{
     Command, Counter, Engine, HeaderList, Install,
     engine::count,
     http::{
-        head::Head,
+        head::{Head, is_public},
         path::{Listing, listing},
     },
     json_text::hex,
@@ -34,6 +34,14 @@ impl Exchange {
             .or_else(|| value(b"host"))
             .unwrap_or_default();
         let path = value(b":path").unwrap_or_default();
+        let method = value(b":method").unwrap_or_default();
+        let metadata = engine.metadata.as_ref();
+        if let Some(reply) = metadata.and_then(|metadata| metadata.answer(&method, &authority, &path)) {
+            out.push(Command::Reply(reply));
+            out.pause();
+            self.stage = Stage::Replied;
+            return;
+        }
         match listing(&engine.config.protocols, &authority, &path) {
             Listing::Listed(at) => self.entry = at,
             Listing::Ambiguous => {
@@ -43,7 +51,8 @@ impl Exchange {
                 );
                 return self.refuse(engine, &refusal, now_ms, out);
             }
-            Listing::Unlisted if Head::speaks_agent_protocol(headers) => {
+            // Clients send their revision when they look for metadata, too.
+            Listing::Unlisted if Head::speaks_agent_protocol(headers) && !is_public(&method, &path) => {
                 let refusal = Refusal::http(403, "protocol.unlisted_path", "no policy covers this path");
                 return self.refuse(engine, &refusal, now_ms, out);
             }
@@ -74,6 +83,7 @@ impl Exchange {
             let message = Message::Housekeeping {
                 method: self.head.method.clone(),
                 id: None,
+                args: None,
             };
             self.work = Some(Box::new(Work::new(message, None)));
             return self.decide(engine, now_ms, out);

@@ -119,7 +119,7 @@ impl Work {
     pub(super) fn new(message: Message, document: Option<Document>) -> Self {
         let (entity, name, method, id, args) = match message {
             Message::Operation(op) => (Some(op.entity), op.name, op.method.to_owned(), op.id, op.args),
-            Message::Housekeeping { method, id } => (None, String::new(), method, id, None),
+            Message::Housekeeping { method, id, args } => (None, String::new(), method, id, args),
         };
         Self {
             entity,
@@ -156,6 +156,7 @@ impl Work {
                 Message::Housekeeping {
                     method: asked.method,
                     id: Some(asked.id),
+                    args: None,
                 },
                 None,
             )
@@ -187,6 +188,7 @@ impl Work {
         let id_known = Message::Housekeeping {
             method: String::new(),
             id,
+            args: None,
         };
         Self::new(id_known, None)
     }

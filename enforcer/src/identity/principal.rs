@@ -253,7 +253,7 @@ impl Principals {
                 if cx.now_ms >= end_ms {
                     return Err(TokenError::ExpiredKey.into());
                 }
-                let speaker = mapping.map(&record.fields, facts)?;
+                let speaker = mapping.map(&fields(&record), facts)?;
                 let issuer = format!("api-key:{}", question.directory);
                 let credential = credential(&issuer, speaker, String::new(), "api_key");
                 Ok((credential, end_ms.min(until_ms)))
@@ -306,4 +306,26 @@ fn signed(
             }
             error => Unverified::Refused(error),
         })
+}
+
+/// A record as claims, so that one map reads both.
+fn fields(record: &KeyRecord) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (name, value) in &record.claims {
+        fields.insert(name.clone(), Value::String(value.clone()));
+    }
+    // What the directory says itself wins over a claim of that name.
+    fields.insert("subject".to_owned(), Value::String(record.subject.clone()));
+    if let Some(client) = &record.client {
+        fields.insert("client_id".to_owned(), Value::String(client.clone()));
+    }
+    for (name, all) in [
+        ("roles", &record.roles),
+        ("permissions", &record.permissions),
+        ("teams", &record.teams),
+    ] {
+        let all = all.iter().cloned().map(Value::String).collect();
+        fields.insert(name.to_owned(), Value::Array(all));
+    }
+    fields
 }

@@ -20,6 +20,8 @@ pub(crate) enum Message {
         method: String,
         /// As sent; `None`: a notification or a response.
         id: Option<Vec<u8>>,
+        /// What a client answers a server with.
+        args: Option<NodeId>,
     },
 }
 
@@ -130,6 +132,7 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
             (1, Some(_)) if root.get("params").is_none() => Ok(Message::Housekeeping {
                 method: RESPONSE.to_owned(),
                 id: None,
+                args: root.get("result").or_else(|| root.get("error")).map(Node::id),
             }),
             _ => Err(invalid(
                 "protocol.invalid_request",
@@ -160,10 +163,12 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
         _ if method.starts_with("notifications/") && id.is_none() => Message::Housekeeping {
             method: method.clone(),
             id: None,
+            args: None,
         },
         _ if HOUSEKEEPING.contains(&method.as_str()) => Message::Housekeeping {
             method: method.clone(),
             id,
+            args: None,
         },
         _ => {
             return Err(Refusal::operation(

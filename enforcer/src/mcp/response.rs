@@ -14,8 +14,10 @@ use apl_vm::{Document, Kind, Limits, Node, NodeId, Part, View};
 pub(crate) enum Answer {
     /// The response to the request with this number.
     Response(usize),
-    /// A notification, or a request of the server.
+    /// A notification, or a request of the server that gives nothing away.
     Other,
+    /// Another request of the server.
+    Request,
     /// A response to something else, or no JSON-RPC message.
     Foreign,
 }
@@ -29,10 +31,10 @@ pub(crate) fn classify(root: Node<'_>, asked: &[Option<&[u8]>], alone: bool) -> 
     }
     let (result, error) = (root.get("result").is_some(), root.get("error").is_some());
     if root.get("method").is_some() {
-        return if result || error {
-            Answer::Foreign
-        } else {
-            Answer::Other
+        return match root.get("id") {
+            _ if result || error => Answer::Foreign,
+            Some(_) if !is_harmless(root) => Answer::Request,
+            Some(_) | None => Answer::Other,
         };
     }
     if result == error {
@@ -46,6 +48,24 @@ pub(crate) fn classify(root: Node<'_>, asked: &[Option<&[u8]>], alone: bool) -> 
         None => None,
     };
     number.map_or(Answer::Foreign, Answer::Response)
+}
+
+/// A request of a server that tells the client nothing.
+fn is_harmless(request: Node<'_>) -> bool {
+    request
+        .get("method")
+        .is_some_and(|method| ["ping", "roots/list"].iter().any(|known| method.is_str(known)))
+}
+
+/// Whether the result asks the client for something (2026-07-28) that would tell it more than nothing.
+pub(crate) fn asks_client(message: &Document) -> bool {
+    let result = message.node(message.root()).get("result");
+    result.is_some_and(|result| {
+        result.folded_twin("inputRequests").is_some()
+            || result.get("inputRequests").is_some_and(|asked| {
+                asked.kind() != Kind::Object || !asked.members().all(|(_, one)| is_harmless(one))
+            })
+    })
 }
 
 /// Same type and value; escapes do not matter.

@@ -303,19 +303,17 @@ fn hex(key: &str) -> String {
 fn with_keys(prefix: Option<&'static str>) -> Worker {
     let mut worker = worker(TokenRole::User, keys_of(prefix), &[], "role.hr");
     for (key, fields, expires_at) in [
-        ("sk-bob", json!({"sub": "bob", "roles": ["hr"]}), None),
+        ("sk-bob", json!({"subject": "bob", "roles": ["hr"]}), None),
         (
             "sk-old",
-            json!({"sub": "bob", "roles": ["hr"]}),
+            json!({"subject": "bob", "roles": ["hr"]}),
             Some(NOW_MS / 1000),
         ),
-        ("sk-who", json!({"roles": ["hr"]}), None),
-        ("sk-eve", json!({"sub": "eve"}), None),
+        ("sk-who", json!({"subject": "", "roles": ["hr"]}), None),
+        ("sk-eve", json!({"subject": "eve"}), None),
     ] {
-        let Value::Object(fields) = fields else {
-            unreachable!()
-        };
-        let record = KeyRecord { fields, expires_at };
+        let mut record: KeyRecord = serde_json::from_value(fields).unwrap();
+        record.expires_at = expires_at;
         worker.companion.key_records.insert(hex(key), record);
     }
     worker
@@ -406,13 +404,7 @@ fn an_api_key_is_never_exchanged_for_a_token() {
     let steps = vec![b.delegate("workday-oauth", "workday-api", "read")];
     b.route("open", steps, None, &[id]);
     let mut worker = Worker::cold(&b.bytes(), |_| {});
-    let Value::Object(fields) = json!({"sub": "bob"}) else {
-        unreachable!()
-    };
-    let record = KeyRecord {
-        fields,
-        expires_at: None,
-    };
+    let record: KeyRecord = serde_json::from_value(json!({"subject": "bob"})).unwrap();
     worker.companion.key_records.insert(hex("sk-bob"), record);
     let seen = get(&mut worker, &[("x-api-key", "sk-bob")]);
     assert_eq!(seen.code(), "delegation.bad_request");

@@ -177,7 +177,7 @@ impl Builder {
         use ClaimShape::{Any, List, Text};
         let fields: &[(ClaimField, &[(&str, ClaimShape)])] = match role {
             TokenRole::User => &[
-                (Id, &[("sub", Any)]),
+                (Id, &[("sub", Any), ("subject", Any)]),
                 (Roles, &[("roles", List)]),
                 (Permissions, &[("permissions", List), ("scope", Text)]),
                 (Teams, &[("teams", List), ("groups", List)]),

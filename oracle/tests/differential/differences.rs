@@ -33,12 +33,15 @@ pub(crate) fn reason(case: &Case, ours: &Answer, theirs: &Answer) -> Option<&'st
             Some((ours, why)) if ours == code && why == "condition cannot be evaluated" && l == m => {
                 return Some("row 3: an order comparison that cannot be made denies, in our words");
             }
-            _ if case.section().to_string().contains(['&', '|']) => {
+            // Ours hides the value, goes on, and denies at the end unless a later stage does. Labels it set on the way stay.
+            Some((ours, _)) if ours == code && field(code) && m.is_subset(l) => {
                 return Some(
-                    "execution.md rule 15: a side that decides `&` or `|` absorbs an error on the other, whichever is written first",
+                    "row 3: behind a `redact` that cannot be decided later stages run before the denial",
                 );
             }
-            _ => return None,
+            // Another denial of ours must be explained by what follows.
+            Some(_) => {}
+            None => return None,
         }
     }
     if let (Some((code, _)), Some((their_code, _))) = (a, b)

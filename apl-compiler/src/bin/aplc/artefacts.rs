@@ -15,9 +15,6 @@ use super::Fault;
 
 /// The slowest effect that is no exchange, in milliseconds.
 const STORE_MS: u64 = 2000;
-/// How long a file of keys counts before it is read again, if policy does not say, in seconds.
-const KEY_REFRESH_S: u64 = 30;
-
 /// What the callout may take beyond its slowest effect, in milliseconds.
 const MARGIN_MS: u64 = 200;
 
@@ -88,16 +85,8 @@ pub(crate) fn companion(
 }
 
 fn key_directory(directory: &KeyDirectory) -> KeyDirectoryConfig {
-    let KeyDirectory::File {
-        path,
-        refresh_s,
-        max_staleness_s,
-    } = directory;
-    KeyDirectoryConfig::File(KeyFile {
-        path: path.clone(),
-        refresh_s: refresh_s.unwrap_or(KEY_REFRESH_S),
-        max_staleness_s: *max_staleness_s,
-    })
+    let KeyDirectory::File { path } = directory;
+    KeyDirectoryConfig::File(KeyFile { path: path.clone() })
 }
 
 /// A variable for a delegator's secret: `APLOMB_SECRET_WORKDAY_OAUTH`, numbered if two names fold to one.

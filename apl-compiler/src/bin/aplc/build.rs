@@ -8,7 +8,7 @@ use companion_protocol::config::CompanionConfig;
 use serde_json::Value;
 
 use super::command::{Build, Format};
-use super::{End, Fault, artefacts, input, sign, summary};
+use super::{End, Fault, artefacts, input, shared, sign, summary};
 
 /// Compiles and writes everything, or nothing if the policy has errors.
 pub(crate) fn run(build: &Build) -> Result<End, Fault> {
@@ -40,6 +40,10 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     }
     let (companion, secrets) = artefacts::companion(&output.deployment, &digest);
     let filter = artefacts::filter::config(&output.program, &bytes, &output.deployment, build, public_key)?;
+
+    for warning in shared::warnings(&output.program, &filter) {
+        eprintln!("warning: {warning}");
+    }
 
     fs::create_dir_all(&build.output).map_err(|cause| Fault::File {
         doing: "create",

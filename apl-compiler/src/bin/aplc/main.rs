@@ -22,6 +22,7 @@ mod place;
 mod proxy;
 mod request;
 mod schema;
+mod shared;
 mod sign;
 mod summary;
 mod test;

@@ -80,23 +80,7 @@ fn provider(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<Director
             let path = reader
                 .required(node, "path", "`kind: file`", node.span)?
                 .to_owned();
-            let seconds = |key: &str, reader: &mut Reader<'_>| {
-                let found = reader.number(node, key, 1, 86_400)?;
-                u64::try_from(found).ok()
-            };
-            let refresh_s = seconds("refresh_secs", reader);
-            let max_staleness_s = seconds("max_staleness_secs", reader);
-            if let (Some(refresh), Some(most)) = (refresh_s.or(Some(30)), max_staleness_s)
-                && most < refresh
-            {
-                let message = "`max_staleness_secs` ends before the file is read again";
-                reader.reports.error(Code::BadValue, node.span, message);
-            }
-            Some(DirectoryDecl::File {
-                path,
-                refresh_s,
-                max_staleness_s,
-            })
+            Some(DirectoryDecl::File { path })
         }
         _ => {
             let span = node.get("kind").map_or(node.span, |entry| entry.node.span);

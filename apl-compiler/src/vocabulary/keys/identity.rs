@@ -88,8 +88,11 @@ pub(super) const KEY_PROVIDER: &[Key] = &[
     ("kind", Read),
     ("path", Read),
     ("index", Read),
-    ("refresh_secs", Read),
-    ("max_staleness_secs", Read),
+    ("refresh_secs", Inert("the file is read anew when it changes")),
+    (
+        "max_staleness_secs",
+        Inert("while the file cannot be read, nobody's key is known"),
+    ),
     ("url", Read),
     ("insecure_http", Read),
     ("key_field", Read),

@@ -216,9 +216,9 @@ impl Condition {
             Some(Truth::True) => 0,
             Some(Truth::False) => 1,
             // An error is a deny decision (`design/language.md` row 18).
-            Some(Truth::Error) | None if self.key.0 == "decision" => 1,
+            Some(Truth::Error | Truth::Fault) | None if self.key.0 == "decision" => 1,
             // It denies, or redacts, for want of an answer: that shows neither side of it.
-            Some(Truth::Unknown | Truth::Error) | None => return,
+            Some(Truth::Unknown | Truth::Error | Truth::Fault) | None => return,
         };
         if let Some((_, hits)) = self.ways.get_mut(way) {
             *hits += 1;

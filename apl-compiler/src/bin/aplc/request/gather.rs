@@ -165,7 +165,7 @@ impl Gathering<'_> {
                 let what = match truth {
                     Truth::True => "holds: the value is hidden",
                     Truth::False => "does not hold",
-                    Truth::Unknown | Truth::Error => {
+                    Truth::Unknown | Truth::Error | Truth::Fault => {
                         "cannot be evaluated: the value is hidden, and the phase denies"
                     }
                 };
@@ -217,7 +217,7 @@ impl Gathering<'_> {
             Some(Truth::True) => holds.to_owned(),
             Some(Truth::False) => not.to_owned(),
             Some(Truth::Unknown) => "not known".to_owned(),
-            Some(Truth::Error) | None => "cannot be evaluated".to_owned(),
+            Some(Truth::Error | Truth::Fault) | None => "cannot be evaluated".to_owned(),
         };
         Some(match instr {
             Instr::DenyIf(_) => word("holds, and so it denies", "does not fire"),
@@ -225,7 +225,9 @@ impl Gathering<'_> {
             Instr::Decide(_) => match taken {
                 Some(Truth::True) => "allows".to_owned(),
                 Some(Truth::False) => "denies".to_owned(),
-                Some(Truth::Unknown | Truth::Error) | None => "is an error, and so it denies".to_owned(),
+                Some(Truth::Unknown | Truth::Error | Truth::Fault) | None => {
+                    "is an error, and so it denies".to_owned()
+                }
             },
             Instr::Deny(_) => "denies".to_owned(),
             Instr::Scan(..) => match went {

@@ -203,7 +203,7 @@ fn notes(got: &Outcome, program: &Program, places: &Places<'_>) -> Vec<String> {
         match went {
             Went::Denied(denied) => {
                 notes.push(format!("decided at {}", places.quote(place)));
-                let evaluable = !matches!(taken, Some(Truth::Error | Truth::Unknown));
+                let evaluable = !matches!(taken, Some(Truth::Error | Truth::Fault | Truth::Unknown));
                 if !evaluable {
                     notes.push("its condition cannot be evaluated".to_owned());
                 }
