@@ -41,13 +41,17 @@ const SHAPES: &[Shape] = &[
             "claim.realm_access.roles contains 'hr'",
             "claim.email_verified",
         ],
-        absent: &["team.offline_access", "role.manage-account", "claim.scope"],
+        absent: &[
+            "team.offline_access",
+            "subject.roles contains 'manage-account'",
+            "claim.scope",
+        ],
     },
     Shape {
         name: "Keycloak with a client's roles",
         config: "claim_map: {subject: {id: sub, roles: {paths: [realm_access.roles, resource_access.account.roles], merge: union}}}",
         claims: r#"{"realm_access": {"roles": ["hr"]}, "resource_access": {"account": {"roles": ["manage-account"]}}}"#,
-        there: &["role.hr", "role.manage-account"],
+        there: &["role.hr", "subject.roles contains 'manage-account'"],
         absent: &["perm.profile"],
     },
     Shape {
