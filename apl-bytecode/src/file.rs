@@ -274,6 +274,16 @@ pub(crate) fn digest(program: &Program) -> [u8; 32] {
     digest_of(&semantic_sections(program))
 }
 
+/// SHA-256 over what an operation is governed by: the route, or the fallback, with everything that it leads to and
+/// nothing else. It stays the same when other parts of the policy change.
+pub(crate) fn digest_of_route<T: Wire>(program: &Program, entry: &T) -> [u8; 32] {
+    let mut out = Writer::of_whole(program);
+    out.raw(&MAGIC);
+    out.byte(FORMAT);
+    entry.put(&mut out);
+    Sha256::digest(out.into_bytes()).into()
+}
+
 fn digest_of(sections: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(MAGIC);
@@ -322,13 +332,13 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
     out.into_bytes()
 }
 
-fn put_table<T: Wire>(out: &mut Writer, id: u8, entries: &Vec<T>) {
+fn put_table<T: Wire>(out: &mut Writer<'_>, id: u8, entries: &Vec<T>) {
     if !entries.is_empty() {
         section(out, id, entries);
     }
 }
 
-fn section<T: Wire>(out: &mut Writer, id: u8, content: &T) {
+fn section<T: Wire>(out: &mut Writer<'_>, id: u8, content: &T) {
     let mut body = Writer::default();
     content.put(&mut body);
     put_section(out, id, &body.into_bytes());

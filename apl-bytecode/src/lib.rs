@@ -38,7 +38,7 @@ mod verify;
 mod wire;
 
 pub use file::{DecodeError, FIRST_ANCILLARY, FORMAT, MAGIC, decode, encode};
-pub use listing::{listing, spell_code, spell_position};
+pub use listing::{listing, spell_code, spell_effect, spell_position};
 pub use lookup::{RouteTable, glob_matches};
 pub use model::*;
 pub use needs::{Needs, PhaseNeeds};

@@ -3,6 +3,7 @@
 //! Not a format: nothing reads it back. Blocks stand in the order of the table, each instruction with its index, its
 //! operands spelled out and, when the program has its debug section, the source line that it comes from.
 
+mod asks;
 mod assertions;
 mod names;
 
@@ -43,6 +44,16 @@ pub fn listing(program: &Program) -> String {
         out.block(at, block);
     }
     out.text
+}
+
+/// An effect on one line.
+#[must_use]
+pub fn spell_effect(program: &Program, effect: &Effect) -> String {
+    Listing {
+        program,
+        text: String::new(),
+    }
+    .effect(effect)
 }
 
 struct Listing<'a> {
@@ -214,7 +225,9 @@ impl Listing<'_> {
             Instr::HasField(name) => format!("has        .{}", self.str(*name)),
             Instr::Choose => "choose".into(),
             Instr::List(count) => format!("list       {count}"),
-            Instr::Call(function) => format!("call       {}", names::call(*function)),
+            Instr::Map(count) => format!("map        {count}"),
+            Instr::Answer(effect) => format!("answer     effect {}", effect.0),
+            Instr::Call(function) => format!("call       {}", function.name()),
             Instr::Matches(regex) => format!("matches    {}", self.regex(*regex)),
             Instr::Local(slot) => format!("local      {slot}"),
             Instr::Fold(kind, body) => {
@@ -226,6 +239,9 @@ impl Listing<'_> {
             }
             Instr::Decide(target) => format!("decide     -> {target}"),
             Instr::Deny(denial) => format!("deny       {}", self.denial(*denial)),
+            Instr::DenyAs(effect, denial) => {
+                format!("deny-as    effect {}  {}", effect.0, self.denial(*denial))
+            }
             Instr::Jump(target) => format!("jump       -> {target}"),
             Instr::Pipeline(pipeline) => match self.program.pipelines.get(pipeline.at()) {
                 Some(found) => format!("pipeline   {}", self.pipeline(found)),
@@ -325,6 +341,10 @@ impl Listing<'_> {
                     spell_code(self.program, code)
                 )
             }
+            Effect::Elicit(elicit) => self.elicit(elicit),
+            Effect::Decide(decision) => self.decision(decision),
+            Effect::Count(count) => self.count(count),
+            Effect::Restrict(restrict) => self.restrict(restrict),
         }
     }
 

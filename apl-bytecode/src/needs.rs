@@ -3,7 +3,8 @@
 use alloc::{vec, vec::Vec};
 
 use crate::model::{
-    AttrId, Block, BlockId, BlockKind, Effect, Instr, PipelineId, Program, Scopes, Seg, Side, Stage,
+    AttrId, Block, BlockId, BlockKind, Cost, Effect, Instr, Members, Operand, PipelineId, Program, Scopes,
+    Seg, Side, Stage,
 };
 
 /// What a route needs of its host.
@@ -46,6 +47,14 @@ pub struct PhaseNeeds {
     pub taints: bool,
     /// Mints a credential.
     pub delegates: bool,
+    /// Asks a human.
+    pub elicits: bool,
+    /// Asks a decision point.
+    pub decides: bool,
+    /// Counts against a limit.
+    pub counts: bool,
+    /// Narrows where the request may go.
+    pub restricts: bool,
     /// Writes step records.
     pub audits: bool,
     /// Some of them wait for their acknowledgement.
@@ -56,7 +65,13 @@ impl PhaseNeeds {
     /// Whether it may ask the companion before its verdict.
     #[must_use]
     pub const fn companion(&self) -> bool {
-        self.loads_labels || self.taints || self.delegates || self.durable_audit
+        self.loads_labels
+            || self.taints
+            || self.delegates
+            || self.elicits
+            || self.decides
+            || self.counts
+            || self.durable_audit
     }
 
     /// Whether the response's body must be looked at, when this is the phase after the call.
@@ -134,6 +149,8 @@ impl Collect<'_> {
                 | Instr::HasField(_)
                 | Instr::Choose
                 | Instr::List(_)
+                | Instr::Map(_)
+                | Instr::Answer(_)
                 | Instr::Call(_)
                 | Instr::Matches(_)
                 | Instr::Local(_)
@@ -141,6 +158,7 @@ impl Collect<'_> {
                 | Instr::SkipUnless(..)
                 | Instr::Decide(_)
                 | Instr::Deny(_)
+                | Instr::DenyAs(..)
                 | Instr::Jump(_)
                 | Instr::Await => {}
             }
@@ -220,6 +238,39 @@ impl Collect<'_> {
             Effect::Taint { scopes, .. } => self.taint(*scopes),
             Effect::LoadLabels { .. } => self.needs.loads_labels = true,
             Effect::Delegate(_) => self.needs.delegates = true,
+            Effect::Elicit(elicit) => {
+                self.needs.elicits = true;
+                match elicit.from {
+                    Operand::Text(_) => {}
+                    Operand::Attr(attr) => self.attr(attr),
+                }
+                match &elicit.show {
+                    None => self.needs.reads_args = true,
+                    Some(shown) => shown.iter().for_each(|attr| self.attr(*attr)),
+                }
+            }
+            Effect::Decide(decision) => {
+                self.needs.decides = true;
+                self.body(decision.call);
+                decision.input.iter().for_each(|attr| self.attr(*attr));
+            }
+            Effect::Count(count) => {
+                self.needs.counts = true;
+                count.by.iter().for_each(|attr| self.attr(*attr));
+                match count.cost {
+                    Cost::Fixed(_) => {}
+                    Cost::Attr(attr) => self.attr(attr),
+                }
+            }
+            Effect::Restrict(restrict) => {
+                self.needs.restricts = true;
+                for (_, members) in &restrict.lists {
+                    match members {
+                        Members::Texts(_) => {}
+                        Members::Attr(attr) => self.attr(*attr),
+                    }
+                }
+            }
             Effect::Audit { durable, .. } => {
                 self.needs.audits = true;
                 self.needs.durable_audit |= *durable;
@@ -249,6 +300,10 @@ impl PhaseNeeds {
             loads_labels: self.loads_labels || other.loads_labels,
             taints: self.taints || other.taints,
             delegates: self.delegates || other.delegates,
+            elicits: self.elicits || other.elicits,
+            decides: self.decides || other.decides,
+            counts: self.counts || other.counts,
+            restricts: self.restricts || other.restricts,
             audits: self.audits || other.audits,
             durable_audit: self.durable_audit || other.durable_audit,
         }

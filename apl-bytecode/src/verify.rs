@@ -6,6 +6,7 @@
 
 mod assertions;
 mod code;
+mod effects;
 mod entries;
 mod error;
 mod identities;
@@ -18,7 +19,7 @@ use alloc::{string::String, vec::Vec};
 use crate::{
     DecodeError, file,
     lookup::{HttpRoutes, RouteTable},
-    model::{Attr, AttrId, BlockId, Phase, Program, Seg},
+    model::{Attr, AttrId, BlockId, EntityKind, Phase, Program, Seg},
     needs::{self, Needs, PhaseNeeds},
 };
 
@@ -91,6 +92,20 @@ impl VerifiedProgram {
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    /// The digest of what governs an operation: this route with everything that it leads to, or, when there is none, the
+    /// fallback for the kind. Changes elsewhere in the policy do not change it.
+    #[must_use]
+    pub fn route_digest(&self, route: Option<usize>, kind: Option<EntityKind>) -> [u8; 32] {
+        let fallbacks = &self.program.fallbacks;
+        match route.and_then(|at| self.program.routes.get(at)) {
+            Some(route) => file::digest_of_route(&self.program, route),
+            None => match fallbacks.iter().find(|fallback| fallback.entity == kind) {
+                Some(fallback) => file::digest_of_route(&self.program, fallback),
+                None => self.digest,
+            },
+        }
     }
 
     /// The digest in lower-case hexadecimal.

@@ -1,6 +1,7 @@
 //! How the parts of the model stand in the file. One implementation of [`Wire`] holds both directions, so that they
 //! cannot drift apart; `docs/bytecode.md` says the same in words.
 
+mod ask;
 mod code;
 mod reader;
 mod scalar;
@@ -17,13 +18,13 @@ use crate::DecodeError;
 /// Something that stands in the file in exactly one way: `get` refuses every byte sequence that `put` does not write.
 pub(crate) trait Wire: Sized {
     /// Appends it. At least one byte, always: counts are checked against the bytes that are left.
-    fn put(&self, out: &mut Writer);
+    fn put(&self, out: &mut Writer<'_>);
 
     /// Reads it.
     fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
     /// Appends it or its absence. Indices have a shorter form of this.
-    fn put_option(option: Option<&Self>, out: &mut Writer) {
+    fn put_option(option: Option<&Self>, out: &mut Writer<'_>) {
         match option {
             None => out.byte(0),
             Some(value) => {
@@ -43,7 +44,7 @@ pub(crate) trait Wire: Sized {
     }
 
     /// Appends a list. Bytes have a faster form of this.
-    fn put_list(list: &[Self], out: &mut Writer) {
+    fn put_list(list: &[Self], out: &mut Writer<'_>) {
         out.count(list.len());
         for item in list {
             item.put(out);
@@ -65,7 +66,7 @@ pub(crate) trait Wire: Sized {
 macro_rules! record {
     ($ty:ident { $($field:ident),* $(,)? }) => {
         impl $crate::wire::Wire for $ty {
-            fn put(&self, out: &mut $crate::wire::Writer) {
+            fn put(&self, out: &mut $crate::wire::Writer<'_>) {
                 let Self { $($field),* } = self;
                 $( $crate::wire::Wire::put($field, out); )*
             }
@@ -81,7 +82,7 @@ macro_rules! record {
 macro_rules! choice {
     ($ty:ident, $what:literal { $( $tag:literal => $variant:ident $(( $($field:ident),* ))? $({ $($named:ident),* })? ),* $(,)? }) => {
         impl $crate::wire::Wire for $ty {
-            fn put(&self, out: &mut $crate::wire::Writer) {
+            fn put(&self, out: &mut $crate::wire::Writer<'_>) {
                 match self {$(
                     Self::$variant $(( $($field),* ))? $({ $($named),* })? => {
                         out.byte($tag);

@@ -1,13 +1,17 @@
 //! What a policy needs beside its program: keys, delegators, a store. Secrets only as they were given.
 
+mod asks;
+
 use std::collections::BTreeMap;
+
+pub use asks::{CibaUse, ElicitorUse, PointUse};
 
 use crate::document::{
     CredentialDecl, DirectoryDecl, Document, JwtIssuer, Keys, Oauth, PluginKind, Secret, Store,
 };
 
 /// What the companion is to be told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Deployment {
     /// Issuers whose keys must be fetched, in written order, each once.
     pub issuers: Vec<IssuerKeys>,
@@ -15,6 +19,10 @@ pub struct Deployment {
     pub delegators: BTreeMap<String, Delegator>,
     /// Directories of API keys by the names of their plugins.
     pub directories: BTreeMap<String, KeyDirectory>,
+    /// Ways to ask humans by name.
+    pub elicitors: BTreeMap<String, ElicitorUse>,
+    /// Decision points by name.
+    pub points: BTreeMap<String, PointUse>,
     /// Where labels live, when the policy says so.
     pub store: Option<Store>,
 }
@@ -117,8 +125,18 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
                     .delegators
                     .insert(plugin.name.clone(), delegator(oauth));
             }
-            PluginKind::Pii(_) | PluginKind::Audit { .. } | PluginKind::Ciba | PluginKind::Broken => {}
+            PluginKind::Elicitor(elicitor) => {
+                deployment
+                    .elicitors
+                    .insert(plugin.name.clone(), asks::elicitor(elicitor));
+            }
+            PluginKind::Pii(_) | PluginKind::Audit { .. } | PluginKind::Broken => {}
         }
+    }
+    for point in &document.points {
+        deployment
+            .points
+            .insert(point.name.clone(), asks::point(&point.kind));
     }
     deployment
 }

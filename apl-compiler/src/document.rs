@@ -5,6 +5,7 @@ mod identity;
 mod keys;
 mod plugin;
 mod plugins;
+mod point;
 mod route;
 mod section;
 mod store;
@@ -13,6 +14,8 @@ mod teams;
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
+pub use point::TextSource;
+pub(crate) use point::{Elicitor, Point, PointKind};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
@@ -50,6 +53,8 @@ pub(crate) struct Document {
     pub attributes: Attributes,
     /// `global.session_store`.
     pub store: Option<Store>,
+    /// `global.pdp`, but for CEL.
+    pub points: Vec<Point>,
 }
 
 /// Reads a document; what is wrong with it is in `reports`.
@@ -134,7 +139,7 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
     }
     let wiring = node.get("apl").map_or(node, |apl| &apl.node);
     if let Some(entry) = wiring.get("pdp") {
-        plugins::decision_points(&entry.node, reader);
+        document.points = plugins::decision_points(&entry.node, reader);
     }
     if let Some(entry) = wiring.get("session_store") {
         document.store = plugins::session_store(&entry.node, reader);

@@ -31,9 +31,11 @@ pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 
-pub use deployment::{Delegator, Deployment, IssuerKeys, KeyDirectory, SecretSource};
+pub use deployment::{
+    CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory, PointUse, SecretSource,
+};
 pub use diagnostics::{Diagnostic, Severity};
-pub use document::{Store, Valkey};
+pub use document::{Store, TextSource, Valkey};
 pub use input::{File, Files, NoFiles, Policy};
 pub use options::{Dialect, Options};
 pub use source::{LineColumn, Source, Span};

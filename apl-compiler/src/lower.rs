@@ -2,9 +2,12 @@
 
 mod assertions;
 mod cel;
+mod decide;
+mod elicit;
 mod expression;
 mod identities;
 mod labels;
+mod limit;
 mod phase;
 mod pipeline;
 mod policy;

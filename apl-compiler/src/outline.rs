@@ -154,6 +154,8 @@ pub enum StepKind {
     LoadLabels,
     /// Mints a credential.
     Delegate(DelegateView),
+    /// Asks a human, a decision point or a counter, or narrows where the request goes.
+    Ask(String),
     /// Writes a record.
     Audit {
         /// The plugin.
@@ -281,6 +283,7 @@ impl StepKind {
             }
             Self::LoadLabels => "read labels".to_owned(),
             Self::Delegate(delegate) => delegate.words(),
+            Self::Ask(words) => words.clone(),
             Self::Audit { plugin, durable } => {
                 format!(
                     "record to {plugin}{}",

@@ -1,12 +1,16 @@
 //! The rule language inside YAML strings: text to syntax trees.
 
 mod ast;
+mod decision;
 mod effect;
+mod elicit;
 mod field_path;
 mod lexer;
+mod limit;
 mod path;
 mod pipeline;
 mod predicate;
+mod restrict;
 mod rule;
 mod scan;
 mod step;
@@ -14,9 +18,11 @@ mod text;
 mod value;
 
 pub(crate) use ast::{
-    DelegateCall, Effect, EffectKind, Field, Literal, Path, PathSeg as AttrSeg, Pdp, Predicate, Stage,
-    StageKind, Step, StepKind, TaintCall, Test,
+    CostDecl, DelegateCall, Effect, EffectKind, ElicitCall, Field, From, LimitCall, Literal, MembersDecl,
+    Path, PathSeg as AttrSeg, Pdp, Predicate, RestrictCall, Stage, StageKind, Step, StepKind, TaintCall,
+    Test,
 };
+pub(crate) use path::whole as parse_path;
 pub(crate) use pipeline::parse_field;
 pub(crate) use predicate::parse as parse_predicate;
 pub(crate) use step::{Context, parse_steps};

@@ -39,6 +39,8 @@ pub(crate) struct Assumed {
     pub(crate) more_labels: bool,
     /// A delegation was asked for on some way to here.
     pub(crate) delegated: bool,
+    /// An approval was asked for on some way to here.
+    pub(crate) elicited: bool,
 }
 
 /// What a path names.
@@ -174,25 +176,13 @@ impl<'a> Scope<'a> {
 
     fn fact(&self, key: &str) -> Found<'a> {
         if key == "security.labels" {
-            let labels = &self.facts.labels;
-            let rest = match (self.assumed, labels.loaded) {
-                (
-                    Some(Assumed {
-                        more_labels: false, ..
-                    })
-                    | None,
-                    true,
-                ) => Rest::None,
-                (Some(_), _) => Rest::Unknown,
-                (None, false) => Rest::Unloaded,
-            };
-            return Found::Labels(Labels {
-                known: &labels.known,
-                assumed: self.assumed,
-                rest,
-            });
+            return self.labels();
         }
-        if self.assumed.is_some_and(|assumed| assumed.delegated) && key.starts_with("delegation.") {
+        let told = |assumed: &Assumed| {
+            assumed.delegated && key.starts_with("delegation.")
+                || assumed.elicited && key.starts_with("elicitation.")
+        };
+        if self.assumed.is_some_and(told) {
             return Found::Unknown;
         }
         match self.facts.get(key) {
@@ -200,6 +190,27 @@ impl<'a> Scope<'a> {
             Some(Fact::Unknown) => Found::Unknown,
             Some(fact) => Found::Fact(fact),
         }
+    }
+
+    /// `security.labels`.
+    pub(crate) fn labels(&self) -> Found<'a> {
+        let labels = &self.facts.labels;
+        let rest = match (self.assumed, labels.loaded) {
+            (
+                Some(Assumed {
+                    more_labels: false, ..
+                })
+                | None,
+                true,
+            ) => Rest::None,
+            (Some(_), _) => Rest::Unknown,
+            (None, false) => Rest::Unloaded,
+        };
+        Found::Labels(Labels {
+            known: &labels.known,
+            assumed: self.assumed,
+            rest,
+        })
     }
 }
 

@@ -6,6 +6,11 @@
 mod call;
 mod cel;
 mod fold;
+mod text;
+mod time;
+
+#[cfg(feature = "trace")]
+pub(crate) use time::{spell_moment, spell_stretch};
 
 use apl_bytecode::{AttrId, BlockId, CmpOp, Const, ConstId, Instr};
 
@@ -13,8 +18,8 @@ use crate::{
     attribute::{Found, Rest, Scope},
     facts::Fact,
     fuel::{Exhausted, Fuel},
-    predicate, trace,
-    value::{List, Truth, Value},
+    namespace, predicate, trace,
+    value::{List, Map, Truth, Value, same_key},
 };
 
 /// An evaluation under way.
@@ -116,7 +121,13 @@ impl<'a, 'f> Eval<'a, 'f> {
             Instr::Not => pop(stack).truth().not().into(),
             Instr::Const(id) => self.constant(*id),
             Instr::Load(attr) => self.load(*attr)?,
-            Instr::Has(attr) => predicate::exists(&scope, *attr).into(),
+            Instr::Has(attr) => match predicate::exists(&scope, *attr) {
+                Truth::False => match namespace::below(&scope, *attr, self.fuel)? {
+                    Some(Value::Unknown) => Value::Unknown,
+                    found => Value::Bool(found.is_some()),
+                },
+                known => known.into(),
+            },
             Instr::Cel(op) => {
                 let (a, b) = pop_two(stack);
                 cel::compare(*op, &a, &b, self.fuel)?
@@ -153,6 +164,16 @@ impl<'a, 'f> Eval<'a, 'f> {
                     None => List::made(items),
                 }
             }
+            Instr::Map(count) => {
+                let parts =
+                    stack.split_off(stack.len().saturating_sub(usize::from(*count).saturating_mul(2)));
+                self.map_literal(&parts)?
+            }
+            Instr::Answer(effect) => match (scope.assumed, scope.facts.answers.get(effect)) {
+                (Some(_), _) => Value::Unknown,
+                (None, Some(answer)) => Value::Bool(answer.holds),
+                (None, None) => Value::Error,
+            },
             Instr::Call(function) => {
                 let arity = usize::from(function.arity());
                 let arguments = stack.split_off(stack.len().saturating_sub(arity));
@@ -186,12 +207,41 @@ impl<'a, 'f> Eval<'a, 'f> {
             | Instr::SkipUnless(..)
             | Instr::Decide(_)
             | Instr::Deny(_)
+            | Instr::DenyAs(..)
             | Instr::Jump(_)
             | Instr::Pipeline(_)
             | Instr::Scan(..)
             | Instr::Effect(_)
             | Instr::Await => Value::Error,
         })
+    }
+
+    /// A whole expression block, whatever it leaves.
+    pub(crate) fn value(&mut self, block: BlockId) -> Result<Value<'a>, Exhausted> {
+        self.block(block)
+    }
+
+    /// `{k: v}`.
+    fn map_literal(&mut self, parts: &[Value<'a>]) -> Result<Value<'a>, Exhausted> {
+        if let Some(undecided) = strict(parts) {
+            return Ok(undecided);
+        }
+        let mut entries: Vec<(Value<'a>, Value<'a>)> = Vec::new();
+        for pair in parts.chunks(2) {
+            let [key, value] = pair else {
+                return Ok(Value::Error);
+            };
+            self.fuel.elements(entries.len())?;
+            let fine = matches!(
+                key,
+                Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Str(_)
+            );
+            if !fine || entries.iter().any(|(known, _)| same_key(known, key)) {
+                return Ok(Value::Error);
+            }
+            entries.push((key.clone(), value.clone()));
+        }
+        Ok(Map::made(entries))
     }
 
     fn literal(&self, id: ConstId) -> Const {
@@ -217,7 +267,7 @@ impl<'a, 'f> Eval<'a, 'f> {
 
     fn load(&mut self, attr: AttrId) -> Result<Value<'a>, Exhausted> {
         Ok(match self.scope.find(attr) {
-            Found::Absent => Value::Error,
+            Found::Absent => namespace::below(&self.scope, attr, self.fuel)?.unwrap_or(Value::Error),
             Found::Unknown => Value::Unknown,
             // CEL may ask for what is not among those that are known.
             Found::Labels(labels) => match labels.rest {
@@ -225,18 +275,7 @@ impl<'a, 'f> Eval<'a, 'f> {
                 Rest::Unknown => Value::Unknown,
                 Rest::Unloaded => Value::Error,
             },
-            Found::Fact(fact) => match fact {
-                Fact::Bool(value) => Value::Bool(*value),
-                Fact::Int(value) => Value::Int(*value),
-                Fact::Float(value) => Value::of_float(*value),
-                Fact::Str(text) => Value::Str(text.into()),
-                Fact::Set(set) => {
-                    self.fuel.elements(set.len())?;
-                    texts(set.iter().map(String::as_str))
-                }
-                Fact::Opaque => Value::Error,
-                Fact::Unknown => Value::Unknown,
-            },
+            Found::Fact(fact) => of_fact(fact, self.fuel)?,
             Found::Node(node) => {
                 self.fuel.text(node.raw().len().min(1 << 16))?;
                 Value::of_node(node)
@@ -245,7 +284,23 @@ impl<'a, 'f> Eval<'a, 'f> {
     }
 }
 
-fn texts<'a>(texts: impl Iterator<Item = &'a str>) -> Value<'a> {
+/// A fact as a value.
+pub(crate) fn of_fact<'a>(fact: &'a Fact, fuel: &mut Fuel) -> Result<Value<'a>, Exhausted> {
+    Ok(match fact {
+        Fact::Bool(value) => Value::Bool(*value),
+        Fact::Int(value) => Value::Int(*value),
+        Fact::Float(value) => Value::of_float(*value),
+        Fact::Str(text) => Value::Str(text.into()),
+        Fact::Set(set) => {
+            fuel.elements(set.len())?;
+            texts(set.iter().map(String::as_str))
+        }
+        Fact::Opaque => Value::Error,
+        Fact::Unknown => Value::Unknown,
+    })
+}
+
+pub(crate) fn texts<'a>(texts: impl Iterator<Item = &'a str>) -> Value<'a> {
     List::made(texts.map(|text| Value::Str(text.into())).collect())
 }
 
@@ -277,7 +332,10 @@ fn strict<'a>(values: &[Value<'_>]) -> Option<Value<'a>> {
             | Value::Float(_)
             | Value::Str(_)
             | Value::List(_)
-            | Value::Map(_) => {}
+            | Value::Map(_)
+            | Value::Time(_)
+            | Value::Span(_)
+            | Value::Type(_) => {}
         }
     }
     found
@@ -289,6 +347,7 @@ const fn is_step(instr: &Instr) -> bool {
         | Instr::SkipUnless(..)
         | Instr::Decide(_)
         | Instr::Deny(_)
+        | Instr::DenyAs(..)
         | Instr::Jump(_)
         | Instr::Pipeline(_)
         | Instr::Scan(..)
@@ -314,6 +373,8 @@ const fn is_step(instr: &Instr) -> bool {
         | Instr::HasField(_)
         | Instr::Choose
         | Instr::List(_)
+        | Instr::Map(_)
+        | Instr::Answer(_)
         | Instr::Call(_)
         | Instr::Matches(_)
         | Instr::Local(_)

@@ -1,9 +1,13 @@
 //! What policy can read besides the operation's own documents.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
 };
+
+use apl_bytecode::EffectId;
+
+use crate::restrict::Constraint;
 
 /// One attribute's value. Absence is the absence of an entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +44,21 @@ pub struct Facts {
     pub own: FactMap,
     /// `security.labels`.
     pub labels: LabelState,
+    /// What the effects of this phase were answered. Every phase begins with none.
+    pub answers: BTreeMap<EffectId, Told>,
+    /// Where the request may go, as narrowed so far.
+    pub constraint: Constraint,
+}
+
+/// What a human or a decision point has said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Approved, or allowed. Of an elicitation whose channel could not be reached and that goes on: not.
+    pub holds: bool,
+    /// The code of a denial; may be empty.
+    pub code: String,
+    /// Its reason; may be empty.
+    pub reason: String,
 }
 
 /// What is known of the session's labels.

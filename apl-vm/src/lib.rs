@@ -20,27 +20,35 @@ mod facts;
 mod fuel;
 mod json;
 mod machine;
+mod namespace;
 mod outcome;
 mod pin;
 mod pipeline;
 mod predicate;
 mod prepared;
+mod restrict;
 mod scan;
 #[cfg(feature = "trace")]
 pub mod trace;
 #[cfg(not(feature = "trace"))]
 mod trace;
+mod tree;
 mod value;
 
-pub use facts::{Fact, FactMap, Facts, LabelState};
+pub use facts::{Fact, FactMap, Facts, LabelState, Told};
 pub use json::{
     Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers, Part,
     View, canonical, canonical_members, fold, quote, same_folded,
 };
 pub use machine::{Env, Machine};
-pub use outcome::{Answer, Batch, Bound, DelegateCall, DenialInfo, Edit, Mode, Origin, Outcome, Verdict};
+pub use outcome::{
+    Answer, Approval, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit, ElicitCall, Mode,
+    Origin, Outcome, Pending, Verdict,
+};
 pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
+pub use restrict::Constraint;
 pub use scan::{Finding, REDACTED, scan};
+pub use tree::{MAX_TREE_DEPTH, Tree};
 pub use value::Truth;

@@ -16,6 +16,7 @@ mod bind;
 mod denial;
 mod document;
 mod probe;
+mod question;
 
 use apl_bytecode::{BlockId, BlockKind, Instr, Program};
 
@@ -24,7 +25,7 @@ pub use document::Env;
 use crate::{
     expr::Eval,
     fuel::{Exhausted, Fuel},
-    outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Verdict},
+    outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Pending, Verdict},
     prepared::Prepared,
     trace,
     value::Truth,
@@ -63,6 +64,19 @@ enum Next {
     Wait,
 }
 
+/// Why a run ends before its end.
+#[derive(Debug, Clone)]
+enum Stop {
+    Deny(DenialInfo),
+    Pending(Box<Pending>),
+}
+
+impl From<DenialInfo> for Stop {
+    fn from(denied: DenialInfo) -> Self {
+        Self::Deny(denied)
+    }
+}
+
 impl Machine {
     /// A machine for a block of steps. `fuel` bounds the whole run, suspensions included: an instruction costs 1, an
     /// element of a comprehension 1, long texts and arrays a little more.
@@ -93,6 +107,7 @@ impl Machine {
         if !matches!(self.state, State::Ready) || steps.is_none() {
             return self.over(Verdict::Deny(denial::misuse()));
         }
+        env.facts.answers.clear();
         trace::began(self.block, env.mode);
         match env.mode {
             Mode::Enforce => self.go(program, env),
@@ -114,7 +129,10 @@ impl Machine {
                 let taken = answers::take(program.program(), &asked, answers, env.facts);
                 match (taken, then) {
                     // What failed stands before the denial in written order.
-                    (Err(denied), _) | (Ok(()), Then::Deny(denied)) => self.over(Verdict::Deny(denied)),
+                    (Err(Stop::Deny(denied)), _) | (Ok(()), Then::Deny(denied)) => {
+                        self.over(Verdict::Deny(denied))
+                    }
+                    (Err(Stop::Pending(pending)), _) => self.over(Verdict::Pending(*pending)),
                     (Ok(()), Then::GoOn) => self.go(program, env),
                 }
             }
@@ -190,6 +208,10 @@ impl Machine {
                 Truth::False | Truth::Unknown | Truth::Error | Truth::Fault => next,
             },
             Instr::Deny(id) => Next::Deny(denial::of(model, *id)),
+            Instr::DenyAs(effect, id) => Next::Deny(match env.facts.answers.get(effect) {
+                Some(told) => denial::failed(model, *id, &told.code, &told.reason),
+                None => denial::of(model, *id),
+            }),
             Instr::Jump(target) => Next::At(*target as usize),
             Instr::Pipeline(id) => {
                 let piped = document::pipeline(program, *id, env, &mut self.fuel)?;
@@ -200,10 +222,13 @@ impl Machine {
                 let denied = document::scan(program, self.block, *scanner, *id, env, &mut self.fuel)?;
                 denied.map_or(next, Next::Deny)
             }
-            Instr::Effect(id) => {
-                self.pending.extend(bind::effect(model, *id, env.facts));
-                next
-            }
+            Instr::Effect(id) => match bind::effect(program, *id, env, &mut self.fuel)? {
+                Ok(bound) => {
+                    self.pending.extend(bound);
+                    next
+                }
+                Err(denied) => Next::Deny(denied),
+            },
             Instr::Await => {
                 self.at = at.saturating_add(1);
                 Next::Wait
@@ -229,6 +254,8 @@ impl Machine {
             | Instr::HasField(_)
             | Instr::Choose
             | Instr::List(_)
+            | Instr::Map(_)
+            | Instr::Answer(_)
             | Instr::Call(_)
             | Instr::Matches(_)
             | Instr::Local(_)

@@ -1,6 +1,8 @@
 //! What a run yields, and what it is resumed with.
 
-use apl_bytecode::{Actor, EffectId, PipelineId, Scopes, Subject};
+use apl_bytecode::{Actor, Dialect, EffectId, ElicitKind, PipelineId, Scopes, Subject};
+
+use crate::tree::Tree;
 
 /// How a block is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Verdict {
     Allow,
     /// Denied.
     Deny(DenialInfo),
+    /// Waits for a human. The operation is not performed; the client is to come again.
+    Pending(Pending),
     /// Only in [`Mode::Probe`]: depends on what is not known.
     Unknown,
 }
@@ -81,6 +85,12 @@ pub enum Bound {
     },
     /// Mint a token. Answered [`Answer::Granted`].
     Delegate(DelegateCall),
+    /// Ask a human. Answered [`Answer::Approved`], [`Answer::Pending`], [`Answer::Refused`] or [`Answer::Failed`].
+    Elicit(Box<ElicitCall>),
+    /// Ask a decision point. Answered [`Answer::Decided`], [`Answer::Refused`] or [`Answer::Failed`].
+    Decide(Box<DecideCall>),
+    /// Count. Answered [`Answer::Done`] or [`Answer::Refused`].
+    Count(CountCall),
     /// Record a step. Answered [`Answer::Done`].
     Audit {
         /// The plugin.
@@ -107,9 +117,94 @@ pub struct DelegateCall {
     pub subject: Subject,
     /// Who acts.
     pub actor: Option<Actor>,
+    /// The longest that the token is used, in seconds; 0: as long as it lives.
+    pub ttl_s: u32,
     /// A failure stops the batch (`on_error: deny`).
     pub stops: bool,
     /// Position.
+    pub rule: String,
+}
+
+/// An elicitation to begin or look up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElicitCall {
+    /// The verb.
+    pub kind: ElicitKind,
+    /// The handler.
+    pub handler: String,
+    /// Who is asked.
+    pub from: String,
+    /// How.
+    pub channel: Option<String>,
+    /// What for.
+    pub purpose: Option<String>,
+    /// The condition on the call, as policy wrote it.
+    pub scope: Option<String>,
+    /// Seconds; 0: the handler's default.
+    pub timeout_s: u32,
+    /// Names and values that the approver sees.
+    pub shown: Vec<(String, String)>,
+    /// A failure stops the batch (`on_error: deny`).
+    pub stops: bool,
+    /// Position.
+    pub rule: String,
+}
+
+/// A question to a decision point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecideCall {
+    /// Its language.
+    pub dialect: Dialect,
+    /// Its name.
+    pub point: String,
+    /// The call's arguments.
+    pub call: Tree,
+    /// The attributes.
+    pub input: Tree,
+    /// Position.
+    pub rule: String,
+}
+
+/// Something to count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountCall {
+    /// The counter.
+    pub name: String,
+    /// Whose; empty: the verified principal's.
+    pub by: Vec<String>,
+    /// How much this operation takes.
+    pub cost: u64,
+    /// How much a window has.
+    pub limit: u64,
+    /// The window, in seconds.
+    pub window_s: u32,
+    /// Position.
+    pub rule: String,
+}
+
+/// What is known of an elicitation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Approval {
+    /// Its id.
+    pub id: String,
+    /// Who is asked, or has answered.
+    pub approver: Option<String>,
+    /// Its number for people.
+    pub intent_id: Option<String>,
+    /// How they are asked.
+    pub channel: Option<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: Option<String>,
+}
+
+/// What a phase waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The handler.
+    pub handler: String,
+    /// The elicitation.
+    pub approval: Approval,
+    /// The position of the step.
     pub rule: String,
 }
 
@@ -128,6 +223,26 @@ pub enum Answer {
         audience: String,
         /// RFC 3339.
         expires_at: String,
+    },
+    /// A human has approved.
+    Approved(Approval),
+    /// A human has not answered yet.
+    Pending(Approval),
+    /// A decision point has answered.
+    Decided {
+        /// Whether it allows.
+        allow: bool,
+        /// Its code; may be empty.
+        code: String,
+        /// Its reason; may be empty.
+        reason: String,
+    },
+    /// Answered with no: denies whatever the step's `on_error` is.
+    Refused {
+        /// A stable code; empty: the step's position.
+        code: String,
+        /// Holds no secret.
+        reason: String,
     },
     /// Refused, or could not be performed; the machine takes `on_error` and the step's position from the program.
     Failed {

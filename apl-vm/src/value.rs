@@ -70,8 +70,13 @@ pub(crate) enum Value<'a> {
     Float(f64),
     Str(Cow<'a, str>),
     List(List<'a>),
-    /// An object of a document; every other node becomes one of the other values.
-    Map(Node<'a>),
+    Map(Map<'a>),
+    /// A moment: nanoseconds since the Unix epoch.
+    Time(i128),
+    /// A stretch of time: nanoseconds.
+    Span(i128),
+    /// The name of a type.
+    Type(&'static str),
     Unknown,
     Error,
     /// [`Truth::Fault`]
@@ -93,15 +98,9 @@ pub(crate) enum List<'a> {
 impl<'a> List<'a> {
     /// A list of these values; an error when it nests too deeply.
     pub(crate) fn made(items: Vec<Value<'a>>) -> Value<'a> {
-        let deepest = items.iter().map(|item| match item {
-            Value::List(Self::Made(_, depth)) => *depth,
-            _ => 0,
-        });
-        let depth = deepest.max().unwrap_or(0).saturating_add(1);
-        if depth > MAX_LIST_DEPTH {
-            Value::Error
-        } else {
-            Value::List(Self::Made(Rc::new(items), depth))
+        match depth_around(items.iter()) {
+            Some(depth) => Value::List(Self::Made(Rc::new(items), depth)),
+            None => Value::Error,
         }
     }
 
@@ -128,6 +127,77 @@ impl<'a> List<'a> {
     }
 }
 
+/// The depth of a container that is made of these; `None`: too deep.
+fn depth_around<'v, 'a: 'v>(items: impl Iterator<Item = &'v Value<'a>>) -> Option<u8> {
+    let deepest = items.map(|item| match item {
+        Value::List(List::Made(_, depth)) | Value::Map(Map::Made(_, depth)) => *depth,
+        _ => 0,
+    });
+    let depth = deepest.max().unwrap_or(0).saturating_add(1);
+    (depth <= MAX_LIST_DEPTH).then_some(depth)
+}
+
+/// A map.
+#[derive(Debug, Clone)]
+pub(crate) enum Map<'a> {
+    /// An object of a document.
+    Object(Node<'a>),
+    /// Made by an expression, or of the facts below a name. Its depth counts as that of lists.
+    Made(Rc<Vec<(Value<'a>, Value<'a>)>>, u8),
+}
+
+impl<'a> Map<'a> {
+    /// A map of these entries, whose keys must differ; an error when it nests too deeply.
+    pub(crate) fn made(entries: Vec<(Value<'a>, Value<'a>)>) -> Value<'a> {
+        match depth_around(entries.iter().map(|(_, value)| value)) {
+            Some(depth) => Value::Map(Self::Made(Rc::new(entries), depth)),
+            None => Value::Error,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Object(node) => node.len(),
+            Self::Made(entries, _) => entries.len(),
+        }
+    }
+
+    /// The value of a key. Whole numbers of different types are one key.
+    pub(crate) fn get(&self, key: &Value<'_>) -> Option<Value<'a>> {
+        match (self, key) {
+            (Self::Object(node), Value::Str(key)) => node.get(key).map(Value::of_node),
+            (Self::Object(_), _) => None,
+            (Self::Made(entries, _), key) => entries
+                .iter()
+                .find(|(known, _)| same_key(known, key))
+                .map(|(_, value)| value.clone()),
+        }
+    }
+
+    /// The entries: in document order, or as they were made.
+    pub(crate) fn entries(&self) -> Vec<(Value<'a>, Value<'a>)> {
+        match self {
+            Self::Object(node) => node
+                .members()
+                .map(|(key, value)| (Value::Str(key), Value::of_node(value)))
+                .collect(),
+            Self::Made(entries, _) => entries.to_vec(),
+        }
+    }
+}
+
+/// Whether two values are one key of a map.
+pub(crate) fn same_key(a: &Value<'_>, b: &Value<'_>) -> bool {
+    match (a, b) {
+        (Value::Str(a), Value::Str(b)) => a == b,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        _ => match (a.number(), b.number()) {
+            (Some(a), Some(b)) => a.order(b).is_some_and(Ordering::is_eq),
+            _ => false,
+        },
+    }
+}
+
 impl<'a> Value<'a> {
     /// A JSON value. Whole numbers are integers however they are written, as upstream's adapter has it.
     pub(crate) fn of_node(node: Node<'a>) -> Self {
@@ -136,7 +206,7 @@ impl<'a> Value<'a> {
             Kind::Bool => node.as_bool().map_or(Self::Error, Self::Bool),
             Kind::String => node.as_str().map_or(Self::Error, Self::Str),
             Kind::Array => Self::List(List::Array(node)),
-            Kind::Object => Self::Map(node),
+            Kind::Object => Self::Map(Map::Object(node)),
             Kind::Number => {
                 let Some(number) = node.number() else {
                     return Self::Error;
@@ -174,6 +244,9 @@ impl<'a> Value<'a> {
             | Self::Str(_)
             | Self::List(_)
             | Self::Map(_)
+            | Self::Time(_)
+            | Self::Span(_)
+            | Self::Type(_)
             | Self::Error => Truth::Error,
         }
     }

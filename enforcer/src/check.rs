@@ -131,6 +131,12 @@ fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str>
         |wants: fn(&PhaseNeeds) -> bool| phases.iter().any(|phase| wants(&phase.pre) || wants(&phase.post));
     if any(|needs| needs.delegates) {
         Some("`delegate`")
+    } else if any(|needs| needs.elicits) {
+        Some("an approval")
+    } else if any(|needs| needs.decides) {
+        Some("a decision point")
+    } else if any(|needs| needs.counts) {
+        Some("`limit` or `budget`")
     } else if any(|needs| needs.taints) {
         Some("`taint`")
     } else if any(|needs| needs.loads_labels) {
@@ -208,6 +214,8 @@ fn check_seal_keys(config: &Config, secrets: &Secrets) -> Result<(), ConfigError
 fn check_single(phases: &Phases) -> Result<(), ConfigError> {
     let need = if phases.pre.delegates || phases.post.delegates {
         "the policy delegates, which sets a request header after the body was read"
+    } else if phases.pre.restricts {
+        "the policy restricts where requests go, which sets a request header after the body was read"
     } else if phases.pre.edits_args {
         "the policy edits arguments, which changes the request's content-length"
     } else if phases.asserts {

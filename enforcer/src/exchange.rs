@@ -9,6 +9,7 @@ mod after;
 mod answers;
 mod asserted;
 mod batch;
+mod binding;
 mod decide;
 mod forward;
 mod lists;

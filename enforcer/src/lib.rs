@@ -48,6 +48,7 @@ mod mcp;
 mod metrics;
 mod named_keys;
 mod refusal;
+mod restrict;
 mod seal;
 mod session;
 mod sse;

@@ -26,6 +26,8 @@ counters! {
     Allowed = "aplomb.allowed",
     /// Operations denied before the call.
     Denied = "aplomb.denied",
+    /// Operations that wait for a human.
+    Pending = "aplomb.pending",
     /// Operations denied after the call.
     DeniedAfter = "aplomb.denied_after",
     /// Requests whose identity could not be verified.

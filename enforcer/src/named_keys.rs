@@ -3,7 +3,9 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use apl_bytecode::{AttrId, Block, BlockId, Instr, PathSeg, Program, Seg, Side, StrId};
+use apl_bytecode::{
+    AttrId, Block, BlockId, Cost, Effect, Instr, Members, Operand, PathSeg, Program, Seg, Side, StrId,
+};
 use apl_vm::{Kind, Node};
 
 /// A path below `args`, as far as its keys are spelled out.
@@ -98,6 +100,8 @@ fn collect(program: &Program, block: &Block, found: &mut Vec<Path>, depth: u8) {
             | Instr::HasField(_)
             | Instr::Choose
             | Instr::List(_)
+            | Instr::Map(_)
+            | Instr::Answer(_)
             | Instr::Call(_)
             | Instr::Matches(_)
             | Instr::Local(_)
@@ -105,16 +109,54 @@ fn collect(program: &Program, block: &Block, found: &mut Vec<Path>, depth: u8) {
             | Instr::SkipUnless(..)
             | Instr::Decide(_)
             | Instr::Deny(_)
+            | Instr::DenyAs(..)
             | Instr::Jump(_)
             | Instr::Scan(..)
-            | Instr::Effect(_)
             | Instr::Await => None,
+            Instr::Effect(id) => {
+                let effect = program.effects.get(id.at());
+                effect.and_then(|effect| of_effect(program, effect, found))
+            }
         };
         let body = body.and_then(|body| program.blocks.get(body.at()));
         if let Some(body) = body.filter(|_| depth < MAX_BODIES) {
             collect(program, body, found, depth.saturating_add(1));
         }
     }
+}
+
+/// What an effect names, and the expression that it asks with.
+fn of_effect(program: &Program, effect: &Effect, found: &mut Vec<Path>) -> Option<BlockId> {
+    let mut named: Vec<AttrId> = Vec::new();
+    let mut body = None;
+    match effect {
+        Effect::Taint { .. } | Effect::LoadLabels { .. } | Effect::Delegate(_) | Effect::Audit { .. } => {}
+        Effect::Elicit(elicit) => {
+            named.extend(elicit.show.iter().flatten());
+            match elicit.from {
+                Operand::Attr(attr) => named.push(attr),
+                Operand::Text(_) => {}
+            }
+        }
+        Effect::Decide(decision) => body = Some(decision.call),
+        Effect::Count(count) => {
+            named.extend(&count.by);
+            match count.cost {
+                Cost::Attr(attr) => named.push(attr),
+                Cost::Fixed(_) => {}
+            }
+        }
+        Effect::Restrict(restrict) => {
+            named.extend(restrict.lists.iter().filter_map(|(_, members)| match members {
+                Members::Attr(attr) => Some(*attr),
+                Members::Texts(_) => None,
+            }));
+        }
+    }
+    for attr in named {
+        add(found, of_attr(program, attr));
+    }
+    body
 }
 
 // Not sorted: that would be 20 KB of the module for a handful of paths.

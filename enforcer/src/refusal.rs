@@ -17,8 +17,17 @@ pub(crate) struct Refusal {
     pub(crate) rule: Option<String>,
     /// What it counts as.
     pub(crate) kind: RefusalKind,
+    /// What few refusals have.
+    details: Option<Box<Details>>,
+}
+
+/// Boxed, because refusals are errors of functions that hardly ever fail so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Details {
     /// Methods that would be allowed, for a 405.
     allow: Option<&'static str>,
+    /// For the error's `data`.
+    entries: Vec<(&'static str, String)>,
 }
 
 /// What a refusal counts as.
@@ -30,6 +39,8 @@ pub(crate) enum RefusalKind {
     Identity,
     /// Policy denied.
     Operation,
+    /// A human has to say something first, or has (`x-policy-elicitation-peek`).
+    Waiting,
 }
 
 /// How the client is told.
@@ -56,7 +67,7 @@ impl Refusal {
             reason: reason.to_owned(),
             rule: None,
             kind,
-            allow: None,
+            details: None,
         }
     }
 
@@ -95,9 +106,43 @@ impl Refusal {
         Self::new(200, -32001, code, reason, RefusalKind::Operation)
     }
 
+    /// A human is asked. `ids`: everything that the client is to come back with.
+    pub(crate) fn pending(pending: &apl_vm::Pending, ids: &str) -> Self {
+        let approval = &pending.approval;
+        let reason = format!(
+            "waits for `{}`; call again with the header x-policy-elicitation-id: {ids}",
+            pending.handler
+        );
+        let mut refusal = Self::new(200, -32120, "elicitation.pending", &reason, RefusalKind::Waiting);
+        let known = [
+            ("elicitation_id", Some(ids.to_owned())),
+            ("plugin", Some(pending.handler.clone())),
+            ("approver", approval.approver.clone()),
+            ("channel", approval.channel.clone()),
+            ("expires_at", approval.expires_at.clone()),
+            ("intent_id", approval.intent_id.clone()),
+        ];
+        let entries = known
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal.at(&pending.rule)
+    }
+
+    /// A peek: it is approved, and nothing was done.
+    pub(crate) fn peeked(ids: &str, handler: &str, approver: Option<&str>) -> Self {
+        let reason = "approved; call again without the header x-policy-elicitation-peek";
+        let mut refusal = Self::new(200, -32121, "elicitation.approved", reason, RefusalKind::Waiting);
+        let mut entries = vec![("elicitation_id", ids.to_owned()), ("plugin", handler.to_owned())];
+        entries.extend(approver.map(|approver| ("approver", approver.to_owned())));
+        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal
+    }
+
     /// With the methods that would be allowed (RFC 9110 section 15.5.6).
-    pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
-        self.allow = Some(methods);
+    pub(crate) fn allowing(mut self, methods: &'static str) -> Self {
+        self.details.get_or_insert_default().allow = Some(methods);
         self
     }
 
@@ -115,6 +160,7 @@ impl Refusal {
             RefusalKind::Message => Counter::Refused,
             RefusalKind::Identity => Counter::Unidentified,
             RefusalKind::Operation => Counter::Denied,
+            RefusalKind::Waiting => Counter::Pending,
         }
     }
 
@@ -127,7 +173,12 @@ impl Refusal {
         resource_metadata: Option<&str>,
     ) -> Reply {
         let mut headers = self.policy_headers(decision_id);
-        headers.extend(self.allow.map(|methods| ("allow".to_owned(), methods.to_owned())));
+        headers.extend(
+            self.details
+                .as_ref()
+                .and_then(|details| details.allow)
+                .map(|methods| ("allow".to_owned(), methods.to_owned())),
+        );
         let (status, body) = match (self.kind, shape) {
             (RefusalKind::Identity, _) => {
                 let challenge = match resource_metadata {
@@ -139,9 +190,14 @@ impl Refusal {
                 (401, format!("{}: {}", self.code, self.reason).into_bytes())
             }
             // An operation without an id is a notification, whatever its method.
-            (RefusalKind::Operation, Shape::Notification | Shape::RpcUnknown) => (403, Vec::new()),
+            (RefusalKind::Operation | RefusalKind::Waiting, Shape::Notification | Shape::RpcUnknown) => {
+                (403, Vec::new())
+            }
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
-            (RefusalKind::Operation, Shape::Rpc(_) | Shape::Tool { .. } | Shape::Batch(_))
+            (
+                RefusalKind::Operation | RefusalKind::Waiting,
+                Shape::Rpc(_) | Shape::Tool { .. } | Shape::Batch(_),
+            )
             | (
                 RefusalKind::Message,
                 Shape::Rpc(_) | Shape::Tool { .. } | Shape::RpcUnknown | Shape::Batch(_),
@@ -206,6 +262,12 @@ impl Refusal {
         json_text::push_string(&mut out, decision_id);
         if executed {
             out.extend_from_slice(b",\"executed\":true");
+        }
+        for (name, value) in self.details.iter().flat_map(|details| &details.entries) {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            json_text::push_string(&mut out, value);
         }
         out.extend_from_slice(b"}}}");
         out

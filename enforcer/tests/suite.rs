@@ -1,5 +1,7 @@
 //! The enforcer against a mock host: event sequences as Envoy would deliver them, and a scripted companion.
 
+#[path = "suite/asks.rs"]
+mod asks;
 #[path = "suite/assertions.rs"]
 mod assertions;
 #[path = "suite/bad_input.rs"]

@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 
 use super::Listing;
 use crate::model::{
-    Arith, AttrId, Call, CmpOp, Code, Const, ConstId, DenialId, Fold, Phase, Program, RegexId, Seg, StrId,
+    Arith, AttrId, CmpOp, Code, Const, ConstId, DenialId, Fold, Phase, Program, RegexId, Seg, StrId,
     TypeCheck,
 };
 
@@ -159,23 +159,6 @@ pub(super) const fn arith(op: Arith) -> &'static str {
         Arith::Mul => "*",
         Arith::Div => "/",
         Arith::Rem => "%",
-    }
-}
-
-pub(super) const fn call(function: Call) -> &'static str {
-    match function {
-        Call::Size => "size",
-        Call::StartsWith => "startsWith",
-        Call::EndsWith => "endsWith",
-        Call::Contains => "contains",
-        Call::Int => "int",
-        Call::Uint => "uint",
-        Call::Double => "double",
-        Call::String => "string",
-        Call::Bool => "bool",
-        Call::LowerAscii => "lowerAscii",
-        Call::UpperAscii => "upperAscii",
-        Call::Trim => "trim",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Code, DenialId, StrId};
+use super::{Code, Count, Decision, DenialId, Elicit, Restrict, StrId};
 
 /// One effect. The order in which a block names them is the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,6 +35,15 @@ pub enum Effect {
         /// The step's position.
         code: Code,
     },
+    /// Asks a human. Its answer is read with [`Instr::Answer`](super::Instr::Answer): approved, or passed over after a
+    /// failure that may be passed over.
+    Elicit(Elicit),
+    /// Asks a decision point. Its answer likewise: allowed or not.
+    Decide(Decision),
+    /// Counts against a limit.
+    Count(Count),
+    /// Narrows where the operation may go. Nothing is asked: it is done at once.
+    Restrict(Restrict),
 }
 
 /// A delegation.
@@ -52,6 +61,8 @@ pub struct Delegate {
     pub subject: Subject,
     /// The actor, when named.
     pub actor: Option<Actor>,
+    /// The longest that the token is used, in seconds; 0: as long as it lives.
+    pub ttl_s: u32,
     /// What a failure does.
     pub on_error: OnError,
     /// The denial when it fails without a code of its own.

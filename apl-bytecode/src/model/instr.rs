@@ -12,7 +12,7 @@
 //! counts only if the left is not what absorbs, and behind unknown the result is unknown. Every other operator gives a
 //! fault if one of its values is one, else an error, else unknown.
 
-use super::{AttrId, BlockId, ConstId, DenialId, EffectId, PipelineId, RegexId, ScannerId, StrId};
+use super::{AttrId, BlockId, Call, ConstId, DenialId, EffectId, PipelineId, RegexId, ScannerId, StrId};
 
 /// One instruction. The comment says what it takes from the stack and what it leaves there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -63,6 +63,8 @@ pub enum Instr {
     Choose,
     /// [v1, ..., vn] -> [list]
     List(u16),
+    /// [k1, v1, ..., kn, vn] -> [map]: keys are booleans, whole numbers or texts; one that stands twice leaves an error.
+    Map(u16),
     /// [arguments...] -> [value]: a function of the standard environment. The receiver is the first argument.
     Call(Call),
     /// [string] -> [bool]: `matches` with a literal pattern.
@@ -71,6 +73,10 @@ pub enum Instr {
     Local(u8),
     /// [list|map] -> [value]: runs the expression block once an element. The block stands before this one in the table.
     Fold(Fold, BlockId),
+
+    /// [] -> [bool|unknown|error]: what the effect was last answered in this phase. A decision: allowed or not. An
+    /// elicitation: approved, or passed over. Not answered: an error.
+    Answer(EffectId),
 
     // --- steps: the stack is empty before and after, but for what they take
     /// [condition] -> []: true denies. An error or a fault denies the phase with the same position and `condition cannot be
@@ -83,6 +89,8 @@ pub enum Instr {
     Decide(Jump),
     /// Denies.
     Deny(DenialId),
+    /// Denies with the code and reason of the effect's answer, and where it has none with these.
+    DenyAs(EffectId, DenialId),
     /// Goes on at the target.
     Jump(Jump),
     /// Runs a field pipeline.
@@ -120,43 +128,6 @@ pub enum Arith {
     Mul,
     Div,
     Rem,
-}
-
-/// CEL functions. The number of arguments is part of the function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are CEL's own")]
-pub enum Call {
-    Size,
-    StartsWith,
-    EndsWith,
-    Contains,
-    Int,
-    Uint,
-    Double,
-    String,
-    Bool,
-    LowerAscii,
-    UpperAscii,
-    Trim,
-}
-
-impl Call {
-    /// How many values it takes from the stack.
-    #[must_use]
-    pub const fn arity(self) -> u16 {
-        match self {
-            Self::StartsWith | Self::EndsWith | Self::Contains => 2,
-            Self::Size
-            | Self::Int
-            | Self::Uint
-            | Self::Double
-            | Self::String
-            | Self::Bool
-            | Self::LowerAscii
-            | Self::UpperAscii
-            | Self::Trim => 1,
-        }
-    }
 }
 
 /// Comprehensions.

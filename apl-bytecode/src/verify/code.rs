@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     limits,
-    model::{Block, BlockId, BlockKind, Instr, Phase, Pipeline, Program, Side, Stage},
+    model::{Block, BlockId, BlockKind, Effect, Instr, Phase, Pipeline, Program, Side, Stage},
 };
 
 /// What an expression block asks of whoever runs it.
@@ -58,6 +58,19 @@ pub(super) fn check(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError
                     place: Place::Pipeline(at),
                 });
             }
+        }
+    }
+    for (at, effect) in program.effects.iter().enumerate() {
+        if let Effect::Decide(decision) = effect
+            && exprs
+                .get(decision.call.at())
+                .copied()
+                .flatten()
+                .is_none_or(|expr| expr.needs > 0)
+        {
+            return Err(VerifyError::Local {
+                place: Place::Effect(at),
+            });
         }
     }
     phases(program)
@@ -199,6 +212,11 @@ impl Walk<'_> {
             }
             Instr::Choose => value(3),
             Instr::List(count) => value(usize::from(*count)),
+            Instr::Map(count) => value(usize::from(*count).saturating_mul(2)),
+            Instr::Answer(id) => {
+                present(id.0, p.effects.len(), "effect", place)?;
+                value(0)
+            }
             Instr::Call(function) => value(usize::from(function.arity())),
             Instr::Matches(regex) => {
                 present(regex.0, p.regexes.len(), "pattern", place)?;
@@ -210,6 +228,11 @@ impl Walk<'_> {
             }
             Instr::Decide(_) => step(1),
             Instr::Deny(id) => {
+                denial(id.0)?;
+                step(0)
+            }
+            Instr::DenyAs(effect, id) => {
+                present(effect.0, p.effects.len(), "effect", place)?;
                 denial(id.0)?;
                 step(0)
             }
@@ -283,6 +306,12 @@ fn phases(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError> {
                     pipeline: id.0,
                 });
             }
+            if *phase == Some(Phase::Post) && restricts(program, instr) {
+                return Err(VerifyError::Meaningless {
+                    place: Place::Instr(at, index),
+                    what: "a constraint on a request that has gone on",
+                });
+            }
         }
     }
     Ok(phases)
@@ -294,5 +323,11 @@ fn works_on_a_document(program: &Program, block: BlockId) -> bool {
         .get(block.at())
         .map_or(&[][..], |block| &block.code);
     code.iter()
-        .any(|instr| matches!(instr, Instr::Pipeline(_) | Instr::Scan(..)))
+        .any(|instr| matches!(instr, Instr::Pipeline(_) | Instr::Scan(..)) || restricts(program, instr))
+}
+
+/// A request has gone on when the phase after the call runs: there is nothing left to restrict.
+fn restricts(program: &Program, instr: &Instr) -> bool {
+    let Instr::Effect(id) = instr else { return false };
+    matches!(program.effects.get(id.at()), Some(Effect::Restrict(_)))
 }

@@ -6,8 +6,8 @@ use super::{Place, VerifyError};
 use crate::{
     limits,
     model::{
-        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Effect, PathSeg, Pipeline,
-        Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
+        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, PathSeg, Pipeline, Program, Regex,
+        RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
     },
 };
 
@@ -122,11 +122,11 @@ impl Entries<'_> {
         ids.iter().try_for_each(|id| self.text(*id, place))
     }
 
-    fn denial(&self, id: DenialId, place: Place) -> Checked {
+    pub(super) fn denial(&self, id: DenialId, place: Place) -> Checked {
         present(id.0, self.program.denials.len(), "denial", place)
     }
 
-    fn regex(&self, id: RegexId, place: Place) -> Checked {
+    pub(super) fn regex(&self, id: RegexId, place: Place) -> Checked {
         present(id.0, self.program.regexes.len(), "pattern", place)
     }
 
@@ -187,7 +187,7 @@ impl Entries<'_> {
         Ok(())
     }
 
-    fn code(&self, code: &Code, place: Place) -> Checked {
+    pub(super) fn code(&self, code: &Code, place: Place) -> Checked {
         match code {
             Code::Text(text) => self.text(*text, place),
             Code::Step {
@@ -280,7 +280,7 @@ impl Entries<'_> {
         }
     }
 
-    fn scopes(scopes: Scopes, place: Place) -> Checked {
+    pub(super) fn scopes(scopes: Scopes, place: Place) -> Checked {
         let all = Scopes::SESSION.with(Scopes::MESSAGE).with(Scopes::SUBJECT);
         if scopes.0 == 0 {
             return Err(VerifyError::Empty { place, what: "scope" });
@@ -312,36 +312,5 @@ impl Entries<'_> {
             }
         }
         Ok(())
-    }
-
-    fn effect(&self, effect: &Effect, place: Place) -> Checked {
-        match effect {
-            Effect::Taint {
-                label,
-                scopes,
-                ttl_s: _,
-                denial,
-            } => {
-                self.text(*label, place)?;
-                Self::scopes(*scopes, place)?;
-                self.denial(*denial, place)
-            }
-            Effect::LoadLabels { denial } => self.denial(*denial, place),
-            Effect::Delegate(delegate) => {
-                self.text(delegate.delegator, place)?;
-                self.text(delegate.target, place)?;
-                self.text(delegate.audience, place)?;
-                self.texts(&delegate.permissions, "permissions", place)?;
-                self.denial(delegate.denial, place)
-            }
-            Effect::Audit {
-                plugin,
-                durable: _,
-                code,
-            } => {
-                self.text(*plugin, place)?;
-                self.code(code, place)
-            }
-        }
     }
 }

@@ -32,6 +32,8 @@ choice!(Instr, "instruction" {
     0x2d => Matches(regex),
     0x2e => Local(slot),
     0x2f => Fold(kind, body),
+    0x30 => Map(count),
+    0x31 => Answer(effect),
     0x40 => DenyIf(denial),
     0x41 => SkipUnless(target, denial),
     0x42 => Decide(target),
@@ -41,6 +43,7 @@ choice!(Instr, "instruction" {
     0x46 => Scan(scanner, denial),
     0x47 => Effect(effect),
     0x48 => Await,
+    0x49 => DenyAs(effect, denial),
 });
 
 choice!(CmpOp, "comparison" { 0 => Eq, 1 => Ne, 2 => Lt, 3 => Le, 4 => Gt, 5 => Ge });
@@ -60,6 +63,31 @@ choice!(Call, "function" {
     9 => LowerAscii,
     10 => UpperAscii,
     11 => Trim,
+    12 => Type,
+    13 => Split,
+    14 => SplitMost,
+    15 => Join,
+    16 => JoinWith,
+    17 => Replace,
+    18 => ReplaceMost,
+    19 => SubstringFrom,
+    20 => Substring,
+    21 => IndexOf,
+    22 => LastIndexOf,
+    23 => CharAt,
+    24 => Reverse,
+    25 => Timestamp,
+    26 => Duration,
+    27 => GetFullYear,
+    28 => GetMonth,
+    29 => GetDayOfMonth,
+    30 => GetDate,
+    31 => GetDayOfWeek,
+    32 => GetDayOfYear,
+    33 => GetHours,
+    34 => GetMinutes,
+    35 => GetSeconds,
+    36 => GetMilliseconds,
 });
 
 choice!(Fold, "comprehension" { 0 => All, 1 => Exists, 2 => ExistsOne, 3 => Filter, 4 => Map });

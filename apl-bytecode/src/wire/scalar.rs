@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Wire for u8 {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.byte(*self);
     }
 
@@ -20,7 +20,7 @@ impl Wire for u8 {
         input.byte()
     }
 
-    fn put_list(list: &[Self], out: &mut Writer) {
+    fn put_list(list: &[Self], out: &mut Writer<'_>) {
         out.count(list.len());
         out.raw(list);
     }
@@ -32,7 +32,7 @@ impl Wire for u8 {
 }
 
 impl Wire for u16 {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.varint(u64::from(*self));
     }
 
@@ -43,7 +43,7 @@ impl Wire for u16 {
 }
 
 impl Wire for u32 {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.varint(u64::from(*self));
     }
 
@@ -53,7 +53,7 @@ impl Wire for u32 {
 }
 
 impl Wire for u64 {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.varint(*self);
     }
 
@@ -64,7 +64,7 @@ impl Wire for u64 {
 
 /// Zigzag: 0, -1, 1, -2, ... become 0, 1, 2, 3, ...
 impl Wire for i64 {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.varint(((*self << 1) ^ (*self >> 63)).cast_unsigned());
     }
 
@@ -77,7 +77,7 @@ impl Wire for i64 {
 
 /// IEEE 754 binary64, little-endian.
 impl Wire for f64 {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.raw(&self.to_bits().to_le_bytes());
     }
 
@@ -89,7 +89,7 @@ impl Wire for f64 {
 }
 
 impl Wire for bool {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.byte(u8::from(*self));
     }
 
@@ -108,7 +108,7 @@ impl Wire for bool {
 }
 
 impl Wire for String {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.count(self.len());
         out.raw(self.as_bytes());
     }
@@ -124,7 +124,7 @@ impl Wire for String {
 }
 
 impl<T: Wire> Wire for Vec<T> {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         T::put_list(self, out);
     }
 
@@ -134,7 +134,7 @@ impl<T: Wire> Wire for Vec<T> {
 }
 
 impl<T: Wire> Wire for Option<T> {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         T::put_option(self.as_ref(), out);
     }
 
@@ -144,7 +144,7 @@ impl<T: Wire> Wire for Option<T> {
 }
 
 impl<A: Wire, B: Wire> Wire for (A, B) {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         self.0.put(out);
         self.1.put(out);
     }
@@ -156,18 +156,29 @@ impl<A: Wire, B: Wire> Wire for (A, B) {
 
 /// An index is a varint; an optional index is 0 for none, else the index plus one.
 macro_rules! index {
-    ($($id:ident)*) => {$(
+    ($($id:ident $table:ident)*) => {$(
         impl Wire for $id {
-            fn put(&self, out: &mut Writer) {
-                self.0.put(out);
+            fn put(&self, out: &mut Writer<'_>) {
+                match out.whole() {
+                    None => self.0.put(out),
+                    Some(program) => out.entry(stringify!($table), self.0, |out| {
+                        if let Some(entry) = program.$table.get(self.at()) {
+                            entry.put(out);
+                        }
+                    }),
+                }
             }
 
             fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 u32::get(input).map(Self)
             }
 
-            fn put_option(option: Option<&Self>, out: &mut Writer) {
-                out.varint(option.map_or(0, |id| u64::from(id.0).saturating_add(1)));
+            fn put_option(option: Option<&Self>, out: &mut Writer<'_>) {
+                match (option, out.whole()) {
+                    (None, _) => out.byte(0),
+                    (Some(id), None) => out.varint(u64::from(id.0).saturating_add(1)),
+                    (Some(id), Some(_)) => id.put(out),
+                }
             }
 
             fn get_option(input: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
@@ -183,4 +194,16 @@ macro_rules! index {
     )*};
 }
 
-index! { StrId ConstId AttrId BlockId PipelineId EffectId DenialId RegexId ScannerId IdentityId AssertionsId }
+index! {
+    StrId strings
+    ConstId consts
+    AttrId attrs
+    BlockId blocks
+    PipelineId pipelines
+    EffectId effects
+    DenialId denials
+    RegexId regexes
+    ScannerId scanners
+    IdentityId identities
+    AssertionsId assertions
+}

@@ -80,6 +80,10 @@ choice!(Effect, "effect" {
     1 => LoadLabels { denial },
     2 => Delegate(delegate),
     3 => Audit { plugin, durable, code },
+    4 => Elicit(elicit),
+    5 => Decide(decision),
+    6 => Count(count),
+    7 => Restrict(restrict),
 });
 record!(Delegate {
     delegator,
@@ -88,6 +92,7 @@ record!(Delegate {
     permissions,
     subject,
     actor,
+    ttl_s,
     on_error,
     denial
 });
@@ -97,7 +102,7 @@ choice!(OnError, "reaction to an error" { 0 => Deny, 1 => Continue });
 
 /// The bits of [`Scopes`], in one byte. Bits without a meaning are refused by the verifier.
 impl Wire for Scopes {
-    fn put(&self, out: &mut Writer) {
+    fn put(&self, out: &mut Writer<'_>) {
         out.byte(self.0);
     }
 

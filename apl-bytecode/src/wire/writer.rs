@@ -1,14 +1,53 @@
 //! Writing bytes.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::Program;
 
 /// Bytes under construction.
 #[derive(Default)]
-pub(crate) struct Writer {
+pub(crate) struct Writer<'p> {
     bytes: Vec<u8>,
+    /// Set: an index is written as the digest of the entry that it stands for.
+    whole: Option<&'p Program>,
+    /// Digests that are known, by table and index.
+    known: BTreeMap<(&'static str, u32), [u8; 32]>,
 }
 
-impl Writer {
+impl<'p> Writer<'p> {
+    /// A writer whose bytes say the same whatever else is in the program and wherever it stands.
+    pub(crate) fn of_whole(program: &'p Program) -> Self {
+        Self {
+            whole: Some(program),
+            ..Self::default()
+        }
+    }
+
+    /// The program whose entries stand for their indices.
+    pub(crate) const fn whole(&self) -> Option<&'p Program> {
+        self.whole
+    }
+
+    /// Appends the digest of an entry, which `put` writes. An entry that leads back to itself is written as zeros there.
+    pub(crate) fn entry(&mut self, table: &'static str, index: u32, put: impl FnOnce(&mut Self)) {
+        let key = (table, index);
+        let digest = match self.known.get(&key) {
+            Some(digest) => *digest,
+            None => {
+                self.known.insert(key, [0; 32]);
+                let outer = core::mem::take(&mut self.bytes);
+                put(self);
+                let digest = Sha256::digest(&self.bytes).into();
+                self.bytes = outer;
+                self.known.insert(key, digest);
+                digest
+            }
+        };
+        self.raw(&digest);
+    }
+
     pub(crate) fn byte(&mut self, byte: u8) {
         self.bytes.push(byte);
     }

@@ -101,6 +101,7 @@ fn delegate(program: &mut Program, source: &str, index: u16, names: [&str; 3]) -
             permissions: vec![permission],
             subject: Subject::User,
             actor: None,
+            ttl_s: 0,
             on_error: OnError::Deny,
             denial,
         }),
@@ -536,6 +537,10 @@ pub(crate) fn every_variant() -> Program {
         ],
         code: t,
     });
+    let question = expression(
+        p,
+        vec![Instr::Const(ConstId(0)), Instr::Const(ConstId(0)), Instr::Map(1)],
+    );
     p.effects = vec![
         Effect::Taint {
             label: s,
@@ -551,6 +556,7 @@ pub(crate) fn every_variant() -> Program {
             permissions: vec![s, t],
             subject: Subject::ThisWorkload,
             actor: Some(Actor::CallerWorkload),
+            ttl_s: 0,
             on_error: OnError::Continue,
             denial: d,
         }),
@@ -559,6 +565,43 @@ pub(crate) fn every_variant() -> Program {
             durable: true,
             code: Code::Text(t),
         },
+        Effect::Elicit(Elicit {
+            kind: ElicitKind::Attestation,
+            handler: s,
+            from: Operand::Attr(AttrId(0)),
+            channel: Some(s),
+            purpose: Some(t),
+            scope: Some(s),
+            timeout_s: 900,
+            show: Some(vec![AttrId(0)]),
+            on_error: OnError::Continue,
+            denial: d,
+        }),
+        Effect::Decide(Decision {
+            dialect: Dialect::Cedar,
+            point: s,
+            call: question,
+            input: vec![AttrId(0)],
+            denial: d,
+        }),
+        Effect::Count(Count {
+            name: s,
+            limit: u64::MAX,
+            window_s: 3600,
+            by: vec![AttrId(0)],
+            cost: Cost::Attr(AttrId(0)),
+            denial: d,
+        }),
+        Effect::Restrict(Restrict {
+            lists: vec![
+                (ListKind::AllowModels, Members::Texts(vec![s, t])),
+                (ListKind::DenyModels, Members::Attr(AttrId(0))),
+            ],
+            max_cost_tier: Some(s),
+            custom: vec![(s, t)],
+            fallback: true,
+            denial: d,
+        }),
     ];
     identities(p, s, t);
     for entity in [

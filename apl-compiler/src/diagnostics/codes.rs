@@ -140,7 +140,7 @@ codes! {
     CelSyntax "APL0250" "a CEL expression that does not parse"
         "The expression is not valid CEL."
     CelUnsupported "APL0251" "a part of CEL that is not in this build"
-        "Expressions are compiled to the program. Supported are literals, attributes, indexing, selection, `has`, arithmetic, comparison, logic, `in`, `? :`, lists, `size`, `startsWith`, `endsWith`, `contains`, `matches` with a literal pattern, conversions and the macros `all`, `exists`, `exists_one`, `filter` and `map`."
+        "Expressions are compiled to the program. Supported are literals, attributes and whole namespaces, indexing, selection, `has`, arithmetic, comparison, logic, `in`, `? :`, lists, maps, `size`, `matches` with a literal pattern, conversions, `type`, the string functions (`startsWith`, `endsWith`, `contains`, `split`, `join`, `replace`, `substring`, `indexOf`, `lowerAscii`, `trim` and their kin), `timestamp`, `duration` and their parts in UTC, and the macros `all`, `exists`, `exists_one`, `filter` and `map`."
     UnknownAttribute "APL0260" "an attribute that nothing provides"
         "No part of the proxy ever sets this attribute, so a test of it never holds, and a rule that denies on it never denies."
     LooksLikeRequire "APL0301" "a bare predicate denies when it holds"

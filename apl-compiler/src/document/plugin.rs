@@ -3,6 +3,7 @@
 use apl_bytecode::ScanMode;
 
 use super::identity::IdentityDecl;
+use super::point::Elicitor;
 use crate::source::Span;
 
 /// A declared plugin.
@@ -30,8 +31,8 @@ pub(crate) enum PluginKind {
         /// A step waits for the acknowledgement.
         durable: bool,
     },
-    /// `elicitation/ciba`: accepted; its steps deny.
-    Ciba,
+    /// `elicitation/ciba`, `elicitation/page`.
+    Elicitor(Elicitor),
     /// Something with errors, which were reported.
     Broken,
 }
@@ -44,7 +45,7 @@ impl PluginKind {
             Self::Oauth(_) => "a delegator",
             Self::Pii(_) => "a validator",
             Self::Audit { .. } => "an audit logger",
-            Self::Ciba => "an approval handler",
+            Self::Elicitor(_) => "an approval handler",
             Self::Broken => "a plugin with errors",
         }
     }

@@ -3,6 +3,7 @@
 mod api_key;
 mod claims;
 mod decoding_key;
+mod elicitor;
 mod jwt;
 mod oauth;
 mod pdp;
@@ -30,6 +31,7 @@ const KINDS: &[&str] = &[
     "validator/pii-scan",
     "audit/logger",
     "elicitation/ciba",
+    "elicitation/page",
 ];
 
 /// Kinds that upstream has and this build has not.
@@ -93,7 +95,10 @@ fn kind(item: &Node, reader: &mut Reader<'_>) -> PluginKind {
                 durable: reader.boolean(config, "durable").unwrap_or(false),
             }
         }
-        "elicitation/ciba" => PluginKind::Ciba,
+        "elicitation/ciba" => {
+            elicitor::ciba(config, span, reader).map_or(PluginKind::Broken, PluginKind::Elicitor)
+        }
+        "elicitation/page" => PluginKind::Elicitor(elicitor::page(config, reader)),
         _ if LATER.contains(&word) => {
             reader.reports.push(
                 error(

@@ -303,6 +303,7 @@ fn goes_on(step: &Step, reports: &mut Reports) {
 fn effect_goes_on(effect: &Effect, reports: &mut Reports) {
     match &effect.kind {
         EffectKind::Delegate(call) if call.goes_on => reports.push(weakens(effect.span)),
+        EffectKind::Elicit(call) if call.goes_on => reports.push(weakens(effect.span)),
         EffectKind::Sequential(inner) | EffectKind::Parallel(inner) => {
             inner.iter().for_each(|effect| effect_goes_on(effect, reports));
         }
@@ -311,7 +312,9 @@ fn effect_goes_on(effect: &Effect, reports: &mut Reports) {
         | EffectKind::Deny(..)
         | EffectKind::Run(_)
         | EffectKind::Taint(_)
-        | EffectKind::Elicit(..)
+        | EffectKind::Elicit(_)
+        | EffectKind::Limit(_)
+        | EffectKind::Restrict(_)
         | EffectKind::Field(_) => {}
     }
 }

@@ -8,7 +8,9 @@ mod macros;
 use std::collections::HashMap;
 
 use apl_bytecode::{Arith, Call, CmpOp, Const, Instr};
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::common::ast::{
+    CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, SourceInfo, operators,
+};
 use cel::parser::Parser;
 
 use super::policy::Lowering;
@@ -193,10 +195,55 @@ impl Compiler<'_, '_, '_> {
             }
             Expr::Call(call) => self.call(expr, call, out),
             Expr::Comprehension(inner) => self.comprehension(expr, inner, out),
-            Expr::Map(_) => Err(self.unsupported(expr, "a map literal")),
+            Expr::Map(map) => self.map(expr, &map.entries, out),
             Expr::Struct(_) => Err(self.unsupported(expr, "a message literal")),
             Expr::Unspecified => Err(self.unsupported(expr, "this part of the expression")),
         }
+    }
+
+    fn map(&mut self, expr: &IdedExpr, entries: &[IdedEntryExpr], out: &mut Vec<Instr>) -> Compiled {
+        for entry in entries {
+            let EntryExpr::MapEntry(entry) = &entry.expr else {
+                return Err(self.unsupported(expr, "a field in a map"));
+            };
+            if entry.optional {
+                return Err(self.unsupported(expr, "an optional entry"));
+            }
+            self.expr(&entry.key, out)?;
+            self.expr(&entry.value, out)?;
+        }
+        let count = u16::try_from(entries.len()).ok().filter(|count| *count <= 256);
+        let count = count.ok_or_else(|| self.unsupported(expr, "a map of more than 256 entries"))?;
+        out.push(Instr::Map(count));
+        Ok(())
+    }
+
+    /// The name of a type stands for the type of any of its values.
+    fn type_name(&mut self, name: &str, out: &mut Vec<Instr>) -> bool {
+        let value = match name {
+            "bool" => Const::Bool(false),
+            "int" => Const::Int(0),
+            "uint" => Const::Uint(0),
+            "double" => Const::Float(0.0),
+            "string" => Const::Str(self.tables().str("")),
+            "null_type" => Const::Null,
+            "list" => {
+                out.extend([Instr::List(0), Instr::Call(Call::Type)]);
+                return true;
+            }
+            "map" => {
+                out.extend([Instr::Map(0), Instr::Call(Call::Type)]);
+                return true;
+            }
+            "type" => {
+                out.extend([Instr::List(0), Instr::Call(Call::Type), Instr::Call(Call::Type)]);
+                return true;
+            }
+            _ => return false,
+        };
+        let id = self.tables().constant(value);
+        out.extend([Instr::Const(id), Instr::Call(Call::Type)]);
+        true
     }
 
     fn literal(&mut self, expr: &IdedExpr, value: &LiteralValue, out: &mut Vec<Instr>) -> Compiled {
@@ -246,18 +293,9 @@ impl Compiler<'_, '_, '_> {
             segs: names.iter().cloned().map(AttrSeg::Name).collect(),
             span,
         };
-        let whole = NAMESPACES
-            .iter()
-            .find(|(name, _, _)| *name == path.root())
-            .is_some_and(|(_, attributes, _)| !attributes.iter().any(|(name, _)| name.is_empty()));
-        if names.len() == 1 && whole {
-            return Err(error(
-                Code::CelUnsupported,
-                span,
-                format!("`{}` is a namespace, not a value", path.root()),
-            )
-            .help(format!("name an attribute in it: `{}.name`", path.root()))
-            .into());
+        if names.len() == 1 && NAMESPACES.iter().any(|(name, _, _)| *name == path.root()) {
+            // A whole namespace is a map of what is known of it.
+            return Ok(self.tables().attr_of(&[path.root()]));
         }
         self.lowering.check_path(&path);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -266,6 +304,11 @@ impl Compiler<'_, '_, '_> {
 
     fn attribute_or(&mut self, expr: &IdedExpr, out: &mut Vec<Instr>) -> Compiled {
         if let Some(names) = self.path(expr) {
+            if let [name] = names.as_slice()
+                && self.type_name(name, out)
+            {
+                return Ok(());
+            }
             let attr = self.attribute(expr, &names)?;
             out.push(Instr::Load(attr));
             return Ok(());
@@ -396,19 +439,14 @@ fn operator(name: &str, count: usize, receiver: bool) -> Option<Instr> {
         (operators::NEGATE, 1) => Instr::Neg,
         (operators::INDEX, 2) => Instr::Index,
         (operators::IN, 2) => Instr::CelIn,
-        ("size", 1) => Instr::Call(Call::Size),
-        ("startsWith", 2) if receiver => Instr::Call(Call::StartsWith),
-        ("endsWith", 2) if receiver => Instr::Call(Call::EndsWith),
-        ("contains", 2) if receiver => Instr::Call(Call::Contains),
-        ("int", 1) if !receiver => Instr::Call(Call::Int),
-        ("uint", 1) if !receiver => Instr::Call(Call::Uint),
-        ("double", 1) if !receiver => Instr::Call(Call::Double),
-        ("string", 1) if !receiver => Instr::Call(Call::String),
-        ("bool", 1) if !receiver => Instr::Call(Call::Bool),
-        ("lowerAscii", 1) if receiver => Instr::Call(Call::LowerAscii),
-        ("upperAscii", 1) if receiver => Instr::Call(Call::UpperAscii),
-        ("trim", 1) if receiver => Instr::Call(Call::Trim),
-        _ => return None,
+        (name, count) => {
+            let count = u16::try_from(count).ok()?;
+            let function = Call::ALL.into_iter().find(|function| {
+                let placed = *function == Call::Size || function.is_method() == receiver;
+                function.name() == name && function.arity() == count && placed
+            })?;
+            Instr::Call(function)
+        }
     };
     Some(instr)
 }

@@ -3,7 +3,10 @@
 use apl_bytecode::{Attr, Instr};
 use apl_bytecode::{Program, Seg};
 
-use crate::syntax::{Effect, EffectKind, Field, Path, Pdp, Predicate, StageKind, Step, StepKind};
+use crate::syntax::{
+    CostDecl, Effect, EffectKind, ElicitCall, Field, From, MembersDecl, Path, Pdp, Predicate, StageKind,
+    Step, StepKind,
+};
 
 const LABELS: &[&str] = &["security", "labels"];
 const GRANTED: &[&str] = &["delegation", "granted"];
@@ -18,7 +21,7 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         Self {
             labels: self.labels || other.labels,
             granted: self.granted || other.granted,
@@ -63,13 +66,42 @@ pub(crate) fn effect(effect: &Effect) -> Reads {
         EffectKind::Sequential(inner) | EffectKind::Parallel(inner) => {
             inner.iter().map(self::effect).fold(Reads::default(), Reads::or)
         }
+        EffectKind::Elicit(call) => effect_of_elicit(call),
+        EffectKind::Limit(call) => {
+            let cost = match &call.cost {
+                CostDecl::Path(path) => Some(path),
+                CostDecl::Fixed(_) => None,
+            };
+            paths(call.by.iter().chain(cost))
+        }
+        EffectKind::Restrict(call) => paths(call.lists.iter().filter_map(|(_, members)| match members {
+            MembersDecl::Path(path) => Some(path),
+            MembersDecl::Texts(_) => None,
+        })),
         EffectKind::Allow
         | EffectKind::Deny(..)
         | EffectKind::Run(_)
         | EffectKind::Taint(_)
-        | EffectKind::Delegate(_)
-        | EffectKind::Elicit(..) => Reads::default(),
+        | EffectKind::Delegate(_) => Reads::default(),
     }
+}
+
+/// What an elicitation reads.
+pub(crate) fn effect_of_elicit(call: &ElicitCall) -> Reads {
+    let shown = call.show.iter().flatten();
+    let from = match &call.from {
+        From::Path(path) => Some(path),
+        From::Text(_) => None,
+    };
+    let scope = call
+        .scope
+        .as_ref()
+        .map_or_else(Reads::default, |(_, scope)| predicate(scope));
+    paths(shown.chain(from)).or(scope)
+}
+
+fn paths<'a>(paths: impl Iterator<Item = &'a Path>) -> Reads {
+    paths.map(path).fold(Reads::default(), Reads::or)
 }
 
 /// What a step reads anywhere in it. A decision point's own expression is not looked into: what it reads is only known
@@ -118,7 +150,7 @@ fn attribute(program: &Program, attr: &Attr) -> Reads {
             })
     };
     Reads {
-        labels: begins(LABELS),
+        labels: begins(LABELS) || begins(&["security"]) && attr.segs.len() == 1,
         granted: begins(GRANTED) || begins(&["delegation"]) && attr.segs.len() == 1,
     }
 }

@@ -170,6 +170,17 @@ impl Emitter<'_, '_> {
         }
     }
 
+    /// Waits for everything that was asked for.
+    pub(crate) fn wait(&mut self, span: Span) {
+        self.push(Instr::Await, span);
+        self.delegates = false;
+    }
+
+    /// Whether labels are loaded on every way to here.
+    pub(crate) const fn has_labels(&self) -> bool {
+        self.labels
+    }
+
     /// Emits what may be jumped over: what it provides is not provided behind it, and what it leaves pending may be.
     pub(crate) fn branch(&mut self, emit: impl FnOnce(&mut Self)) {
         let before = (self.labels, self.delegates);

@@ -127,7 +127,7 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
                 other @ (PluginKind::Identity(_)
                 | PluginKind::Oauth(_)
                 | PluginKind::Audit { .. }
-                | PluginKind::Ciba) => {
+                | PluginKind::Elicitor(_)) => {
                     let message = format!("`{name}` is {}, which is no stage", other.what());
                     lowering.reports.push(
                         error(diagnostics::Code::WrongKind, span, message)

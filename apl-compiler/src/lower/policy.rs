@@ -29,6 +29,8 @@ pub(crate) struct Lowering<'a> {
     /// Some section has an `authentication` block.
     pub authenticates: bool,
     named: HashSet<String>,
+    /// Decision points that steps ask.
+    pub asked: HashSet<String>,
 }
 
 impl<'a> Lowering<'a> {
@@ -83,6 +85,7 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
         phase: Phase::Pre,
         authenticates: routes::authenticates(document),
         named: HashSet::new(),
+        asked: HashSet::new(),
     };
     lowering.tables.program.settings = document.settings.clone();
     lowering.tables.program.data = document.attributes.to_json();

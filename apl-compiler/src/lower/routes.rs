@@ -173,7 +173,7 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
             other @ (PluginKind::Oauth(_)
             | PluginKind::Pii(_)
             | PluginKind::Audit { .. }
-            | PluginKind::Ciba) => {
+            | PluginKind::Elicitor(_)) => {
                 let message = format!("`{name}` is {}, not an identity plugin", other.what());
                 lowering.reports.push(
                     error(Code::WrongKind, span, message)

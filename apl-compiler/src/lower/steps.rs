@@ -4,8 +4,8 @@ use apl_bytecode::{Delegate, Effect as Outside, Instr, OnError};
 
 use super::labels;
 use super::phase::{Emitter, Place};
-use super::{cel, expression, pipeline};
-use crate::diagnostics::{self, error, note};
+use super::{cel, decide, elicit, expression, limit, pipeline};
+use crate::diagnostics::{self, error};
 use crate::document::PluginKind;
 use crate::source::Span;
 use crate::syntax::{DelegateCall, Effect, EffectKind, Pdp, Predicate, Step, StepKind, TaintCall};
@@ -84,7 +84,9 @@ fn effect(effect: &Effect, place: &Place, out: &mut Emitter<'_, '_>) {
         EffectKind::Run(name) => run(name, effect.span, place, out),
         EffectKind::Taint(call) => taint(call, effect.span, place, out),
         EffectKind::Delegate(call) => delegate(call, effect.span, place, out),
-        EffectKind::Elicit(verb, handler) => elicit(verb, handler, effect.span, place, out),
+        EffectKind::Elicit(call) => elicit::elicit(call, effect.span, place, out),
+        EffectKind::Limit(call) => limit::limit(call, effect.span, place, out),
+        EffectKind::Restrict(call) => limit::restrict(call, effect.span, place, out),
         EffectKind::Field(field) => {
             let position = out.position(place);
             out.provide(labels::field(field), &position, effect.span);
@@ -132,10 +134,10 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
             out.push(Instr::Effect(effect), span);
         }
         PluginKind::Broken => {}
-        other @ (PluginKind::Identity(_) | PluginKind::Oauth(_) | PluginKind::Ciba) => {
+        other @ (PluginKind::Identity(_) | PluginKind::Oauth(_) | PluginKind::Elicitor(_)) => {
             let help = match other {
                 PluginKind::Oauth(_) => format!("write `delegate({name}, target: ..., permissions: [...])`"),
-                PluginKind::Ciba => format!("write `require_approval({name}, from: claim.manager)`"),
+                PluginKind::Elicitor(_) => format!("write `require_approval({name}, from: claim.manager)`"),
                 _ => format!("list `{name}` under `authentication`"),
             };
             let message = format!("`{name}` is {}, which `run` cannot run", other.what());
@@ -184,6 +186,7 @@ fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_
         permissions: tables.strs(&call.permissions),
         subject: call.subject,
         actor: call.actor,
+        ttl_s: call.ttl_s,
         on_error: if call.goes_on {
             OnError::Continue
         } else {
@@ -196,67 +199,9 @@ fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_
     out.delegates = true;
 }
 
-fn elicit(verb: &str, handler: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let Some(plugin) = out.lowering.plugin(handler, span) else {
-        return;
-    };
-    if !matches!(plugin.kind, PluginKind::Ciba | PluginKind::Broken) {
-        let message = format!("`{handler}` is {}, not an approval handler", plugin.kind.what());
-        out.lowering.reports.push(
-            error(diagnostics::Code::WrongKind, span, message)
-                .help(format!("`{verb}` needs a plugin of kind `elicitation/ciba`")),
-        );
-        return;
-    }
-    refuse(
-        &format!("`{verb}`"),
-        &format!("{verb} is not in this build"),
-        span,
-        place,
-        out,
-    );
-}
-
-/// A step that this build cannot enforce denies, and says so when the policy is built.
-fn refuse(what: &str, reason: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let mut at = format!(
-        "{}.{}[{}]",
-        place.source,
-        if place.phase == apl_bytecode::Phase::Pre {
-            "pre_invocation"
-        } else {
-            "post_invocation"
-        },
-        place.index
-    );
-    for (allow, index) in &place.reactions {
-        at.push_str(&format!(".on_{}[{index}]", if *allow { "allow" } else { "deny" }));
-    }
-    out.lowering.reports.push(
-        note(
-            diagnostics::Code::NotInBuild,
-            span,
-            format!("{what} is not in this build"),
-        )
-        .help(format!(
-            "`{at}` denies with `build.unsupported` when it is reached"
-        )),
-    );
-    let code = out.named("build.unsupported", place);
-    let denial = out.lowering.tables.denial(code, Some(reason));
-    out.push(Instr::Deny(denial), span);
-}
-
 fn decision(pdp: &Pdp, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
     if pdp.dialect != "cel" {
-        let what = format!("the decision point `{}`", pdp.dialect);
-        return refuse(
-            &what,
-            &format!("the decision point {} is not in this build", pdp.dialect),
-            span,
-            place,
-            out,
-        );
+        return decide::decision(pdp, span, place, out);
     }
     let Some(code) = cel::compile(pdp, span, out.lowering) else {
         return;

@@ -1,6 +1,6 @@
 //! Expression code back to text: the stack is run with spellings in place of values.
 
-use apl_bytecode::{Arith, BlockId, Call, CmpOp, Fold, Instr, Program};
+use apl_bytecode::{Arith, BlockId, CmpOp, Fold, Instr, Program};
 
 use super::spell::{attr, constant, regex, text};
 
@@ -58,11 +58,18 @@ pub(super) fn push(program: &Program, instr: &Instr, stack: &mut Vec<Piece>) -> 
             let (no, yes, condition) = (pop(stack).0, pop(stack).0, pop(stack).0);
             (format!("({condition} ? {yes} : {no})"), 3)
         }
+        Instr::Map(count) => {
+            let parts = popped(count.saturating_mul(2), stack);
+            let entries: Vec<String> = parts.chunks(2).map(|pair| pair.join(": ")).collect();
+            (format!("{{{}}}", entries.join(", ")), 3)
+        }
+        // It stands right behind the question.
+        Instr::Answer(_) => ("the answer allows".to_owned(), 3),
         Instr::List(count) => (format!("[{}]", popped(*count, stack).join(", ")), 3),
         Instr::Call(function) => (
             format!(
                 "{}({})",
-                call(*function),
+                function.name(),
                 popped(function.arity(), stack).join(", ")
             ),
             3,
@@ -80,6 +87,7 @@ pub(super) fn push(program: &Program, instr: &Instr, stack: &mut Vec<Piece>) -> 
         | Instr::SkipUnless(..)
         | Instr::Decide(_)
         | Instr::Deny(_)
+        | Instr::DenyAs(..)
         | Instr::Jump(_)
         | Instr::Pipeline(_)
         | Instr::Scan(..)
@@ -144,23 +152,6 @@ const fn arith(op: Arith) -> &'static str {
         Arith::Mul => "*",
         Arith::Div => "/",
         Arith::Rem => "%",
-    }
-}
-
-const fn call(function: Call) -> &'static str {
-    match function {
-        Call::Size => "size",
-        Call::StartsWith => "startsWith",
-        Call::EndsWith => "endsWith",
-        Call::Contains => "contains",
-        Call::Int => "int",
-        Call::Uint => "uint",
-        Call::Double => "double",
-        Call::String => "string",
-        Call::Bool => "bool",
-        Call::LowerAscii => "lowerAscii",
-        Call::UpperAscii => "upperAscii",
-        Call::Trim => "trim",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use apl_bytecode::{
     BlockId, Detector, Effect, Instr, OnError, PathSeg, Pipeline, Position, Program, ScannerId, Side, Stage,
+    spell_effect,
 };
 use apl_bytecode::{ScanMode, TypeCheck};
 
@@ -60,7 +61,7 @@ impl Reader<'_> {
                     pc = end;
                     kind
                 }
-                Instr::Deny(id) => StepKind::Deny(denial(self.program, *id)),
+                Instr::Deny(id) | Instr::DenyAs(_, id) => StepKind::Deny(denial(self.program, *id)),
                 Instr::Pipeline(id) => match self.program.pipelines.get(id.at()) {
                     Some(pipeline) => self.field(pipeline),
                     None => continue,
@@ -97,6 +98,8 @@ impl Reader<'_> {
                 | Instr::HasField(_)
                 | Instr::Choose
                 | Instr::List(_)
+                | Instr::Map(_)
+                | Instr::Answer(_)
                 | Instr::Call(_)
                 | Instr::Matches(_)
                 | Instr::Local(_)
@@ -233,6 +236,15 @@ impl Reader<'_> {
                 plugin: text(self.program, *plugin),
                 durable: *durable,
             },
+            Effect::Decide(decision) => StepKind::Ask(format!(
+                "ask {} {} about {}",
+                decision.dialect.name(),
+                text(self.program, decision.point),
+                expression::block(self.program, decision.call)
+            )),
+            Effect::Elicit(_) | Effect::Count(_) | Effect::Restrict(_) => {
+                StepKind::Ask(spell_effect(self.program, effect))
+            }
         }
     }
 }

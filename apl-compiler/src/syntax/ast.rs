@@ -144,6 +144,8 @@ pub(crate) enum StepKind {
 pub(crate) struct Pdp {
     /// `cel`, `cedar`, ..., or the name in `pdp(name)`.
     pub dialect: String,
+    /// What stands in parentheses behind the dialect, `pdp` aside.
+    pub argument: Option<(String, Span)>,
     /// The call's own entries, without reactions.
     pub body: Vec<(String, Span, Node)>,
     /// Steps after an allow.
@@ -174,8 +176,12 @@ pub(crate) enum EffectKind {
     Taint(TaintCall),
     /// `delegate(...)`.
     Delegate(DelegateCall),
-    /// An elicitation verb with the handler's name.
-    Elicit(&'static str, String),
+    /// One of the elicitation verbs.
+    Elicit(Box<ElicitCall>),
+    /// `limit(...)`, `budget(...)`.
+    Limit(Box<LimitCall>),
+    /// `restrict: {...}`.
+    Restrict(Box<RestrictCall>),
     /// `args.x | stages`.
     Field(Field),
     /// In order.
@@ -212,6 +218,8 @@ pub(crate) struct DelegateCall {
     pub subject: apl_bytecode::Subject,
     /// The actor.
     pub actor: Option<apl_bytecode::Actor>,
+    /// `attenuation: {ttl: 5m}`: seconds; 0: none.
+    pub ttl_s: u32,
     /// `on_error: continue`.
     pub goes_on: bool,
 }
@@ -257,4 +265,88 @@ pub(crate) enum StageKind {
     Run(String),
     /// `pii.detect`, `pii.redact`, `injection.scan`.
     BuiltIn(apl_bytecode::ScanMode, &'static str),
+}
+
+/// An elicitation.
+#[derive(Debug, Clone)]
+pub(crate) struct ElicitCall {
+    /// The verb.
+    pub kind: apl_bytecode::ElicitKind,
+    /// The handler.
+    pub plugin: String,
+    /// Where its name is.
+    pub plugin_span: Span,
+    /// Who is asked.
+    pub from: From,
+    /// How.
+    pub channel: Option<String>,
+    /// What for.
+    pub purpose: Option<String>,
+    /// As written, and what it means.
+    pub scope: Option<(String, Predicate)>,
+    /// 0: the handler's default.
+    pub timeout_s: u32,
+    /// `None`: every argument.
+    pub show: Option<Vec<Path>>,
+    /// `on_error: continue`.
+    pub goes_on: bool,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum From {
+    /// This one.
+    Text(String),
+    /// Whoever the attribute names.
+    Path(Path),
+}
+
+/// `limit(...)`, `budget(...)`.
+#[derive(Debug, Clone)]
+pub(crate) struct LimitCall {
+    /// `budget`.
+    pub budget: bool,
+    /// How much fits.
+    pub limit: u64,
+    /// Into how many seconds.
+    pub window_s: u32,
+    /// Whose; empty: the principal's.
+    pub by: Vec<Path>,
+    /// What the operation costs.
+    pub cost: CostDecl,
+    /// The denial's code.
+    pub code: Option<String>,
+    /// The counter's name.
+    pub name: Option<String>,
+}
+
+/// A cost.
+#[derive(Debug, Clone)]
+pub(crate) enum CostDecl {
+    /// This much.
+    Fixed(u64),
+    /// What the attribute holds.
+    Path(Path),
+}
+
+/// `restrict`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RestrictCall {
+    /// The lists.
+    pub lists: Vec<(apl_bytecode::ListKind, MembersDecl)>,
+    /// The ceiling.
+    pub tier: Option<String>,
+    /// Labels.
+    pub custom: Vec<(String, String)>,
+    /// `on_empty: fallback`.
+    pub fallback: bool,
+}
+
+/// What is in a list.
+#[derive(Debug, Clone)]
+pub(crate) enum MembersDecl {
+    /// These.
+    Texts(Vec<String>),
+    /// The members of the attribute.
+    Path(Path),
 }

@@ -1,14 +1,14 @@
 //! Effects that are written as text: `deny(...)`, `run(...)`, `taint(...)`, `delegate(...)`, the elicitation verbs.
 
-use apl_bytecode::{Actor, Scopes, Subject};
+use apl_bytecode::{Actor, ElicitKind, Scopes, Subject};
 
 use super::ast::{DelegateCall, EffectKind, TaintCall};
 use super::scan::{Parsed, maybe_quoted, quoted, split};
 use super::value::{Argument, Keyword, keywords};
-use super::{Slice, predicate};
+use super::{Slice, elicit, limit};
 use crate::diagnostics::{Code, error};
 use crate::source::Span;
-use crate::vocabulary::{ELICITATIONS, nearest};
+use crate::vocabulary::nearest;
 
 /// Parses the call `name(arguments)`; `None` when the name is no effect's.
 pub(crate) fn call(name: &str, arguments: Slice<'_>) -> Option<Parsed<EffectKind>> {
@@ -17,9 +17,11 @@ pub(crate) fn call(name: &str, arguments: Slice<'_>) -> Option<Parsed<EffectKind
         "run" | "plugin" => plugin_name(arguments).map(EffectKind::Run),
         "taint" => taint(arguments).map(EffectKind::Taint),
         "delegate" => delegate(arguments).map(EffectKind::Delegate),
+        "limit" => limit::parse(false, arguments),
+        "budget" => limit::parse(true, arguments),
         _ => {
-            let verb = ELICITATIONS.iter().find(|verb| **verb == name)?;
-            elicit(verb, arguments)
+            let kind = ElicitKind::ALL.into_iter().find(|kind| kind.verb() == name)?;
+            elicit::parse(kind, arguments)
         }
     })
 }
@@ -126,7 +128,8 @@ fn scope(piece: Slice<'_>) -> Parsed<Scopes> {
     }
 }
 
-fn seconds(text: &str) -> Option<u32> {
+/// A number with a unit: `90s`, `15m`, `8h`, `30d`.
+pub(super) fn seconds(text: &str) -> Option<u32> {
     let unit = text.chars().last()?;
     let number: u32 = text.get(..text.len() - unit.len_utf8())?.trim().parse().ok()?;
     let factor = match unit {
@@ -140,7 +143,7 @@ fn seconds(text: &str) -> Option<u32> {
 }
 
 /// The first, positional argument of `delegate` and of the elicitation verbs, and the others.
-fn named(arguments: Slice<'_>, example: &str) -> Parsed<(String, Span, Vec<Keyword>)> {
+pub(super) fn named(arguments: Slice<'_>, example: &str) -> Parsed<(String, Span, Vec<Keyword>)> {
     let pieces = split(arguments, ',')?;
     let first = pieces.first().copied().unwrap_or(arguments);
     let name = maybe_quoted(first)?;
@@ -197,6 +200,7 @@ pub(crate) fn delegation(plugin: String, plugin_span: Span) -> DelegateCall {
         permissions: Vec::new(),
         subject: Subject::User,
         actor: None,
+        ttl_s: 0,
         goes_on: false,
     }
 }
@@ -270,11 +274,11 @@ pub(crate) fn set(call: &mut DelegateCall, keyword: &Keyword) -> Parsed<()> {
         }
         "attenuation" => {
             return Err(error(
-                Code::NotInBuild,
+                Code::Keyword,
                 keyword.key_span,
-                "`attenuation` is not in this build",
+                "`attenuation` is a map, which a call cannot hold",
             )
-            .help("narrow the token with `permissions`")
+            .help("delegate: {plugin: tokens, config: {permissions: [read], attenuation: {ttl: 5m}}}")
             .into());
         }
         other => {
@@ -306,7 +310,7 @@ pub(crate) fn set(call: &mut DelegateCall, keyword: &Keyword) -> Parsed<()> {
     Ok(())
 }
 
-fn text(keyword: &Keyword) -> Parsed<String> {
+pub(super) fn text(keyword: &Keyword) -> Parsed<String> {
     match &keyword.value {
         Argument::Text(text) if !text.is_empty() => Ok(text.clone()),
         Argument::Text(_) | Argument::Other(_) | Argument::List(_) => {
@@ -316,52 +320,4 @@ fn text(keyword: &Keyword) -> Parsed<String> {
                 .into())
         }
     }
-}
-
-const ELICIT_KEYS: &[&str] = &[
-    "from", "channel", "scope", "purpose", "prompt", "timeout", "on_error",
-];
-
-fn elicit(verb: &'static str, arguments: Slice<'_>) -> Parsed<EffectKind> {
-    let (handler, span, keywords) = named(
-        arguments,
-        "require_approval(manager-approver, from: claim.manager)",
-    )?;
-    for keyword in &keywords {
-        if !ELICIT_KEYS.contains(&keyword.key.as_str()) {
-            let guess = nearest(&keyword.key, ELICIT_KEYS.iter().copied());
-            let help = guess.map_or_else(
-                || format!("keys are {}", ELICIT_KEYS.join(", ")),
-                |guess| format!("did you mean `{guess}`?"),
-            );
-            return Err(error(
-                Code::Keyword,
-                keyword.key_span,
-                format!("`{verb}` has no key `{}`", keyword.key),
-            )
-            .help(help)
-            .into());
-        }
-        let value = text(keyword)?;
-        if keyword.key == "scope" {
-            // Upstream parses it when an approval arrives; by then it is too late to mend.
-            let style = crate::yaml::Style::Plain;
-            let scope = super::Text::new(&value, style, keyword.value_span, "");
-            predicate::parse(scope.all()).map_err(|fault| {
-                let mut fault = *fault;
-                fault.span = keyword.value_span;
-                fault
-            })?;
-        }
-    }
-    if !keywords.iter().any(|keyword| keyword.key == "from") {
-        return Err(error(
-            Code::Keyword,
-            span,
-            format!("`{verb}` needs `from`: who is asked"),
-        )
-        .help("from: claim.manager")
-        .into());
-    }
-    Ok(EffectKind::Elicit(verb, handler))
 }

@@ -23,6 +23,19 @@ pub(crate) fn read(text: Slice<'_>, at: usize) -> Parsed<(Path, usize)> {
     nested(text, at, 0)
 }
 
+/// Reads a path that is the whole text.
+pub(crate) fn whole(text: Slice<'_>) -> Parsed<Path> {
+    let text = text.trim();
+    let (path, end) = read(text, 0)?;
+    let rest = text.from(end);
+    if rest.is_empty() {
+        Ok(path)
+    } else {
+        let message = format!("`{}` follows the attribute", rest.as_str());
+        Err(crate::diagnostics::error(crate::diagnostics::Code::BadPath, rest.span(), message).into())
+    }
+}
+
 fn nested(text: Slice<'_>, start: usize, depth: u32) -> Parsed<(Path, usize)> {
     let source = text.as_str();
     let peek = |at: usize| source.get(at..).and_then(|rest| rest.chars().next());

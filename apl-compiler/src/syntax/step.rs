@@ -2,12 +2,12 @@
 
 use apl_bytecode::Side;
 
-use super::ast::{Effect, EffectKind, Pdp, Step, StepKind};
-use super::scan::{Parsed, call, maybe_quoted};
+use super::ast::{Effect, EffectKind, Step, StepKind};
+use super::scan::Parsed;
 use super::value::{Argument, Keyword};
-use super::{effect, predicate, rule};
+use super::{decision, effect, predicate, restrict, rule};
 use crate::diagnostics::{Code, Reports, error};
-use crate::source::{Source, Span};
+use crate::source::Source;
 use crate::vocabulary::{DIALECTS, nearest};
 use crate::yaml::{Entry, Node, Value};
 
@@ -86,7 +86,7 @@ fn step(node: &Node, cx: &mut Context<'_>) -> Option<StepKind> {
     map_step(main, &beside, cx)
 }
 
-fn keep<T>(parsed: Parsed<T>, cx: &mut Context<'_>) -> Option<T> {
+pub(super) fn keep<T>(parsed: Parsed<T>, cx: &mut Context<'_>) -> Option<T> {
     parsed.map_err(|fault| cx.reports.push(*fault)).ok()
 }
 
@@ -100,7 +100,7 @@ fn map_step(main: &Entry, beside: &[&Entry], cx: &mut Context<'_>) -> Option<Ste
         return None;
     }
     if is_pdp {
-        return decision(main, beside, cx).map(StepKind::Pdp);
+        return decision::parse(main, beside, cx).map(StepKind::Pdp);
     }
     if matches!(head, "delegate" | "sequential" | "parallel" | "restrict") {
         return effect_map(main, cx).map(StepKind::Do);
@@ -235,11 +235,19 @@ fn effect_map(entry: &Entry, cx: &mut Context<'_>) -> Option<Effect> {
     let kind = match entry.key.as_str() {
         "delegate" => EffectKind::Delegate(delegate_map(entry, cx)?),
         "restrict" => {
-            cx.reports.push(
-                error(Code::NotInBuild, span, "`restrict` is not in this build")
-                    .help("choose the cluster in Envoy's routes for now"),
-            );
-            return None;
+            let call = restrict::parse(entry, cx)?;
+            if cx.side == Side::Result {
+                cx.reports.push(
+                    error(
+                        Code::WrongPhase,
+                        span,
+                        "the request has gone on: there is nothing left to restrict",
+                    )
+                    .help("move it to `pre_invocation`"),
+                );
+                return None;
+            }
+            EffectKind::Restrict(Box::new(call))
         }
         word => {
             if entry.node.as_list().is_none() {
@@ -266,12 +274,17 @@ fn check_parallel(effect: &Effect, cx: &mut Context<'_>) {
     let what = match &effect.kind {
         EffectKind::Field(_) => "a field operation",
         EffectKind::Delegate(_) => "a delegation",
-        EffectKind::Elicit(..) => "an approval",
+        EffectKind::Elicit(_) => "an approval",
         EffectKind::Sequential(inner) | EffectKind::Parallel(inner) => {
             inner.iter().for_each(|effect| check_parallel(effect, cx));
             return;
         }
-        EffectKind::Allow | EffectKind::Deny(..) | EffectKind::Run(_) | EffectKind::Taint(_) => return,
+        EffectKind::Allow
+        | EffectKind::Deny(..)
+        | EffectKind::Run(_)
+        | EffectKind::Taint(_)
+        | EffectKind::Limit(_)
+        | EffectKind::Restrict(_) => return,
     };
     cx.reports.push(
         error(
@@ -315,6 +328,10 @@ fn delegate_map(entry: &Entry, cx: &mut Context<'_>) -> Option<super::ast::Deleg
         }
     }
     for part in settings {
+        if part.key == "attenuation" {
+            call.ttl_s = attenuation(&part.node, cx)?;
+            continue;
+        }
         let Some(value) = argument(&part.node) else {
             cx.reports.error(
                 Code::WrongType,
@@ -334,6 +351,33 @@ fn delegate_map(entry: &Entry, cx: &mut Context<'_>) -> Option<super::ast::Deleg
     Some(call)
 }
 
+/// `attenuation: {ttl: 5m}` or `{ttl_seconds: 300}`: how long the token is used at most. What else a token can be narrowed
+/// by is asked of the identity provider with `permissions`.
+fn attenuation(node: &Node, cx: &mut Context<'_>) -> Option<u32> {
+    let fault = |cx: &mut Context<'_>| {
+        cx.reports.push(
+            error(
+                Code::Keyword,
+                node.span,
+                "`attenuation` holds `ttl`, and nothing else here",
+            )
+            .help("attenuation: {ttl: 5m}; narrow what the token may do with `permissions`"),
+        );
+        None
+    };
+    let Some([entry]) = node.as_map() else {
+        return fault(cx);
+    };
+    match (entry.key.as_str(), &entry.node.value) {
+        ("ttl", Value::Str(text, _)) => effect::seconds(text).or_else(|| fault(cx)),
+        ("ttl_seconds", Value::Int(seconds)) => u32::try_from(*seconds)
+            .ok()
+            .filter(|seconds| *seconds > 0)
+            .or_else(|| fault(cx)),
+        _ => fault(cx),
+    }
+}
+
 fn argument(node: &Node) -> Option<Argument> {
     match &node.value {
         Value::Str(text, _) => Some(Argument::Text(text.clone())),
@@ -345,98 +389,4 @@ fn argument(node: &Node) -> Option<Argument> {
             .map(Argument::List),
         Value::Null | Value::Map(_) => None,
     }
-}
-
-fn decision(main: &Entry, beside: &[&Entry], cx: &mut Context<'_>) -> Option<Pdp> {
-    let dialect = dialect(main, cx)?;
-    let Some(entries) = main.node.as_map() else {
-        let message = format!("`{}` takes a map, this is {}", main.key, main.node.kind());
-        cx.reports.push(
-            error(Code::WrongType, main.node.span, message)
-                .help("- cel:\n    expr: \"...\"\n    on_deny: [\"deny('reason', 'code')\"]"),
-        );
-        return None;
-    };
-    let mut pdp = Pdp {
-        dialect,
-        body: Vec::new(),
-        on_allow: Vec::new(),
-        on_deny: Vec::new(),
-    };
-    let mut seen: Vec<(&str, Span)> = Vec::new();
-    let inside = entries
-        .iter()
-        .filter(|entry| matches!(entry.key.as_str(), "on_allow" | "on_deny"));
-    for entry in inside.chain(beside.iter().copied()) {
-        if let Some((_, first)) = seen.iter().find(|(key, _)| *key == entry.key) {
-            let message = format!("`{}` stands inside the decision point and beside it", entry.key);
-            cx.reports
-                .push(error(Code::TwoSpellings, entry.key_span, message).related(*first, "the other one"));
-            continue;
-        }
-        seen.push((&entry.key, entry.key_span));
-        let steps = parse_steps(&entry.node, &entry.key, cx);
-        if entry.key == "on_allow" {
-            pdp.on_allow = steps
-        } else {
-            pdp.on_deny = steps
-        }
-    }
-    let own = entries
-        .iter()
-        .filter(|entry| !matches!(entry.key.as_str(), "on_allow" | "on_deny"));
-    for entry in own {
-        if let Some(guess) =
-            nearest(&entry.key, ["on_allow", "on_deny"]).filter(|_| entry.node.as_list().is_some())
-        {
-            cx.reports.push(
-                error(
-                    Code::UnknownKey,
-                    entry.key_span,
-                    format!("unknown key `{}`", entry.key),
-                )
-                .help(format!("did you mean `{guess}`?")),
-            );
-        }
-        pdp.body
-            .push((entry.key.clone(), entry.key_span, entry.node.clone()));
-    }
-    Some(pdp)
-}
-
-/// `cel`, `cedar`, ..., `pdp(name)`; arguments in parentheses are refused with the map form, which says the same.
-fn dialect(main: &Entry, cx: &mut Context<'_>) -> Option<String> {
-    let text = main.key_text(&cx.source.text);
-    let key = text.all().trim();
-    if DIALECTS.contains(&key.as_str()) {
-        return Some(key.as_str().to_owned());
-    }
-    let (name, arguments) = match call(key) {
-        Some((name, Ok(arguments))) => (name, arguments),
-        Some((_, Err(fault))) => {
-            cx.reports.push(*fault);
-            return None;
-        }
-        None => {
-            cx.reports.push(
-                error(
-                    Code::StepShape,
-                    main.key_span,
-                    format!("`{}` is no decision point", main.key),
-                )
-                .help("`pdp(name)` takes the name in parentheses"),
-            );
-            return None;
-        }
-    };
-    let argument = keep(maybe_quoted(arguments), cx)?;
-    if argument.is_empty() {
-        cx.reports.error(
-            Code::BadArgument,
-            main.key_span,
-            format!("`{name}()` needs an argument"),
-        );
-        return None;
-    }
-    Some(if name == "pdp" { argument } else { name.to_owned() })
 }

@@ -39,6 +39,8 @@ pub enum Section {
     PiiConfig,
     Detector,
     AuditConfig,
+    CibaConfig,
+    PageConfig,
     SessionStore,
     Pdp,
     Apl,
@@ -285,6 +287,31 @@ const AUDIT: &[Key] = &[
     ("source", Inert("records name the policy by its digest")),
 ];
 
+const CIBA: &[Key] = &[
+    ("backchannel_endpoint", Read),
+    ("token_endpoint", Read),
+    ("insecure_http", Read),
+    ("issuer", Read),
+    ("client_id", Read),
+    ("client_secret_source", Read),
+    ("scope", Read),
+    ("approver_claim", Read),
+    ("default_requested_expiry_seconds", Read),
+    ("timeout_seconds", Read),
+    ("delivery", Read),
+    ("allow_self", Read),
+    (
+        "poll_interval_seconds",
+        Inert("the provider says how often it may be asked"),
+    ),
+    (
+        "binding_message",
+        Inert("the companion writes it: what is asked, by whom, and the request's number"),
+    ),
+];
+
+const PAGE: &[Key] = &[("timeout_seconds", Read), ("allow_self", Read)];
+
 const SESSION_STORE: &[Key] = &[
     ("kind", Read),
     ("endpoint", Read),
@@ -322,6 +349,11 @@ const PDP: &[Key] = &[
     ("data", Read),
     ("data_files", Read),
     ("decision_field", Read),
+    ("url", Read),
+    ("insecure_http", Read),
+    ("token_source", Read),
+    ("config_id", Read),
+    ("timeout_seconds", Read),
     (
         "max_cache_entries",
         Inert("decisions are made in the program and need no cache"),
@@ -433,6 +465,8 @@ impl Section {
             Self::PiiConfig => (PII, false),
             Self::Detector => (DETECTOR, false),
             Self::AuditConfig => (AUDIT, false),
+            Self::CibaConfig => (CIBA, false),
+            Self::PageConfig => (PAGE, false),
             Self::SessionStore => (SESSION_STORE, false),
             Self::Pdp => (PDP, false),
             Self::Apl => (APL, true),
@@ -493,6 +527,8 @@ impl Section {
             Self::PiiConfig => "the `config` of `validator/pii-scan`",
             Self::Detector => "a detector",
             Self::AuditConfig => "the `config` of `audit/logger`",
+            Self::CibaConfig => "the `config` of `elicitation/ciba`",
+            Self::PageConfig => "the `config` of `elicitation/page`",
             Self::SessionStore => "`session_store`",
             Self::Pdp => "a decision point",
             Self::Apl => "`apl`",

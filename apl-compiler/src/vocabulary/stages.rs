@@ -45,7 +45,9 @@ pub const STAGES: &[StageWord] = &[
 ];
 
 /// Steps that are written as calls.
-pub const STEP_CALLS: &[&str] = &["run", "plugin", "taint", "delegate", "deny", "require"];
+pub const STEP_CALLS: &[&str] = &[
+    "run", "plugin", "taint", "delegate", "deny", "require", "limit", "budget",
+];
 
 /// The elicitation verbs.
 pub const ELICITATIONS: &[&str] = &[

@@ -154,7 +154,7 @@ fn phase(
         };
         match outcome {
             Outcome::Done(Verdict::Deny(denial)) => return Some((denial.code, denial.reason)),
-            Outcome::Done(Verdict::Allow | Verdict::Unknown) => return None,
+            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) => return None,
             Outcome::Await(batch) => {
                 let given = batch.effects.iter().map(|(_, bound)| give(bound, request, store));
                 answers = Some(given.collect());
@@ -184,7 +184,8 @@ fn give(bound: &Bound, request: &Value, store: &mut Store) -> Given {
             Given::Done
         }
         (Bound::Taint { .. }, _) => failed("session.persist_failed"),
-        (Bound::Audit { .. }, _) => Given::Done,
+        (Bound::Audit { .. } | Bound::Count(_), _) => Given::Done,
+        (Bound::Elicit(_) | Bound::Decide(_), _) => failed("companion.unreachable"),
         (Bound::Delegate(_), _) => failed("delegation.idp_unreachable"),
     }
 }

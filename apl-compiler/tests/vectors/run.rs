@@ -170,7 +170,7 @@ fn document(route: &str, vector: &Value) -> String {
         plugins.push(json!({ "name": name, "kind": "delegator/oauth", "config": oauth }));
     }
     for (name, _) in names("elicit") {
-        plugins.push(json!({ "name": name, "kind": "elicitation/ciba" }));
+        plugins.push(json!({ "name": name, "kind": "elicitation/page" }));
     }
     if vector["area"]
         .as_str()
@@ -183,12 +183,13 @@ fn document(route: &str, vector: &Value) -> String {
             plugins.push(json!({ "name": name, "kind": "audit/logger" }));
         }
         for name in ["mgr", "asker", "h", "manager"] {
-            plugins.push(json!({ "name": name, "kind": "elicitation/ciba" }));
+            plugins.push(json!({ "name": name, "kind": "elicitation/page" }));
         }
     }
     format!(
-        "plugins: {}\nroutes:\n  - {}\n",
+        "plugins: {}\nglobal: {}\nroutes:\n  - {}\n",
         Value::Array(plugins),
+        json!({ "pdp": [{ "kind": "cedar-direct", "policy_text": "permit(principal, action, resource);" }] }),
         route.trim_start()
     )
 }
@@ -310,7 +311,7 @@ fn run(route: &str, vector: &Value, bag: Map<String, Value>, args: Value, result
             Outcome::Done(Verdict::Deny(denial)) => {
                 break Some((denial.code.replace("routes.tool:t", "T"), denial.reason));
             }
-            Outcome::Done(Verdict::Allow | Verdict::Unknown) => break None,
+            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) => break None,
             Outcome::Await(batch) => {
                 let mut failed = false;
                 answers = Some(
@@ -342,7 +343,43 @@ fn give(bound: &Bound, vector: &Value, taints: &mut Vec<(String, Vec<String>)>, 
     }
     match bound {
         Bound::LoadLabels { .. } => Given::Labels(Vec::new()),
-        Bound::Audit { .. } => Given::Done,
+        Bound::Audit { .. } | Bound::Count(_) => Given::Done,
+        Bound::Decide(call) => {
+            let mock = &vector["mocks"]["pdp"][&call.point];
+            let text = |key: &str| mock[key].as_str().unwrap_or("").to_owned();
+            if mock.is_null() {
+                *failed = true;
+                return Given::Failed {
+                    code: String::new(),
+                    reason: "no such decision point".to_owned(),
+                };
+            }
+            Given::Decided {
+                allow: mock == "allow",
+                code: text("code"),
+                reason: text("reason"),
+            }
+        }
+        Bound::Elicit(call) => {
+            let mock = &vector["mocks"]["elicit"][&call.handler];
+            let approval = apl_vm::Approval {
+                id: mock["id"].as_str().unwrap_or("e1").to_owned(),
+                approver: Some(call.from.clone()),
+                ..apl_vm::Approval::default()
+            };
+            match mock["status"].as_str() {
+                Some("pending") => Given::Pending(approval),
+                Some("approved") if mock["valid"] != false => Given::Approved(approval),
+                Some(_) => Given::Refused {
+                    code: String::new(),
+                    reason: "refused".to_owned(),
+                },
+                None => Given::Failed {
+                    code: String::new(),
+                    reason: "unreachable".to_owned(),
+                },
+            }
+        }
         Bound::Taint { label, scopes, .. } => {
             let words = [
                 (Scopes::SESSION, "session"),

@@ -1,11 +1,11 @@
-//! CEL functions: the standard library's, and the three string functions of the extension that policies use.
+//! CEL functions: the standard library's, and those of the string extension that policies use.
 
 use apl_bytecode::Call;
 
 use super::strict;
 use crate::{
     fuel::{Exhausted, Fuel},
-    value::Value,
+    value::{List, Value},
 };
 
 /// A function of values. The receiver, if there is one, comes first. A wrong type is an error.
@@ -25,30 +25,74 @@ pub(super) fn call<'a>(
             _ => {}
         }
     }
-    Ok(match arguments {
-        [value] => one(function, value),
-        [Value::Str(text), Value::Str(part)] => match function {
-            Call::StartsWith => Value::Bool(text.starts_with(&**part)),
-            Call::EndsWith => Value::Bool(text.ends_with(&**part)),
-            Call::Contains => Value::Bool(text.contains(&**part)),
-            _ => Value::Error,
-        },
+    Ok(match (function, arguments) {
+        (Call::Size, [value]) => size(value),
+        (Call::Int, [value]) => to_int(value),
+        (Call::Uint, [value]) => to_uint(value),
+        (Call::Double, [value]) => to_double(value),
+        (Call::String, [value]) => to_string(value),
+        (Call::Bool, [value]) => to_bool(value),
+        (Call::LowerAscii, [value]) => of_text(value, |text| text.to_ascii_lowercase()),
+        (Call::UpperAscii, [value]) => of_text(value, |text| text.to_ascii_uppercase()),
+        (Call::Trim, [value]) => of_text(value, |text| text.trim().to_owned()),
+        (Call::Type, [value]) => Value::Type(type_name(value)),
+        (Call::StartsWith, [Value::Str(text), Value::Str(part)]) => Value::Bool(text.starts_with(&**part)),
+        (Call::EndsWith, [Value::Str(text), Value::Str(part)]) => Value::Bool(text.ends_with(&**part)),
+        (Call::Contains, [Value::Str(text), Value::Str(part)]) => Value::Bool(text.contains(&**part)),
+        (Call::Reverse, [Value::List(list)]) => {
+            let mut items = list.items();
+            items.reverse();
+            List::made(items)
+        }
+        (
+            Call::Split
+            | Call::SplitMost
+            | Call::Join
+            | Call::JoinWith
+            | Call::Replace
+            | Call::ReplaceMost
+            | Call::SubstringFrom
+            | Call::Substring
+            | Call::IndexOf
+            | Call::LastIndexOf
+            | Call::CharAt
+            | Call::Reverse,
+            _,
+        ) => super::text::call(function, arguments, fuel)?,
+        (
+            Call::Timestamp
+            | Call::Duration
+            | Call::GetFullYear
+            | Call::GetMonth
+            | Call::GetDayOfMonth
+            | Call::GetDate
+            | Call::GetDayOfWeek
+            | Call::GetDayOfYear
+            | Call::GetHours
+            | Call::GetMinutes
+            | Call::GetSeconds
+            | Call::GetMilliseconds,
+            [value],
+        ) => super::time::call(function, value),
         _ => Value::Error,
     })
 }
 
-fn one<'a>(function: Call, value: &Value<'a>) -> Value<'a> {
-    match function {
-        Call::Size => size(value),
-        Call::Int => to_int(value),
-        Call::Uint => to_uint(value),
-        Call::Double => to_double(value),
-        Call::String => to_string(value),
-        Call::Bool => to_bool(value),
-        Call::LowerAscii => of_text(value, |text| text.to_ascii_lowercase()),
-        Call::UpperAscii => of_text(value, |text| text.to_ascii_uppercase()),
-        Call::Trim => of_text(value, |text| text.trim().to_owned()),
-        Call::StartsWith | Call::EndsWith | Call::Contains => Value::Error,
+fn type_name(value: &Value<'_>) -> &'static str {
+    match value {
+        Value::Null => "null_type",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Uint(_) => "uint",
+        Value::Float(_) => "double",
+        Value::Str(_) => "string",
+        Value::List(_) => "list",
+        Value::Map(_) => "map",
+        Value::Time(_) => "google.protobuf.Timestamp",
+        Value::Span(_) => "google.protobuf.Duration",
+        Value::Type(_) => "type",
+        // `strict` has taken these.
+        Value::Unknown | Value::Error | Value::Fault => "",
     }
 }
 
@@ -79,6 +123,7 @@ fn to_int<'a>(value: &Value<'a>) -> Value<'a> {
         #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
         Value::Float(value) => (value.abs() < 9_223_372_036_854_775_808.0).then_some(*value as i64),
         Value::Str(text) => text.parse().ok(),
+        Value::Time(at) => i64::try_from(super::time::seconds(*at)).ok(),
         _ => None,
     };
     int.map_or(Value::Error, Value::Int)
@@ -124,6 +169,8 @@ fn to_string<'a>(value: &Value<'a>) -> Value<'a> {
         Value::Int(value) => value.to_string().into(),
         Value::Uint(value) => value.to_string().into(),
         Value::Float(value) => value.to_string().into(),
+        Value::Time(at) => super::time::spell_moment(*at).into(),
+        Value::Span(length) => super::time::spell_stretch(*length).into(),
         _ => return Value::Error,
     })
 }

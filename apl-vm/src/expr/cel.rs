@@ -32,6 +32,7 @@ pub(super) fn compare<'a>(
     };
     let order = match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+        (Value::Time(a), Value::Time(b)) | (Value::Span(a), Value::Span(b)) => Some(a.cmp(b)),
         (Value::Str(a), Value::Str(b)) => {
             fuel.text(a.len().min(b.len()))?;
             // UTF-8 keeps the order of code points.
@@ -62,6 +63,8 @@ fn equal(a: &Value<'_>, b: &Value<'_>, fuel: &mut Fuel) -> Result<bool, Exhauste
     Ok(match (a, b) {
         (Value::Null, Value::Null) => true,
         (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::Time(a), Value::Time(b)) | (Value::Span(a), Value::Span(b)) => a == b,
+        (Value::Type(a), Value::Type(b)) => a == b,
         (Value::Str(a), Value::Str(b)) => {
             fuel.text(a.len().min(b.len()))?;
             a == b
@@ -81,12 +84,12 @@ fn equal(a: &Value<'_>, b: &Value<'_>, fuel: &mut Fuel) -> Result<bool, Exhauste
             if a.len() != b.len() {
                 return Ok(false);
             }
-            for (key, value) in a.members() {
+            for (key, value) in a.entries() {
                 fuel.elements(b.len())?;
                 let Some(other) = b.get(&key) else {
                     return Ok(false);
                 };
-                if !equal(&Value::of_node(value), &Value::of_node(other), fuel)? {
+                if !equal(&value, &other, fuel)? {
                     return Ok(false);
                 }
             }
@@ -120,10 +123,7 @@ pub(super) fn is_in<'a>(
         }
         Value::Map(map) => {
             fuel.elements(map.len())?;
-            match item {
-                Value::Str(key) => Value::Bool(map.get(key).is_some()),
-                _ => Value::Bool(false),
-            }
+            Value::Bool(map.get(item).is_some())
         }
         _ => Value::Error,
     })
@@ -174,7 +174,10 @@ pub(super) fn arith<'a>(
             fuel.elements(a.len().saturating_add(b.len()))?;
             List::made(a.items().into_iter().chain(b.items()).collect())
         }
-        (a, b) => strict(&[a, b]).unwrap_or(Value::Error),
+        (a, b) => match strict(&[a.clone(), b.clone()]) {
+            Some(undecided) => undecided,
+            None => super::time::arith(op, &a, &b),
+        },
     })
 }
 
@@ -183,6 +186,7 @@ pub(super) fn negate<'a>(a: &Value<'a>) -> Value<'a> {
     match a {
         Value::Int(a) => a.checked_neg().map_or(Value::Error, Value::Int),
         Value::Float(a) => Value::Float(-a),
+        Value::Span(a) => a.checked_neg().map_or(Value::Error, Value::Span),
         Value::Unknown => Value::Unknown,
         Value::Fault => Value::Fault,
         _ => Value::Error,
@@ -204,13 +208,18 @@ pub(super) fn index<'a>(
             let position = match key {
                 Value::Int(at) => usize::try_from(*at).ok(),
                 Value::Uint(at) => usize::try_from(*at).ok(),
+                // A double that is a whole number indexes as that number (cel-spec, heterogeneous lookup).
+                #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+                Value::Float(at) if at.fract() == 0.0 && at.abs() <= 4_294_967_295.0 => {
+                    usize::try_from(*at as i64).ok()
+                }
                 _ => None,
             };
             position.and_then(|at| list.get(at))
         }
-        (Value::Map(map), Value::Str(key)) => {
+        (Value::Map(map), key) => {
             fuel.elements(map.len())?;
-            map.get(key).map(Value::of_node)
+            map.get(key)
         }
         _ => None,
     };
@@ -220,7 +229,7 @@ pub(super) fn index<'a>(
 /// `map.name`
 pub(super) fn select<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
     match map {
-        Value::Map(node) => node.get(name).map_or(Value::Error, Value::of_node),
+        Value::Map(map) => map.get(&Value::Str(name.into())).unwrap_or(Value::Error),
         Value::Unknown => Value::Unknown,
         Value::Fault => Value::Fault,
         _ => Value::Error,
@@ -230,7 +239,7 @@ pub(super) fn select<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
 /// `has(map.name)`
 pub(super) fn has_field<'a>(map: &Value<'a>, name: &str) -> Value<'a> {
     match map {
-        Value::Map(node) => Value::Bool(node.get(name).is_some()),
+        Value::Map(map) => Value::Bool(map.get(&Value::Str(name.into())).is_some()),
         Value::Unknown => Value::Unknown,
         Value::Fault => Value::Fault,
         _ => Value::Error,

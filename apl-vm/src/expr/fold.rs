@@ -24,7 +24,7 @@ impl<'a> Eval<'a, '_> {
             }
             Value::Map(map) => {
                 self.fuel.elements(map.len())?;
-                map.members().map(|(key, _)| Value::Str(key)).collect()
+                map.entries().into_iter().map(|(key, _)| key).collect()
             }
             Value::Unknown => return Ok(Value::Unknown),
             Value::Fault => return Ok(Value::Fault),

@@ -49,6 +49,7 @@ impl Way {
                     .collect(),
                 more_labels: self.assumed.more_labels || other.assumed.more_labels || !same,
                 delegated: self.assumed.delegated || other.assumed.delegated,
+                elicited: self.assumed.elicited || other.assumed.elicited,
             },
             uncertain: true,
         }
@@ -146,7 +147,7 @@ impl Probe<'_> {
             }
             (Instr::Decide(target), Truth::True) => self.jump(*target, way),
             (Instr::Decide(_), Truth::False | Truth::Error | Truth::Fault) => Some(way),
-            (Instr::Deny(id), _) => self.denied(|program| denial::of(program, *id)),
+            (Instr::Deny(id) | Instr::DenyAs(_, id), _) => self.denied(|program| denial::of(program, *id)),
             (Instr::Pipeline(id), _) => {
                 way.uncertain = true;
                 way.assumed.more_labels |= self.labels_of(*id);
@@ -157,7 +158,7 @@ impl Probe<'_> {
                 Some(way)
             }
             (Instr::Effect(id), _) => {
-                self.effect(*id, &mut way.assumed, env);
+                way.uncertain |= self.effect(*id, &mut way.assumed, env);
                 Some(way)
             }
             // Nothing is performed, so there is nothing to wait for. Instructions of expressions never come here.
@@ -185,7 +186,8 @@ impl Probe<'_> {
         self.denied(|program| denial::unevaluable(program, id))
     }
 
-    fn effect(&self, id: EffectId, assumed: &mut Assumed, env: &Env<'_>) {
+    /// Assumes that the effect succeeds. True: its answer has a say in the verdict.
+    fn effect(&self, id: EffectId, assumed: &mut Assumed, env: &Env<'_>) -> bool {
         let model = self.program.program();
         match model.effects.get(id.at()) {
             Some(Effect::Taint { label, .. }) => {
@@ -194,8 +196,14 @@ impl Probe<'_> {
             // Labels that the host has loaded already are what a store would answer.
             Some(Effect::LoadLabels { .. }) => assumed.more_labels |= !env.facts.labels.loaded,
             Some(Effect::Delegate(_)) => assumed.delegated = true,
+            Some(Effect::Elicit(_)) => {
+                assumed.elicited = true;
+                return true;
+            }
+            Some(Effect::Decide(_) | Effect::Count(_) | Effect::Restrict(_)) => return true,
             Some(Effect::Audit { .. }) | None => {}
         }
+        false
     }
 
     /// Whether a pipeline may set a label.

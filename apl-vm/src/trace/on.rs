@@ -9,7 +9,7 @@ use crate::{
     facts::Fact,
     json::{Kind, Node},
     outcome::{Answer, DenialInfo, Mode, Origin, Verdict},
-    value::{List, Number, Truth, Value},
+    value::{List, Map, Number, Truth, Value},
 };
 
 /// One thing that happened in a run.
@@ -296,7 +296,11 @@ fn seen(value: &Value<'_>) -> Seen {
         Value::Bool(value) => Seen::Bool(*value),
         Value::Int(_) | Value::Uint(_) | Value::Float(_) => number(value.number()),
         Value::Str(text) => Seen::Text(text.to_string()),
-        Value::List(List::Array(node)) | Value::Map(node) => of_node(*node),
+        Value::List(List::Array(node)) | Value::Map(Map::Object(node)) => of_node(*node),
+        Value::Map(map @ Map::Made(..)) => Seen::Opaque(format!("a map of {}", map.len())),
+        Value::Time(at) => Seen::Text(crate::expr::spell_moment(*at)),
+        Value::Span(length) => Seen::Text(crate::expr::spell_stretch(*length)),
+        Value::Type(name) => Seen::Text((*name).to_owned()),
         // An expression's own lists can be lists of lists; how many there are is enough to follow it.
         Value::List(list @ List::Made(..)) => Seen::List(list.len(), format!("a list of {}", list.len())),
         Value::Unknown => Seen::Unknown,

@@ -221,6 +221,8 @@ impl Assembler {
                     permissions: vec![name],
                     subject: Subject::User,
                     actor: None,
+
+                    ttl_s: 0,
                     on_error,
                     denial,
                 }))

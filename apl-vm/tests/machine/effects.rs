@@ -67,6 +67,9 @@ fn asked(outcome: &Outcome) -> Vec<String> {
         Bound::Taint { label, .. } => format!("taint {label}"),
         Bound::Delegate(call) => format!("delegate {}", call.target),
         Bound::Audit { rule, .. } => format!("audit {rule}"),
+        Bound::Elicit(call) => format!("elicit {} {}", call.handler, call.from),
+        Bound::Decide(call) => format!("decide {}", call.point),
+        Bound::Count(call) => format!("count {} of {}", call.cost, call.limit),
     };
     batch.effects.iter().map(|(_, bound)| name(bound)).collect()
 }

@@ -165,6 +165,7 @@ fn run(case: &Value, ran: &mut BTreeSet<String>) -> (String, Vec<String>) {
     let verdict = match outcome {
         Outcome::Done(Verdict::Allow) => "allow".to_owned(),
         Outcome::Done(Verdict::Unknown) => "unknown".to_owned(),
+        Outcome::Done(Verdict::Pending(pending)) => format!("pending {}", pending.approval.id),
         Outcome::Done(Verdict::Deny(denied)) if denied.reason == "condition cannot be evaluated" => {
             "unevaluable".to_owned()
         }
@@ -219,6 +220,10 @@ fn line(event: &TraceEvent, program: &Prepared, ran: &mut BTreeSet<String>) -> O
             Answer::Labels(labels) => format!("answer labels {}", labels.join(",")),
             Answer::Granted { .. } => "answer granted".to_owned(),
             Answer::Failed { code, .. } => format!("answer failed {code}"),
+            Answer::Approved(approval) => format!("answer approved {}", approval.id),
+            Answer::Pending(approval) => format!("answer pending {}", approval.id),
+            Answer::Decided { allow, .. } => format!("answer decided {allow}"),
+            Answer::Refused { code, .. } => format!("answer refused {code}"),
             Answer::Skipped => "answer skipped".to_owned(),
         },
         TraceEvent::Value {

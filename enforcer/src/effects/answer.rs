@@ -4,8 +4,10 @@ use apl_vm::Answer;
 use companion_protocol::{AuditRecord, EffectResult, EffectsResponse, Labels, SessionKey};
 
 use super::{
+    elicit::{self, Approved},
     local::{Caches, Minted},
     plan::{Asked, Plan, Planned, Way, failed},
+    question,
 };
 use crate::audit::AuditQueue;
 
@@ -18,6 +20,8 @@ pub(crate) struct Answered {
     pub(crate) performed: Vec<String>,
     /// Credentials that were minted, in order.
     pub(crate) minted: Vec<Minted>,
+    /// Approvals that steps have found.
+    pub(crate) approvals: Vec<Approved>,
     /// Labels that were added to the session or the subject.
     pub(crate) labels: Vec<String>,
     /// Tokens that the cache answered.
@@ -42,12 +46,16 @@ pub(crate) fn answers(
     if let Some(response) = response {
         caches.see_epoch(&response.epoch);
     }
-    let mut results = response.map(|response| response.results.iter());
+    let mut results = response.map(|response| response.results.as_slice());
     let mut stopped = false;
     for Planned { stops, label, way } in plan.effects {
         // The companion's list holds only what was asked; it advances even when the answer counts no more.
-        let result = match &way {
-            Way::Ask(_) => results.as_mut().and_then(Iterator::next),
+        let own: Option<&[EffectResult]> = match &way {
+            Way::Ask(asked) => results.and_then(|rest| {
+                let (own, behind) = rest.split_at_checked(asked.results())?;
+                results = Some(behind);
+                Some(own)
+            }),
             Way::Here(_) | Way::Known | Way::Minted(_) | Way::Queue(_) => None,
         };
         if stopped {
@@ -74,9 +82,12 @@ pub(crate) fn answers(
                     failed("audit.unavailable", "the audit queue is full")
                 }
             }
-            Way::Ask(asked) => asked_answer(asked, result, session, caches, &mut out, now_ms),
+            Way::Ask(asked) => asked_answer(asked, own, session, caches, &mut out, now_ms),
         };
-        let failed = matches!(answer, Answer::Failed { .. } | Answer::Skipped);
+        let failed = matches!(
+            answer,
+            Answer::Failed { .. } | Answer::Refused { .. } | Answer::Pending(_) | Answer::Skipped
+        );
         stopped = failed && stops;
         if !failed {
             out.performed.push(label);
@@ -88,16 +99,29 @@ pub(crate) fn answers(
 
 fn asked_answer(
     asked: Asked,
-    result: Option<&EffectResult>,
+    results: Option<&[EffectResult]>,
     session: Option<&SessionKey>,
     caches: &mut Caches,
     out: &mut Answered,
     now_ms: u64,
 ) -> Answer {
-    let Some(result) = result else {
+    let Some([result, others @ ..]) = results else {
         return unreachable_answer(&asked);
     };
     match (result, asked) {
+        (_, Asked::Elicit(asked)) => {
+            let mut all = vec![result.clone()];
+            all.extend_from_slice(others);
+            let (answer, approved) = elicit::answer(&asked, &all);
+            out.approvals.extend(approved);
+            answer
+        }
+        (result, Asked::Redeem) => elicit::redeemed(result),
+        (EffectResult::Denied { code, reason }, Asked::Decision | Asked::Count) => {
+            elicit::refused(code, reason)
+        }
+        (EffectResult::Decision(decision), Asked::Decision) => question::decided(decision),
+        (EffectResult::Count(count), Asked::Count) => question::counted(count),
         (EffectResult::Denied { code, reason } | EffectResult::Failed { code, reason }, _) => {
             failed(code, reason)
         }
@@ -110,8 +134,12 @@ fn asked_answer(
             out.labels.push(label);
             Answer::Done
         }
-        (EffectResult::Granted(grant), Asked::Token { key }) => match Minted::of(grant) {
-            Some(minted) if minted.expires_at > now_ms / 1000 => {
+        (EffectResult::Granted(grant), Asked::Token { key, ttl_s }) => match Minted::of(grant) {
+            Some(mut minted) if minted.expires_at > now_ms / 1000 => {
+                if ttl_s > 0 {
+                    let most = (now_ms / 1000).saturating_add(u64::from(ttl_s));
+                    minted.expires_at = minted.expires_at.min(most);
+                }
                 if let Some(key) = key {
                     caches.keep_token(key, minted.clone(), now_ms);
                 }
@@ -150,6 +178,9 @@ fn unreachable_answer(asked: &Asked) -> Answer {
         Asked::Label { .. } => failed("session.persist_failed", reason),
         Asked::Token { .. } => failed("delegation.idp_unreachable", reason),
         Asked::Audit => failed("audit.unavailable", reason),
+        Asked::Elicit(_) | Asked::Redeem => failed("elicitation.op_unreachable", reason),
+        Asked::Decision => failed("", reason),
+        Asked::Count => failed("limit.unavailable", reason),
     }
 }
 

@@ -220,6 +220,8 @@ pub(crate) fn token_key(
         call.target.as_bytes(),
         call.audience.as_bytes(),
     ];
+    let ttl = call.ttl_s.to_be_bytes();
+    parts.push(&ttl);
     parts.extend(call.permissions.iter().map(|permission| permission.as_bytes()));
     Some(digest(&parts))
 }

@@ -3,10 +3,14 @@
 use apl_bytecode::{Scopes, Subject};
 use apl_vm::{Answer, Batch, Bound, DelegateCall};
 use companion_protocol::{
-    AuditRecord, Effect, EffectCall, OnFail, SessionKey, StepRecord, SubjectKind, TokenExchange,
+    AuditRecord, Binding, Effect, EffectCall, OnFail, SessionKey, StepRecord, SubjectKind, TokenExchange,
 };
 
 use super::local::{Caches, Minted, actor_credential, subject_credential, token_key};
+use super::{
+    elicit::{self, Approved, ElicitAsked},
+    question,
+};
 use crate::{
     cache::Key,
     identity::{
@@ -24,6 +28,11 @@ pub(crate) struct Asker<'a> {
     pub(crate) decision_id: &'a str,
     /// Fills everything of a record but number, stream and step.
     pub(crate) record: &'a dyn Fn() -> AuditRecord,
+    /// Approvals that the client came back with, and those of them that steps of this phase have taken.
+    pub(crate) elicitations: &'a [String],
+    pub(crate) approvals: &'a [Approved],
+    /// What an approval is bound to, but for the step; `None`: nobody is identified.
+    pub(crate) binding: Option<&'a Binding>,
     pub(crate) now_ms: u64,
 }
 
@@ -56,9 +65,36 @@ pub(crate) enum Way {
 #[derive(Debug)]
 pub(crate) enum Asked {
     Labels,
-    Label { label: String, scopes: Scopes },
-    Token { key: Option<Key> },
+    Label {
+        label: String,
+        scopes: Scopes,
+    },
+    Token {
+        key: Option<Key>,
+        ttl_s: u32,
+    },
     Audit,
+    /// As many results as there are ids; without ids, one.
+    Elicit(Box<ElicitAsked>),
+    Redeem,
+    Decision,
+    Count,
+}
+
+impl Asked {
+    /// How many results in the companion's list are its own.
+    pub(super) fn results(&self) -> usize {
+        match self {
+            Self::Elicit(asked) => asked.ids.len().max(1),
+            Self::Labels
+            | Self::Label { .. }
+            | Self::Token { .. }
+            | Self::Audit
+            | Self::Redeem
+            | Self::Decision
+            | Self::Count => 1,
+        }
+    }
 }
 
 /// All effects of one suspension.
@@ -77,8 +113,10 @@ pub(crate) fn plan(batch: Batch, asker: &Asker<'_>, caches: &Caches, position: &
     };
     for (_, bound) in batch.effects {
         let (planned, call) = one(bound, asker, caches);
-        if let Some((effect, source)) = call {
-            let on_fail = if planned.stops {
+        for (effect, source) in call {
+            // Of several ids for one step each is looked at; nothing stands behind them that could go wrong.
+            let looks = matches!(effect, Effect::ElicitCheck(_));
+            let on_fail = if planned.stops && !looks {
                 OnFail::Stop
             } else {
                 OnFail::Continue
@@ -97,16 +135,17 @@ pub(crate) fn plan(batch: Batch, asker: &Asker<'_>, caches: &Caches, position: &
     plan
 }
 
-type Call = Option<(Effect, String)>;
+/// The effects that the companion is asked for, each with its position.
+pub(super) type Call = Vec<(Effect, String)>;
 
-fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
+pub(super) fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
     match bound {
         Bound::LoadLabels { rule } => {
             let label = "session.load".to_owned();
             match asker.session {
                 None => (
                     here(true, label, failed("session.load_failed", "nobody is identified")),
-                    None,
+                    Vec::new(),
                 ),
                 Some(session) => {
                     let effect = Effect::SessionLoad {
@@ -118,7 +157,7 @@ fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
                             label,
                             way: Way::Ask(Asked::Labels),
                         },
-                        Some((effect, rule)),
+                        vec![(effect, rule)],
                     )
                 }
             }
@@ -130,6 +169,9 @@ fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
             rule,
         } => taint(label, scopes, ttl_s, rule, asker, caches),
         Bound::Delegate(call) => delegate(call, asker, caches),
+        Bound::Elicit(call) => elicit::plan(*call, asker),
+        Bound::Decide(call) => question::decide(*call),
+        Bound::Count(call) => question::count(call, asker),
         Bound::Audit {
             plugin,
             durable,
@@ -151,7 +193,7 @@ fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
                         label,
                         way: Way::Ask(Asked::Audit),
                     },
-                    Some((effect, rule)),
+                    vec![(effect, rule)],
                 )
             } else {
                 (
@@ -160,7 +202,7 @@ fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {
                         label,
                         way: Way::Queue(Box::new(record)),
                     },
-                    None,
+                    Vec::new(),
                 )
             }
         }
@@ -177,7 +219,7 @@ fn taint(
 ) -> (Planned, Call) {
     let name = format!("session.append:{label}");
     if !scopes.has(Scopes::SESSION) && !scopes.has(Scopes::SUBJECT) {
-        return (here(true, name, Answer::Done), None);
+        return (here(true, name, Answer::Done), Vec::new());
     }
     let Some(session) = asker.session else {
         return (
@@ -186,7 +228,7 @@ fn taint(
                 name,
                 failed("session.persist_failed", "nobody is identified"),
             ),
-            None,
+            Vec::new(),
         );
     };
     if caches.has_label(session, &label, scopes, asker.now_ms) {
@@ -196,7 +238,7 @@ fn taint(
                 label: name,
                 way: Way::Known,
             },
-            None,
+            Vec::new(),
         );
     }
     let only = |scope: Scopes| {
@@ -218,7 +260,7 @@ fn taint(
             label: name,
             way: Way::Ask(Asked::Label { label, scopes }),
         },
-        Some((effect, rule)),
+        vec![(effect, rule)],
     )
 }
 
@@ -235,7 +277,7 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
                     "the credential to exchange is not there",
                 ),
             ),
-            None,
+            Vec::new(),
         )
     };
     let Ok(subject) = subject_credential(asker.principal, call.subject) else {
@@ -252,7 +294,7 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
                 label,
                 way: Way::Minted(minted.clone()),
             },
-            None,
+            Vec::new(),
         );
     }
     let token_of = |credential: &Credential| {
@@ -286,13 +328,16 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         Planned {
             stops,
             label,
-            way: Way::Ask(Asked::Token { key }),
+            way: Way::Ask(Asked::Token {
+                key,
+                ttl_s: call.ttl_s,
+            }),
         },
-        Some((effect, call.rule)),
+        vec![(effect, call.rule)],
     )
 }
 
-const fn here(stops: bool, label: String, answer: Answer) -> Planned {
+pub(super) const fn here(stops: bool, label: String, answer: Answer) -> Planned {
     Planned {
         stops,
         label,

@@ -81,17 +81,24 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
     credentials.push("authorization".to_owned());
     credentials.sort();
     credentials.dedup();
-    let mut readable: Vec<String> = (0..model.attrs.len())
-        .filter_map(|at| program.key(apl_bytecode::AttrId(u32::try_from(at).ok()?)))
-        .filter_map(|key| key.strip_prefix("http.request_headers."))
-        .map(str::to_owned)
-        .filter(|name| !credentials.contains(name) && !CREDENTIALS.contains(&name.as_str()))
-        .collect();
-    readable.sort();
-    readable.dedup();
+    let named = |prefix: &str| {
+        let mut names: Vec<String> = (0..model.attrs.len())
+            .filter_map(|at| program.key(apl_bytecode::AttrId(u32::try_from(at).ok()?)))
+            .filter_map(|key| key.strip_prefix(prefix))
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    let mut readable = named("http.request_headers.");
+    readable.retain(|name| !credentials.contains(name) && !CREDENTIALS.contains(&name.as_str()));
+    let mut response = named("http.response_headers.");
+    response.retain(|name| name != "set-cookie");
     Wanted {
         credentials,
         readable,
+        response,
         asserted: HeaderEdits::removals(program),
     }
 }

@@ -3,7 +3,7 @@
 mod denial;
 mod document;
 
-use apl_vm::Answer;
+use apl_vm::{Answer, Fact, FactMap};
 
 use super::{
     Exchange, Out, Stage,
@@ -130,6 +130,7 @@ impl Exchange {
             .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
             .collect();
         self.after.has_content_length = value(b"content-length").is_some();
+        self.response_facts(engine, headers);
         let media = value(b"content-type").map_or(Media::Other, media_type);
         let types = headers.iter().filter(|(name, _)| name == b"content-type").count();
         self.seal_session(engine, headers, out);
@@ -178,6 +179,12 @@ impl Exchange {
                 self.deny_at_head(engine, &refusal, now_ms, out);
             }
         }
+    }
+
+    /// `http.status` and the response headers that policy names. Cookies are credentials, so nobody reads them.
+    fn response_facts(&mut self, engine: &Engine, headers: &HeaderList) {
+        let status = i64::from(self.after.status);
+        self.each_work(|work| tell(engine, headers, status, &mut work.facts.own));
     }
 
     /// Whether nothing of the response is judged but lists.
@@ -327,5 +334,31 @@ impl Exchange {
     pub(super) fn swallow(&mut self, engine: &mut Engine) {
         self.after.stage = AfterStage::Swallow;
         self.let_go(engine);
+    }
+}
+
+fn tell(engine: &Engine, headers: &HeaderList, status: i64, own: &mut FactMap) {
+    if engine.mentions("http.status") {
+        own.insert("http.status".to_owned(), Fact::Int(status));
+    }
+    for (name, value) in headers {
+        let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
+            continue;
+        };
+        if !engine.wanted.response.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        match own
+            .entry(format!("http.response_headers.{name}"))
+            .or_insert_with(|| Fact::Str(String::new()))
+        {
+            Fact::Str(known) => {
+                if !known.is_empty() {
+                    known.push_str(", ");
+                }
+                known.push_str(value);
+            }
+            Fact::Bool(_) | Fact::Int(_) | Fact::Float(_) | Fact::Set(_) | Fact::Opaque | Fact::Unknown => {}
+        }
     }
 }

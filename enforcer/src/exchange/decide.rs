@@ -67,7 +67,8 @@ impl Exchange {
         }
         engine.stop_waiting(self.id);
         work.session = session::key_of(&principal, &self.head, &engine.config.session_sources);
-        work.facts = self.facts(engine, &work, &principal, scope.as_deref());
+        work.facts = self.facts(engine, &work, &principal, scope.as_deref(), now_ms);
+        work.binding = super::binding::of(engine, &work, scope.as_deref());
         work.principal = principal;
         let cx = Context {
             head: &self.head,
@@ -182,6 +183,7 @@ impl Exchange {
         work: &Work,
         principal: &Rc<Principal>,
         scope: Option<&str>,
+        now_ms: u64,
     ) -> Facts {
         let mut own = FactMap::new();
         let mut put = |key: &str, value: &str| {
@@ -207,6 +209,7 @@ impl Exchange {
         );
         put("request.trace_id", head.trace_id.as_deref().unwrap_or_default());
         put("request.request_id", &self.decision_id);
+        put("request.timestamp", &crate::json_text::rfc3339(now_ms / 1000));
         put("meta.scope", scope.unwrap_or_default());
         if let Some(entity) = work.entity {
             put("meta.entity_type", entity.name());
@@ -233,6 +236,7 @@ impl Exchange {
             base: Rc::clone(&principal.facts),
             own,
             labels: LabelState::default(),
+            ..Facts::default()
         }
     }
 }

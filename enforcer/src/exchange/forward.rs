@@ -13,6 +13,13 @@ impl Exchange {
             );
             return self.refuse(engine, &refusal, now_ms, out);
         }
+        if self.has_constraint_conflict() {
+            let refusal = Refusal::operation(
+                "policy.restrict_conflict",
+                "the batch's operations may go to different places: send its messages one by one",
+            );
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
         let (request, response) = match self.assertions(engine) {
             Ok(edits) => edits,
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
@@ -33,6 +40,7 @@ impl Exchange {
                 // Before credentials: a minted one is never replaced.
                 self.assert_request(&request, out);
                 self.credentials(engine, delegates, out);
+                self.restrictions(out);
             }
             Install::Single => {}
         }
@@ -84,6 +92,16 @@ impl Exchange {
         })
     }
 
+    /// All operations of a batch go to one place.
+    fn has_constraint_conflict(&self) -> bool {
+        let mut constraints = self
+            .works()
+            .filter(|work| work.entity.is_some())
+            .map(|work| &work.facts.constraint);
+        let first = constraints.next();
+        constraints.any(|other| Some(other) != first)
+    }
+
     /// Removes what no backend may get from a client, and asks for a plain response when it will be read.
     pub(super) fn strip(&self, engine: &Engine, response_is_read: bool, out: &mut Out) {
         for name in &self.head.internal {
@@ -120,6 +138,26 @@ impl Exchange {
                     value: one.value.clone(),
                 });
             }
+        }
+    }
+
+    /// Where the request may go, for Envoy's routes and subset load balancing. The client's copies are gone already.
+    fn restrictions(&self, out: &mut Out) {
+        let mut constraints = self.works().map(|work| &work.facts.constraint);
+        let Some(constraint) = constraints.find(|constraint| !constraint.is_empty()) else {
+            return;
+        };
+        let headers = crate::restrict::headers(constraint);
+        let state = headers.iter().map(|(name, value)| format!("{name}={value}"));
+        out.push(Command::FilterState {
+            key: "aplomb.restrict",
+            value: state.collect::<Vec<_>>().join(";"),
+        });
+        for (name, value) in headers {
+            out.push(Command::SetRequestHeader {
+                name: format!("x-policy-restrict-{name}"),
+                value,
+            });
         }
     }
 

@@ -200,7 +200,9 @@ impl<'a> Sieve<'a> {
         self.fuel = machine.fuel_left().saturating_sub(1);
         match outcome {
             Outcome::Done(Verdict::Deny(_)) => true,
-            Outcome::Done(Verdict::Allow | Verdict::Unknown) | Outcome::Await(_) => false,
+            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) | Outcome::Await(_) => {
+                false
+            }
         }
     }
 
@@ -256,7 +258,7 @@ impl<'a> Sieve<'a> {
         call.law.route = route;
         let mut facts = self
             .exchange
-            .facts(engine, &call, principal, self.scope.as_deref());
+            .facts(engine, &call, principal, self.scope.as_deref(), self.now_ms);
         let one_method = entity == EntityKind::Tool;
         for (key, fact) in &mut facts.own {
             let lasts = key.starts_with("meta.") || (key == "mcp.method" && one_method);

@@ -64,7 +64,7 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
 impl Exchange {
     /// Records a refusal before the call. What could not be read as a message is counted only: it is no verdict.
     pub(super) fn record_refusal(&self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
-        if refusal.kind == RefusalKind::Operation {
+        if matches!(refusal.kind, RefusalKind::Operation | RefusalKind::Waiting) {
             self.record_others(engine, now_ms, out);
         }
         let cx = Context {
@@ -74,7 +74,10 @@ impl Exchange {
         };
         let blank = Work::refused(None);
         let mut record = record(engine, self.work.as_deref().unwrap_or(&blank), &cx);
-        record.verdict = Some(VerdictKind::Deny);
+        record.verdict = Some(match refusal.kind {
+            RefusalKind::Waiting => VerdictKind::Pending,
+            RefusalKind::Message | RefusalKind::Identity | RefusalKind::Operation => VerdictKind::Deny,
+        });
         record.code = Some(refusal.code.clone());
         record.rule.clone_from(&refusal.rule);
         let kept = match refusal.kind {
@@ -89,7 +92,7 @@ impl Exchange {
                     false
                 }
             }
-            RefusalKind::Operation => engine.audit.push(record),
+            RefusalKind::Operation | RefusalKind::Waiting => engine.audit.push(record),
         };
         out.push(count(
             if kept {

@@ -7,7 +7,7 @@ use companion_protocol::{AuditRecord, EffectCall, EffectsRequest, MAX_EFFECTS};
 use super::{Out, record, work::Work};
 use crate::{
     CallToken, Command, Counter, Engine, audit,
-    effects::{Asker, Plan, answers, plan, read_response, unacknowledged},
+    effects::{Asker, Plan, answers, plan, read_response, redeem, unacknowledged},
     engine::count,
     http::head::Head,
     mcp::response::GovernedResult,
@@ -65,6 +65,7 @@ pub(super) fn start(
     let Some(block) = block else {
         return Step::Verdict(None);
     };
+    work.approvals.clear();
     work.machine = Some(Machine::new(block, engine.config.limits.fuel));
     let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
         machine.run(&engine.program, env)
@@ -81,10 +82,69 @@ pub(super) fn resume(
     cx: &Context<'_>,
     out: &mut Out,
 ) -> Step {
+    if std::mem::take(&mut work.redeeming) {
+        return spent(work, answers);
+    }
     let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
         machine.resume(&engine.program, env, answers)
     });
     drive(engine, work, result, outcome, cx, out)
+}
+
+/// Nothing denies: the approvals that were found are spent now, and with that the phase is allowed. One that only wanted
+/// to know is told so.
+fn spend(engine: &mut Engine, work: &mut Work, cx: &Context<'_>, out: &mut Out) -> Step {
+    let Some(last) = work.approvals.last() else {
+        return Step::Verdict(None);
+    };
+    if cx.head.peeks {
+        let ids = ids_of(work, None);
+        let refusal = Refusal::peeked(&ids, &last.handler, last.approver.as_deref());
+        return Step::Verdict(Some(refusal));
+    }
+    let plan = redeem(&work.approvals, cx.decision_id, &mut work.position);
+    match send(engine, plan, cx, out) {
+        Ok(flight) => {
+            work.redeeming = true;
+            Step::Asked(Box::new(flight))
+        }
+        Err(plan) => {
+            let answers = settle(engine, work, plan, None, cx.now_ms, out);
+            spent(work, &answers)
+        }
+    }
+}
+
+fn spent(work: &mut Work, answers: &[Answer]) -> Step {
+    let approvals = std::mem::take(&mut work.approvals);
+    let fault = answers.iter().find_map(|answer| match answer {
+        Answer::Done => None,
+        Answer::Failed { code, reason } | Answer::Refused { code, reason } => {
+            Some(Refusal::operation(code, reason))
+        }
+        Answer::Labels(_)
+        | Answer::Granted { .. }
+        | Answer::Approved(_)
+        | Answer::Pending(_)
+        | Answer::Decided { .. }
+        | Answer::Skipped => Some(Refusal::operation(
+            "engine.bad_answer",
+            "an effect was answered with something else",
+        )),
+    });
+    if fault.is_none() && answers.len() != approvals.len() {
+        return Step::Verdict(Some(Refusal::operation(
+            "engine.bad_answer",
+            "an effect was answered with something else",
+        )));
+    }
+    Step::Verdict(fault)
+}
+
+/// Everything that the client is to come back with: approvals that it has, and the one that is asked for now.
+fn ids_of(work: &Work, now: Option<&str>) -> String {
+    let had = work.approvals.iter().map(|approved| approved.id.as_str());
+    had.chain(now).collect::<Vec<_>>().join(",")
 }
 
 fn drive(
@@ -98,7 +158,11 @@ fn drive(
     loop {
         let batch = match outcome {
             Some(Outcome::Await(batch)) => batch,
-            Some(Outcome::Done(Verdict::Allow)) => return Step::Verdict(None),
+            Some(Outcome::Done(Verdict::Allow)) => return spend(engine, work, cx, out),
+            Some(Outcome::Done(Verdict::Pending(pending))) => {
+                let ids = ids_of(work, Some(&pending.approval.id));
+                return Step::Verdict(Some(Refusal::pending(&pending, &ids)));
+            }
             Some(Outcome::Done(Verdict::Deny(denied))) => {
                 return Step::Verdict(Some(
                     Refusal::operation(&denied.code, &denied.reason).at(&denied.rule),
@@ -121,6 +185,9 @@ fn drive(
                 session: work.session.as_ref(),
                 decision_id: cx.decision_id,
                 record: &blank,
+                elicitations: &cx.head.elicitations,
+                approvals: &work.approvals,
+                binding: work.binding.as_ref(),
                 now_ms: cx.now_ms,
             };
             plan(batch, &asker, &engine.caches, &mut position)
@@ -237,6 +304,7 @@ fn settle(
     );
     work.performed.extend(answered.performed);
     work.minted.extend(answered.minted);
+    work.approvals.extend(answered.approvals);
     work.labels_added.extend(answered.labels);
     for (counter, by) in [
         (Counter::TokenHits, answered.token_hits),

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use apl_bytecode::{AssertionsId, BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
-use companion_protocol::SessionKey;
+use companion_protocol::{Binding, SessionKey};
 
 use crate::{
     Engine,
     config::DenialShape,
-    effects::Minted,
+    effects::{Approved, Minted},
     identity::principal::Principal,
     mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
     refusal::Shape,
@@ -35,6 +35,12 @@ pub(super) struct Work {
     pub(super) performed: Vec<String>,
     pub(super) labels_added: Vec<String>,
     pub(super) minted: Vec<Minted>,
+    /// Approvals that this phase has found and not spent yet.
+    pub(super) approvals: Vec<Approved>,
+    /// They are being spent: the answers that come next are about that.
+    pub(super) redeeming: bool,
+    /// What approvals are bound to, but for the step.
+    pub(super) binding: Option<Binding>,
     /// Numbers the effects of the exchange.
     pub(super) position: u32,
     pub(super) request_digest: Option<String>,
@@ -137,6 +143,9 @@ impl Work {
             performed: Vec::new(),
             labels_added: Vec::new(),
             minted: Vec::new(),
+            approvals: Vec::new(),
+            redeeming: false,
+            binding: None,
             position: 0,
             request_digest: None,
             response_digest: None,

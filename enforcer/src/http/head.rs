@@ -24,6 +24,10 @@ pub(crate) struct Head {
     pub(crate) mcp_method: Option<String>,
     pub(crate) mcp_name: Option<String>,
     pub(crate) trace_id: Option<String>,
+    /// Approvals that the client comes back with, in the order of the header.
+    pub(crate) elicitations: Vec<String>,
+    /// The client only wants to know whether they were given.
+    pub(crate) peeks: bool,
     /// Headers with a credential that the program names, by its name there.
     pub(crate) credentials: Vec<(String, String)>,
     /// Properties of the host that credentials are read from, in the engine's order.
@@ -50,6 +54,8 @@ pub(crate) struct Wanted {
     pub(crate) credentials: Vec<String>,
     /// Headers that policy reads as `http.request_headers.*`, lower-case; never one with a credential.
     pub(crate) readable: Vec<String>,
+    /// Headers that policy reads as `http.response_headers.*`, lower-case; never a cookie.
+    pub(crate) response: Vec<String>,
     /// Headers that some route asserts or strips.
     pub(crate) asserted: HeaderEdits,
 }
@@ -77,6 +83,11 @@ const SINGLE: &[&str] = &[
 
 /// Ours: a client's copy is removed before anything reads it.
 const INTERNAL: &[&str] = &["x-policy-", "x-aplomb-", "x-mcp-policy-"];
+
+/// Approvals that one request can come back with: as many as a phase can ask for in practice.
+const MAX_ELICITATIONS: usize = 8;
+/// Longest id of one, in bytes.
+const MAX_ELICITATION_ID: usize = 128;
 
 /// Longest session id that is taken from a client, in bytes.
 pub(crate) const MAX_SESSION_ID: usize = 512;
@@ -142,6 +153,11 @@ impl Head {
             "mcp-method" => self.mcp_method = Some(text(name, value)?),
             "mcp-name" => self.mcp_name = Some(text(name, value)?),
             "traceparent" => self.trace_id = trace_id(value),
+            "x-policy-elicitation-id" => self.take_elicitations(&text(name, value)?)?,
+            "x-policy-elicitation-peek" => {
+                let value = text(name, value)?;
+                self.peeks = !matches!(value.to_ascii_lowercase().as_str(), "" | "0" | "false");
+            }
             _ => {}
         }
         if wanted.asserted.removes(name) {
@@ -168,6 +184,23 @@ impl Head {
                     joined.push_str(&value);
                 }
                 None => self.readable.push((name.to_owned(), value)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A comma list, or several headers of one each (RFC 9110 section 5.3).
+    fn take_elicitations(&mut self, list: &str) -> Result<(), Refusal> {
+        for id in list.split(',').map(str::trim).filter(|id| !id.is_empty()) {
+            let fine = id.len() <= MAX_ELICITATION_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
+            if !fine || self.elicitations.len() >= MAX_ELICITATIONS {
+                return Err(Refusal::bad_request(
+                    "protocol.elicitation_id",
+                    "`x-policy-elicitation-id` holds at most 8 ids of at most 128 visible characters, joined by commas",
+                ));
+            }
+            if !self.elicitations.iter().any(|known| known == id) {
+                self.elicitations.push(id.to_owned());
             }
         }
         Ok(())

@@ -347,3 +347,37 @@ fn no_call_that_would_be_allowed_is_hidden_and_what_is_hidden_is_denied() {
         "the law was not tried: {hidden_at_all} hidden, {shown_at_all} shown, {allowed_at_all} calls allowed"
     );
 }
+
+/// The figure: 200 tools in at most 1 ms in the module. This measures the same code on the host:
+/// `cargo test --release -p aplomb-enforcer --test suite -- --ignored --nocapture figure`.
+#[test]
+#[ignore = "a figure, not a law: it needs a quiet machine and a release build"]
+fn figure_200_tools() {
+    let mut b = Builder::default();
+    let user = b.identity("authorization", TokenRole::User, &[Algorithm::Es256], None);
+    let mut entries = Vec::new();
+    for at in 0..200 {
+        let name = format!("tool_{at}");
+        let mut rules = b.require(["role.hr", "role.engineer", "args.x"][at % 3], "no");
+        rules.extend(b.deny_if_label("secret", "tainted"));
+        b.route(&name, rules, None, &[user]);
+        entries.push(json!({"name": name, "description": "What it does, in a sentence or two of plain words.",
+            "inputSchema": {"type": "object", "properties": {"x": {"type": "string"}, "y": {"type": "integer"}}}}));
+    }
+    b.housekeeping(&[user]);
+    let page = Backend::json(&json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": entries}}).to_string());
+    let head = bearer("alice");
+    let headers = [("authorization", head.as_str())];
+    let time = |filtered: bool| {
+        let mut worker = Worker::with(&b.bytes(), |config| config["filter_lists"] = json!(filtered));
+        let rounds = 200_u32;
+        let begin = std::time::Instant::now();
+        for _ in 0..rounds {
+            let seen = worker.post(&headers, &list("tools/list"), Some(&page));
+            assert_eq!(seen.client_body().contains("\"tool_0\""), !filtered);
+        }
+        begin.elapsed() / rounds
+    };
+    let (plain, filtered) = (time(false), time(true));
+    println!("200 tools: {filtered:?} an exchange with the list filtered, {plain:?} without");
+}

@@ -80,6 +80,7 @@ impl Builder {
             permissions: vec![permission],
             subject: Subject::User,
             actor: None,
+            ttl_s: 0,
             on_error: OnError::Deny,
             denial,
         }))

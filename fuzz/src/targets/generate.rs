@@ -230,6 +230,7 @@ fn effects(program: &mut Program, step: &Code) {
             permissions: vec![StrId(5), StrId(10)],
             subject: Subject::User,
             actor: None,
+            ttl_s: 0,
             on_error,
             denial: DenialId(1),
         })

@@ -126,6 +126,13 @@ fn answer(bound: &Bound, choices: u8) -> Answer {
             audience: String::new(),
             expires_at: String::new(),
         },
-        Bound::Taint { .. } | Bound::Audit { .. } => Answer::Done,
+        Bound::Taint { .. } | Bound::Audit { .. } | Bound::Count(_) => Answer::Done,
+        Bound::Elicit(_) if choices & 16 != 0 => Answer::Pending(Default::default()),
+        Bound::Elicit(_) => Answer::Approved(Default::default()),
+        Bound::Decide(_) => Answer::Decided {
+            allow: choices & 32 == 0,
+            code: String::new(),
+            reason: String::new(),
+        },
     }
 }

@@ -75,7 +75,7 @@ fn run(program: &Prepared, block: apl_bytecode::BlockId, case: &Case, document: 
     let denied = loop {
         match outcome {
             Outcome::Done(Verdict::Deny(denial)) => break Some((denial.code, denial.reason)),
-            Outcome::Done(Verdict::Allow | Verdict::Unknown) => break None,
+            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) => break None,
             Outcome::Await(batch) => {
                 let answers: Vec<Given> = batch
                     .effects

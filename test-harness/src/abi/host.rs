@@ -420,6 +420,13 @@ impl Host {
             .map(|(_, value)| *value)
     }
 
+    /// The metrics that the module defined, in order.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        let metrics = &self.guest.store.data().metrics;
+        metrics.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     fn exchange_of(&self, x: ExchangeId) -> Option<&Exchange> {
         self.guest.store.data().exchanges.get(x.0)
     }

@@ -1,14 +1,16 @@
 //! What `aplc build` writes beside the program: `companion.json`, `filter-config.json`, `secrets.env`.
 
+mod asks;
 pub(crate) mod filter;
 mod store;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use apl_compiler::{Deployment, KeyDirectory, SecretSource};
+use apl_compiler::{Deployment, KeyDirectory};
 use companion_protocol::config::{
     CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig, KeyFile,
-    OauthDelegator, SecretRef,
+    OauthDelegator,
 };
 
 use super::Fault;
@@ -21,20 +23,13 @@ const MARGIN_MS: u64 = 200;
 /// The companion's configuration, and the literal secrets that it refers to by environment variable.
 pub(crate) fn companion(
     deployment: &Deployment,
+    directory: &Path,
     digest: &str,
-) -> (CompanionConfig, BTreeMap<String, String>) {
+) -> Result<(CompanionConfig, BTreeMap<String, String>), Fault> {
     let mut secrets = BTreeMap::new();
     let mut delegators = BTreeMap::new();
     for (name, delegator) in &deployment.delegators {
-        let client_secret = match &delegator.secret {
-            SecretSource::Env(name) => SecretRef::Env(name.clone()),
-            SecretSource::File(path) => SecretRef::File(path.clone()),
-            SecretSource::Literal(secret) => {
-                let variable = variable(name, &secrets);
-                secrets.insert(variable.clone(), secret.clone());
-                SecretRef::Env(variable)
-            }
-        };
+        let client_secret = asks::reference(name, &delegator.secret, &mut secrets);
         let config = OauthDelegator {
             token_endpoint: delegator.token_endpoint.clone(),
             allow_http: delegator.allow_http,
@@ -73,15 +68,15 @@ pub(crate) fn companion(
         delegators,
         session_store,
         approvals: None,
-        elicitors: BTreeMap::new(),
-        decision_points: BTreeMap::new(),
+        elicitors: asks::elicitors(deployment, &mut secrets),
+        decision_points: asks::points(deployment, directory, &mut secrets)?,
         key_directories: deployment
             .directories
             .iter()
             .map(|(name, directory)| (name.clone(), key_directory(directory)))
             .collect(),
     };
-    (config, secrets)
+    Ok((config, secrets))
 }
 
 fn key_directory(directory: &KeyDirectory) -> KeyDirectoryConfig {
@@ -90,7 +85,7 @@ fn key_directory(directory: &KeyDirectory) -> KeyDirectoryConfig {
 }
 
 /// A variable for a delegator's secret: `APLOMB_SECRET_WORKDAY_OAUTH`, numbered if two names fold to one.
-fn variable(delegator: &str, taken: &BTreeMap<String, String>) -> String {
+pub(super) fn variable(delegator: &str, taken: &BTreeMap<String, String>) -> String {
     let word: String = delegator
         .chars()
         .map(|ch| {
@@ -130,6 +125,7 @@ pub(crate) fn timeout_ms(deployment: &Deployment) -> u64 {
         .delegators
         .values()
         .map(|delegator| delegator.timeout_ms)
+        .chain(asks::timeouts(deployment))
         .chain([store::timeout_ms(deployment.store.as_ref())])
         .max()
         .unwrap_or(STORE_MS)

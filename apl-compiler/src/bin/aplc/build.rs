@@ -38,7 +38,8 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
             .map_err(|fault| Fault::Argument(format!("cannot sign the program: {fault}")))?;
         public_key = Some(sign::public_text(&key));
     }
-    let (companion, secrets) = artefacts::companion(&output.deployment, &digest);
+    let directory = build.policy.parent().unwrap_or_else(|| Path::new(""));
+    let (companion, secrets) = artefacts::companion(&output.deployment, directory, &digest)?;
     let filter = artefacts::filter::config(&output.program, &bytes, &output.deployment, build, public_key)?;
 
     for warning in shared::warnings(&output.program, &filter) {

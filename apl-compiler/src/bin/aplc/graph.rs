@@ -189,6 +189,7 @@ impl Chart {
             StepKind::Taint { .. }
             | StepKind::LoadLabels
             | StepKind::Delegate(_)
+            | StepKind::Ask(_)
             | StepKind::Audit { .. } => {
                 let effect = self.node("[", &kind.words(), "]");
                 self.join(&ends, &effect);

@@ -72,6 +72,7 @@ fn step(step: &Step) -> Value {
             "actor": delegate.actor,
             "on_error": if delegate.goes_on { "continue" } else { "deny" },
         }),
+        StepKind::Ask(words) => json!({ "step": "ask", "what": words }),
         StepKind::Audit { plugin, durable } => {
             json!({ "step": "audit", "plugin": plugin, "durable": durable })
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aplomb_enforcer::Callout;
-use companion_protocol::{Effect, EffectResult, EffectsRequest, EffectsResponse, Grant, Labels};
+use companion_protocol::{Effect, EffectResult, EffectsRequest, EffectsResponse, ElicitState, Grant, Labels};
 
 /// What a call to the companion comes to.
 #[derive(Clone)]
@@ -29,6 +29,10 @@ pub(crate) struct Companion {
     pub(crate) key_requests: Vec<String>,
     /// How long a minted token lives, in seconds.
     pub(crate) token_life: u64,
+    /// Requests of humans: binding, state.
+    pub(crate) asked: Vec<(companion_protocol::Binding, ElicitState)>,
+    /// What counters stand at.
+    pub(crate) counters: BTreeMap<String, u64>,
 }
 
 impl Companion {
@@ -111,17 +115,67 @@ impl Companion {
             Effect::ApiKey { digest, .. } => EffectResult::Identity {
                 record: self.key_records.get(digest).cloned(),
             },
-            Effect::ElicitBegin(_)
-            | Effect::ElicitCheck(_)
-            | Effect::ElicitRedeem(_)
-            | Effect::PdpDecide(_)
-            | Effect::LimitCount { .. } => panic!("this host answers no {kind}"),
+            Effect::ElicitBegin(begin) => {
+                let known = self.asked.iter().position(|(binding, state)| {
+                    *binding == begin.binding && *state != ElicitState::UnknownId
+                });
+                let at = known.unwrap_or_else(|| {
+                    self.asked.push((begin.binding.clone(), ElicitState::Pending));
+                    self.asked.len() - 1
+                });
+                elicitation(at, self.asked[at].1)
+            }
+            Effect::ElicitCheck(ask) => self.look(ask, false),
+            Effect::ElicitRedeem(ask) => self.look(ask, true),
+            Effect::LimitCount { key, cost, limit, .. } => {
+                let count = self.counters.entry(key.clone()).or_default();
+                let allow = count.saturating_add(*cost) <= *limit;
+                if allow {
+                    *count += cost;
+                }
+                EffectResult::Count(companion_protocol::Count {
+                    allow,
+                    count: *count,
+                    remaining: limit.saturating_sub(*count),
+                    resets_at: 1_795_348_860,
+                })
+            }
+            Effect::PdpDecide(_) => panic!("this host answers no {kind}"),
             Effect::AuditAppend { record } => {
                 self.records.push((**record).clone());
                 EffectResult::Done
             }
         }
     }
+}
+
+impl Companion {
+    fn look(&mut self, ask: &companion_protocol::ElicitAsk, spend: bool) -> EffectResult {
+        let at: Option<usize> = ask.id.strip_prefix('e').and_then(|at| at.parse().ok());
+        let Some((at, (binding, state))) = at.and_then(|at| Some((at, self.asked.get_mut(at)?))) else {
+            return elicitation(0, ElicitState::UnknownId);
+        };
+        if *binding != ask.binding {
+            return elicitation(at, ElicitState::BindingMismatch);
+        }
+        let found = *state;
+        if spend && found == ElicitState::Approved {
+            *state = ElicitState::UnknownId;
+        }
+        elicitation(at, found)
+    }
+}
+
+fn elicitation(at: usize, state: ElicitState) -> EffectResult {
+    EffectResult::Elicitation(companion_protocol::Elicitation {
+        state,
+        id: format!("e{at}"),
+        approver: Some("carol".into()),
+        channel: Some("page".into()),
+        expires_at: Some(1_795_349_700),
+        intent_id: None,
+        at: None,
+    })
 }
 
 pub(crate) fn kind(effect: &Effect) -> &'static str {

@@ -83,6 +83,13 @@ fn collect(steps: &[Step], under: &str, facts: &mut Vec<Fact>) {
             // Whoever reads labels loads them first; the gate that reads is the fact.
             StepKind::LoadLabels => {}
             StepKind::Delegate(delegate) => put(step.kind.words(), FactKind::Delegate(delegate.clone())),
+            StepKind::Ask(words) => put(
+                words.clone(),
+                FactKind::Gate {
+                    when: words.clone(),
+                    code: None,
+                },
+            ),
             StepKind::Audit { .. } => put(step.kind.words(), FactKind::Audit),
         }
     }
@@ -122,6 +129,7 @@ fn said(kind: &StepKind) -> String {
         | StepKind::Taint { .. }
         | StepKind::LoadLabels
         | StepKind::Delegate(_)
+        | StepKind::Ask(_)
         | StepKind::Audit { .. } => kind.words(),
     }
 }

@@ -229,7 +229,7 @@ impl Gathering<'_> {
                     "is an error, and so it denies".to_owned()
                 }
             },
-            Instr::Deny(_) => "denies".to_owned(),
+            Instr::Deny(_) | Instr::DenyAs(..) => "denies".to_owned(),
             Instr::Scan(..) => match went {
                 Went::Denied(_) => "found something".to_owned(),
                 Went::To(_) | Went::Waits => "found nothing".to_owned(),
@@ -240,6 +240,10 @@ impl Gathering<'_> {
                 Effect::Taint { .. } => "asks to store the label".to_owned(),
                 Effect::Delegate(_) => "asks for a token".to_owned(),
                 Effect::Audit { .. } => "asks for a record".to_owned(),
+                Effect::Elicit(_) => "asks a human".to_owned(),
+                Effect::Decide(_) => "asks the decision point".to_owned(),
+                Effect::Count(_) => "asks the counter".to_owned(),
+                Effect::Restrict(_) => "narrows where the request may go".to_owned(),
             },
             _ => return None,
         })
@@ -261,6 +265,13 @@ impl Gathering<'_> {
                 )
             }
             Answer::Failed { code, reason } => format!("answer: failed with `{code}`: {reason}"),
+            Answer::Approved(_) => "answer: approved".to_owned(),
+            Answer::Pending(_) => "answer: nobody has said anything yet".to_owned(),
+            Answer::Decided { allow: true, .. } => "answer: allowed".to_owned(),
+            Answer::Decided {
+                allow: false, code, ..
+            } => format!("answer: denied, as `{code}`"),
+            Answer::Refused { code, reason } => format!("answer: refused with `{code}`: {reason}"),
             Answer::Skipped => "answer: not performed, because one before it failed".to_owned(),
         };
         let asked = self.visited.iter().rev().find(|(block, at, _)| {
