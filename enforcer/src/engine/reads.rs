@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use apl_bytecode::{
-    Attr, ClaimField, CredentialSource, HeaderSource, Identity, Program, Seg, TokenRole, Unmatched,
+    Attr, ClaimField, CredentialSource, Effect, HeaderSource, Identity, Program, Seg, TokenRole, Unmatched,
 };
 use apl_vm::Prepared;
 
@@ -104,6 +104,11 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
 }
 
 pub(super) fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
+    let effects = &program.program().effects;
+    // A decision point is told everything that is known.
+    if effects.iter().any(|effect| matches!(effect, Effect::Decide(_))) {
+        return None;
+    }
     let count = u32::try_from(program.program().attrs.len()).ok()?;
     (0..count)
         .map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned))
