@@ -13,8 +13,8 @@ use alloc::{format, string::String};
 use core::fmt::Write as _;
 
 use crate::model::{
-    Block, BlockId, BlockKind, Detector, Effect, Enforcement, Identity, Instr, Matcher, PathSeg, Pipeline,
-    Position, Program, Route, Scopes, Side, Stage, Unmatched,
+    Block, BlockId, BlockKind, CredentialSource, Detector, Effect, Enforcement, Identity, Instr, Matcher,
+    PathSeg, Pipeline, Position, Program, Route, Scopes, Side, Stage, StrId, Unmatched,
 };
 
 /// The program as text. Indices that lead nowhere are shown as `?`, so that a program that does not verify can be looked
@@ -80,21 +80,41 @@ impl Listing<'_> {
     }
 
     fn identity(&mut self, at: usize, identity: &Identity) {
-        let mut line = format!(
-            "identity {at} {} {:?} header={}",
-            self.str(identity.name),
-            identity.role,
-            self.str(identity.header)
-        );
-        for issuer in &identity.issuers {
-            let audiences = self.list(&issuer.audiences);
-            let _ = write!(
-                line,
-                " issuer={} audiences=[{audiences}]",
-                self.str(issuer.issuer)
-            );
+        let mut line = format!("identity {at} {} {:?}", self.str(identity.name), identity.role);
+        if let Some(header) = identity.header() {
+            let _ = write!(line, " header={}", self.str(header));
+        }
+        match &identity.source {
+            CredentialSource::Token { issuers, .. } => {
+                for issuer in issuers {
+                    self.issuer(&mut line, issuer.issuer, &issuer.audiences);
+                }
+            }
+            CredentialSource::Metadata {
+                namespace,
+                key,
+                issuers,
+            } => {
+                let _ = write!(line, " metadata={}/{}", self.str(*namespace), self.str(*key));
+                for issuer in issuers {
+                    self.issuer(&mut line, issuer.issuer, &issuer.audiences);
+                }
+            }
+            CredentialSource::Peer { waypoint: true } => line.push_str(" peer of the waypoint"),
+            CredentialSource::Peer { waypoint: false } => line.push_str(" peer of the connection"),
+            CredentialSource::ApiKey { directory, .. } => {
+                let _ = write!(line, " directory={}", self.str(*directory));
+            }
+        }
+        if !identity.trust_domains.is_empty() {
+            let _ = write!(line, " trust_domains=[{}]", self.list(&identity.trust_domains));
         }
         self.line(&line);
+    }
+
+    fn issuer(&self, line: &mut String, issuer: StrId, audiences: &[StrId]) {
+        let audiences = self.list(audiences);
+        let _ = write!(line, " issuer={} audiences=[{audiences}]", self.str(issuer));
     }
 
     fn route(&mut self, at: usize, route: &Route) {

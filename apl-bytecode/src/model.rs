@@ -21,7 +21,10 @@ pub use assertion::{Assertion, Assertions, Contract, Encoding, HeaderSource};
 pub use attr::{Attr, Seg};
 pub use call::Call;
 pub use effect::{Actor, Delegate, Effect, OnError, Scopes, Subject};
-pub use identity::{Algorithm, ClaimMap, Identity, Issuer, TokenRole};
+pub use identity::{
+    Algorithm, ClaimField, ClaimMap, ClaimPath, ClaimRule, ClaimShape, CredentialSource, Identity, Issuer,
+    MeshIssuer, TokenRole,
+};
 pub use ids::{
     AssertionsId, AttrId, BlockId, ConstId, DenialId, EffectId, IdentityId, PipelineId, RegexId, ScannerId,
     StrId,

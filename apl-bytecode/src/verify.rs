@@ -9,6 +9,7 @@ mod code;
 mod effects;
 mod entries;
 mod error;
+mod identities;
 mod routes;
 
 pub use error::{Place, VerifyError};

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 pub use asks::{CibaUse, ElicitorUse, PointUse};
 
-use crate::document::{Document, Keys, Oauth, PluginKind, Secret, Store};
+use crate::document::{
+    CredentialDecl, DirectoryDecl, Document, JwtIssuer, Keys, Oauth, PluginKind, Secret, Store,
+};
 
 /// What the companion is to be told.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +17,8 @@ pub struct Deployment {
     pub issuers: Vec<IssuerKeys>,
     /// Delegators by name.
     pub delegators: BTreeMap<String, Delegator>,
+    /// Directories of API keys by the names of their plugins.
+    pub directories: BTreeMap<String, KeyDirectory>,
     /// Ways to ask humans by name.
     pub elicitors: BTreeMap<String, ElicitorUse>,
     /// Decision points by name.
@@ -61,6 +65,16 @@ pub struct Delegator {
     pub strict: bool,
 }
 
+/// A directory of API keys as the policy declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyDirectory {
+    /// A file of digests and records.
+    File {
+        /// As the policy writes it.
+        path: String,
+    },
+}
+
 /// Where a secret is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
@@ -91,26 +105,21 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
     };
     for plugin in &document.plugins {
         match &plugin.kind {
-            PluginKind::Jwt(jwt) => {
-                for issuer in &jwt.issuers {
-                    if let Keys::Url {
-                        url,
-                        allow_http,
-                        refresh_s,
-                    } = &issuer.keys
-                    {
-                        let keys = IssuerKeys {
-                            issuer: issuer.issuer.clone(),
-                            jwks_url: url.clone(),
-                            allow_http: *allow_http,
-                            refresh_s: *refresh_s,
-                        };
+            PluginKind::Identity(decl) => match &decl.source {
+                CredentialDecl::Token { issuers, .. } => {
+                    for keys in issuers.iter().filter_map(issuer_keys) {
                         if !deployment.issuers.contains(&keys) {
                             deployment.issuers.push(keys);
                         }
                     }
                 }
-            }
+                CredentialDecl::ApiKey { directory, .. } => {
+                    deployment
+                        .directories
+                        .insert(plugin.name.clone(), key_directory(directory));
+                }
+                CredentialDecl::Metadata { .. } | CredentialDecl::Peer { .. } => {}
+            },
             PluginKind::Oauth(oauth) => {
                 deployment
                     .delegators
@@ -130,6 +139,27 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
             .insert(point.name.clone(), asks::point(&point.kind));
     }
     deployment
+}
+
+fn issuer_keys(issuer: &JwtIssuer) -> Option<IssuerKeys> {
+    match &issuer.keys {
+        Keys::Inline(_) => None,
+        Keys::Url {
+            url,
+            allow_http,
+            refresh_s,
+        } => Some(IssuerKeys {
+            issuer: issuer.issuer.clone(),
+            jwks_url: url.clone(),
+            allow_http: *allow_http,
+            refresh_s: *refresh_s,
+        }),
+    }
+}
+
+fn key_directory(decl: &DirectoryDecl) -> KeyDirectory {
+    let DirectoryDecl::File { path } = decl;
+    KeyDirectory::File { path: path.clone() }
 }
 
 fn secret(secret: &Secret) -> SecretSource {

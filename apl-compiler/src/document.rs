@@ -1,6 +1,7 @@
 //! The document: tree to sections, plugins and routes, with every key checked against its closed table.
 
 mod assertions;
+mod identity;
 mod keys;
 mod plugin;
 mod plugins;
@@ -11,7 +12,8 @@ mod store;
 mod teams;
 
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
-pub(crate) use plugin::{DetectorDecl, Jwt, Keys, Oauth, Pii, Plugin, PluginKind, Secret};
+pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
+pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Elicitor, Point, PointKind};
 pub(crate) use route::RouteDecl;

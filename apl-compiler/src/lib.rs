@@ -31,7 +31,9 @@ pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 
-pub use deployment::{CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, PointUse, SecretSource};
+pub use deployment::{
+    CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory, PointUse, SecretSource,
+};
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::{Store, TextSource, Valkey};
 pub use input::{File, Files, NoFiles, Policy};

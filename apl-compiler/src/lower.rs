@@ -5,6 +5,7 @@ mod cel;
 mod decide;
 mod elicit;
 mod expression;
+mod identities;
 mod labels;
 mod limit;
 mod phase;

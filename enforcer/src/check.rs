@@ -1,6 +1,8 @@
 //! Whether a configuration can enforce its program. Asked once, when the proxy takes the configuration.
 
-use apl_bytecode::{Algorithm, AssertionsId, Enforcement, Matcher, PhaseNeeds, Program, Stage};
+use apl_bytecode::{
+    Algorithm, AssertionsId, CredentialSource, Enforcement, Identity, Matcher, PhaseNeeds, Program, Stage,
+};
 use apl_vm::Prepared;
 
 use crate::{
@@ -144,10 +146,16 @@ fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str>
     } else if program
         .identities
         .iter()
-        .flat_map(|identity| &identity.issuers)
+        .flat_map(Identity::issuers)
         .any(|issuer| issuer.jwks.is_none())
     {
         Some("the keys of an issuer")
+    } else if program
+        .identities
+        .iter()
+        .any(|identity| matches!(identity.source, CredentialSource::ApiKey { .. }))
+    {
+        Some("the directory of API keys")
     } else {
         None
     }

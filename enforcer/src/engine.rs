@@ -2,8 +2,12 @@
 
 mod reads;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    rc::Rc,
+};
 
+use apl_bytecode::IdentityId;
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
 
@@ -13,8 +17,16 @@ use crate::{
     check,
     config::DEFAULT_CALLOUT_MS,
     effects::{Caches, acknowledged},
-    http::{head::Wanted, metadata::Metadata},
-    identity::{keys::KeySet, principal::Principals},
+    http::{
+        head::{Head, Wanted},
+        metadata::Metadata,
+    },
+    identity::{
+        keys::KeySet,
+        metadata::Properties,
+        present::Given,
+        principal::{Principal, Principals, Unverified, Verifying},
+    },
     json_text::hex,
     named_keys::NamedKeys,
     seal::Sealer,
@@ -34,6 +46,7 @@ pub struct Engine {
     /// Seals session and event ids; `None`: there is no key.
     pub(crate) sealer: Option<Sealer>,
     pub(crate) wanted: Wanted,
+    properties: Vec<Vec<String>>,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
     /// Values of the variables that asserted headers name.
@@ -104,6 +117,7 @@ impl Engine {
         Ok(Self {
             variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
+            properties: reads::properties(program.program()),
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
@@ -213,19 +227,40 @@ impl Engine {
 
     /// Whether the program can read this attribute: it spells it out, or a part of it that holds it.
     pub(crate) fn mentions(&self, key: &str) -> bool {
-        let Some(mentioned) = &self.mentioned else {
-            return true;
+        reads::mentions(self.mentioned.as_ref(), key)
+    }
+
+    /// The host's properties that credentials are read from, as paths of names: what [`Event::Properties`] brings, in this
+    /// order. Empty for most programs.
+    ///
+    /// [`Event::Properties`]: crate::Event::Properties
+    #[must_use]
+    pub fn properties(&self) -> &[Vec<String>] {
+        &self.properties
+    }
+
+    /// Verifies the credentials of these identities. The flag: they were known.
+    pub(crate) fn identify(
+        &mut self,
+        identities: &[IdentityId],
+        head: &Head,
+        now_ms: u64,
+    ) -> Result<(Rc<Principal>, bool), Unverified> {
+        let mentioned = self.mentioned.as_ref();
+        let cx = Verifying {
+            program: self.program.program(),
+            keys: &self.keys,
+            keeps: &|key| reads::mentions(mentioned, key),
+            now_ms,
         };
-        let mut part = key;
-        loop {
-            if mentioned.contains(part) {
-                return true;
-            }
-            match part.rsplit_once('.') {
-                Some((parent, _)) => part = parent,
-                None => return false,
-            }
-        }
+        let given = Given {
+            headers: &head.credentials,
+            properties: Properties {
+                paths: &self.properties,
+                values: &head.properties,
+            },
+        };
+        self.principals.verify(identities, &given, &cx)
     }
 
     /// Whether the program can read what a delegation came to.

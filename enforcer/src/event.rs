@@ -24,6 +24,13 @@ pub enum Event<'a> {
         /// The only source of randomness of this exchange: its decision id derives from it.
         seed: u128,
     },
+    /// What the host says of the connection and of tokens that it has verified: the values of
+    /// [`Engine::properties`](crate::Engine::properties), in that order, `None` for what is not there. Before
+    /// [`Event::RequestHead`], if the list is not empty.
+    Properties {
+        /// The values.
+        values: Vec<Option<Vec<u8>>>,
+    },
     /// Body bytes arrived (or the body ended) and lie in the host's buffer, which nothing has been drained from.
     RequestBody {
         /// Bytes in the buffer now.

@@ -13,6 +13,7 @@ mod binding;
 mod decide;
 mod forward;
 mod lists;
+mod lookup;
 mod record;
 mod request;
 mod run;
@@ -30,6 +31,7 @@ use crate::{
 };
 use after::After;
 use batch::Batch;
+use lookup::Lookup;
 use run::Flight;
 use seals::Seals;
 use work::Work;
@@ -50,6 +52,10 @@ pub struct Exchange {
     seals: Seals,
     /// The callout that is under way.
     flight: Option<Box<Flight>>,
+    /// A question about an API key that is under way.
+    lookup: Option<Lookup>,
+    /// How many of them there were.
+    lookups: usize,
     after: After,
     /// Bytes charged against the worker's limit.
     charged: usize,
@@ -64,7 +70,7 @@ enum Stage {
     Untouched,
     /// The body is being collected.
     Body,
-    /// Waits for keys of an issuer, at most until then.
+    /// Waits for keys of an issuer, at most until then, or for the record of an API key.
     Keys { until_ms: u64 },
     /// Waits for the companion.
     Asking,
@@ -90,6 +96,8 @@ impl Exchange {
             batch: Batch::default(),
             seals: Seals::default(),
             flight: None,
+            lookup: None,
+            lookups: 0,
             after: After::default(),
             charged: 0,
         }
@@ -127,6 +135,11 @@ impl Exchange {
                     let name = digest(&[b"decision", &seed.to_be_bytes()]);
                     self.decision_id = hex(name.get(..16).unwrap_or_default());
                     self.on_request_head(engine, headers, end_of_stream, now_ms, &mut out);
+                }
+            }
+            Event::Properties { values } => {
+                if self.stage == Stage::New {
+                    self.head.properties = values;
                 }
             }
             Event::RequestBody { buffered, end } => {
@@ -178,6 +191,9 @@ impl Exchange {
         now_ms: u64,
         out: &mut Out,
     ) {
+        if let Some(lookup) = self.lookup.take_if(|lookup| lookup.token == token) {
+            return self.on_record(engine, &lookup, body, now_ms, out);
+        }
         let Some(flight) = self.flight.take_if(|flight| flight.token == token) else {
             return;
         };
@@ -244,6 +260,7 @@ impl Exchange {
         self.charged = 0;
         engine.stop_waiting(self.id);
         self.work = None;
+        self.lookup = None;
         self.batch.passed.clear();
         self.batch.waiting.clear();
         if let Some(flight) = self.flight.take() {

@@ -52,12 +52,14 @@ pub(crate) fn subject_of(principal: &Principal) -> Option<String> {
 fn owner(principal: &Principal) -> Option<(&Credential, &'static [u8])> {
     let owner = principal
         .of(TokenRole::User)
-        .or_else(|| principal.of(TokenRole::Client))?;
+        .or_else(|| principal.of(TokenRole::Client))
+        .or_else(|| principal.of(TokenRole::CallerWorkload))?;
     Some((
         owner,
         match owner.role {
             TokenRole::User => b"user",
-            TokenRole::Client | TokenRole::CallerWorkload => b"client",
+            TokenRole::Client => b"client",
+            TokenRole::CallerWorkload => b"workload",
         },
     ))
 }

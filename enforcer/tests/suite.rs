@@ -10,6 +10,8 @@ mod bad_input;
 mod batch_answers;
 #[path = "suite/batches.rs"]
 mod batches;
+#[path = "suite/credentials.rs"]
+mod credentials;
 #[path = "suite/effects.rs"]
 mod effects;
 #[path = "suite/host.rs"]

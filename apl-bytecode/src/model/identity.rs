@@ -4,19 +4,108 @@ use alloc::vec::Vec;
 
 use super::StrId;
 
-/// A token in a request header (`identity/jwt`). Mandatory where a route names it.
+/// A credential. Mandatory where a route names it, but for an API key of another population
+/// ([`CredentialSource::ApiKey`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The plugin's name.
     pub name: StrId,
-    /// Whose token it is.
+    /// Whose credential it is.
     pub role: TokenRole,
-    /// The header, lower-case. `Bearer ` is stripped, in any case.
-    pub header: StrId,
-    /// At least one.
-    pub issuers: Vec<Issuer>,
+    /// Where it is, and who vouches for it.
+    pub source: CredentialSource,
+    /// Trust domains of the workloads that are believed; empty: any that the source vouches for. At least one for
+    /// [`CredentialSource::Peer`].
+    pub trust_domains: Vec<StrId>,
     /// How claims become attributes.
     pub claim_map: ClaimMap,
+}
+
+impl Identity {
+    /// The issuers whose signatures are checked here; none but for a token.
+    #[must_use]
+    pub fn issuers(&self) -> &[Issuer] {
+        match &self.source {
+            CredentialSource::Token { issuers, .. } => issuers,
+            CredentialSource::Metadata { .. }
+            | CredentialSource::Peer { .. }
+            | CredentialSource::ApiKey { .. } => &[],
+        }
+    }
+
+    /// The same, to change them: a test runner puts keys of its own in.
+    #[must_use]
+    pub fn issuers_mut(&mut self) -> &mut [Issuer] {
+        match &mut self.source {
+            CredentialSource::Token { issuers, .. } => issuers,
+            CredentialSource::Metadata { .. }
+            | CredentialSource::Peer { .. }
+            | CredentialSource::ApiKey { .. } => &mut [],
+        }
+    }
+
+    /// The request header that carries the credential, if one does.
+    #[must_use]
+    pub const fn header(&self) -> Option<StrId> {
+        match self.source {
+            CredentialSource::Token { header, .. } | CredentialSource::ApiKey { header, .. } => Some(header),
+            CredentialSource::Metadata { .. } | CredentialSource::Peer { .. } => None,
+        }
+    }
+}
+
+/// Where a credential is, and who vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CredentialSource {
+    /// A signed token in a request header (`identity/jwt`).
+    Token {
+        /// Lower-case.
+        header: StrId,
+        /// What stands before the token; `None`: `Bearer ` may, in any case.
+        prefix: Option<StrId>,
+        /// At least one.
+        issuers: Vec<Issuer>,
+    },
+    /// Claims of a token that the proxy has verified (`identity/mesh-jwt`), in its dynamic metadata.
+    Metadata {
+        /// As `envoy.filters.http.jwt_authn`.
+        namespace: StrId,
+        /// As `payload`.
+        key: StrId,
+        /// At least one.
+        issuers: Vec<MeshIssuer>,
+    },
+    /// The workload at the other end of the connection (`identity/spiffe`).
+    Peer {
+        /// What the waypoint's tunnel says, not this connection's certificate.
+        waypoint: bool,
+    },
+    /// A key that a directory knows (`identity/api-key`).
+    ApiKey {
+        /// Lower-case.
+        header: StrId,
+        /// What stands before or begins the key. A credential without it is of another population: this identity declines it.
+        prefix: Option<StrId>,
+        /// The directory's name at the companion.
+        directory: StrId,
+        /// How long a record is believed, in seconds.
+        ttl_s: u32,
+        /// How long a key counts as unknown.
+        unknown_ttl_s: u32,
+        /// Whether a record's own end counts.
+        enforce_expiry: bool,
+    },
+}
+
+/// An issuer whose tokens the proxy verifies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MeshIssuer {
+    /// The exact `iss`.
+    pub issuer: StrId,
+    /// One of these must be in `aud`. Empty only with the explicit `skip_audience_validation`.
+    pub audiences: Vec<StrId>,
+    /// Clock leeway for `exp` and `nbf`, in seconds.
+    pub leeway_s: u32,
 }
 
 /// Whose token it is.
@@ -90,8 +179,86 @@ impl Algorithm {
 }
 
 /// How claims become attributes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ClaimMap {
+    /// What is read, in the order of the fields.
+    pub rules: Vec<ClaimRule>,
+    /// Claims that do not become `claim.*`: those of the token itself, and those that a rule has taken.
+    pub hidden: Vec<StrId>,
+}
+
+/// How one field is found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ClaimMap {
-    /// Flat `roles`, `permissions` (or the words of `scope`), `teams` (or `groups`).
-    Standard,
+pub struct ClaimRule {
+    /// Which.
+    pub field: ClaimField,
+    /// Where it may be, in the order in which it is looked for. At least one.
+    pub paths: Vec<ClaimPath>,
+    /// Every place counts, not the first alone. Sets only.
+    pub union: bool,
+    /// A text is the words in it.
+    pub split: bool,
+    /// Without it there is no identity.
+    pub required: bool,
+}
+
+/// What a rule fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClaimField {
+    /// `subject.id`, `client.client_id`, `caller_workload.spiffe_id`.
+    Id,
+    /// `client.client_name`.
+    Name,
+    /// `subject.roles`, `client.roles`.
+    Roles,
+    /// `subject.permissions`, `client.permissions`.
+    Permissions,
+    /// `subject.teams`, `client.teams`.
+    Teams,
+    /// `client.authorized_scopes`.
+    Scopes,
+    /// `client.authorized_audiences`.
+    Audiences,
+    /// `caller_workload.selectors`.
+    Selectors,
+    /// `caller_workload.client_id`.
+    ClientId,
+}
+
+impl ClaimField {
+    /// Whether it holds one text, not a set.
+    #[must_use]
+    pub const fn is_single(self) -> bool {
+        match self {
+            Self::Id | Self::Name | Self::ClientId => true,
+            Self::Roles
+            | Self::Permissions
+            | Self::Teams
+            | Self::Scopes
+            | Self::Audiences
+            | Self::Selectors => false,
+        }
+    }
+}
+
+/// A place of a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClaimPath {
+    /// Names of members, from the outside. At least one.
+    pub segs: Vec<StrId>,
+    /// What may be there; something else is passed over.
+    pub shape: ClaimShape,
+    /// If there is something that cannot be used, it is not looked for elsewhere.
+    pub stop: bool,
+}
+
+/// What a claim may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClaimShape {
+    /// Text or a list of texts.
+    Any,
+    /// A list.
+    List,
+    /// Text.
+    Text,
 }

@@ -6,8 +6,8 @@ use super::{Place, VerifyError};
 use crate::{
     limits,
     model::{
-        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, Identity, PathSeg, Pipeline,
-        Program, Regex, RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
+        Attr, AttrId, BlockId, BlockKind, Code, Const, DenialId, Detector, PathSeg, Pipeline, Program, Regex,
+        RegexId, Scanner, ScannerId, Scopes, Seg, Stage, StrId,
     },
 };
 
@@ -310,28 +310,6 @@ impl Entries<'_> {
                 self.text(*name, place)?;
                 self.regex(*regex, place)?;
             }
-        }
-        Ok(())
-    }
-
-    fn identity(&self, identity: &Identity, place: Place) -> Checked {
-        let Identity {
-            name,
-            role: _,
-            header,
-            issuers,
-            claim_map: _,
-        } = identity;
-        self.text(*name, place)?;
-        self.text(*header, place)?;
-        at_least_one(issuers.len(), "issuer", place)?;
-        at_most(issuers.len(), limits::MAX_LIST, "issuers", place)?;
-        for issuer in issuers {
-            self.text(issuer.issuer, place)?;
-            self.texts(&issuer.audiences, "audiences", place)?;
-            at_least_one(issuer.algorithms.len(), "algorithm", place)?;
-            at_most(issuer.algorithms.len(), limits::MAX_LIST, "algorithms", place)?;
-            self.option(issuer.jwks, place)?;
         }
         Ok(())
     }

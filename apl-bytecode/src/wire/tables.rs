@@ -4,10 +4,11 @@ use super::{Reader, Wire, Writer, choice, record};
 use crate::{
     DecodeError,
     model::{
-        Actor, Algorithm, Assertion, Assertions, Attr, ClaimMap, Code, Const, Contract, Debug, Delegate,
-        Denial, Detector, Effect, Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity,
-        Issuer, Matcher, OnError, PathSeg, Phase, Pipeline, Position, Regex, Response, Route, ScanMode,
-        Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        Actor, Algorithm, Assertion, Assertions, Attr, ClaimField, ClaimMap, ClaimPath, ClaimRule,
+        ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Denial, Detector, Effect,
+        Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher, MeshIssuer,
+        OnError, PathSeg, Phase, Pipeline, Position, Regex, Response, Route, ScanMode, Scanner, Scopes, Seg,
+        Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
     },
 };
 
@@ -113,9 +114,20 @@ impl Wire for Scopes {
 record!(Identity {
     name,
     role,
-    header,
-    issuers,
+    source,
+    trust_domains,
     claim_map
+});
+choice!(CredentialSource, "credential source" {
+    0 => Token { header, prefix, issuers },
+    1 => Metadata { namespace, key, issuers },
+    2 => Peer { waypoint },
+    3 => ApiKey { header, prefix, directory, ttl_s, unknown_ttl_s, enforce_expiry },
+});
+record!(MeshIssuer {
+    issuer,
+    audiences,
+    leeway_s
 });
 choice!(TokenRole, "token role" { 0 => User, 1 => Client, 2 => CallerWorkload });
 record!(Issuer {
@@ -136,7 +148,27 @@ choice!(Algorithm, "algorithm" {
     // 7 was ES384, which no filter verifies.
     8 => EdDsa,
 });
-choice!(ClaimMap, "claim map" { 0 => Standard });
+record!(ClaimMap { rules, hidden });
+record!(ClaimRule {
+    field,
+    paths,
+    union,
+    split,
+    required
+});
+choice!(ClaimField, "claim field" {
+    0 => Id,
+    1 => Name,
+    2 => Roles,
+    3 => Permissions,
+    4 => Teams,
+    5 => Scopes,
+    6 => Audiences,
+    7 => Selectors,
+    8 => ClientId,
+});
+record!(ClaimPath { segs, shape, stop });
+choice!(ClaimShape, "claim shape" { 0 => Any, 1 => List, 2 => Text });
 
 record!(Route {
     entity,

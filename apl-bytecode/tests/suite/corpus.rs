@@ -157,15 +157,19 @@ pub(crate) fn hr() -> Program {
     p.identities.push(Identity {
         name,
         role: TokenRole::User,
-        header,
-        issuers: vec![Issuer {
-            issuer,
-            audiences: vec![audience],
-            algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],
-            leeway_s: 60,
-            jwks: None,
-        }],
-        claim_map: ClaimMap::Standard,
+        source: CredentialSource::Token {
+            header,
+            prefix: None,
+            issuers: vec![Issuer {
+                issuer,
+                audiences: vec![audience],
+                algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],
+                leeway_s: 60,
+                jwks: None,
+            }],
+        },
+        trust_domains: vec![],
+        claim_map: ClaimMap::default(),
     });
     let mut routes = vec![];
 
@@ -599,21 +603,7 @@ pub(crate) fn every_variant() -> Program {
             denial: d,
         }),
     ];
-    for role in [TokenRole::User, TokenRole::Client, TokenRole::CallerWorkload] {
-        p.identities.push(Identity {
-            name: s,
-            role,
-            header: t,
-            issuers: vec![Issuer {
-                issuer: s,
-                audiences: vec![],
-                algorithms: Algorithm::ALL.to_vec(),
-                leeway_s: 0,
-                jwks: Some(t),
-            }],
-            claim_map: ClaimMap::Standard,
-        });
-    }
+    identities(p, s, t);
     for entity in [
         EntityKind::Tool,
         EntityKind::Prompt,
@@ -762,4 +752,84 @@ pub(crate) fn jumps() -> Program {
     p.routes
         .push(route(EntityKind::Tool, Matcher::Any, Some(pre), None));
     p
+}
+
+/// Every kind of credential, and every claim rule.
+fn identities(p: &mut Program, s: StrId, t: StrId) {
+    let sources = [
+        CredentialSource::Token {
+            header: t,
+            prefix: Some(s),
+            issuers: vec![Issuer {
+                issuer: s,
+                audiences: vec![],
+                algorithms: Algorithm::ALL.to_vec(),
+                leeway_s: 0,
+                jwks: Some(t),
+            }],
+        },
+        CredentialSource::Metadata {
+            namespace: s,
+            key: t,
+            issuers: vec![MeshIssuer {
+                issuer: s,
+                audiences: vec![t],
+                leeway_s: 60,
+            }],
+        },
+        CredentialSource::Peer { waypoint: true },
+        CredentialSource::ApiKey {
+            header: s,
+            prefix: None,
+            directory: t,
+            ttl_s: 60,
+            unknown_ttl_s: 30,
+            enforce_expiry: true,
+        },
+    ];
+    let fields = [
+        ClaimField::Id,
+        ClaimField::Name,
+        ClaimField::Roles,
+        ClaimField::Permissions,
+        ClaimField::Teams,
+        ClaimField::Scopes,
+        ClaimField::Audiences,
+        ClaimField::Selectors,
+        ClaimField::ClientId,
+    ];
+    let rules: Vec<ClaimRule> = fields
+        .into_iter()
+        .map(|field| ClaimRule {
+            field,
+            paths: [ClaimShape::Any, ClaimShape::List, ClaimShape::Text]
+                .map(|shape| ClaimPath {
+                    segs: vec![s, t],
+                    shape,
+                    stop: true,
+                })
+                .into(),
+            union: true,
+            split: true,
+            required: true,
+        })
+        .collect();
+    let roles = [
+        TokenRole::User,
+        TokenRole::Client,
+        TokenRole::CallerWorkload,
+        TokenRole::User,
+    ];
+    for (role, source) in roles.into_iter().zip(sources) {
+        p.identities.push(Identity {
+            name: s,
+            role,
+            source,
+            trust_domains: vec![t],
+            claim_map: ClaimMap {
+                rules: rules.clone(),
+                hidden: vec![s],
+            },
+        });
+    }
 }

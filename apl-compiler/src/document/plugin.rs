@@ -1,7 +1,8 @@
 //! Plugins by kind, as the rest of the compiler sees them.
 
-use apl_bytecode::{Algorithm, ScanMode, TokenRole};
+use apl_bytecode::ScanMode;
 
+use super::identity::IdentityDecl;
 use super::point::Elicitor;
 use crate::source::Span;
 
@@ -19,8 +20,8 @@ pub(crate) struct Plugin {
 /// What a plugin is.
 #[derive(Debug, Clone)]
 pub(crate) enum PluginKind {
-    /// `identity/jwt`.
-    Jwt(Jwt),
+    /// `identity/jwt`, `identity/mesh-jwt`, `identity/spiffe`, `identity/api-key`.
+    Identity(Box<IdentityDecl>),
     /// `delegator/oauth`.
     Oauth(Oauth),
     /// `validator/pii-scan`.
@@ -40,7 +41,7 @@ impl PluginKind {
     /// What readers call it.
     pub(crate) const fn what(&self) -> &'static str {
         match self {
-            Self::Jwt(_) => "an identity plugin",
+            Self::Identity(_) => "an identity plugin",
             Self::Oauth(_) => "a delegator",
             Self::Pii(_) => "a validator",
             Self::Audit { .. } => "an audit logger",
@@ -48,48 +49,6 @@ impl PluginKind {
             Self::Broken => "a plugin with errors",
         }
     }
-}
-
-/// A token in a header.
-#[derive(Debug, Clone)]
-pub(crate) struct Jwt {
-    /// Whose.
-    pub role: TokenRole,
-    /// Lower-case.
-    pub header: String,
-    /// At least one.
-    pub issuers: Vec<JwtIssuer>,
-}
-
-/// An issuer.
-#[derive(Debug, Clone)]
-pub(crate) struct JwtIssuer {
-    /// `iss`.
-    pub issuer: String,
-    /// `aud`; empty: not checked.
-    pub audiences: Vec<String>,
-    /// At least one.
-    pub algorithms: Vec<Algorithm>,
-    /// Seconds.
-    pub leeway_s: u32,
-    /// Where keys come from.
-    pub keys: Keys,
-}
-
-/// Where an issuer's keys come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Keys {
-    /// A JWKS document in the policy.
-    Inline(String),
-    /// Fetched by the companion.
-    Url {
-        /// Where.
-        url: String,
-        /// Plain HTTP is allowed.
-        allow_http: bool,
-        /// Seconds between refreshes.
-        refresh_s: u64,
-    },
 }
 
 /// A delegator.

@@ -1,16 +1,21 @@
 //! Plugin declarations. One reader per kind of plugin, each in a file of its own.
 
+mod api_key;
+mod claims;
+mod decoding_key;
 mod elicitor;
 mod jwt;
 mod oauth;
 mod pdp;
 mod pii;
+mod spiffe;
 mod store;
 mod url;
 
 pub(crate) use pdp::decision_points;
 pub(crate) use store::session_store;
 
+use super::identity::IdentityDecl;
 use super::keys::{Reader, check};
 use super::plugin::{Plugin, PluginKind};
 use crate::diagnostics::{Code, error, warning};
@@ -19,6 +24,9 @@ use crate::yaml::Node;
 
 const KINDS: &[&str] = &[
     "identity/jwt",
+    "identity/mesh-jwt",
+    "identity/spiffe",
+    "identity/api-key",
     "delegator/oauth",
     "validator/pii-scan",
     "audit/logger",
@@ -27,13 +35,7 @@ const KINDS: &[&str] = &[
 ];
 
 /// Kinds that upstream has and this build has not.
-const LATER: &[&str] = &[
-    "identity/api-key",
-    "identity/spiffe",
-    "delegator/vault",
-    "delegator/biscuit",
-    "quota/limitador",
-];
+const LATER: &[&str] = &["delegator/vault", "delegator/biscuit", "quota/limitador"];
 
 /// Reads the list of plugins.
 pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Plugin> {
@@ -81,7 +83,10 @@ fn kind(item: &Node, reader: &mut Reader<'_>) -> PluginKind {
     };
     let config = config.filter(|config| !config.is_null()).unwrap_or(&empty);
     match word {
-        "identity/jwt" => jwt::jwt(config, span, reader).map_or(PluginKind::Broken, PluginKind::Jwt),
+        "identity/jwt" => identity(jwt::jwt(config, span, reader)),
+        "identity/mesh-jwt" => identity(jwt::mesh(config, span, reader)),
+        "identity/spiffe" => identity(spiffe::spiffe(config, span, reader)),
+        "identity/api-key" => identity(api_key::api_key(config, span, reader)),
         "delegator/oauth" => oauth::oauth(config, span, reader).map_or(PluginKind::Broken, PluginKind::Oauth),
         "validator/pii-scan" => PluginKind::Pii(pii::pii(config, reader)),
         "audit/logger" => {
@@ -124,6 +129,10 @@ fn kind(item: &Node, reader: &mut Reader<'_>) -> PluginKind {
             PluginKind::Broken
         }
     }
+}
+
+fn identity(read: Option<IdentityDecl>) -> PluginKind {
+    read.map_or(PluginKind::Broken, |decl| PluginKind::Identity(Box::new(decl)))
 }
 
 /// `mode` and `on_error`, which upstream lets weaken a guard.

@@ -124,7 +124,7 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
                     }
                 }
                 PluginKind::Broken => return None,
-                other @ (PluginKind::Jwt(_)
+                other @ (PluginKind::Identity(_)
                 | PluginKind::Oauth(_)
                 | PluginKind::Audit { .. }
                 | PluginKind::Elicitor(_)) => {

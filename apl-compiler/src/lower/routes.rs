@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 
-use apl_bytecode::{
-    ClaimMap, Enforcement, EntityKind, Identity, IdentityId, Issuer, Matcher, Phase, Position, Response,
-    Route,
-};
+use apl_bytecode::{Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route};
 
 use super::assertions;
-use super::policy::Lowering;
+use super::{identities::identity, policy::Lowering};
 use crate::diagnostics::{Code, error, note, warning};
-use crate::document::{Document, Jwt, Keys, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away};
+use crate::document::{Document, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away};
 use crate::glob;
 use crate::source::to_u32;
 
@@ -144,7 +141,7 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
         let declared = document
             .plugins
             .iter()
-            .filter(|plugin| matches!(plugin.kind, PluginKind::Jwt(_)));
+            .filter(|plugin| matches!(plugin.kind, PluginKind::Identity(_)));
         for plugin in declared {
             lowering.reports.push(
                 note(
@@ -166,8 +163,8 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
             continue;
         };
         match &plugin.kind {
-            PluginKind::Jwt(jwt) => {
-                let id = identity(&name, jwt, lowering);
+            PluginKind::Identity(decl) => {
+                let id = identity(&name, decl, &mut lowering.tables);
                 if !ids.contains(&id) {
                     ids.push(id);
                 }
@@ -180,7 +177,7 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
                 let message = format!("`{name}` is {}, not an identity plugin", other.what());
                 lowering.reports.push(
                     error(Code::WrongKind, span, message)
-                        .help("`authentication` lists plugins of kind `identity/jwt`"),
+                        .help("`authentication` lists plugins of the kinds `identity/...`"),
                 );
             }
         }
@@ -197,40 +194,6 @@ pub(crate) fn authenticates(document: &Document) -> bool {
     sections
         .into_iter()
         .any(|section| section.authentication.is_some())
-}
-
-fn identity(name: &str, jwt: &Jwt, lowering: &mut Lowering<'_>) -> IdentityId {
-    let tables = &mut lowering.tables;
-    let issuers = jwt
-        .issuers
-        .iter()
-        .map(|issuer| Issuer {
-            issuer: tables.str(&issuer.issuer),
-            audiences: tables.strs(&issuer.audiences),
-            algorithms: issuer.algorithms.clone(),
-            leeway_s: issuer.leeway_s,
-            jwks: match &issuer.keys {
-                Keys::Inline(jwks) => Some(tables.str(jwks)),
-                Keys::Url { .. } => None,
-            },
-        })
-        .collect();
-    let identity = Identity {
-        name: tables.str(name),
-        role: jwt.role,
-        header: tables.str(&jwt.header),
-        issuers,
-        claim_map: ClaimMap::Standard,
-    };
-    let list = &mut tables.program.identities;
-    let at = list
-        .iter()
-        .position(|known| *known == identity)
-        .unwrap_or_else(|| {
-            list.push(identity);
-            list.len() - 1
-        });
-    IdentityId(to_u32(at))
 }
 
 /// Rules about callers on a route that verifies nobody never see one.

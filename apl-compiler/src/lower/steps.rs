@@ -134,7 +134,7 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
             out.push(Instr::Effect(effect), span);
         }
         PluginKind::Broken => {}
-        other @ (PluginKind::Jwt(_) | PluginKind::Oauth(_) | PluginKind::Elicitor(_)) => {
+        other @ (PluginKind::Identity(_) | PluginKind::Oauth(_) | PluginKind::Elicitor(_)) => {
             let help = match other {
                 PluginKind::Oauth(_) => format!("write `delegate({name}, target: ..., permissions: [...])`"),
                 PluginKind::Elicitor(_) => format!("write `require_approval({name}, from: claim.manager)`"),

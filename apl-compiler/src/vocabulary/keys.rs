@@ -1,5 +1,7 @@
 //! Closed key tables.
 
+mod identity;
+
 /// A section of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the sections")]
@@ -17,6 +19,21 @@ pub enum Section {
     JwtConfig,
     TrustedIssuer,
     DecodingKey,
+    MeshConfig,
+    MeshMetadata,
+    MeshIssuer,
+    SpiffeConfig,
+    ApiKeyConfig,
+    Credential,
+    KeyProvider,
+    KeyCache,
+    ClaimMap,
+    SubjectMap,
+    ClientMap,
+    WorkloadMap,
+    ClaimRule,
+    ClaimPath,
+    Claims,
     OauthConfig,
     SecretSource,
     PiiConfig,
@@ -233,42 +250,6 @@ const PLUGIN_SETTINGS: &[Key] = &[
 
 const RESPONSE: &[Key] = &[("status", Read), ("body", Read), ("headers", Read)];
 
-const JWT: &[Key] = &[
-    ("trusted_issuers", Read),
-    ("role", Read),
-    ("header", Read),
-    ("claim_mapper", Read),
-    ("claim_map", NotYet("use `claim_mapper: standard`")),
-    (
-        "claims",
-        NotYet("every claim of the token is readable as `claim.<name>`"),
-    ),
-];
-
-const TRUSTED_ISSUER: &[Key] = &[
-    ("issuer", Read),
-    ("audiences", Read),
-    ("skip_audience_validation", Read),
-    ("algorithms", Read),
-    ("decoding_key", Read),
-    ("leeway_seconds", Read),
-];
-
-const DECODING_KEY: &[Key] = &[
-    ("kind", Read),
-    ("url", Read),
-    ("insecure_http", Read),
-    ("refresh_secs", Read),
-    (
-        "min_refresh_interval_secs",
-        Inert("the companion limits how often keys are fetched"),
-    ),
-    ("jwk", Read),
-    ("pem", Read),
-    ("path", Read),
-    ("secret", Read),
-];
-
 const OAUTH: &[Key] = &[
     ("token_endpoint", Read),
     ("insecure_http", Read),
@@ -461,9 +442,24 @@ impl Section {
             Self::EngineSettings => (ENGINE_SETTINGS, false),
             Self::PluginSettings => (PLUGIN_SETTINGS, false),
             Self::Response => (RESPONSE, false),
-            Self::JwtConfig => (JWT, false),
-            Self::TrustedIssuer => (TRUSTED_ISSUER, false),
-            Self::DecodingKey => (DECODING_KEY, false),
+            Self::JwtConfig => (identity::JWT, false),
+            Self::TrustedIssuer => (identity::TRUSTED_ISSUER, false),
+            Self::DecodingKey => (identity::DECODING_KEY, false),
+            Self::MeshConfig => (identity::MESH, false),
+            Self::MeshMetadata => (identity::MESH_METADATA, false),
+            Self::MeshIssuer => (identity::MESH_ISSUER, false),
+            Self::SpiffeConfig => (identity::SPIFFE, false),
+            Self::ApiKeyConfig => (identity::API_KEY, false),
+            Self::Credential => (identity::CREDENTIAL, false),
+            Self::KeyProvider => (identity::KEY_PROVIDER, false),
+            Self::KeyCache => (identity::KEY_CACHE, false),
+            Self::ClaimMap => (identity::CLAIM_MAP, false),
+            Self::SubjectMap => (identity::SUBJECT_MAP, false),
+            Self::ClientMap => (identity::CLIENT_MAP, false),
+            Self::WorkloadMap => (identity::WORKLOAD_MAP, false),
+            Self::ClaimRule => (identity::CLAIM_RULE, false),
+            Self::ClaimPath => (identity::CLAIM_PATH, false),
+            Self::Claims => (identity::CLAIMS, false),
             Self::OauthConfig => (OAUTH, false),
             Self::SecretSource => (SECRET_SOURCE, false),
             Self::PiiConfig => (PII, false),
@@ -511,6 +507,21 @@ impl Section {
             Self::JwtConfig => "the `config` of `identity/jwt`",
             Self::TrustedIssuer => "a trusted issuer",
             Self::DecodingKey => "`decoding_key`",
+            Self::MeshConfig => "the `config` of `identity/mesh-jwt`",
+            Self::MeshMetadata => "`metadata`",
+            Self::MeshIssuer => "a trusted issuer",
+            Self::SpiffeConfig => "the `config` of `identity/spiffe`",
+            Self::ApiKeyConfig => "the `config` of `identity/api-key`",
+            Self::Credential => "`credential`",
+            Self::KeyProvider => "`provider`",
+            Self::KeyCache => "`cache`",
+            Self::ClaimMap => "a claim map",
+            Self::SubjectMap => "`subject`",
+            Self::ClientMap => "`client`",
+            Self::WorkloadMap => "`workload`",
+            Self::ClaimRule => "a claim rule",
+            Self::ClaimPath => "a candidate",
+            Self::Claims => "`claims`",
             Self::OauthConfig => "the `config` of `delegator/oauth`",
             Self::SecretSource => "a secret source",
             Self::PiiConfig => "the `config` of `validator/pii-scan`",

@@ -47,6 +47,9 @@ pub fn json_schema() -> Value {
 /// What the `config` of a kind of plugin is.
 const CONFIGS: &[(&str, Section)] = &[
     ("identity/jwt", Section::JwtConfig),
+    ("identity/mesh-jwt", Section::MeshConfig),
+    ("identity/spiffe", Section::SpiffeConfig),
+    ("identity/api-key", Section::ApiKeyConfig),
     ("delegator/oauth", Section::OauthConfig),
     ("validator/pii-scan", Section::PiiConfig),
     ("audit/logger", Section::AuditConfig),
@@ -164,8 +167,23 @@ fn below(section: Section, key: &str) -> Below {
         }
         (Section::JwtConfig, "trusted_issuers") => Below::List(Section::TrustedIssuer),
         (Section::TrustedIssuer, "decoding_key") => Below::One(Section::DecodingKey),
-        (Section::TrustedIssuer, "issuer") => Below::Text,
-        (Section::TrustedIssuer, "skip_audience_validation") | (_, "insecure_http") => Below::Boolean,
+        (Section::MeshConfig, "trusted_issuers") => Below::List(Section::MeshIssuer),
+        (Section::MeshConfig, "metadata") => Below::One(Section::MeshMetadata),
+        (_, "claim_map" | "record_map") => Below::One(Section::ClaimMap),
+        (_, "claims") => Below::One(Section::Claims),
+        (Section::Claims, _) => Below::Names,
+        (Section::ClaimMap, "subject") => Below::One(Section::SubjectMap),
+        (Section::ClaimMap, "client") => Below::One(Section::ClientMap),
+        (Section::ClaimMap, "workload") => Below::One(Section::WorkloadMap),
+        (Section::ApiKeyConfig, "credential") => Below::One(Section::Credential),
+        (Section::ApiKeyConfig, "provider" | "directory") => Below::One(Section::KeyProvider),
+        (Section::ApiKeyConfig, "cache") => Below::One(Section::KeyCache),
+        (Section::KeyProvider, "token") => Below::One(Section::SecretSource),
+        (_, "claim_mapper") => Below::Words(&["standard", "keycloak", "auth0", "cognito", "ibmverify"]),
+        (Section::TrustedIssuer | Section::MeshIssuer, "issuer") => Below::Text,
+        (Section::TrustedIssuer | Section::MeshIssuer, "skip_audience_validation") | (_, "insecure_http") => {
+            Below::Boolean
+        }
         (Section::OauthConfig, "client_secret_source") => Below::One(Section::SecretSource),
         (Section::PiiConfig, "detect") => Below::List(Section::Detector),
         _ => Below::Any,

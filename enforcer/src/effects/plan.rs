@@ -11,7 +11,13 @@ use super::{
     elicit::{self, Approved, ElicitAsked},
     question,
 };
-use crate::{cache::Key, identity::principal::Principal};
+use crate::{
+    cache::Key,
+    identity::{
+        principal::{Credential, Principal},
+        token::token_in,
+    },
+};
 
 /// Who asks, and everything that effects take from the exchange.
 pub(crate) struct Asker<'a> {
@@ -291,12 +297,13 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
             Vec::new(),
         );
     }
-    let token_of = |header: &str| {
-        let (_, value) = asker.credentials.iter().find(|(name, _)| name == header)?;
-        crate::identity::token::bearer(value).ok().map(str::to_owned)
+    let token_of = |credential: &Credential| {
+        let place = credential.token.as_ref()?;
+        let (_, value) = asker.credentials.iter().find(|(name, _)| *name == place.header)?;
+        token_in(value, place.prefix.as_deref()).ok().map(str::to_owned)
     };
-    let subject_token = subject.and_then(|credential| token_of(&credential.header));
-    let actor_token = actor.and_then(|credential| token_of(&credential.header));
+    let subject_token = subject.and_then(token_of);
+    let actor_token = actor.and_then(token_of);
     if subject.is_some() != subject_token.is_some() || actor.is_some() != actor_token.is_some() {
         return missing(label);
     }

@@ -2,21 +2,27 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use apl_bytecode::{HeaderSource, Program, Unmatched};
+use apl_bytecode::{
+    Attr, ClaimField, CredentialSource, Effect, HeaderSource, Identity, Program, Seg, TokenRole, Unmatched,
+};
 use apl_vm::Prepared;
 
 use crate::{
     ConfigError, Secrets,
     assertions::HeaderEdits,
     http::head::Wanted,
-    identity::{keys::KeySet, token::text_of},
+    identity::{
+        keys::KeySet,
+        metadata::{self, FIRST, Path},
+        token::text_of,
+    },
     json_text::hex,
 };
 
 /// One key set for every issuer, and one more for an issuer whose keys the policy brings.
 pub(super) fn key_sets(program: &Program) -> Result<Vec<KeySet>, ConfigError> {
     let mut sets: Vec<KeySet> = Vec::new();
-    for issuer in program.identities.iter().flat_map(|identity| &identity.issuers) {
+    for issuer in program.identities.iter().flat_map(Identity::issuers) {
         let name = text_of(program, issuer.issuer);
         if sets
             .iter()
@@ -69,7 +75,8 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
     let mut credentials: Vec<String> = model
         .identities
         .iter()
-        .map(|identity| text_of(model, identity.header).to_ascii_lowercase())
+        .filter_map(Identity::header)
+        .map(|header| text_of(model, header).to_ascii_lowercase())
         .collect();
     credentials.push("authorization".to_owned());
     credentials.sort();
@@ -97,10 +104,116 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
 }
 
 pub(super) fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
+    let effects = &program.program().effects;
+    // A decision point is told everything that is known.
+    if effects.iter().any(|effect| matches!(effect, Effect::Decide(_))) {
+        return None;
+    }
     let count = u32::try_from(program.program().attrs.len()).ok()?;
     (0..count)
         .map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned))
         .collect()
+}
+
+/// Whether a program that mentions these attributes can read `key`: it spells it out, or a part of it that holds it.
+pub(super) fn mentions(mentioned: Option<&HashSet<String>>, key: &str) -> bool {
+    let Some(mentioned) = mentioned else {
+        return true;
+    };
+    let mut part = key;
+    loop {
+        if mentioned.contains(part) {
+            return true;
+        }
+        match part.rsplit_once('.') {
+            Some((parent, _)) => part = parent,
+            None => return false,
+        }
+    }
+}
+
+/// Claims of the token itself, which every identity reads, and whom a token's subject lets act for it.
+const TOKEN_CLAIMS: &[&[&str]] = &[
+    &["iss"],
+    &["aud"],
+    &["aud", FIRST],
+    &["exp"],
+    &["nbf"],
+    &["sub"],
+    &["client_id"],
+    &["azp"],
+    &["session_id"],
+    &["act", "sub"],
+    &["act", "act", "sub"],
+    &["act", "act", "act", "sub"],
+    &["act", "act", "act", "act", "sub"],
+];
+
+/// The host's properties that the program's credentials are read from. Of a token that the proxy has verified only the
+/// claims that are needed are asked for, one by one: the host gives no claim at all of a token with a null in it.
+pub(super) fn properties(program: &Program) -> Vec<Path> {
+    let mut paths: Vec<Path> = Vec::new();
+    let mut add = |path: Path| {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    };
+    for identity in &program.identities {
+        match &identity.source {
+            CredentialSource::Token { .. } | CredentialSource::ApiKey { .. } => {}
+            CredentialSource::Peer { waypoint: true } => add(metadata::waypoint_peer()),
+            CredentialSource::Peer { waypoint: false } => add(metadata::connection_peer()),
+            CredentialSource::Metadata { namespace, key, .. } => {
+                let root = metadata::claims_of(text_of(program, *namespace), text_of(program, *key));
+                let below = |names: Vec<&str>| {
+                    let names = names.into_iter().map(str::to_owned);
+                    root.iter().cloned().chain(names).collect::<Path>()
+                };
+                TOKEN_CLAIMS.iter().for_each(|names| add(below(names.to_vec())));
+                for rule in &identity.claim_map.rules {
+                    for path in &rule.paths {
+                        let mut names: Vec<&str> =
+                            path.segs.iter().map(|seg| text_of(program, *seg)).collect();
+                        add(below(names.clone()));
+                        if rule.field != ClaimField::Id {
+                            names.push(FIRST);
+                            add(below(names));
+                        }
+                    }
+                }
+                for mut names in claims_read(program, identity.role) {
+                    add(below(names.clone()));
+                    names.push(FIRST);
+                    add(below(names));
+                }
+            }
+        }
+    }
+    paths
+}
+
+/// Claims that policy reads by their names.
+fn claims_read(program: &Program, role: TokenRole) -> Vec<Vec<&str>> {
+    let space: &[&str] = match role {
+        TokenRole::User => &["claim"],
+        TokenRole::Client => &["client", "claim"],
+        TokenRole::CallerWorkload => return Vec::new(),
+    };
+    let names = |attr: &Attr| {
+        let mut names = Vec::new();
+        for seg in &attr.segs {
+            match seg {
+                Seg::Name(name) => names.push(text_of(program, *name)),
+                Seg::Value(_) => break,
+            }
+        }
+        names
+            .as_slice()
+            .strip_prefix(space)
+            .map(<[&str]>::to_vec)
+            .filter(|rest| !rest.is_empty())
+    };
+    program.attrs.iter().filter_map(names).collect()
 }
 
 pub(super) fn percent_encoded(text: &str) -> String {

@@ -28,6 +28,9 @@ const KEYS_MS: u64 = 2_000;
 impl Exchange {
     /// The message is known: find what governs it and who asks, and run the phase before the call.
     pub(super) fn decide(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        if self.lookup.is_some() {
+            return out.pause();
+        }
         if !self.open_seals(engine, now_ms, out) {
             return;
         }
@@ -51,21 +54,7 @@ impl Exchange {
             );
             return self.refuse(engine, &refusal, now_ms, out);
         }
-        let verified = {
-            let Engine {
-                principals,
-                program,
-                keys,
-                ..
-            } = engine;
-            principals.verify(
-                program.program(),
-                &work.law.identities,
-                &self.head.credentials,
-                keys,
-                now_ms,
-            )
-        };
+        let verified = engine.identify(&work.law.identities, &self.head, now_ms);
         let (principal, known) = match verified {
             Ok(verified) => verified,
             Err(unverified) => {
@@ -154,17 +143,9 @@ impl Exchange {
     ) {
         let error = match unverified {
             Unverified::Refused(error) => error,
+            Unverified::NeedsRecord(question) => return self.look_up(engine, question, now_ms, out),
             Unverified::NeedsKeys(issuer, error) => {
-                let until_ms = match self.stage {
-                    Stage::Keys { until_ms } => until_ms,
-                    Stage::New
-                    | Stage::Untouched
-                    | Stage::Body
-                    | Stage::Asking
-                    | Stage::Forwarded
-                    | Stage::Replied
-                    | Stage::Gone => now_ms.saturating_add(KEYS_MS),
-                };
+                let until_ms = self.keys_until(now_ms);
                 let set = engine
                     .keys
                     .iter_mut()
@@ -179,6 +160,20 @@ impl Exchange {
         };
         let refusal = Refusal::identity(error.code(), &error.to_string());
         self.refuse(engine, &refusal, now_ms, out);
+    }
+
+    /// Until when it waits for what verifies its caller.
+    pub(super) fn keys_until(&self, now_ms: u64) -> u64 {
+        match self.stage {
+            Stage::Keys { until_ms } => until_ms,
+            Stage::New
+            | Stage::Untouched
+            | Stage::Body
+            | Stage::Asking
+            | Stage::Forwarded
+            | Stage::Replied
+            | Stage::Gone => now_ms.saturating_add(KEYS_MS),
+        }
     }
 
     /// What policy can read besides documents and credentials. Only what the program mentions is written down.

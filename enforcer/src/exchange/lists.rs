@@ -221,20 +221,11 @@ impl<'a> Sieve<'a> {
         if let Some(at) = self.callers.iter().position(known) {
             return Some(at);
         }
-        let verified = {
-            let Engine {
-                principals,
-                program,
-                keys,
-                ..
-            } = &mut *engine;
-            let credentials = &self.exchange.head.credentials;
-            principals.verify(program.program(), identities, credentials, keys, self.now_ms)
-        };
+        let verified = engine.identify(identities, &self.exchange.head, self.now_ms);
         let facts = match verified {
             Ok((principal, _)) => Some(self.possible(engine, entity, *route, &principal)),
             Err(Unverified::Refused(_)) => None,
-            Err(Unverified::NeedsKeys(..)) => return None,
+            Err(Unverified::NeedsKeys(..) | Unverified::NeedsRecord(_)) => return None,
         };
         self.callers.push(Caller {
             entity,

@@ -61,10 +61,12 @@ impl Exchange {
                 return self.leave(out);
             }
         }
+        let properties = std::mem::take(&mut self.head.properties);
         self.head = match Head::read(headers, &engine.wanted) {
             Ok(head) => head,
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
         };
+        self.head.properties = properties;
         if self.head.is_preflight() || self.head.is_public() {
             // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
             for name in &self.head.asserted {

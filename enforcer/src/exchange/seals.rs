@@ -37,16 +37,7 @@ impl Exchange {
             return true;
         }
         let law = Law::of(engine, None, "", self.scope(engine).as_deref());
-        let verified = {
-            let Engine {
-                principals,
-                program,
-                keys,
-                ..
-            } = &mut *engine;
-            let credentials = &self.head.credentials;
-            principals.verify(program.program(), &law.identities, credentials, keys, now_ms)
-        };
+        let verified = engine.identify(&law.identities, &self.head, now_ms);
         let bound = self.head.mcp_session_id.is_some() || self.head.method != "POST";
         match verified {
             Ok((principal, _)) => self.seals.subject = Some(subject_of(&principal).unwrap_or_default()),
@@ -57,7 +48,7 @@ impl Exchange {
             // The route may know its caller by another identity; then nothing is sealed for it.
             Err(Unverified::Refused(_)) => {}
             // The route's own identity waits for them too, and then this is looked at again.
-            Err(Unverified::NeedsKeys(..)) => return true,
+            Err(Unverified::NeedsKeys(..) | Unverified::NeedsRecord(_)) => return true,
         }
         self.seals.opened = true;
         match self.open_ids(engine) {

@@ -30,6 +30,8 @@ pub(crate) struct Head {
     pub(crate) peeks: bool,
     /// Headers with a credential that the program names, by its name there.
     pub(crate) credentials: Vec<(String, String)>,
+    /// Properties of the host that credentials are read from, in the engine's order.
+    pub(crate) properties: Vec<Option<Vec<u8>>>,
     /// Headers that policy reads.
     pub(crate) readable: Vec<(String, String)>,
     /// Headers of ours that the client sent; none of them goes on.

@@ -26,7 +26,7 @@ impl Metadata {
                 TokenRole::User | TokenRole::Client => true,
                 TokenRole::CallerWorkload => false,
             };
-            for issuer in identity.issuers.iter().filter(|_| speaks_for_them) {
+            for issuer in identity.issuers().iter().filter(|_| speaks_for_them) {
                 let name = text_of(program, issuer.issuer);
                 if !issuers.contains(&name) {
                     issuers.push(name);

@@ -26,6 +26,8 @@ pub(crate) struct KeySet {
     issuer: String,
     inline: bool,
     keys: HashMap<String, PublicKey>,
+    /// A key of the policy without an id: it is for every token of its issuer.
+    nameless: Option<PublicKey>,
     digest: [u8; 32],
     /// When the last fetch was sent.
     asked_ms: Option<u64>,
@@ -63,6 +65,7 @@ impl KeySet {
             issuer: issuer.to_owned(),
             inline: false,
             keys: HashMap::new(),
+            nameless: None,
             digest: [0; 32],
             asked_ms: None,
             forced_ms: None,
@@ -73,10 +76,16 @@ impl KeySet {
 
     /// Keys that the policy brings; `None` if none of them can be used.
     pub(crate) fn inline(issuer: &str, jwks: &str) -> Option<Self> {
+        let raw: RawSet = serde_json::from_str(jwks).ok()?;
+        let nameless = match raw.keys.as_slice() {
+            [only] if only.kid.is_none() => public_key(only),
+            _ => None,
+        };
         let keys = read(jwks.as_bytes())?;
-        (!keys.is_empty()).then(|| Self {
+        (!keys.is_empty() || nameless.is_some()).then(|| Self {
             inline: true,
             keys,
+            nameless,
             ..Self::remote(issuer)
         })
     }
@@ -90,11 +99,11 @@ impl KeySet {
     }
 
     pub(crate) fn has_keys(&self) -> bool {
-        !self.keys.is_empty()
+        !self.keys.is_empty() || self.nameless.is_some()
     }
 
-    pub(crate) fn get(&self, kid: &str) -> Option<&PublicKey> {
-        self.keys.get(kid)
+    pub(crate) fn get(&self, kid: Option<&str>) -> Option<&PublicKey> {
+        kid.and_then(|kid| self.keys.get(kid)).or(self.nameless.as_ref())
     }
 
     /// A token named a key that is not here. True: a fetch is under way or will be, so waiting makes sense.
@@ -175,14 +184,15 @@ struct RawKey {
     y: Option<String>,
 }
 
-/// Reads a JWK set (RFC 7517 section 5); keys without an id, for encryption, or of another kind are left out. `None` if it
+/// Reads a JWK set (RFC 7517 section 5) or the JWT keys of a SPIFFE bundle; keys without an id, for encryption, or of another kind are left out. `None` if it
 /// is no JWK set.
 fn read(body: &[u8]) -> Option<HashMap<String, PublicKey>> {
     let set: RawSet = serde_json::from_slice(body).ok()?;
-    let usable = set
-        .keys
-        .iter()
-        .filter(|raw| raw.usage.as_deref().is_none_or(|usage| usage == "sig"));
+    let usable = set.keys.iter().filter(|raw| {
+        raw.usage
+            .as_deref()
+            .is_none_or(|usage| matches!(usage, "sig" | "jwt-svid"))
+    });
     Some(
         usable
             .filter_map(|raw| Some((raw.kid.clone()?, public_key(raw)?)))

@@ -2,13 +2,13 @@
 //!
 //! Signatures are checked in `signature`. Times are compared here, with the time of the event: nothing reads a clock.
 
-use apl_bytecode::{Issuer, Program, StrId};
+use apl_bytecode::{Issuer, MeshIssuer, Program, StrId};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::keys::KeySet;
+use super::{keys::KeySet, spiffe};
 
 /// Longest token in bytes.
 const MAX_TOKEN: usize = 16 << 10;
@@ -41,8 +41,22 @@ pub(crate) enum TokenError {
     Invalid,
     #[error("the token has a critical header that is not understood")]
     Critical,
-    #[error("the token's claims name no identity")]
+    #[error("the credential names no identity")]
     Mapping,
+    #[error("the workload's trust domain is not trusted")]
+    Workload,
+    #[error("the credential is missing")]
+    Missing,
+    #[error("the API key is empty")]
+    EmptyKey,
+    #[error("the API key is not known")]
+    UnknownKey,
+    #[error("the API key has expired")]
+    ExpiredKey,
+    #[error("the directory of API keys cannot be asked")]
+    Directory,
+    #[error("the credential is of no kind that is accepted here")]
+    Unrecognized,
 }
 
 impl TokenError {
@@ -61,21 +75,30 @@ impl TokenError {
             Self::Invalid => "auth.token_invalid",
             Self::Critical => "auth.unsupported_critical_header",
             Self::Mapping => "auth.mapping_failed",
+            Self::Workload => "auth.untrusted_workload",
+            Self::Missing => "auth.missing_credential",
+            Self::EmptyKey => "auth.empty_credential",
+            Self::UnknownKey => "auth.key_unknown",
+            Self::ExpiredKey => "auth.key_expired",
+            Self::Directory => "auth.directory_unavailable",
+            Self::Unrecognized => "auth.unrecognized_credential",
         }
     }
 }
 
-/// The token in a header's value: an optional `Bearer` in any case is dropped.
+/// The token in a header's value. Without a `prefix` of its own an optional `Bearer` in any case is dropped; a `prefix`, in
+/// any case, must stand there.
 ///
 /// # Errors
 ///
 /// [`TokenError::Malformed`]: nothing there, or something with white space in it.
-pub(crate) fn bearer(value: &str) -> Result<&str, TokenError> {
+pub(crate) fn token_in<'v>(value: &'v str, prefix: Option<&str>) -> Result<&'v str, TokenError> {
     let value = value.trim();
-    let token = match value.split_once(' ') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start(),
-        Some(_) => return Err(TokenError::Malformed),
-        None => value,
+    let token = match (prefix, value.split_once(' ')) {
+        (Some(prefix), _) => behind(value, prefix).ok_or(TokenError::Malformed)?.trim_start(),
+        (None, Some((scheme, rest))) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start(),
+        (None, Some(_)) => return Err(TokenError::Malformed),
+        (None, None) => value,
     };
     let fine = !token.is_empty()
         && !token.eq_ignore_ascii_case("bearer")
@@ -85,6 +108,12 @@ pub(crate) fn bearer(value: &str) -> Result<&str, TokenError> {
     } else {
         Err(TokenError::Malformed)
     }
+}
+
+/// What stands behind a prefix in any case; `None`: it does not begin with it.
+pub(crate) fn behind<'v>(value: &'v str, prefix: &str) -> Option<&'v str> {
+    let (head, rest) = value.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 /// A token taken apart, not believed yet.
@@ -141,7 +170,8 @@ impl<'a> Token<'a> {
         hash.finalize().into()
     }
 
-    /// The issuer that the token names, and its place in `issuers`.
+    /// The issuer that the token names. A trust domain vouches for the workloads in it: an issuer that is written as
+    /// `spiffe://<domain>` is found by `sub`, because a JWT-SVID need not name who issued it.
     ///
     /// # Errors
     ///
@@ -153,12 +183,22 @@ impl<'a> Token<'a> {
     ) -> Result<&'p Issuer, TokenError> {
         #[derive(Deserialize)]
         struct Peek {
-            iss: String,
+            #[serde(default)]
+            iss: Option<String>,
+            #[serde(default)]
+            sub: Option<String>,
         }
         let peek: Peek = serde_json::from_slice(&self.payload).map_err(|_| TokenError::UntrustedIssuer)?;
+        let domain = peek.sub.as_deref().and_then(spiffe::domain);
         issuers
             .iter()
-            .find(|issuer| text_of(program, issuer.issuer) == peek.iss)
+            .find(|issuer| {
+                let name = text_of(program, issuer.issuer);
+                match name.strip_prefix("spiffe://") {
+                    Some(trusted) => domain == Some(trusted),
+                    None => peek.iss.as_deref() == Some(name),
+                }
+            })
             .ok_or(TokenError::UntrustedIssuer)
     }
 
@@ -188,8 +228,7 @@ impl<'a> Token<'a> {
         if !keys.has_keys() {
             return Err(TokenError::KeysUnavailable);
         }
-        let kid = header.kid.as_deref().ok_or(TokenError::UnknownKid)?;
-        let key = keys.get(kid).ok_or(TokenError::UnknownKid)?;
+        let key = keys.get(header.kid.as_deref()).ok_or(TokenError::UnknownKid)?;
         if !key.fits(algorithm) {
             return Err(TokenError::Algorithm);
         }
@@ -201,41 +240,62 @@ impl<'a> Token<'a> {
         }
         let claims: Map<String, Value> =
             serde_json::from_slice(&self.payload).map_err(|_| TokenError::Invalid)?;
-        check_times(&claims, issuer, now_ms)?;
-        check_audience(program, &claims, issuer)?;
+        check_times(&claims, issuer.leeway_s, now_ms)?;
+        check_audience(program, &claims, &issuer.audiences)?;
         Ok(claims)
     }
 }
 
+/// Checks claims of a token whose signature the proxy has checked.
+///
+/// # Errors
+///
+/// The first check that fails.
+pub(crate) fn check_claims<'p>(
+    program: &Program,
+    issuers: &'p [MeshIssuer],
+    claims: &Map<String, Value>,
+    now_ms: u64,
+) -> Result<&'p MeshIssuer, TokenError> {
+    let iss = claims.get("iss").and_then(Value::as_str);
+    let issuer = issuers
+        .iter()
+        .find(|issuer| iss == Some(text_of(program, issuer.issuer)))
+        .ok_or(TokenError::UntrustedIssuer)?;
+    check_times(claims, issuer.leeway_s, now_ms)?;
+    check_audience(program, claims, &issuer.audiences)?;
+    Ok(issuer)
+}
+
 /// The second at which a token ends, with its issuer's leeway: how long it may be believed.
-pub(crate) fn believed_until(claims: &Map<String, Value>, issuer: &Issuer) -> u64 {
+pub(crate) fn believed_until(claims: &Map<String, Value>, leeway_s: u32) -> u64 {
     claims
         .get("exp")
         .and_then(numeric_date)
         .unwrap_or(0)
-        .saturating_add(leeway(issuer))
+        .saturating_add(leeway(leeway_s))
 }
 
-fn leeway(issuer: &Issuer) -> u64 {
-    if issuer.leeway_s == 0 {
+fn leeway(seconds: u32) -> u64 {
+    if seconds == 0 {
         DEFAULT_LEEWAY_S
     } else {
-        u64::from(issuer.leeway_s)
+        u64::from(seconds)
     }
 }
 
-fn check_times(claims: &Map<String, Value>, issuer: &Issuer, now_ms: u64) -> Result<(), TokenError> {
+fn check_times(claims: &Map<String, Value>, leeway_s: u32, now_ms: u64) -> Result<(), TokenError> {
     let now = now_ms / 1000;
     let exp = claims
         .get("exp")
         .and_then(numeric_date)
         .ok_or(TokenError::Invalid)?;
-    if now >= exp.saturating_add(leeway(issuer)) {
+    if now >= exp.saturating_add(leeway(leeway_s)) {
         return Err(TokenError::Expired);
     }
     if let Some(nbf) = claims.get("nbf") {
         let nbf = numeric_date(nbf).ok_or(TokenError::Invalid)?;
-        if nbf > now.saturating_add(leeway(issuer)) {
+        if nbf > now.saturating_add(leeway(leeway_s)) {
             return Err(TokenError::NotYetValid);
         }
     }
@@ -251,16 +311,15 @@ fn numeric_date(value: &Value) -> Option<u64> {
     })
 }
 
-fn check_audience(program: &Program, claims: &Map<String, Value>, issuer: &Issuer) -> Result<(), TokenError> {
-    if issuer.audiences.is_empty() {
+fn check_audience(
+    program: &Program,
+    claims: &Map<String, Value>,
+    audiences: &[StrId],
+) -> Result<(), TokenError> {
+    if audiences.is_empty() {
         return Ok(());
     }
-    let accepted = |found: &str| {
-        issuer
-            .audiences
-            .iter()
-            .any(|wanted| text_of(program, *wanted) == found)
-    };
+    let accepted = |found: &str| audiences.iter().any(|wanted| text_of(program, *wanted) == found);
     let fine = match claims.get("aud") {
         Some(Value::String(found)) => accepted(found),
         Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).any(accepted),

@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     next: u32,
     /// Chunks in which bodies arrive; 0: all at once.
     pub(crate) chunk: usize,
+    /// Properties of the proxy, by their paths joined by slashes.
+    pub(crate) properties: std::collections::BTreeMap<String, Vec<u8>>,
     /// Sizes of the chunks of a response, one after the other and again from the start; wins over `chunk`.
     pub(crate) cuts: Vec<usize>,
 }
@@ -166,6 +168,7 @@ impl Worker {
             now_ms: NOW_MS,
             next: 0,
             chunk: 0,
+            properties: std::collections::BTreeMap::new(),
             cuts: Vec::new(),
         }
     }

@@ -143,15 +143,74 @@ impl Builder {
             leeway_s: 0,
             jwks: jwks.map(|jwks| self.text(jwks)),
         };
-        let (name, header) = (self.text("jwt"), self.text(header));
+        let header = self.text(header);
+        let source = CredentialSource::Token {
+            header,
+            prefix: None,
+            issuers: vec![issuer],
+        };
+        self.credential(role, source, &[])
+    }
+
+    /// A credential with the standard claim map of its role.
+    pub(crate) fn credential(
+        &mut self,
+        role: TokenRole,
+        source: CredentialSource,
+        trust_domains: &[&str],
+    ) -> IdentityId {
+        let claim_map = self.standard(role);
+        let name = self.text("jwt");
+        let trust_domains = trust_domains.iter().map(|domain| self.text(domain)).collect();
         self.program.identities.push(Identity {
             name,
             role,
-            header,
-            issuers: vec![issuer],
-            claim_map: ClaimMap::Standard,
+            source,
+            trust_domains,
+            claim_map,
         });
         IdentityId(self.program.identities.len() as u32 - 1)
+    }
+
+    /// The map that the compiler calls `standard`.
+    fn standard(&mut self, role: TokenRole) -> ClaimMap {
+        use ClaimField::{Id, Permissions, Roles, Teams};
+        use ClaimShape::{Any, List, Text};
+        let fields: &[(ClaimField, &[(&str, ClaimShape)])] = match role {
+            TokenRole::User => &[
+                (Id, &[("sub", Any), ("subject", Any)]),
+                (Roles, &[("roles", List)]),
+                (Permissions, &[("permissions", List), ("scope", Text)]),
+                (Teams, &[("teams", List), ("groups", List)]),
+            ],
+            TokenRole::Client => &[
+                (Id, &[("client_id", Any), ("azp", Any)]),
+                (Roles, &[("roles", List)]),
+            ],
+            TokenRole::CallerWorkload => &[(Id, &[("sub", Any), ("spiffe_id", Any)])],
+        };
+        let rules = fields
+            .iter()
+            .map(|(field, places)| ClaimRule {
+                field: *field,
+                paths: places
+                    .iter()
+                    .map(|(name, shape)| ClaimPath {
+                        segs: vec![self.text(name)],
+                        shape: *shape,
+                        stop: false,
+                    })
+                    .collect(),
+                union: false,
+                split: true,
+                required: false,
+            })
+            .collect();
+        let hidden = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
+        ClaimMap {
+            rules,
+            hidden: hidden.map(|name| self.text(name)).into(),
+        }
     }
 
     pub(crate) fn route(

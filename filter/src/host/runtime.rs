@@ -38,7 +38,7 @@ pub(crate) fn plugin_configuration() -> Result<Vec<u8>, HostError> {
 }
 
 /// A property of the effective context by its path (segments separated by NUL on the wire).
-pub(crate) fn property(path: &[&str]) -> Result<Vec<u8>, HostError> {
+pub(crate) fn property<S: std::borrow::Borrow<str>>(path: &[S]) -> Result<Vec<u8>, HostError> {
     let path = path.join("\0");
     // SAFETY: path and result addresses are valid during the call, which does not keep them.
     taken(|data, size| unsafe { imports::proxy_get_property(path.as_ptr(), path.len(), data, size) })

@@ -3,7 +3,7 @@
 use aplomb_enforcer::{Event, Flow};
 
 use super::{
-    Running, Vm,
+    Plugin, Running, Vm,
     stream::{Hold, Part},
 };
 use crate::{
@@ -161,6 +161,10 @@ impl Vm {
             self.refuse(context, Refusal::HostCall);
             return true;
         };
+        let values = self.properties(context);
+        if !values.is_empty() {
+            let _flow = self.tell(context, Event::Properties { values });
+        }
         let event = Event::RequestHead {
             headers: &headers,
             end_of_stream: end,
@@ -188,6 +192,21 @@ impl Vm {
                 }
                 replied
             }
+        }
+    }
+
+    /// What the host says of the caller, as far as the program reads it.
+    fn properties(&self, context: u32) -> Vec<Option<Vec<u8>>> {
+        let Some(state) = self.streams.get(&context).and_then(|stream| stream.decider()) else {
+            return Vec::new();
+        };
+        match &*state.plugin.borrow() {
+            Plugin::Decider(engine) => engine
+                .properties()
+                .iter()
+                .map(|path| host::property(path).ok())
+                .collect(),
+            Plugin::Holder(_) => Vec::new(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! The policy of these tests, made by hand, and what must stay where it is.
 
 use apl_bytecode::{
-    Algorithm, Block, BlockId, BlockKind, ClaimMap, Code, Denial, DenialId, Effect, EffectId, Enforcement,
-    EntityKind, Fallback, Identity, IdentityId, Instr, Issuer, Matcher, PathSeg, Pipeline, PipelineId,
-    Program, Route, Side, Stage, StrId, TokenRole,
+    Algorithm, Block, BlockId, BlockKind, ClaimField, ClaimMap, ClaimPath, ClaimRule, ClaimShape, Code,
+    CredentialSource, Denial, DenialId, Effect, EffectId, Enforcement, EntityKind, Fallback, Identity,
+    IdentityId, Instr, Issuer, Matcher, PathSeg, Pipeline, PipelineId, Program, Route, Side, Stage, StrId,
+    TokenRole,
 };
 use base64::{
     Engine as _,
@@ -93,12 +94,30 @@ impl Maker {
             jwks: (!remote).then(|| self.text(&jwks)),
         };
         let (name, header) = (self.text("jwt"), self.text("authorization"));
+        let sub = self.text("sub");
         self.0.identities.push(Identity {
             name,
             role: TokenRole::User,
-            header,
-            issuers: vec![issuer],
-            claim_map: ClaimMap::Standard,
+            source: CredentialSource::Token {
+                header,
+                prefix: None,
+                issuers: vec![issuer],
+            },
+            trust_domains: Vec::new(),
+            claim_map: ClaimMap {
+                rules: vec![ClaimRule {
+                    field: ClaimField::Id,
+                    paths: vec![ClaimPath {
+                        segs: vec![sub],
+                        shape: ClaimShape::Any,
+                        stop: false,
+                    }],
+                    union: false,
+                    split: false,
+                    required: false,
+                }],
+                hidden: Vec::new(),
+            },
         });
         IdentityId(0)
     }

@@ -7,9 +7,10 @@ mod store;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use apl_compiler::Deployment;
+use apl_compiler::{Deployment, KeyDirectory};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, OauthDelegator,
+    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig, KeyFile,
+    OauthDelegator,
 };
 
 use super::Fault;
@@ -69,9 +70,18 @@ pub(crate) fn companion(
         approvals: None,
         elicitors: asks::elicitors(deployment, &mut secrets),
         decision_points: asks::points(deployment, directory, &mut secrets)?,
-        key_directories: BTreeMap::new(),
+        key_directories: deployment
+            .directories
+            .iter()
+            .map(|(name, directory)| (name.clone(), key_directory(directory)))
+            .collect(),
     };
     Ok((config, secrets))
+}
+
+fn key_directory(directory: &KeyDirectory) -> KeyDirectoryConfig {
+    let KeyDirectory::File { path } = directory;
+    KeyDirectoryConfig::File(KeyFile { path: path.clone() })
 }
 
 /// A variable for a delegator's secret: `APLOMB_SECRET_WORKDAY_OAUTH`, numbered if two names fold to one.

@@ -116,7 +116,7 @@ fn companion(loaded: &apl_bytecode::VerifiedProgram) -> Vec<&'static str> {
     let keys = model
         .identities
         .iter()
-        .flat_map(|identity| &identity.issuers)
+        .flat_map(apl_bytecode::Identity::issuers)
         .any(|issuer| issuer.jwks.is_none());
     [
         ("keys of issuers", keys),

@@ -232,7 +232,7 @@ fn with_test_keys(program: &VerifiedProgram) -> Result<(VerifiedProgram, Vec<u8>
     for issuer in model
         .identities
         .iter_mut()
-        .flat_map(|identity| &mut identity.issuers)
+        .flat_map(apl_bytecode::Identity::issuers_mut)
     {
         issuer.jwks = None;
     }

@@ -77,7 +77,7 @@ pub(crate) fn of(
     let mut headers: BTreeSet<String> = program
         .identities
         .iter()
-        .map(|identity| text(identity.header))
+        .filter_map(|identity| identity.header().map(text))
         .collect();
     headers.extend(headers_read(program));
     headers.extend(

@@ -1,49 +1,111 @@
-//! `identity/jwt`: issuers and their keys.
+//! `identity/jwt` and `identity/mesh-jwt`: issuers, and who checks their signatures.
 
 use apl_bytecode::{Algorithm, TokenRole};
 
-use super::url::url;
+use super::{claims, decoding_key};
 use crate::diagnostics::{Code, error};
+use crate::document::identity::{CredentialDecl, IdentityDecl, JwtIssuer, MeshIssuerDecl};
 use crate::document::keys::{Reader, check};
-use crate::document::plugin::{Jwt, JwtIssuer, Keys};
 use crate::source::Span;
 use crate::vocabulary::Section;
 use crate::yaml::Node;
 
-/// Reads the configuration of one.
-pub(super) fn jwt(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<Jwt> {
+/// Reads the configuration of an `identity/jwt`.
+pub(super) fn jwt(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<IdentityDecl> {
     check(config, Section::JwtConfig, reader);
-    let role = match reader.word(config, "role", &["user", "client", "caller_workload", "workload"]) {
-        Some("client") => TokenRole::Client,
-        Some("caller_workload" | "workload") => TokenRole::CallerWorkload,
-        _ => TokenRole::User,
-    };
+    let role = role(config, reader);
     let header = reader
         .text(config, "header")
         .unwrap_or("authorization")
         .to_ascii_lowercase();
-    if let Some(mapper) = reader
-        .word(
-            config,
-            "claim_mapper",
-            &["standard", "keycloak", "auth0", "cognito", "ibmverify"],
-        )
-        .filter(|mapper| *mapper != "standard")
-    {
-        let span = config.get("claim_mapper").map_or(at, |entry| entry.node.span);
-        reader.reports.push(
-            error(
-                Code::NotInBuild,
-                span,
-                format!("the claim mapper `{mapper}` is not in this build"),
-            )
-            .help("use `standard`: flat `roles`, `permissions` (or `scope`), `teams` (or `groups`)"),
-        );
+    let prefix = reader.text(config, "prefix").map(str::to_owned);
+    let claims = claims::of_token(config, role, reader);
+    let trust_domains = trust_domains(config, reader);
+    let issuers = issuers(config, "`identity/jwt`", at, reader, issuer)?;
+    Some(IdentityDecl {
+        role,
+        source: CredentialDecl::Token {
+            header,
+            prefix,
+            issuers,
+        },
+        trust_domains,
+        claims,
+    })
+}
+
+/// Reads the configuration of an `identity/mesh-jwt`.
+pub(super) fn mesh(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<IdentityDecl> {
+    check(config, Section::MeshConfig, reader);
+    let role = role(config, reader);
+    let mut part = |key: &str, default: &str| {
+        let text = config
+            .get("metadata")
+            .and_then(|entry| reader.text(&entry.node, key));
+        text.unwrap_or(default).to_owned()
+    };
+    // What Istio's RequestAuthentication writes; Envoy's own filter writes where `payload_in_metadata` says.
+    let namespace = part("namespace", "envoy.filters.http.jwt_authn");
+    let key = part("key", "payload");
+    if let Some(entry) = config.get("metadata") {
+        check(&entry.node, Section::MeshMetadata, reader);
     }
+    let claims = claims::of_token(config, role, reader);
+    let trust_domains = trust_domains(config, reader);
+    let issuers = issuers(config, "`identity/mesh-jwt`", at, reader, mesh_issuer)?;
+    Some(IdentityDecl {
+        role,
+        source: CredentialDecl::Metadata {
+            namespace,
+            key,
+            issuers,
+        },
+        trust_domains,
+        claims,
+    })
+}
+
+/// Whose credential it is.
+pub(super) fn role(config: &Node, reader: &mut Reader<'_>) -> TokenRole {
+    match reader.word(config, "role", &["user", "client", "caller_workload", "workload"]) {
+        Some("client") => TokenRole::Client,
+        Some("caller_workload" | "workload") => TokenRole::CallerWorkload,
+        _ => TokenRole::User,
+    }
+}
+
+/// `trust_domain`, or several.
+pub(super) fn trust_domains(config: &Node, reader: &mut Reader<'_>) -> Vec<String> {
+    let mut domains = Vec::new();
+    for key in ["trust_domain", "trust_domains"] {
+        let Some(entry) = config.get(key) else { continue };
+        for (domain, span) in reader.texts(&entry.node, key) {
+            let plain =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+            if domain.bytes().all(plain) && domain.len() <= 255 {
+                domains.push(domain);
+            } else {
+                let message = format!("`{domain}` is no trust domain");
+                reader.reports.push(
+                    error(Code::BadValue, span, message)
+                        .help("the part between `spiffe://` and the next slash: lower-case letters, digits, `.`, `-`, `_`"),
+                );
+            }
+        }
+    }
+    domains
+}
+
+fn issuers<T>(
+    config: &Node,
+    what: &str,
+    at: Span,
+    reader: &mut Reader<'_>,
+    one: fn(&Node, &mut Reader<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
     let Some(entry) = config.get("trusted_issuers") else {
-        reader
-            .reports
-            .error(Code::MissingKey, at, "`identity/jwt` needs `trusted_issuers`");
+        let message = format!("{what} needs `trusted_issuers`");
+        reader.reports.error(Code::MissingKey, at, message);
         return None;
     };
     let items = reader.list(&entry.node, "trusted_issuers");
@@ -53,19 +115,15 @@ pub(super) fn jwt(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<Jw
             entry.node.span,
             "`trusted_issuers` needs at least one issuer",
         );
+        return None;
     }
     // Each is read, so that one bad issuer does not hide what is wrong with the next.
-    let read: Vec<Option<JwtIssuer>> = items.iter().map(|item| issuer(item, reader)).collect();
-    let issuers: Option<Vec<JwtIssuer>> = read.into_iter().collect();
-    issuers.map(|issuers| Jwt {
-        role,
-        header,
-        issuers,
-    })
+    let read: Vec<Option<T>> = items.iter().map(|item| one(item, reader)).collect();
+    read.into_iter().collect()
 }
 
-fn issuer(item: &Node, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
-    check(item, Section::TrustedIssuer, reader);
+/// What every issuer says: its name, for whom its tokens are, and how far clocks may differ.
+fn terms(item: &Node, reader: &mut Reader<'_>) -> (Option<String>, Vec<String>, u32) {
     let name = reader
         .required(item, "issuer", "a trusted issuer", item.span)
         .map(str::to_owned);
@@ -81,7 +139,29 @@ fn issuer(item: &Node, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
     if audiences.is_empty() && !skip {
         reader.reports.push(error(Code::MissingKey, item.span, "a trusted issuer needs `audiences`").help("without it every token of that issuer would do; say `skip_audience_validation: true` if that is meant"));
     }
-    let algorithms = match item.get("algorithms") {
+    let leeway = reader.number(item, "leeway_seconds", 0, 3600).unwrap_or(0);
+    let leeway_s = if leeway == 0 {
+        60
+    } else {
+        u32::try_from(leeway).unwrap_or(60)
+    };
+    (name, if skip { Vec::new() } else { audiences }, leeway_s)
+}
+
+fn mesh_issuer(item: &Node, reader: &mut Reader<'_>) -> Option<MeshIssuerDecl> {
+    check(item, Section::MeshIssuer, reader);
+    let (issuer, audiences, leeway_s) = terms(item, reader);
+    Some(MeshIssuerDecl {
+        issuer: issuer?,
+        audiences,
+        leeway_s,
+    })
+}
+
+fn issuer(item: &Node, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
+    check(item, Section::TrustedIssuer, reader);
+    let (name, audiences, leeway_s) = terms(item, reader);
+    let algorithms: Vec<Algorithm> = match item.get("algorithms") {
         Some(entry) => reader
             .texts(&entry.node, "algorithms")
             .into_iter()
@@ -95,12 +175,6 @@ fn issuer(item: &Node, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
             Vec::new()
         }
     };
-    let leeway = reader.number(item, "leeway_seconds", 0, 3600).unwrap_or(0);
-    let leeway_s = if leeway == 0 {
-        60
-    } else {
-        u32::try_from(leeway).unwrap_or(60)
-    };
     let Some(key) = item.get("decoding_key") else {
         reader.reports.push(
             error(
@@ -112,13 +186,13 @@ fn issuer(item: &Node, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
         );
         return None;
     };
-    let keys = decoding_key(&key.node, reader);
+    let keys = decoding_key::read(&key.node, reader);
     if algorithms.is_empty() {
         return None;
     }
     Some(JwtIssuer {
         issuer: name?,
-        audiences: if skip { Vec::new() } else { audiences },
+        audiences,
         algorithms,
         leeway_s,
         keys: keys?,
@@ -140,70 +214,4 @@ fn algorithm(word: &str, span: Span, reader: &mut Reader<'_>) -> Option<Algorith
         });
     }
     known
-}
-
-fn decoding_key(node: &Node, reader: &mut Reader<'_>) -> Option<Keys> {
-    check(node, Section::DecodingKey, reader);
-    let span = node.get("kind").map_or(node.span, |entry| entry.node.span);
-    match reader.required(node, "kind", "`decoding_key`", node.span)? {
-        "jwks_url" => {
-            let allow_http = reader.boolean(node, "insecure_http").unwrap_or(false);
-            let url = url(node, "url", "`decoding_key`", allow_http, reader)?;
-            let refresh = reader.number(node, "refresh_secs", 1, 86_400).unwrap_or(600);
-            Some(Keys::Url {
-                url,
-                allow_http,
-                refresh_s: u64::try_from(refresh).unwrap_or(600),
-            })
-        }
-        "jwk" => {
-            let Some(jwk) = node.get("jwk").filter(|entry| entry.node.as_map().is_some()) else {
-                reader
-                    .reports
-                    .error(Code::MissingKey, node.span, "`kind: jwk` needs `jwk`, a map");
-                return None;
-            };
-            if jwk.node.get("kty").and_then(|kty| kty.node.as_str()) == Some("oct")
-                || jwk.node.get("d").is_some()
-            {
-                reader.reports.push(
-                    error(Code::BadValue, jwk.key_span, "this is a secret key")
-                        .help("give the public key; a policy is no place for the other"),
-                );
-                return None;
-            }
-            Some(Keys::Inline(
-                serde_json::json!({ "keys": [jwk.node.to_json()] }).to_string(),
-            ))
-        }
-        "secret" => {
-            reader.reports.push(
-                error(
-                    Code::BadValue,
-                    span,
-                    "a symmetric key would stand in the proxy's configuration",
-                )
-                .help("use `jwks_url` or `jwk` with an asymmetric key"),
-            );
-            None
-        }
-        word @ ("pem" | "pem_file") => {
-            reader.reports.push(
-                error(
-                    Code::NotInBuild,
-                    span,
-                    format!("`kind: {word}` is not in this build"),
-                )
-                .help("use `jwks_url`, or give the key as `jwk`"),
-            );
-            None
-        }
-        word => {
-            reader.reports.push(
-                error(Code::BadValue, span, format!("`kind` cannot be `{word}`"))
-                    .help("it is `jwks_url` or `jwk`"),
-            );
-            None
-        }
-    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Companion {
     pub(crate) faults: Vec<Said>,
     /// Instead of a result, by the effect's kind.
     pub(crate) results: BTreeMap<&'static str, EffectResult>,
+    /// Records of API keys, by their digests.
+    pub(crate) key_records: BTreeMap<String, companion_protocol::KeyRecord>,
     pub(crate) jwks: Option<String>,
     pub(crate) key_requests: Vec<String>,
     /// How long a minted token lives, in seconds.
@@ -110,6 +112,9 @@ impl Companion {
                         self.token_life
                     },
             }),
+            Effect::ApiKey { digest, .. } => EffectResult::Identity {
+                record: self.key_records.get(digest).cloned(),
+            },
             Effect::ElicitBegin(begin) => {
                 let known = self.asked.iter().position(|(binding, state)| {
                     *binding == begin.binding && *state != ElicitState::UnknownId
@@ -135,7 +140,7 @@ impl Companion {
                     resets_at: 1_795_348_860,
                 })
             }
-            Effect::PdpDecide(_) | Effect::ApiKey { .. } => panic!("this host answers no {kind}"),
+            Effect::PdpDecide(_) => panic!("this host answers no {kind}"),
             Effect::AuditAppend { record } => {
                 self.records.push((**record).clone());
                 EffectResult::Done

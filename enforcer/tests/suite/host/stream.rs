@@ -76,6 +76,14 @@ impl Stream {
             .iter()
             .map(|(n, v)| (n.clone().into_bytes(), v.clone().into_bytes()))
             .collect();
+        let paths = worker.engine.properties();
+        if !paths.is_empty() {
+            let values = paths
+                .iter()
+                .map(|path| worker.properties.get(&path.join("/")).cloned());
+            let values = values.collect();
+            self.event(worker, Event::Properties { values });
+        }
         let seed = u128::from(self.exchange.id().0) + 1000;
         self.event(
             worker,

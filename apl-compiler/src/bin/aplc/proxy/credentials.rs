@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use apl_bytecode::{Algorithm, Identity as Declared, Issuer, Program, StrId, TokenRole};
+use apl_bytecode::{Algorithm, CredentialSource, Identity as Declared, Issuer, Program, StrId, TokenRole};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, jwk::Jwk};
 use serde_json::{Map, Value, json};
@@ -36,13 +36,21 @@ pub(super) fn headers(
             TokenRole::Client => &identity.client,
             TokenRole::CallerWorkload => &identity.workload,
         };
-        let header = text(program, declared.header);
+        // Test identities are tokens; what else a policy lists is not presented.
+        let CredentialSource::Token { header, prefix, .. } = &declared.source else {
+            continue;
+        };
+        let header = text(program, *header);
         // Two plugins on one header read one token.
         if let Some(speaker) = speaker
             && done.insert(header.to_owned())
         {
             let token = token(program, declared, speaker, identity.fault, now_ms)?;
-            headers.push((header.to_owned(), format!("Bearer {token}")));
+            let prefix = prefix.map_or("Bearer ", |prefix| text(program, prefix));
+            headers.push((
+                header.to_owned(),
+                format!("{prefix}{}{token}", if prefix.ends_with(' ') { "" } else { " " }),
+            ));
         }
     }
     Ok(headers)
@@ -71,7 +79,7 @@ fn token(
     fault: Option<Fault>,
     now_ms: u64,
 ) -> Result<String, String> {
-    let Some(issuer) = declared.issuers.first() else {
+    let Some(issuer) = declared.issuers().first() else {
         return Err(format!("`{}` has no issuer", text(program, declared.name)));
     };
     let Some(algorithm) = issuer.algorithms.first().copied() else {
