@@ -100,6 +100,19 @@ fn read(number: usize, line: &str) -> Result<(&'static str, String, Value), Stri
     Ok((known, id, vector))
 }
 
+/// Whether two answers are the same text, or the same JSON: in which order an object's keys are written depends on what
+/// else is built with `serde_json`.
+fn same_answer(one: &str, other: &str) -> bool {
+    one == other
+        || matches!(
+            (
+                serde_json::from_str::<serde_json::Value>(one),
+                serde_json::from_str::<serde_json::Value>(other),
+            ),
+            (Ok(one), Ok(other)) if one == other
+        )
+}
+
 #[test]
 fn vectors_are_right_or_differ_by_design() {
     let Some(path) = file() else { return };
@@ -129,7 +142,7 @@ fn vectors_are_right_or_differ_by_design() {
                 count.wrong += 1;
                 faults.push(format!("{id} is listed as different, but is not"));
             }
-            (false, Some((kind, answer))) if *answer == ours.to_string() => match kind.as_str() {
+            (false, Some((kind, answer))) if same_answer(answer, &ours.to_string()) => match kind.as_str() {
                 "by-design" => count.by_design += 1,
                 _ => count.not_in_build += 1,
             },
