@@ -94,7 +94,7 @@ pub(crate) fn config(endpoint: &str) -> Value {
         "policy_digest": DIGEST,
         "delegators": {"d": {
             "kind": "oauth", "token_endpoint": endpoint, "allow_http": true, "client_id": "gate way",
-            "client_secret": {"file": secret_file()}, "timeout_ms": 1000, "allowed_extra_scopes": ["profile"],
+            "client_secret": {"file": secret_file()}, "timeout_ms": 3000, "allowed_extra_scopes": ["profile"],
         }},
     })
 }
