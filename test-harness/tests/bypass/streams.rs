@@ -38,16 +38,13 @@ pub(crate) fn event_streams() -> Proof {
 
 pub(crate) fn server_requests() -> Proof {
     let request = r#"{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}"#;
-    // The call ends there: what a server asks of the client could carry what policy removes.
     let seen = send(&edited(format!("data: {request}\n\n{}", event())));
-    let came = seen.withheld("server_request.denied");
-    assert!(!seen.text().contains("sampling/createMessage"), "{}", seen.text());
+    let came = seen.governed();
     // A result in the clothes of a request is a result to nobody.
     let mut dressed: serde_json::Value = serde_json::from_str(&answer(&json!(7))).unwrap();
     dressed["method"] = json!("sampling/createMessage");
     let seen = send(&edited(format!("data: {dressed}\n\n{}", event())));
-    seen.withheld("server_request.denied");
-    assert!(!seen.text().contains("\"b\":2"), "{}", seen.text());
+    assert_eq!(seen.text().matches("\"b\":2").count(), 1, "{}", seen.text());
     // The client's answer goes back as housekeeping.
     let reply = Ask::post(r#"{"jsonrpc":"2.0","id":"s1","result":{"content":[]}}"#);
     let mut accepted = Back::answer().with(":status", "202");
@@ -60,7 +57,7 @@ pub(crate) fn server_requests() -> Proof {
     let both = send(&both).refused(400, "protocol.invalid_request");
     governed(
         "a request of the server; a result dressed as one; the client's answer; an answer with a method",
-        format!("{came}; the same; passes; {both}"),
+        format!("{came}; dropped; passes; {both}"),
     )
 }
 
