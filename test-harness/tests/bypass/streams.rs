@@ -38,8 +38,9 @@ pub(crate) fn event_streams() -> Proof {
 
 pub(crate) fn server_requests() -> Proof {
     let request = r#"{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}"#;
-    let seen = send(&edited(format!("data: {request}\n\n{}", event())));
-    let came = seen.governed();
+    let came = send(&edited(format!("data: {request}\n\n{}", event()))).withheld("server_request.denied");
+    let ping = r#"{"jsonrpc":"2.0","id":"s2","method":"ping"}"#;
+    let pinged = send(&edited(format!("data: {ping}\n\n{}", event()))).governed();
     // A result in the clothes of a request is a result to nobody.
     let mut dressed: serde_json::Value = serde_json::from_str(&answer(&json!(7))).unwrap();
     dressed["method"] = json!("sampling/createMessage");
@@ -56,8 +57,8 @@ pub(crate) fn server_requests() -> Proof {
     );
     let both = send(&both).refused(400, "protocol.invalid_request");
     governed(
-        "a request of the server; a result dressed as one; the client's answer; an answer with a method",
-        format!("{came}; dropped; passes; {both}"),
+        "sampling asked for before the result; ping before it; a result dressed as a request; the client's answer; an answer with a method",
+        format!("{came}; {pinged}; dropped; passes; {both}"),
     )
 }
 
