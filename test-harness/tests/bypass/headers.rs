@@ -196,7 +196,7 @@ pub(crate) fn origins() -> Proof {
         "a foreign Origin on a denied and on an edited call",
         format!("{denied}; {}", seen.governed()),
         Verdict::NotOurs(
-            "which origins may call is Envoy's `cors` filter's to say; policy holds whatever the origin is",
+            "the filter judges no `origin`: refuse foreign ones with Envoy's RBAC or Istio's AuthorizationPolicy, or at the backend; policy holds whatever the origin is",
         ),
     )
 }
