@@ -9,7 +9,9 @@ use companion_protocol::{
 };
 
 use crate::audit::AuditLog;
+use crate::clock::now_ms;
 use crate::config::{Policies, Policy};
+use crate::counting::{self, Counters};
 use crate::decision::DecisionError;
 use crate::delegation::{self, DelegationError};
 use crate::elicitation::{Desk, ElicitError};
@@ -30,7 +32,9 @@ pub struct Effects {
     pub outbound: Arc<Outbound>,
     /// Humans.
     pub desk: Arc<Desk>,
-    /// Counters.
+    /// What is counted for `limit` and `budget`.
+    pub(crate) counters: Counters,
+    /// Metrics.
     pub metrics: Arc<Metrics>,
 }
 
@@ -150,7 +154,25 @@ impl Effects {
                 let record = directory.find(digest)?;
                 Ok(EffectResult::Identity { record })
             }
-            Effect::LimitCount { .. } => Err(Refusal::Unsupported),
+            Effect::LimitCount {
+                key,
+                window_s,
+                cost,
+                limit,
+            } => {
+                let asked = counting::Asked {
+                    key,
+                    window_s: *window_s,
+                    cost: *cost,
+                    limit: *limit,
+                    idempotency_key: &call.idempotency_key,
+                };
+                self.counters
+                    .count(&*self.desk.cases, asked, now_ms())
+                    .await
+                    .map(EffectResult::Count)
+                    .map_err(Refusal::Count)
+            }
             Effect::AuditAppend { record } => self
                 .audit
                 .append(record)
@@ -206,8 +228,8 @@ enum Refusal {
     Directory(#[from] DirectoryError),
     #[error("the audit log cannot be written")]
     Audit,
-    #[error("this companion cannot perform the effect yet")]
-    Unsupported,
+    #[error("the counter cannot be read or written: {0}")]
+    Count(#[source] StoreError),
 }
 
 impl Refusal {
@@ -220,13 +242,13 @@ impl Refusal {
             Self::Decision(error) => error.code(),
             Self::Directory(error) => error.code(),
             Self::Audit => "audit.unavailable",
-            Self::Unsupported => "companion.unsupported_effect",
+            Self::Count(_) => "limit.unavailable",
         }
     }
 
     fn is_failure(&self) -> bool {
         match self {
-            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Unsupported | Self::Directory(_) => true,
+            Self::Load(_) | Self::Append(_) | Self::Audit | Self::Count(_) | Self::Directory(_) => true,
             Self::Delegation(error) => error.is_failure(),
             Self::Elicitation(error) => error.is_failure(),
             Self::Decision(error) => error.is_failure(),

@@ -28,6 +28,7 @@ pub mod audit;
 mod client_auth;
 pub mod clock;
 pub mod config;
+mod counting;
 pub mod decision;
 pub mod delegation;
 pub mod effects;

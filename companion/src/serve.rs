@@ -259,6 +259,7 @@ impl Companion {
                 audit,
                 outbound,
                 desk,
+                counters: crate::counting::Counters::default(),
                 metrics,
             },
             keys: Arc::clone(&keys),

@@ -13,6 +13,8 @@ mod approval_stage;
 mod approvals;
 #[path = "service/ciba.rs"]
 mod ciba;
+#[path = "service/counting.rs"]
+mod counting;
 #[path = "service/decisions.rs"]
 mod decisions;
 #[path = "service/delegation.rs"]
