@@ -10,6 +10,7 @@ mod effects;
 mod entries;
 mod error;
 mod identities;
+mod pins;
 mod routes;
 
 pub use error::{Place, VerifyError};

@@ -3,6 +3,7 @@
 mod assertions;
 mod identity;
 mod keys;
+mod pins;
 mod plugin;
 mod plugins;
 mod point;
@@ -14,6 +15,7 @@ mod teams;
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
+pub(crate) use pins::PinsDecl;
 pub use point::TextSource;
 pub(crate) use point::{Elicitor, Point, PointKind};
 pub(crate) use route::RouteDecl;
@@ -49,6 +51,10 @@ pub(crate) struct Document {
     pub secrets: Vec<SecretDecl>,
     /// `engine_settings`.
     pub settings: Settings,
+    /// `engine_settings.public_paths`; `None`: the defaults.
+    pub public_paths: Option<Vec<String>>,
+    /// `pins`.
+    pub pins: Vec<PinsDecl>,
     /// `global.attribute_files`, merged.
     pub attributes: Attributes,
     /// `global.session_store`.
@@ -81,6 +87,10 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     }
     if let Some(entry) = root.get("engine_settings") {
         document.settings = settings(&entry.node, &mut reader);
+        document.public_paths = pins::public_paths(&entry.node, &mut reader);
+    }
+    if let Some(entry) = root.get("pins") {
+        document.pins = pins::read(&entry.node, &mut reader);
     }
     if let Some(entry) = root.get("secrets") {
         document.secrets = assertions::secrets(&entry.node, &mut reader);

@@ -7,6 +7,8 @@ use apl_vm::Prepared;
 
 use crate::{
     Config, ConfigError, Install, Secrets,
+    config::Speaks,
+    http::public::{covers, patterns},
     identity::{signature::VerifyingKey, token::text_of},
 };
 
@@ -34,6 +36,7 @@ pub(crate) fn check(
     check_companion(program.program(), &phases, config, secrets)?;
     check_hash_key(program.program(), config, secrets)?;
     check_seal_keys(config, secrets)?;
+    check_public_paths(program.program(), config)?;
     if config.install == Install::Single {
         phases.iter().try_for_each(check_single)?;
     }
@@ -141,6 +144,8 @@ fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str>
         Some("`taint`")
     } else if any(|needs| needs.loads_labels) {
         Some("`security.labels`")
+    } else if !program.pins.is_empty() {
+        Some("pinned tools")
     } else if any(PhaseNeeds::companion) {
         Some("an audit step that waits")
     } else if program
@@ -173,6 +178,18 @@ fn check_hash_key(program: &Program, config: &Config, secrets: &Secrets) -> Resu
         None if hashes && !there => Err(ConfigError::NeedsHashKey("`hash_key_env` names no variable")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// A GET of an MCP endpoint is a stream of what policy governs, so it is never public.
+fn check_public_paths(program: &Program, config: &Config) -> Result<(), ConfigError> {
+    let mcp = |entry: &&crate::config::Protocol| entry.speaks == Speaks::Mcp;
+    for entry in config.protocols.iter().filter(mcp) {
+        let path = entry.path_prefix.as_str();
+        if patterns(program).any(|pattern| covers(pattern, path)) {
+            return Err(ConfigError::PublicPath(path.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that a seal key has at least.

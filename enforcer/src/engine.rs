@@ -61,6 +61,8 @@ pub struct Engine {
     pub(crate) metadata: Option<Metadata>,
     /// Lists are filtered for their caller.
     pub(crate) filters_lists: bool,
+    /// Definitions of tools are pinned.
+    pub(crate) pins: bool,
     pub(crate) keys: Vec<KeySet>,
     pub(crate) principals: Principals,
     pub(crate) caches: Caches,
@@ -114,6 +116,7 @@ impl Engine {
             .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
         let governs_results = reads::has_rules_after(program.program());
         let filters_lists = config.filter_lists && reads::can_deny(program.program());
+        let pins = !program.program().pins.is_empty();
         Ok(Self {
             variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
@@ -121,7 +124,9 @@ impl Engine {
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
-            reads_responses: governs_results || (filters_lists && sealer.is_some()),
+            // A changed definition must not come on a stream that nothing judges.
+            reads_responses: governs_results || pins || (filters_lists && sealer.is_some()),
+            pins,
             governs_results,
             metadata: config
                 .protected_resource

@@ -47,6 +47,7 @@ mod json_text;
 mod mcp;
 mod metrics;
 mod named_keys;
+mod pins;
 mod refusal;
 mod restrict;
 mod seal;
@@ -58,6 +59,7 @@ pub use config::{Config, ConfigError, Install, PluginConfig, Secrets};
 pub use engine::Engine;
 pub use event::{CallToken, Event, ExchangeId, HeaderList};
 pub use exchange::Exchange;
+pub use pins::PinMark;
 pub use metrics::Counter;
 
 /// How often a host should call [`Engine::on_tick`], in milliseconds.

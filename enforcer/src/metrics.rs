@@ -58,6 +58,10 @@ counters! {
     CutEvents = "aplomb.cut_events",
     /// Entries of lists that were hidden from a caller.
     Hidden = "aplomb.list_entries_hidden",
+    /// Definitions of tools that are not as pinned, hidden from lists.
+    PinsChanged = "aplomb.pins_changed",
+    /// Calls of such tools that were denied.
+    PinsDenied = "aplomb.pins_denied",
     /// Edits made in arguments and results.
     Edits = "aplomb.edits",
 }

@@ -10,6 +10,8 @@ mod bad_input;
 mod batch_answers;
 #[path = "suite/batches.rs"]
 mod batches;
+#[path = "suite/challenges.rs"]
+mod challenges;
 #[path = "suite/credentials.rs"]
 mod credentials;
 #[path = "suite/effects.rs"]
@@ -24,6 +26,8 @@ mod jwt;
 mod laws;
 #[path = "suite/lists.rs"]
 mod lists;
+#[path = "suite/pins.rs"]
+mod pins;
 #[path = "suite/program.rs"]
 mod program;
 #[path = "suite/responses.rs"]

@@ -55,6 +55,9 @@ pub(super) fn check(program: &Program) -> Checked {
     }
     cx.fallbacks()?;
     cx.assertions()?;
+    cx.pins()?;
+    cx.public_paths()?;
+    cx.challenges()?;
     program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
 }
 
@@ -103,6 +106,8 @@ impl Entries<'_> {
             (p.routes.len(), "routes"),
             (p.fallbacks.len(), "fallbacks"),
             (p.assertions.len(), "assertions"),
+            (p.pins.len(), "pinned servers"),
+            (p.challenges.len(), "challenges"),
         ] {
             at_most(count, limits::MAX_TABLE, what, Place::Tables)?;
         }

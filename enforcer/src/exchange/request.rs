@@ -9,8 +9,9 @@ use crate::{
     Command, Counter, Engine, HeaderList, Install,
     engine::count,
     http::{
-        head::{Head, is_public},
+        head::Head,
         path::{Listing, listing},
+        public::is_public,
     },
     json_text::hex,
     mcp::{batch::classify, request::Message},
@@ -52,7 +53,7 @@ impl Exchange {
                 return self.refuse(engine, &refusal, now_ms, out);
             }
             // Clients send their revision when they look for metadata, too.
-            Listing::Unlisted if Head::speaks_agent_protocol(headers) && !is_public(&method, &path) => {
+            Listing::Unlisted if Head::speaks_agent_protocol(headers) && !is_public(engine.program.program(), &method, &path) => {
                 let refusal = Refusal::http(403, "protocol.unlisted_path", "no policy covers this path");
                 return self.refuse(engine, &refusal, now_ms, out);
             }
@@ -67,7 +68,7 @@ impl Exchange {
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
         };
         self.head.properties = properties;
-        if self.head.is_preflight() || self.head.is_public() {
+        if self.head.is_preflight() || is_public(engine.program.program(), &method, &path) {
             // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
             for name in &self.head.asserted {
                 out.push(Command::RemoveRequestHeader { name: name.clone() });

@@ -1,10 +1,10 @@
 //! Running one phase: the machine, and the effects that it suspends for.
 
 use apl_bytecode::BlockId;
-use apl_vm::{Answer, Machine, Outcome, Verdict};
+use apl_vm::{Answer, Bound, Machine, Outcome, Verdict};
 use companion_protocol::{AuditRecord, EffectCall, EffectsRequest, MAX_EFFECTS};
 
-use super::{Out, record, work::Work};
+use super::{Out, pins, record, work::Work};
 use crate::{
     CallToken, Command, Counter, Engine, audit,
     effects::{Asker, Plan, answers, plan, read_response, redeem, unacknowledged},
@@ -82,6 +82,9 @@ pub(super) fn resume(
     cx: &Context<'_>,
     out: &mut Out,
 ) -> Step {
+    if let Some(asking) = work.asking.take() {
+        return pins::answered(engine, work, result, asking, answers, cx, out);
+    }
     if std::mem::take(&mut work.redeeming) {
         return spent(work, answers);
     }
@@ -177,6 +180,12 @@ fn drive(
             }
         };
         let mut position = work.position;
+        let loads = |effect: &(_, Bound)| matches!(effect.1, Bound::LoadLabels { .. });
+        let preloaded = if batch.effects.iter().any(loads) {
+            work.preloaded.take()
+        } else {
+            None
+        };
         let plan = {
             let blank = || record::record(engine, work, cx);
             let asker = Asker {
@@ -188,6 +197,7 @@ fn drive(
                 elicitations: &cx.head.elicitations,
                 approvals: &work.approvals,
                 binding: work.binding.as_ref(),
+                labels: preloaded.as_deref(),
                 now_ms: cx.now_ms,
             };
             plan(batch, &asker, &engine.caches, &mut position)
@@ -213,7 +223,7 @@ fn drive(
 }
 
 /// Sends the plan's calls with a few queued records; the plan comes back when there is no companion or too much to ask.
-fn send(engine: &mut Engine, mut plan: Plan, cx: &Context<'_>, out: &mut Out) -> Result<Flight, Plan> {
+pub(super) fn send(engine: &mut Engine, mut plan: Plan, cx: &Context<'_>, out: &mut Out) -> Result<Flight, Plan> {
     let asked = plan.calls.len();
     let Some(room) = MAX_EFFECTS.checked_sub(asked) else {
         return Err(plan);
@@ -286,7 +296,7 @@ pub(super) fn land(
     }
 }
 
-fn settle(
+pub(super) fn settle(
     engine: &mut Engine,
     work: &mut Work,
     plan: Plan,
@@ -297,7 +307,6 @@ fn settle(
     let answered = answers(
         plan,
         response,
-        work.session.as_ref(),
         &mut engine.caches,
         &mut engine.audit,
         now_ms,

@@ -6,11 +6,13 @@ use apl_bytecode::{AssertionsId, BlockId, EntityKind, IdentityId, PhaseNeeds, Un
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
 use companion_protocol::{Binding, SessionKey};
 
+use super::pins::Asking;
 use crate::{
     Engine,
     config::DenialShape,
     effects::{Approved, Minted},
     identity::principal::Principal,
+    pins::PinMark,
     mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
     refusal::Shape,
 };
@@ -39,6 +41,12 @@ pub(super) struct Work {
     pub(super) approvals: Vec<Approved>,
     /// They are being spent: the answers that come next are about that.
     pub(super) redeeming: bool,
+    /// The answers that come next are about a pin.
+    pub(super) asking: Option<Asking>,
+    /// Marks that are to be stored before its answer is released.
+    pub(super) marks: Vec<PinMark>,
+    /// The session's labels, loaded with a mark, for the rules' first load.
+    pub(super) preloaded: Option<Vec<String>>,
     /// What approvals are bound to, but for the step.
     pub(super) binding: Option<Binding>,
     /// Numbers the effects of the exchange.
@@ -145,6 +153,9 @@ impl Work {
             minted: Vec::new(),
             approvals: Vec::new(),
             redeeming: false,
+            asking: None,
+            marks: Vec::new(),
+            preloaded: None,
             binding: None,
             position: 0,
             request_digest: None,
@@ -228,7 +239,7 @@ impl Work {
 
     /// Whether its answer holds lists that are filtered.
     pub(super) fn is_sifted(&self, engine: &Engine) -> bool {
-        engine.filters_lists && self.entity.is_none() && is_list(&self.method)
+        (engine.filters_lists || engine.pins) && self.entity.is_none() && is_list(&self.method)
     }
 
     /// Runs the machine with what it reads.

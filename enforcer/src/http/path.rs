@@ -34,7 +34,7 @@ pub(crate) fn listing(protocols: &[Protocol], authority: &str, target: &str) -> 
 }
 
 /// No escape, no empty, dot or parameter segment, no control byte: everybody reads it the same way.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains("//")
         && path
