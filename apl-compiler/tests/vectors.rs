@@ -157,7 +157,7 @@ fn prove(name: &str, text: &str) {
             }
         }
     }
-    println!("{name}: area right differs-by-design wrong");
+    println!("# {name}\narea right differs-by-design wrong");
     for (area, count) in &counts {
         println!("{area} {} {} {}", count.right, count.by_design, count.wrong);
     }
