@@ -177,7 +177,11 @@ fn vectors_are_right_or_differ_by_design() {
     let Some(path) = file() else { return };
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|fault| panic!("{}: {fault}; APL_VECTORS names the file", path.display()));
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     prove(&name, &text);
 }
 

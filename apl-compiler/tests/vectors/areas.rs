@@ -127,7 +127,13 @@ fn denies_by_file(root: &str, rule: &Value, input: &Value) -> bool {
     let Some(output) = compile_policy(&policy).output else {
         return false;
     };
-    let ran = run::phase(output.program, &Value::Null, &Map::new(), &Value::Null, &Value::Null);
+    let ran = run::phase(
+        output.program,
+        &Value::Null,
+        &Map::new(),
+        &Value::Null,
+        &Value::Null,
+    );
     ran.denied.is_some()
 }
 

@@ -64,7 +64,8 @@ impl Asked {
             Bound::Elicit(call) => {
                 let mock = &mocks["elicit"][&call.handler];
                 let id = mock["id"].as_str().unwrap_or("e1");
-                self.calls.push(format!("dispatch:{}:{}", call.handler, call.from));
+                self.calls
+                    .push(format!("dispatch:{}:{}", call.handler, call.from));
                 self.calls.push(format!("check:{}:{id}", call.handler));
                 let approval = Approval {
                     id: id.to_owned(),
@@ -97,10 +98,7 @@ impl Asked {
                 }
                 let permissions = mock["permissions"].as_array().into_iter().flatten();
                 Given::Granted {
-                    permissions: permissions
-                        .filter_map(Value::as_str)
-                        .map(str::to_owned)
-                        .collect(),
+                    permissions: permissions.filter_map(Value::as_str).map(str::to_owned).collect(),
                     audience: texts(mock, "audience"),
                     expires_at: texts(mock, "expires_at"),
                 }

@@ -172,11 +172,18 @@ fn fold(list: &[Value]) -> Value {
             folded.insert(key.to_owned(), serde_json::json!(left));
         }
     }
-    let denied: BTreeSet<String> = list.iter().filter_map(|one| texts(&one["deny_models"])).flatten().collect();
+    let denied: BTreeSet<String> = list
+        .iter()
+        .filter_map(|one| texts(&one["deny_models"]))
+        .flatten()
+        .collect();
     if !denied.is_empty() {
         folded.insert("deny_models".to_owned(), serde_json::json!(denied));
     }
-    let tiers: BTreeSet<&str> = list.iter().filter_map(|one| one["max_cost_tier"].as_str()).collect();
+    let tiers: BTreeSet<&str> = list
+        .iter()
+        .filter_map(|one| one["max_cost_tier"].as_str())
+        .collect();
     if !tiers.is_empty() {
         folded.insert("max_cost_tiers".to_owned(), serde_json::json!(tiers));
     }
@@ -217,9 +224,10 @@ fn attributes(expected: &Value, ours: &Ran) -> bool {
         (Some(Fact::Str(text)), Value::String(wanted)) => text == wanted,
         (Some(Fact::Bool(fact)), Value::Bool(wanted)) => fact == wanted,
         (Some(Fact::Int(fact)), Value::Number(wanted)) => Some(*fact) == wanted.as_i64(),
-        (Some(Fact::Set(fact)), Value::Array(wanted)) => {
-            fact.iter().map(String::as_str).eq(wanted.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>())
-        }
+        (Some(Fact::Set(fact)), Value::Array(wanted)) => fact
+            .iter()
+            .map(String::as_str)
+            .eq(wanted.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>()),
         (fact, Value::Null) => fact.is_none(),
         _ => false,
     })

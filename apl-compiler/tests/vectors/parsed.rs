@@ -10,9 +10,7 @@ pub(crate) fn summary(program: &VerifiedProgram, expected: &Value) -> Option<Val
     let program: &Program = program.program();
     let text = |id: apl_bytecode::StrId| program.strings[id.at()].clone();
     let one = |effect: &Effect| match (expected["kind"].as_str()?, effect) {
-        ("plugin", Effect::Audit { plugin, .. }) => {
-            Some(json!({ "kind": "plugin", "name": text(*plugin) }))
-        }
+        ("plugin", Effect::Audit { plugin, .. }) => Some(json!({ "kind": "plugin", "name": text(*plugin) })),
         ("taint", Effect::Taint { label, scopes, .. }) => {
             Some(json!({ "kind": "taint", "label": text(*label), "scopes": words(*scopes) }))
         }
@@ -24,7 +22,11 @@ pub(crate) fn summary(program: &VerifiedProgram, expected: &Value) -> Option<Val
                 Operand::Attr(id) => {
                     for seg in &program.attrs[id.at()].segs {
                         if let apl_bytecode::Seg::Name(name) = seg {
-                            spelled = format!("{spelled}{}{}", if spelled.is_empty() { "" } else { "." }, text(*name));
+                            spelled = format!(
+                                "{spelled}{}{}",
+                                if spelled.is_empty() { "" } else { "." },
+                                text(*name)
+                            );
                         }
                     }
                 }
@@ -35,7 +37,12 @@ pub(crate) fn summary(program: &VerifiedProgram, expected: &Value) -> Option<Val
         }
         ("delegate", Effect::Delegate(delegate)) => {
             let mut config = Map::new();
-            for key in expected["config"].as_object().into_iter().flatten().map(|(key, _)| key) {
+            for key in expected["config"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| key)
+            {
                 let value = match key.as_str() {
                     "target" => Some(text(delegate.target).into()),
                     "audience" => Some(text(delegate.audience).into()),
@@ -61,7 +68,11 @@ pub(crate) fn summary(program: &VerifiedProgram, expected: &Value) -> Option<Val
                 // Said or not, it is the same.
                 OnError::Deny => expected["on_error"].as_str().filter(|word| *word == "deny"),
             };
-            let config = if config.is_empty() { Value::Null } else { config.into() };
+            let config = if config.is_empty() {
+                Value::Null
+            } else {
+                config.into()
+            };
             Some(json!({
                 "kind": "delegate", "plugin": text(delegate.delegator), "config": config, "on_error": on_error,
             }))

@@ -37,34 +37,100 @@ const RULES: &[Rule] = &[
     (masks, "row 10: `mask` always hides at least half"),
     (validators, "row 9: `email`, `url`, `uuid` are real checks"),
     (scanners, "row 12: scans look, and act on what they find"),
-    (reaches_further, "rows 6 and 13: pipelines reach into arrays and JSON texts"),
-    (references_differ, "the references differ: what the stricter of them means"),
-    (old_form_accepted, "what one of the references accepts is accepted"),
-    (quoted_names, "ours: a quoted subscript names a key that a path cannot spell"),
-    (object_is_present, "row 4: an object is present, so `exists` holds"),
-    (presence, "rows 4 and 5: objects and null are present, arrays of scalars are sets"),
-    (dotted_keys, "a dotted key is one name and never collides with a path: `args[\"a.b\"]`"),
-    (text_has_no_names, "row 13: a document that is a text has no attribute of its own name"),
-    (no_such_root, "the namespace is one of claims here, which the identity code makes"),
-    (empty_code, "row 24: an empty code is no code; the denial gets its position"),
+    (
+        reaches_further,
+        "rows 6 and 13: pipelines reach into arrays and JSON texts",
+    ),
+    (
+        references_differ,
+        "the references differ: what the stricter of them means",
+    ),
+    (
+        old_form_accepted,
+        "what one of the references accepts is accepted",
+    ),
+    (
+        quoted_names,
+        "ours: a quoted subscript names a key that a path cannot spell",
+    ),
+    (
+        object_is_present,
+        "row 4: an object is present, so `exists` holds",
+    ),
+    (
+        presence,
+        "rows 4 and 5: objects and null are present, arrays of scalars are sets",
+    ),
+    (
+        dotted_keys,
+        "a dotted key is one name and never collides with a path: `args[\"a.b\"]`",
+    ),
+    (
+        text_has_no_names,
+        "row 13: a document that is a text has no attribute of its own name",
+    ),
+    (
+        no_such_root,
+        "the namespace is one of claims here, which the identity code makes",
+    ),
+    (
+        empty_code,
+        "row 24: an empty code is no code; the denial gets its position",
+    ),
     (outer_quotes, "accepted spellings: outer quotes are removed"),
     (own_code, "plugins with code of their own do not run in a proxy"),
-    (closed_keys, "closed lists of keys and words: what would be lost or misread is an error"),
-    (scope_is_compiled, "the scope of an approval is compiled with the policy, not when an approval arrives"),
+    (
+        closed_keys,
+        "closed lists of keys and words: what would be lost or misread is an error",
+    ),
+    (
+        scope_is_compiled,
+        "the scope of an approval is compiled with the policy, not when an approval arrives",
+    ),
     (map_steps, "unknown map steps are errors, as in 0.5.0"),
-    (accepted_beside, "accepted spellings: reactions beside the decision point"),
+    (
+        accepted_beside,
+        "accepted spellings: reactions beside the decision point",
+    ),
     (compile_error, "a compile error in place of a denial at run time"),
-    (cel_is_built_in, "row 18: CEL is compiled in; an error in it denies with `cel`"),
-    (asked_elsewhere, "Cedar and Rego decide in the companion, whose tests ask them"),
-    (failure_is_no_excuse, "`on_error: continue` passes over an unreachable channel only"),
-    (retry_is_bound, "row 20: an approval's id comes with the answer, never from attributes"),
+    (
+        cel_is_built_in,
+        "row 18: CEL is compiled in; an error in it denies with `cel`",
+    ),
+    (
+        asked_elsewhere,
+        "Cedar and Rego decide in the companion, whose tests ask them",
+    ),
+    (
+        failure_is_no_excuse,
+        "`on_error: continue` passes over an unreachable channel only",
+    ),
+    (
+        retry_is_bound,
+        "row 20: an approval's id comes with the answer, never from attributes",
+    ),
     (missing_is_not_equal, "row 2: `!=` on a missing attribute is true"),
-    (cleared, "row 19: what was granted is cleared before each delegation"),
-    (labels_when_read, "execution.md rule 7: labels are loaded where a rule reads them"),
+    (
+        cleared,
+        "row 19: what was granted is cleared before each delegation",
+    ),
+    (
+        labels_when_read,
+        "execution.md rule 7: labels are loaded where a rule reads them",
+    ),
     (route_condition, "a route's `when:` is evaluated"),
-    (labels_of_the_phase, "row 15: labels set earlier in the same phase are visible"),
-    (written_order, "execution.md rule 11: the observable order is the written order"),
-    (impossible_at_once, "a list that nothing is left in denies at once: `policy.restrict_empty`"),
+    (
+        labels_of_the_phase,
+        "row 15: labels set earlier in the same phase are visible",
+    ),
+    (
+        written_order,
+        "execution.md rule 11: the observable order is the written order",
+    ),
+    (
+        impossible_at_once,
+        "a list that nothing is left in denies at once: `policy.restrict_empty`",
+    ),
     (strict, "the vector's own `strict`"),
 ];
 
@@ -115,9 +181,10 @@ fn hashes(case: &Case<'_>) -> bool {
             .is_some_and(|hex| hex.len() == digits && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     let same = |(wanted, ours): (&str, &str)| hash(wanted, 16) && hash(ours, 32);
-    leaves(case, &|wanted, ours| {
-        matches!((wanted.as_str(), ours.as_str()), (Some(wanted), Some(ours)) if same((wanted, ours)))
-    })
+    leaves(
+        case,
+        &|wanted, ours| matches!((wanted.as_str(), ours.as_str()), (Some(wanted), Some(ours)) if same((wanted, ours))),
+    )
 }
 
 fn masks(case: &Case<'_>) -> bool {
@@ -149,7 +216,10 @@ fn leaves(case: &Case<'_>, explained: &dyn Fn(&Value, &Value) -> bool) -> bool {
         }
     }
     let same = |pair: &(Value, Value)| pair.0 == pair.1;
-    !pairs.iter().all(same) && pairs.iter().all(|(wanted, ours)| explains(wanted, ours, explained))
+    !pairs.iter().all(same)
+        && pairs
+            .iter()
+            .all(|(wanted, ours)| explains(wanted, ours, explained))
 }
 
 fn explains(wanted: &Value, ours: &Value, explained: &dyn Fn(&Value, &Value) -> bool) -> bool {
@@ -167,11 +237,17 @@ fn explains(wanted: &Value, ours: &Value, explained: &dyn Fn(&Value, &Value) -> 
         }
         (Value::Array(wanted), Value::Array(ours)) => {
             wanted.len() == ours.len()
-                && wanted.iter().zip(ours).all(|(one, other)| explains(one, other, explained))
+                && wanted
+                    .iter()
+                    .zip(ours)
+                    .all(|(one, other)| explains(one, other, explained))
         }
         // JSON inside a text is edited in place.
         (Value::String(wanted), Value::String(ours)) => {
-            match (serde_json::from_str::<Value>(wanted), serde_json::from_str::<Value>(ours)) {
+            match (
+                serde_json::from_str::<Value>(wanted),
+                serde_json::from_str::<Value>(ours),
+            ) {
                 (Ok(wanted), Ok(ours)) if wanted.is_object() || wanted.is_array() => {
                     explains(&wanted, &ours, explained)
                 }
@@ -183,7 +259,8 @@ fn explains(wanted: &Value, ours: &Value, explained: &dyn Fn(&Value, &Value) -> 
 }
 
 fn reaches_further(case: &Case<'_>) -> bool {
-    let fields = case.policy.contains("args:") || case.policy.contains("result:") || case.policy.contains("result.");
+    let fields =
+        case.policy.contains("args:") || case.policy.contains("result:") || case.policy.contains("result.");
     fields
         && leaves(case, &|wanted, ours| {
             let hidden = ours.as_str().is_some_and(|text| {
@@ -224,7 +301,11 @@ fn quoted_names(case: &Case<'_>) -> bool {
 
 fn object_is_present(case: &Case<'_>) -> bool {
     let bag = case.vector["bag"].as_object();
-    let asked = case.policy.split("exists(").skip(1).filter_map(|rest| rest.split(')').next());
+    let asked = case
+        .policy
+        .split("exists(")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
     asked.map(str::trim).any(|path| {
         let below = format!("{path}.");
         bag.is_some_and(|bag| !bag.contains_key(path) && bag.keys().any(|key| key.starts_with(&below)))
@@ -248,7 +329,9 @@ fn presence(case: &Case<'_>) -> bool {
 fn dotted_keys(case: &Case<'_>) -> bool {
     fn dotted(value: &Value) -> bool {
         match value {
-            Value::Object(members) => members.iter().any(|(key, value)| key.contains('.') || dotted(value)),
+            Value::Object(members) => members
+                .iter()
+                .any(|(key, value)| key.contains('.') || dotted(value)),
             Value::Array(items) => items.iter().any(dotted),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         }
@@ -277,9 +360,15 @@ fn outer_quotes(case: &Case<'_>) -> bool {
     let Answer::Other(ours) = case.ours else {
         return false;
     };
-    let bare = |value: &Value| value.as_str().map(|text| text.trim_matches(['"', '\'']).to_owned());
+    let bare = |value: &Value| {
+        value
+            .as_str()
+            .map(|text| text.trim_matches(['"', '\'']).to_owned())
+    };
     ["label", "name", "plugin"].iter().any(|key| {
-        case.wanted[key] != ours[key] && bare(&case.wanted[key]).is_some() && bare(&case.wanted[key]) == bare(&ours[key])
+        case.wanted[key] != ours[key]
+            && bare(&case.wanted[key]).is_some()
+            && bare(&case.wanted[key]) == bare(&ours[key])
     })
 }
 
@@ -287,9 +376,16 @@ fn outer_quotes(case: &Case<'_>) -> bool {
 fn own_code(case: &Case<'_>) -> bool {
     let mocks = case.vector["mocks"]["plugins"].as_object().into_iter().flatten();
     let acts = |mock: &Value| mock.as_object().is_some_and(|mock| !mock.is_empty());
-    let mocked = mocks.into_iter().any(|(name, mock)| acts(mock) && case.policy.contains(name.as_str()));
-    let listed = case.vector["request"]["plugins"].as_object().into_iter().flatten();
-    let listed = listed.into_iter().any(|(name, _)| case.policy.contains(name.as_str()));
+    let mocked = mocks
+        .into_iter()
+        .any(|(name, mock)| acts(mock) && case.policy.contains(name.as_str()));
+    let listed = case.vector["request"]["plugins"]
+        .as_object()
+        .into_iter()
+        .flatten();
+    let listed = listed
+        .into_iter()
+        .any(|(name, _)| case.policy.contains(name.as_str()));
     let stage = case.area == "pipeline" && case.vector["mocks"]["plugins"].is_object();
     (mocked || listed || stage) && case.refused()
 }
@@ -306,15 +402,22 @@ fn closed_keys(case: &Case<'_>) -> bool {
         }
         _ => return false,
     };
-    let mut keys = wanted["config"].as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+    let mut keys = wanted["config"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.as_str());
     let unknown = keys.any(|key| !known.contains(&key));
     let word = wanted["on_error"]
         .as_str()
         .is_some_and(|word| word != "deny" && word != "continue");
     let name = wanted["plugin"].as_str().is_some_and(|name| name.contains(':'));
-    let twice = known.iter().any(|key| case.policy.matches(&format!("{key}:")).count() > 1);
+    let twice = known
+        .iter()
+        .any(|key| case.policy.matches(&format!("{key}:")).count() > 1);
     // Keys of the map form that are not lifted from it are lost upstream.
-    let lost = case.vector["yaml"] == true && known.iter().any(|key| case.policy.contains(&format!("{key}:")));
+    let lost =
+        case.vector["yaml"] == true && known.iter().any(|key| case.policy.contains(&format!("{key}:")));
     case.refused() && (unknown || word || name || twice || lost)
 }
 
@@ -328,7 +431,10 @@ fn map_steps(case: &Case<'_>) -> bool {
 }
 
 fn accepted_beside(case: &Case<'_>) -> bool {
-    let beside = case.policy.lines().any(|line| line.starts_with("on_allow:") || line.starts_with("on_deny:"));
+    let beside = case
+        .policy
+        .lines()
+        .any(|line| line.starts_with("on_allow:") || line.starts_with("on_deny:"));
     beside && case.wanted["parse_error"] == "step_single_key" && !case.refused()
 }
 
@@ -382,12 +488,16 @@ fn missing_is_not_equal(case: &Case<'_>) -> bool {
     };
     let parts: Vec<&str> = case.policy.split("!=").collect();
     let before = parts.split_last().map_or(&[][..], |(_, before)| before);
-    let missing = before.iter().any(|text| case.vector["bag"].get(path(text)).is_none());
+    let missing = before
+        .iter()
+        .any(|text| case.vector["bag"].get(path(text)).is_none());
     matches!(case.area, "predicate" | "rule" | "route") && missing && !case.refused() && case.loads()
 }
 
 fn cleared(case: &Case<'_>) -> bool {
-    case.policy.matches("delegate(").count() > 1 && case.policy.contains("delegation.granted") && !case.refused()
+    case.policy.matches("delegate(").count() > 1
+        && case.policy.contains("delegation.granted")
+        && !case.refused()
 }
 
 fn labels_when_read(case: &Case<'_>) -> bool {
@@ -426,7 +536,10 @@ fn impossible_at_once(case: &Case<'_>) -> bool {
                 .iter()
                 .any(|key| folded[key].as_array().is_some_and(Vec::is_empty))
     };
-    let code = case.ran().and_then(|ran| ran.denied.as_ref()).map(|(code, _)| code.as_str());
+    let code = case
+        .ran()
+        .and_then(|ran| ran.denied.as_ref())
+        .map(|(code, _)| code.as_str());
     let listed = case.wanted["constraints"].as_array().into_iter().flatten();
     match case.ours {
         Answer::Other(ours) => case.area == "restrict_fold" && empty(case.wanted) && empty(ours),
@@ -437,7 +550,10 @@ fn impossible_at_once(case: &Case<'_>) -> bool {
 
 /// Labels that an earlier step of the phase set.
 fn labels_of_the_phase(case: &Case<'_>) -> bool {
-    case.policy.contains("security.labels") && case.policy.contains("taint(") && case.denied() && case.passes()
+    case.policy.contains("security.labels")
+        && case.policy.contains("taint(")
+        && case.denied()
+        && case.passes()
 }
 
 /// Whether we let through less, where the vector itself asks for that.
@@ -451,9 +567,11 @@ fn strict(case: &Case<'_>) -> bool {
         Answer::Verdict(ran) => {
             let less = ran.denied.is_some() && !expected::denies(wanted);
             // The same verdict: only what goes with it differs, and in the direction of the hint.
-            let unwanted = ran.denied.is_none() && !expected::denies(wanted) && case.vector["strict"]
-                .as_str()
-                .is_some_and(|hint| hint.contains("unresolved reference"));
+            let unwanted = ran.denied.is_none()
+                && !expected::denies(wanted)
+                && case.vector["strict"]
+                    .as_str()
+                    .is_some_and(|hint| hint.contains("unresolved reference"));
             less || unwanted
         }
         Answer::Other(ours) => match (ours["sequence"].as_array(), wanted["sequence"].as_array()) {

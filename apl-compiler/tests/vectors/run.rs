@@ -275,7 +275,13 @@ fn facts(bag: &Map<String, Value>) -> Facts {
 }
 
 /// One route of a policy, with the vector's attributes and documents.
-pub(crate) fn run(route: &str, vector: &Value, bag: Map<String, Value>, args: Value, result: Value) -> Answer {
+pub(crate) fn run(
+    route: &str,
+    vector: &Value,
+    bag: Map<String, Value>,
+    args: Value,
+    result: Value,
+) -> Answer {
     let compilation = compile("policy.yaml", &document(&mocked(route, vector), vector));
     match compilation.output {
         Some(output) => Answer::Verdict(Box::new(phase(output.program, vector, &bag, &args, &result))),
