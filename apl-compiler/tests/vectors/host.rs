@@ -55,7 +55,7 @@ fn elicited(vector: &Value) -> Answer {
     let request = &vector["request"];
     let policy = vector["policy"].as_str().unwrap_or("");
     let handlers: BTreeSet<&str> = policy
-        .split(|ch: char| ch == '"' || ch == '\'')
+        .split(['"', '\''])
         .filter_map(|text| text.split_once("(")?.1.split_once(", from:"))
         .map(|(handler, _)| handler.trim())
         .collect();
