@@ -27,6 +27,16 @@ pub(super) fn of_route(program: &Program, route: Option<usize>) -> Option<&Chall
     all.get(at)
 }
 
+/// What is known of a caller, but nothing that effects were answered.
+pub(super) fn known(facts: &Facts) -> Facts {
+    Facts {
+        base: facts.base.clone(),
+        own: facts.own.clone(),
+        labels: facts.labels.clone(),
+        ..Facts::default()
+    }
+}
+
 /// The facts as they would be for a caller with these scopes.
 pub(super) fn grant(engine: &Engine, facts: &mut Facts, challenge: &Challenge) {
     let program = engine.program.program();
@@ -91,12 +101,7 @@ impl Exchange {
             // Without a rule it was no rule that denied.
             RefusalKind::Operation if refusal.rule.is_none() => false,
             RefusalKind::Operation => {
-                let mut facts = Facts {
-                    base: work.facts.base.clone(),
-                    own: work.facts.own.clone(),
-                    labels: work.facts.labels.clone(),
-                    ..Facts::default()
-                };
+                let mut facts = known(&work.facts);
                 let mut fuel = engine.config.limits.fuel;
                 let pre = work.law.pre?;
                 let mut denied = |facts: &mut Facts| {

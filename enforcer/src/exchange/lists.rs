@@ -269,7 +269,7 @@ impl<'a> Sieve<'a> {
         decide::name(engine, &mut facts.own, entity, name);
         let denied = match challenge::of_route(engine.program.program(), granted) {
             Some(challenge) => {
-                let mut facts = facts.clone();
+                let mut facts = challenge::known(facts);
                 challenge::grant(engine, &mut facts, challenge);
                 challenge::is_denied(engine, pre, &mut facts, None, &mut self.fuel)
             }
