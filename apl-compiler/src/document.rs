@@ -114,6 +114,7 @@ fn settings(node: &Node, reader: &mut Reader<'_>) -> Settings {
     Settings {
         unmatched,
         never_forward_credentials: forward == Some("never"),
+        ..Settings::default()
     }
 }
 

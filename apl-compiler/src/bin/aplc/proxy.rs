@@ -212,7 +212,6 @@ fn outcome(
             Some(VerdictKind::Deny) => "deny",
             Some(VerdictKind::DenyAfter) => "deny_after",
             Some(VerdictKind::Pending) => "pending",
-            Some(VerdictKind::WouldDeny) => "would_deny",
             None => outcome.verdict,
         };
         outcome.code = record.code.or(outcome.code);
