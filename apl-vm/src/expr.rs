@@ -9,6 +9,8 @@ mod fold;
 mod text;
 mod time;
 
+pub use time::rfc3339_seconds;
+
 #[cfg(feature = "trace")]
 pub(crate) use time::{spell_moment, spell_stretch};
 

@@ -383,6 +383,23 @@ fn the_companion_is_asked_in_the_name_of_each_program() {
 }
 
 #[test]
+fn the_alerts_speak_of_metrics_that_there_are() {
+    use aplomb_enforcer::{Counter, Gauge};
+    let rules = include_str!("../../../envoy-config/prometheus-alerts.yaml");
+    let counters = Counter::ALL.iter().map(|counter| counter.name());
+    let names: Vec<String> = counters
+        .chain(Gauge::ALL.iter().map(|gauge| gauge.name()))
+        .map(|name| name.replace('.', "_"))
+        .collect();
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let named: Vec<&str> = rules.split(|c| !word(c)).filter(|name| name.starts_with("aplomb_")).collect();
+    for name in &named {
+        assert!(names.iter().any(|known| known == name), "{name}");
+    }
+    assert!(named.contains(&"aplomb_shadow"), "{named:?}");
+}
+
+#[test]
 fn each_of_a_batch_has_its_own() {
     let mut b = program::seed(&[Algorithm::Es256], None);
     b.program.routes[0].enforcement = Enforcement::Shadow(0);

@@ -108,7 +108,6 @@ fn what_the_page_calls_missing_is_missing() {
         assert!(!fine && printed.contains("APL0110"), "{kind}: {printed}");
     }
     for (key, value) in [
-        ("enforcement", "shadow"),
         ("when", "\"role.hr\""),
         ("plugins", "[{name: user}]"),
     ] {

@@ -251,7 +251,9 @@ impl Stream {
                 }
                 Command::ResumeResponse => self.flush(),
                 Command::Wake(_) | Command::Gauge { .. } => {
-                    return Err(ProxyError::Enforcer("an exchange did what is the engine's".to_owned()));
+                    return Err(ProxyError::Enforcer(
+                        "an exchange did what is the engine's".to_owned(),
+                    ));
                 }
                 Command::Count { .. } | Command::Log { .. } | Command::FilterState { .. } => {}
             }
