@@ -3,7 +3,8 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    Assertions, Attr, Code, Effect, Enforcement, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched,
+    Assertions, Attr, Code, Effect, Enforcement, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId,
+    Unmatched,
 };
 
 /// One compiled policy.

@@ -392,7 +392,10 @@ fn the_alerts_speak_of_metrics_that_there_are() {
         .map(|name| name.replace('.', "_"))
         .collect();
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let named: Vec<&str> = rules.split(|c| !word(c)).filter(|name| name.starts_with("aplomb_")).collect();
+    let named: Vec<&str> = rules
+        .split(|c| !word(c))
+        .filter(|name| name.starts_with("aplomb_"))
+        .collect();
     for name in &named {
         assert!(names.iter().any(|known| known == name), "{name}");
     }
