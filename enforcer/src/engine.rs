@@ -49,9 +49,9 @@ pub struct Engine {
     /// Seals session and event ids; `None`: there is no key.
     pub(crate) sealer: Option<Sealer>,
     pub(crate) wanted: Wanted,
-    pub(crate) properties: Vec<Vec<String>>,
+    pub(crate) own_properties: Vec<Vec<String>>,
     /// With those of the second program behind them.
-    all_properties: Vec<Vec<String>>,
+    properties: Vec<Vec<String>>,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
     /// Values of the variables that asserted headers name.
@@ -130,14 +130,18 @@ impl Engine {
             .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
         let governs_results = reads::has_rules_after(program.program());
         let filters_lists = config.filter_lists && reads::can_deny(program.program());
-        let properties = reads::properties(program.program());
-        let mut all_properties = properties.clone();
-        all_properties.extend(beside.iter().flat_map(|second| second.properties.iter().cloned()));
+        let own_properties = reads::properties(program.program());
+        let mut properties = own_properties.clone();
+        properties.extend(
+            beside
+                .iter()
+                .flat_map(|second| second.own_properties.iter().cloned()),
+        );
         Ok(Self {
             variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
+            own_properties,
             properties,
-            all_properties,
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
@@ -299,7 +303,7 @@ impl Engine {
     /// [`Event::Properties`]: crate::Event::Properties
     #[must_use]
     pub fn properties(&self) -> &[Vec<String>] {
-        &self.all_properties
+        &self.properties
     }
 
     /// Verifies the credentials of these identities. The flag: they were known.
@@ -319,7 +323,7 @@ impl Engine {
         let given = Given {
             headers: &head.credentials,
             properties: Properties {
-                paths: &self.properties,
+                paths: &self.own_properties,
                 values: &head.properties,
             },
         };

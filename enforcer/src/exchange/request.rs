@@ -68,7 +68,7 @@ impl Exchange {
         };
         self.head.properties = properties;
         if let Some(second) = &engine.beside {
-            let own = engine.properties.len().min(self.head.properties.len());
+            let own = engine.own_properties.len().min(self.head.properties.len());
             // What it cannot read, the first one has refused but for headers that only the second one names.
             let mut head = Head::read(headers, &second.wanted).unwrap_or_default();
             head.properties = self.head.properties.split_off(own);
