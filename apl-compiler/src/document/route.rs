@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use apl_bytecode::EntityKind;
 
+use super::enforcement::{self, EnforcementDecl};
 use super::keys::{Reader, check};
 use super::pins::{ChallengeDecl, challenge};
 use super::section::{self, SectionDecl};
@@ -31,6 +32,8 @@ pub(crate) struct RouteDecl {
     pub pass_unparseable: bool,
     /// `challenge`.
     pub challenge: Option<ChallengeDecl>,
+    /// `enforcement`; `None`: as everything else.
+    pub enforcement: Option<EnforcementDecl>,
     /// `owner`.
     pub owner: Option<String>,
     /// Whose it is; `None`: the platform's.
@@ -108,6 +111,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let response = response(node, reader);
     let pass_unparseable = reader.word(node, "unparseable_result", &["deny", "pass"]) == Some("pass");
     let challenge = challenge(node, reader);
+    let enforcement = enforcement::read(node, reader);
     let owner = reader.text(node, "owner").map(str::to_owned);
     let suffix = scope
         .as_ref()
@@ -129,6 +133,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                 response: response.clone(),
                 pass_unparseable,
                 challenge: challenge.clone(),
+                enforcement,
                 owner: owner.clone(),
                 team: None,
                 span,

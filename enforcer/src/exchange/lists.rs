@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use apl_bytecode::{BlockId, Enforcement, EntityKind, IdentityId, Matcher, Program, Unmatched};
+use apl_bytecode::{BlockId, EntityKind, IdentityId, Matcher, Program, Unmatched};
 use apl_vm::{Document, Fact, Facts, NodeId};
 
 use super::{Exchange, answers::unparseable, challenge, decide, work::Work};
@@ -163,6 +163,8 @@ impl<'a> Sieve<'a> {
         let scope = self.scope.as_deref();
         match pinned(engine.program.program(), scope, name) {
             Pinned::Free => Pin::Fine,
+            // A route in shadow touches nothing.
+            Pinned::As(_) | Pinned::Hidden if self.in_shadow(engine, name) => Pin::Fine,
             Pinned::Hidden => Pin::Hidden,
             Pinned::As(pin) if is_changed(message.node(entry.at), pin) => {
                 Pin::Changed(PinMark::new(scope.unwrap_or_default(), name, pin))
@@ -171,9 +173,14 @@ impl<'a> Sieve<'a> {
         }
     }
 
+    fn in_shadow(&self, engine: &Engine, tool: &str) -> bool {
+        let route = apl_vm::find_route(&engine.program, EntityKind::Tool, tool, self.scope.as_deref());
+        ruled(engine, route, EntityKind::Tool, self.now_ms).shadow
+    }
+
     fn is_denied(&mut self, engine: &mut Engine, entity: EntityKind, name: &str) -> bool {
         let route = apl_vm::find_route(&engine.program, entity, name, self.scope.as_deref());
-        let ruled = ruled(engine, route, entity);
+        let ruled = ruled(engine, route, entity, self.now_ms);
         self.probe(engine, &ruled, entity, Some(name), None)
     }
 
@@ -181,7 +188,7 @@ impl<'a> Sieve<'a> {
     fn lacks(&mut self, engine: &mut Engine, entity: EntityKind, name: &str) -> Option<usize> {
         let route = apl_vm::find_route(&engine.program, entity, name, self.scope.as_deref());
         challenge::of_route(engine.program.program(), route).filter(|challenge| challenge.annotates)?;
-        let ruled = ruled(engine, route, entity);
+        let ruled = ruled(engine, route, entity, self.now_ms);
         let known = self
             .caller(engine, entity, &ruled)
             .and_then(|at| self.callers.get(at));
@@ -235,7 +242,7 @@ impl<'a> Sieve<'a> {
         let looked_at = u64::try_from(model.routes.len()).unwrap_or(u64::MAX);
         self.fuel = self.fuel.saturating_sub(looked_at);
         routes.into_iter().map(Some).chain([None]).all(|route| {
-            let ruled = ruled(engine, route, entity);
+            let ruled = ruled(engine, route, entity, self.now_ms);
             self.probe(engine, &ruled, entity, None, None)
         })
     }
@@ -382,7 +389,7 @@ fn says_the_same(program: &Program, one: Option<usize>, other: Option<usize>) ->
     one == other || said(one) == said(other)
 }
 
-fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
+fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind, now_ms: u64) -> Ruled {
     let model = engine.program.program();
     if let Some((at, route)) = route.and_then(|at| Some((at, model.routes.get(at)?))) {
         return Ruled {
@@ -390,10 +397,7 @@ fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
             pre: route.pre,
             identities: route.identities.clone(),
             unmatched: false,
-            shadow: match route.enforcement {
-                Enforcement::Enforce => false,
-                Enforcement::Shadow(_) => true,
-            },
+            shadow: engine.in_shadow(route.enforcement, now_ms),
         };
     }
     let fallback = model
@@ -408,6 +412,6 @@ fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
             Unmatched::Deny => true,
             Unmatched::Allow => false,
         },
-        shadow: false,
+        shadow: engine.in_shadow(model.settings.enforcement, now_ms),
     }
 }

@@ -35,9 +35,9 @@ pub(super) fn before(
     cx: &Context<'_>,
     out: &mut Out,
 ) -> Step {
-    // What is resumed was performed on an earlier exchange.
-    if work.resumed {
-        return Step::Verdict(None);
+    // What is resumed was performed on an earlier exchange, and in shadow nothing is enforced.
+    if work.resumed || work.lifted {
+        return rules(engine, work, cx, out);
     }
     let pin = match pinned(engine.program.program(), scope, &work.name) {
         Pinned::As(pin) if work.calls_a_tool() => *pin,
@@ -73,7 +73,7 @@ pub(super) fn before(
 }
 
 fn rules(engine: &mut Engine, work: &mut Work, cx: &Context<'_>, out: &mut Out) -> Step {
-    let block = work.law.pre;
+    let block = work.law.pre.filter(|_| !work.resumed);
     run::start(engine, work, block, None, cx, out)
 }
 
@@ -125,7 +125,7 @@ fn ask(
     let plan = if plan.calls.is_empty() {
         plan
     } else {
-        match run::send(engine, plan, cx, out) {
+        match run::send(engine, false, plan, cx, out) {
             Ok(flight) => {
                 work.asking = Some(asking);
                 return Step::Asked(Box::new(flight));
