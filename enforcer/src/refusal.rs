@@ -401,7 +401,8 @@ mod tests {
 
     #[test]
     fn a_denied_notification_is_a_bare_403() {
-        let reply = Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, Challenge::default());
+        let reply =
+            Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, Challenge::default());
         assert_eq!((reply.status, reply.body.as_slice()), (403, b"".as_slice()));
     }
 
@@ -425,7 +426,12 @@ mod tests {
 
     #[test]
     fn a_code_cannot_break_a_header() {
-        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(Shape::RpcUnknown, "d1", false, Challenge::default());
+        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(
+            Shape::RpcUnknown,
+            "d1",
+            false,
+            Challenge::default(),
+        );
         assert!(
             reply
                 .headers

@@ -7,8 +7,8 @@ use crate::{
         Actor, Algorithm, Assertion, Assertions, Attr, Challenge, ClaimField, ClaimMap, ClaimPath, ClaimRule,
         ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Denial, Detector, Effect,
         Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher, MeshIssuer,
-        OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode, Scanner, Scopes, Seg,
-        Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode, Scanner,
+        Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
     },
 };
 

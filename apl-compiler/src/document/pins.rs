@@ -42,9 +42,9 @@ pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<PinsDecl> {
                 Some(scope) => format!("two lists of pins for the scope `{scope}`"),
                 None => "two lists of pins without a scope".to_owned(),
             };
-            reader
-                .reports
-                .push(error(Code::Duplicate, item.span, message).help("put all tools of a server into one list"));
+            reader.reports.push(
+                error(Code::Duplicate, item.span, message).help("put all tools of a server into one list"),
+            );
             continue;
         }
         let unpinned = reader.word(item, "unpinned", &["allow", "hide"]);
@@ -70,10 +70,12 @@ fn tools(item: &Node, scope: &str, reader: &mut Reader<'_>) -> Vec<(String, [u8;
         let mark = "pin:/".len() + scope.len() + tool.key.len();
         if tool.key.is_empty() || mark > MAX_MARK_BYTES {
             let message = format!("`{}` cannot be pinned", tool.key);
-            reader.reports.push(error(Code::BadValue, tool.key_span, message).help(format!(
-                "the tool's name has at least one byte, and with its scope at most {}",
-                MAX_MARK_BYTES - "pin:/".len()
-            )));
+            reader
+                .reports
+                .push(error(Code::BadValue, tool.key_span, message).help(format!(
+                    "the tool's name has at least one byte, and with its scope at most {}",
+                    MAX_MARK_BYTES - "pin:/".len()
+                )));
             continue;
         }
         match tool.node.as_str().and_then(digest) {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use apl_bytecode::{Challenge, Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route};
+use apl_bytecode::{
+    Challenge, Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route,
+};
 
 use super::assertions;
 use super::shadow;

@@ -221,9 +221,13 @@ fn describe(section: Section, key: &str) -> String {
         }
         "until" => "When a shadow ends and the policy is enforced: `2027-01-31T12:00:00Z`.",
         "owner" => "Who answers for the route; it reaches audit and explanations.",
-        "pins" => "Digests of tools' definitions, as `aplc pin` prints them: a changed one is hidden and denied.",
+        "pins" => {
+            "Digests of tools' definitions, as `aplc pin` prints them: a changed one is hidden and denied."
+        }
         "unpinned" => "What happens to tools of the server without a pin: `allow` (default) or `hide`.",
-        "public_paths" => "Paths that GET needs no identity for; default: RFC 9728 metadata and the agent card.",
+        "public_paths" => {
+            "Paths that GET needs no identity for; default: RFC 9728 metadata and the agent card."
+        }
         "challenge" => "What a caller whom the rules deny may acquire (RFC 6750).",
         "meta" => "Tags, which join groups of that name, and the scope.",
         _ => return format!("`{key}` of {}.", section.name().trim_matches('`')),

@@ -59,20 +59,47 @@ fn what_cannot_be_meant_is_refused_by_its_reason() {
     let long = "x".repeat(124);
     for (policy, word) in [
         ("pins: {search: abc}".to_owned(), "`pins` is a list"),
-        ("pins: [{tools: {search: abc}}]".to_owned(), "the pin of `search` is no digest"),
-        (format!("pins: [{{tools: {{search: '{}+'}}}}]", &DIGEST[1..]), "no digest"),
-        (format!("pins: [{{tools: {{{long}: '{DIGEST}'}}}}]"), "cannot be pinned"),
+        (
+            "pins: [{tools: {search: abc}}]".to_owned(),
+            "the pin of `search` is no digest",
+        ),
+        (
+            format!("pins: [{{tools: {{search: '{}+'}}}}]", &DIGEST[1..]),
+            "no digest",
+        ),
+        (
+            format!("pins: [{{tools: {{{long}: '{DIGEST}'}}}}]"),
+            "cannot be pinned",
+        ),
         (
             format!("pins: [{{scope: {}, tools: {{ab: '{DIGEST}'}}}}]", &long[..122]),
             "cannot be pinned",
         ),
-        ("pins: [{scope: a, tools: {}}, {scope: a, tools: {}}]".to_owned(), "two lists of pins"),
-        ("pins: [{unpinned: deny, tools: {}}]".to_owned(), "it is one of `allow`, `hide`"),
+        (
+            "pins: [{scope: a, tools: {}}, {scope: a, tools: {}}]".to_owned(),
+            "two lists of pins",
+        ),
+        (
+            "pins: [{unpinned: deny, tools: {}}]".to_owned(),
+            "it is one of `allow`, `hide`",
+        ),
         ("pins: [{scope: a}]".to_owned(), "a list of pins needs `tools`"),
-        ("engine_settings: {public_paths: [docs]}".to_owned(), "is no public path"),
-        ("engine_settings: {public_paths: ['/a/../b']}".to_owned(), "is no public path"),
-        ("engine_settings: {public_paths: ['/a%2fb']}".to_owned(), "is no public path"),
-        ("engine_settings: {public_paths: ['/a*']}".to_owned(), "is no public path"),
+        (
+            "engine_settings: {public_paths: [docs]}".to_owned(),
+            "is no public path",
+        ),
+        (
+            "engine_settings: {public_paths: ['/a/../b']}".to_owned(),
+            "is no public path",
+        ),
+        (
+            "engine_settings: {public_paths: ['/a%2fb']}".to_owned(),
+            "is no public path",
+        ),
+        (
+            "engine_settings: {public_paths: ['/a*']}".to_owned(),
+            "is no public path",
+        ),
         (
             "routes: [{tool: a, challenge: {scopes: ['a b']}, pre_invocation: [deny]}]".to_owned(),
             "is no OAuth scope",

@@ -173,7 +173,9 @@ fn shortest(value: f64) -> (Vec<u8>, i32) {
     let (whole, behind) = text.split_once('.').unwrap_or((&text, ""));
     let all: Vec<u8> = whole.bytes().chain(behind.bytes()).collect();
     let zeros = all.iter().take_while(|digit| **digit == b'0').count();
-    let length = all.len().saturating_sub(all.iter().rev().take_while(|digit| **digit == b'0').count());
+    let length = all
+        .len()
+        .saturating_sub(all.iter().rev().take_while(|digit| **digit == b'0').count());
     let digits = all.get(zeros..length).unwrap_or_default().to_vec();
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let exponent = count(whole.len()).saturating_sub(count(zeros)).saturating_sub(1);

@@ -64,17 +64,26 @@ async fn an_operator_sees_a_changed_tool_and_clears_its_mark_alone() {
     }
     let (code, text) = pins(path, &["show"]);
     assert_eq!(code, 0);
-    assert!(text.contains("pin:hr/pay") && text.contains("pin:hr/search"), "{text}");
+    assert!(
+        text.contains("pin:hr/pay") && text.contains("pin:hr/search"),
+        "{text}"
+    );
     assert_ne!(pins(path, &["clear", "--tool", "pay", "--reason", " "]).0, 0);
     assert_ne!(pins(path, &["clear", "--tool", "other", "--reason", "x"]).0, 0);
-    let (code, text) = pins(path, &["clear", "--tool", "pay", "--reason", "looked at, ticket 7"]);
+    let (code, text) = pins(
+        path,
+        &["clear", "--tool", "pay", "--reason", "looked at, ticket 7"],
+    );
     assert_eq!((code, text.as_str()), (0, "pin:hr/pay: removed\n"));
     let log = std::fs::read_to_string(path.join("data/audit.jsonl")).expect("reads");
     assert!(log.contains("pin:hr/pay: looked at, ticket 7"), "{log}");
     process.kill();
     // The other one is still there, also for a companion that does not run.
     let (_, text) = pins(path, &["show"]);
-    assert!(!text.contains("pin:hr/pay") && text.contains("pin:hr/search"), "{text}");
+    assert!(
+        !text.contains("pin:hr/pay") && text.contains("pin:hr/search"),
+        "{text}"
+    );
     assert_eq!(pins(path, &["clear", "--tool", "search", "--reason", "too"]).0, 0);
     assert_eq!(pins(path, &["show"]).1, "no marks\n");
 }

@@ -86,7 +86,9 @@ pub enum ConfigError {
     #[error("`{0}`: {1}")]
     SealKey(&'static str, &'static str),
     /// The policy makes public what it governs.
-    #[error("`engine_settings.public_paths` of the policy makes `{0}` public, which `protocols` governs: name paths below it")]
+    #[error(
+        "`engine_settings.public_paths` of the policy makes `{0}` public, which `protocols` governs: name paths below it"
+    )]
     PublicPath(String),
     /// Something that a later build brings.
     #[error("{0} is not in this build")]

@@ -38,4 +38,3 @@ fn args_digest(work: &Work) -> [u8; 32] {
     }
     Sha256::digest(&text).into()
 }
-

@@ -137,7 +137,8 @@ impl Exchange {
         let mut sieve = Sieve::new(self, engine, work, false, now_ms);
         let only_events = only_events(&self.head.accept);
         let tool = EntityKind::Tool;
-        let hidden = sieve.is_denied(engine, tool, &work.name) && sieve.lacks(engine, tool, &work.name).is_none();
+        let hidden =
+            sieve.is_denied(engine, tool, &work.name) && sieve.lacks(engine, tool, &work.name).is_none();
         hidden.then(|| unknown_tool(id, &work.name, only_events))
     }
 }

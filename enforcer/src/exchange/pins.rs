@@ -170,9 +170,8 @@ pub(super) fn answered(
         (Asking::Marking, None, done) if done.iter().all(|answer| matches!(answer, Answer::Done)) => {
             after(engine, work, result, cx, out)
         }
-        (Asking::Mark | Asking::Marking, None, _) => denied(
-            "engine.bad_answer",
-            "an effect was answered with something else",
-        ),
+        (Asking::Mark | Asking::Marking, None, _) => {
+            denied("engine.bad_answer", "an effect was answered with something else")
+        }
     }
 }

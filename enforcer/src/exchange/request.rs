@@ -53,7 +53,10 @@ impl Exchange {
                 return self.refuse(engine, &refusal, now_ms, out);
             }
             // Clients send their revision when they look for metadata, too.
-            Listing::Unlisted if Head::speaks_agent_protocol(headers) && !is_public(engine.program.program(), &method, &path) => {
+            Listing::Unlisted
+                if Head::speaks_agent_protocol(headers)
+                    && !is_public(engine.program.program(), &method, &path) =>
+            {
                 let refusal = Refusal::http(403, "protocol.unlisted_path", "no policy covers this path");
                 return self.refuse(engine, &refusal, now_ms, out);
             }

@@ -313,13 +313,7 @@ pub(super) fn settle(
     now_ms: u64,
     out: &mut Out,
 ) -> Vec<Answer> {
-    let answered = answers(
-        plan,
-        response,
-        &mut engine.caches,
-        &mut engine.audit,
-        now_ms,
-    );
+    let answered = answers(plan, response, &mut engine.caches, &mut engine.audit, now_ms);
     if work.mode == Mode::Enforce {
         // In shadow something is only read.
         work.performed.extend(answered.performed);

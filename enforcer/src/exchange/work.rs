@@ -12,8 +12,8 @@ use crate::{
     config::DenialShape,
     effects::{Approved, Minted},
     identity::principal::Principal,
-    pins::PinMark,
     mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
+    pins::PinMark,
     refusal::Shape,
 };
 

@@ -16,7 +16,9 @@ const DEFAULTS: [&str; 3] = [
 /// Whether the request is to pass as it is. Only reading is ever public.
 pub(crate) fn is_public(program: &Program, method: &str, target: &str) -> bool {
     let path = target.split(['?', '#']).next().unwrap_or_default();
-    matches!(method, "GET" | "HEAD") && is_plain(path) && patterns(program).any(|pattern| covers(pattern, path))
+    matches!(method, "GET" | "HEAD")
+        && is_plain(path)
+        && patterns(program).any(|pattern| covers(pattern, path))
 }
 
 /// What is public; exact, or with a last segment `*` everything below.
@@ -44,7 +46,10 @@ mod tests {
     #[test]
     fn only_reading_of_whole_segments_is_public() {
         let program = Program::default();
-        for path in ["/.well-known/agent-card.json?x=1", "/.well-known/oauth-protected-resource/mcp"] {
+        for path in [
+            "/.well-known/agent-card.json?x=1",
+            "/.well-known/oauth-protected-resource/mcp",
+        ] {
             assert!(is_public(&program, "GET", path) && is_public(&program, "HEAD", path));
             assert!(!is_public(&program, "POST", path));
         }

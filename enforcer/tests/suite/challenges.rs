@@ -1,6 +1,8 @@
 //! Scope challenges (RFC 6750 section 3.1) and paths without identity (`execution.md` rule 22).
 
-use apl_bytecode::{Algorithm, Challenge, Code, Denial, DenialId, EntityKind, Fallback, Instr, Phase, TokenRole, Unmatched};
+use apl_bytecode::{
+    Algorithm, Challenge, Code, Denial, DenialId, EntityKind, Fallback, Instr, Phase, TokenRole, Unmatched,
+};
 use aplomb_enforcer::{ConfigError, Engine, PluginConfig};
 use serde_json::{Value, json};
 
@@ -73,7 +75,11 @@ fn a_denial_for_lack_of_scope_says_what_to_acquire() {
                     resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp\"";
     assert_eq!(challenge(&seen), (403, Some(expected.to_owned())));
     assert_eq!(seen.code(), "gate");
-    assert_eq!(seen.reply_json()["error"]["code"], -32001, "the body is what it always is");
+    assert_eq!(
+        seen.reply_json()["error"]["code"],
+        -32001,
+        "the body is what it always is"
+    );
     assert_eq!(seen.reply_json()["id"], 1);
 }
 
@@ -81,7 +87,11 @@ fn a_denial_for_lack_of_scope_says_what_to_acquire() {
 fn nothing_is_told_that_would_not_help() {
     let mut worker = Worker::with(&policy(false).bytes(), |_| {});
     for (tool, args, why) in [
-        ("pay", r#"{"all":true}"#, "with the scope it would be denied all the same"),
+        (
+            "pay",
+            r#"{"all":true}"#,
+            "with the scope it would be denied all the same",
+        ),
         ("fire", "{}", "it is a role that is missing"),
         ("plain", "{}", "the route names no scopes"),
         ("ghost", "{}", "there is no route"),
@@ -99,7 +109,10 @@ fn nothing_is_told_that_would_not_help() {
 fn a_caller_without_identity_is_told_the_scopes_too() {
     let mut worker = Worker::with(&policy(false).bytes(), |_| {});
     let seen = worker.post(&[], &call("pay", "{}"), None);
-    assert_eq!(challenge(&seen), (401, Some("Bearer scope=\"pay pay:all\"".to_owned())));
+    assert_eq!(
+        challenge(&seen),
+        (401, Some("Bearer scope=\"pay pay:all\"".to_owned()))
+    );
     let seen = worker.post(&[], &call("plain", "{}"), None);
     assert_eq!(challenge(&seen), (401, Some("Bearer".to_owned())));
 }

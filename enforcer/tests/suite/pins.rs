@@ -1,8 +1,8 @@
 //! Pinned definitions of tools (`execution.md` rule 18).
 
 use apl_bytecode::{Algorithm, Pin, Pins};
-use aplomb_enforcer::{ConfigError, Engine, PinMark, PluginConfig};
 use apl_vm::{Document, Limits, pin_digest};
+use aplomb_enforcer::{ConfigError, Engine, PinMark, PluginConfig};
 use companion_protocol::EffectResult;
 use serde_json::{Value, json};
 
@@ -66,7 +66,8 @@ fn changed(definition: &str) -> String {
 fn a_definition_as_pinned_stays_byte_for_byte_and_can_be_called() {
     let mut worker = worker();
     // Other white space, another order, and members that no pin covers.
-    let spelt = r#"{ "inputSchema" : {"type":"object"},"title":"y","description":"Opens.","name":"open","_meta":{}}"#;
+    let spelt =
+        r#"{ "inputSchema" : {"type":"object"},"title":"y","description":"Opens.","name":"open","_meta":{}}"#;
     let body = list(&format!("{spelt},{AFTER}"));
     assert_eq!(listed(&mut worker, &Backend::json(&body)).client_body(), body);
     assert!(marks(&worker).is_empty());
@@ -84,7 +85,10 @@ fn a_changed_definition_is_hidden_from_everybody_and_its_call_denied_for_everybo
         };
         let seen = listed(&mut worker, &backend);
         let said = seen.client_body();
-        assert!(!said.contains("open") && !said.contains("evil") && said.contains(AFTER), "{said}");
+        assert!(
+            !said.contains("open") && !said.contains("evil") && said.contains(AFTER),
+            "{said}"
+        );
         assert!(said.contains("\"nextCursor\":\"2\""));
         assert_eq!(marks(&worker), ["pin:/open"]);
         for user in ["alice", "bob"] {
@@ -127,7 +131,10 @@ fn the_mark_is_durable_before_a_byte_of_the_list_is_released() {
             reason: "the disk is full".into(),
         },
     );
-    assert_eq!(listed(&mut worker, &Backend::json(&body)).code(), "session.persist_failed");
+    assert_eq!(
+        listed(&mut worker, &Backend::json(&body)).code(),
+        "session.persist_failed"
+    );
 }
 
 #[test]
@@ -149,7 +156,10 @@ fn a_definition_put_back_stays_denied_until_an_operator_clears_the_mark() {
     assert_eq!(denied.code(), "tool.definition_changed");
     // What `aplomb-companion pins clear` removes is this bucket.
     let mark = PinMark::new("", "open", &digest(OPEN));
-    assert_eq!(worker.companion.subjects.remove(&mark.session.subject), Some(vec![mark.label]));
+    assert_eq!(
+        worker.companion.subjects.remove(&mark.session.subject),
+        Some(vec![mark.label])
+    );
     worker.companion.epoch = "e2".to_owned();
     assert!(worker.call("alice", "open", "{}", Some(&fine())).forwarded());
 }
@@ -163,7 +173,10 @@ fn a_policy_that_pins_the_new_definition_starts_without_the_old_ones_mark() {
     let mut newer = Worker::with(&builder.bytes(), |_| {});
     newer.companion.subjects = worker.companion.subjects.clone();
     assert!(newer.call("alice", "open", "{}", Some(&fine())).forwarded());
-    assert_eq!(worker.call("alice", "open", "{}", None).code(), "tool.definition_changed");
+    assert_eq!(
+        worker.call("alice", "open", "{}", None).code(),
+        "tool.definition_changed"
+    );
 }
 
 #[test]
@@ -172,7 +185,10 @@ fn what_a_reader_without_case_could_take_for_another_text_is_changed() {
         OPEN.replace("\"title\"", "\"Description\""),
         OPEN.replace("\"title\":\"x\"", "\"outputSchema\":{}"),
         OPEN.replace("\"type\":\"object\"", "\"type\":\"object\",\"maximum\":1e999"),
-        OPEN.replace("\"name\":\"open\",", "\"name\":\"\\u006fpen\",\"annotations\":{},"),
+        OPEN.replace(
+            "\"name\":\"open\",",
+            "\"name\":\"\\u006fpen\",\"annotations\":{},",
+        ),
     ] {
         let mut worker = worker();
         let said = listed(&mut worker, &Backend::json(&list(&sly))).client_body();
@@ -218,9 +234,15 @@ fn discovery_and_batches_are_compared_too() {
 
 #[test]
 fn switching_the_filtering_of_lists_off_does_not_switch_pins_off() {
-    let mut worker = Worker::with(&pinned(false).bytes(), |config| config["filter_lists"] = json!(false));
+    let mut worker = Worker::with(&pinned(false).bytes(), |config| {
+        config["filter_lists"] = json!(false)
+    });
     let ghost = r#"{"name":"ghost"}"#;
-    let said = listed(&mut worker, &Backend::json(&list(&format!("{},{ghost}", changed(OPEN))))).client_body();
+    let said = listed(
+        &mut worker,
+        &Backend::json(&list(&format!("{},{ghost}", changed(OPEN)))),
+    )
+    .client_body();
     assert!(said.contains(ghost) && !said.contains("open"), "{said}");
     assert_eq!(marks(&worker), ["pin:/open"]);
 }
@@ -288,7 +310,9 @@ fn a_mark_that_is_known_to_be_there_is_not_stored_again_and_labels_come_in_the_s
     listed(&mut worker, &backend);
     let appends = |worker: &Worker| {
         let effects = worker.companion.calls.iter().flat_map(|call| &call.effects);
-        effects.filter(|call| kind(&call.effect) == "session.append").count()
+        effects
+            .filter(|call| kind(&call.effect) == "session.append")
+            .count()
     };
     assert_eq!(appends(&worker), 1);
     assert!(!listed(&mut worker, &backend).client_body().contains("evil"));
@@ -297,7 +321,10 @@ fn a_mark_that_is_known_to_be_there_is_not_stored_again_and_labels_come_in_the_s
 
     let mut builder = pinned(false);
     let name = builder.text("send_email");
-    builder.program.pins[0].tools.push(Pin { name, digest: [1; 32] });
+    builder.program.pins[0].tools.push(Pin {
+        name,
+        digest: [1; 32],
+    });
     let mut worker = Worker::with(&builder.bytes(), |_| {});
     let before = worker.companion.calls.len();
     assert!(worker.call("bob", "send_email", "{}", Some(&fine())).forwarded());
@@ -307,7 +334,10 @@ fn a_mark_that_is_known_to_be_there_is_not_stored_again_and_labels_come_in_the_s
     assert_eq!(kinds[..2], ["session.load", "session.load"]);
     // The label that rules read still counts.
     worker.call("bob", "get_compensation", "{}", Some(&fine()));
-    assert_eq!(worker.call("bob", "send_email", "{}", None).code(), "session_tainted");
+    assert_eq!(
+        worker.call("bob", "send_email", "{}", None).code(),
+        "session_tainted"
+    );
 }
 
 #[test]
@@ -327,7 +357,10 @@ fn more_changes_than_one_call_can_carry_are_all_stored() {
         tools,
     }];
     let mut worker = Worker::with(&builder.bytes(), |_| {});
-    let tools: Vec<String> = names.iter().map(|name| format!("{{\"name\":\"{name}\"}}")).collect();
+    let tools: Vec<String> = names
+        .iter()
+        .map(|name| format!("{{\"name\":\"{name}\"}}"))
+        .collect();
     let said = listed(&mut worker, &Backend::json(&list(&tools.join(",")))).client_body();
     assert!(said.contains("\"tools\":[]"), "{said}");
     assert_eq!(marks(&worker).len(), 150);
@@ -343,7 +376,10 @@ fn pins_need_the_companion_and_streams_that_can_be_judged() {
     bare.program.pins = vec![Pins {
         scope: None,
         hides_unpinned: false,
-        tools: vec![Pin { name, digest: [0; 32] }],
+        tools: vec![Pin {
+            name,
+            digest: [0; 32],
+        }],
     }];
     let refused = |bytes: &[u8]| {
         let mut text = config(bytes, |_| {});
@@ -353,8 +389,14 @@ fn pins_need_the_companion_and_streams_that_can_be_judged() {
             PluginConfig::Hold(_) => panic!("a holder"),
         }
     };
-    assert_eq!(refused(&bare.bytes()), Some(ConfigError::NeedsCompanion("pinned tools")));
+    assert_eq!(
+        refused(&bare.bytes()),
+        Some(ConfigError::NeedsCompanion("pinned tools"))
+    );
     // Without a seal key a list could come on a GET stream that says nothing of what it answers.
     let mut worker = Worker::with(&bare.bytes(), |_| {});
-    assert_eq!(ask(&mut worker, "GET", "bob", &[], None).code(), "protocol.method");
+    assert_eq!(
+        ask(&mut worker, "GET", "bob", &[], None).code(),
+        "protocol.method"
+    );
 }
