@@ -49,7 +49,7 @@ pub(crate) fn pinned<'a>(program: &'a Program, scope: Option<&str>, tool: &str) 
 /// Whether a definition is another than the pinned one. One that a reader without case could read differently is.
 pub(crate) fn is_changed(definition: Node<'_>, pin: &[u8; 32]) -> bool {
     let twin = |key: &&str| definition.folded_twin(key).is_some();
-    PINNED_MEMBERS.iter().any(|key| twin(&key)) || pin_digest(definition).as_ref() != Ok(pin)
+    PINNED_MEMBERS.iter().any(twin) || pin_digest(definition).as_ref() != Ok(pin)
 }
 
 /// A mark: a label in its bucket.
