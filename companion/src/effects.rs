@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 use crate::config::{Policies, Policy};
 use crate::counting::{self, Counters};
 use crate::decision::DecisionError;
-use crate::delegation::{self, DelegationError};
+use crate::delegation::{DelegationError, Minter};
 use crate::elicitation::{Desk, ElicitError};
 use crate::key_directory::DirectoryError;
 use crate::metrics::Metrics;
@@ -28,8 +28,10 @@ pub struct Effects {
     pub store: Arc<dyn SessionStore>,
     /// Records.
     pub audit: Arc<AuditLog>,
-    /// Identity providers.
+    /// Decision points.
     pub outbound: Arc<Outbound>,
+    /// Tokens for backends.
+    pub minter: Minter,
     /// Humans.
     pub desk: Arc<Desk>,
     /// What is counted for `limit` and `budget`.
@@ -186,7 +188,7 @@ impl Effects {
         let delegator = policy
             .delegator(&asked.delegator)
             .ok_or_else(|| DelegationError::UnknownDelegator(asked.delegator.clone()))?;
-        let grant = delegation::exchange(&self.outbound, delegator, asked).await?;
+        let grant = self.minter.mint(delegator, asked).await?;
         Ok(EffectResult::Granted(grant))
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aplomb_companion::config::Secret;
+use aplomb_companion::outbound::{Egress, EgressRule};
 use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, ServeError, StoreChoice};
 use aplomb_companion::store::Address;
 use clap::{Parser, Subcommand};
@@ -91,6 +92,9 @@ struct Serve {
     /// Print a one-time link for every approval that is asked for. For demonstrations: whoever reads it can answer.
     #[arg(long)]
     demo_links: bool,
+    /// What may be called beside public addresses: `loopback`, `private`, or a network as 10.1.0.0/16; repeat it for more.
+    #[arg(long, value_name = "RANGE")]
+    egress_allow: Vec<EgressRule>,
 }
 
 impl Serve {
@@ -112,6 +116,7 @@ impl Serve {
             },
             approvals_listen: self.approvals_listen,
             demo_links: self.demo_links,
+            egress: Egress::new(self.egress_allow),
         })
     }
 

@@ -14,11 +14,12 @@ use crate::admin::{Admin, Door};
 use crate::approvals::{self, ApprovalPages};
 use crate::audit::{self, AuditLog, AuditOptions, SigningKey};
 use crate::config::{ConfigError, Policies};
+use crate::delegation::Minter;
 use crate::effects::Effects;
 use crate::elicitation::{Desk, Webhooks};
 use crate::jwks::KeySets;
 use crate::metrics::Metrics;
-use crate::outbound::{Outbound, TlsError};
+use crate::outbound::{Egress, Outbound, TlsError};
 use crate::service::{AccessToken, Service, router};
 use crate::store::{
     self, Address, CaseStore, EmbeddedCases, EmbeddedStore, Lifetimes, SessionStore, ValkeyStore,
@@ -55,6 +56,8 @@ pub struct Options {
     pub approvals_listen: Option<SocketAddr>,
     /// Print a one-time link for every request on the pages. Whoever reads it can answer.
     pub demo_links: bool,
+    /// What may be reached beside public addresses.
+    pub egress: Egress,
 }
 
 /// The operator's word on where labels live.
@@ -109,6 +112,16 @@ pub enum ServeError {
         "an endpoint is https and no root certificates were found: install `ca-certificates` or set SSL_CERT_FILE"
     )]
     NoRoots,
+    /// An endpoint that would be refused whenever it is called.
+    #[error(
+        "{what} is at `{host}`, a private address: `--egress-allow loopback`, `private` or a network allows it"
+    )]
+    Egress {
+        /// Whose endpoint.
+        what: String,
+        /// Its host.
+        host: String,
+    },
     /// TLS cannot be set up.
     #[error("no client for identity providers")]
     Tls(#[from] TlsError),
@@ -180,11 +193,12 @@ pub struct Companion {
 impl Companion {
     /// Reads, opens and binds everything; what is wrong is found here.
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
-        let mut policies = Policies::read(&options.configs)?;
+        let mut policies = Policies::read(&options.configs).await?;
         policies.override_lifetimes(|lifetimes| options.lifetimes.apply(lifetimes));
         let policies = Arc::new(policies);
         let token = access_token(options)?;
-        let outbound = Arc::new(Outbound::new()?);
+        check_egress(&policies, &options.egress)?;
+        let outbound = Arc::new(Outbound::new(Arc::new(options.egress.clone()))?);
         if policies.need_tls() && !outbound.has_roots() {
             return Err(ServeError::NoRoots);
         }
@@ -257,6 +271,7 @@ impl Companion {
                 policies,
                 store,
                 audit,
+                minter: Minter::new(Arc::clone(&outbound), Arc::clone(&metrics)),
                 outbound,
                 desk,
                 counters: crate::counting::Counters::default(),
@@ -371,6 +386,21 @@ fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {
             Ok(text) if !text.is_empty() => Ok(Some(AccessToken::new(&text))),
             Ok(_) | Err(_) => Err(ServeError::NoToken(name.clone())),
         },
+    }
+}
+
+/// What is certain to be refused is said at start. A name is looked at when it is called.
+fn check_egress(policies: &Policies, egress: &Egress) -> Result<(), ServeError> {
+    let refused = policies
+        .endpoints()
+        .into_iter()
+        .find(|(_, uri)| egress.refuses_host(uri));
+    match refused {
+        None => Ok(()),
+        Some((what, uri)) => Err(ServeError::Egress {
+            what,
+            host: uri.host().unwrap_or_default().to_owned(),
+        }),
     }
 }
 

@@ -19,6 +19,11 @@ mod counting;
 mod decisions;
 #[path = "service/delegation.rs"]
 mod delegation;
+#[path = "service/egress.rs"]
+mod egress;
+#[path = "service/vault.rs"]
+mod vault;
+
 #[path = "service/durability.rs"]
 mod durability;
 #[path = "service/effects.rs"]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aplomb_companion::outbound::{Egress, EgressRule};
 use aplomb_companion::serve::{Companion, Options};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -56,7 +57,13 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         lifetimes: Default::default(),
         approvals_listen: None,
         demo_links: false,
+        egress: loopback(),
     }
+}
+
+/// The servers of the tests are on this machine.
+pub(crate) fn loopback() -> Egress {
+    Egress::new(vec![EgressRule::Loopback])
 }
 
 impl Running {

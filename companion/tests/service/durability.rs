@@ -37,7 +37,14 @@ impl Process {
         let path = directory.join("companion.json");
         std::fs::write(&path, config.to_string()).expect("writes");
         let child = Command::new(env!("CARGO_BIN_EXE_aplomb-companion"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .args([
+                "serve",
+                "--egress-allow",
+                "loopback",
+                "--listen",
+                "127.0.0.1:0",
+                "--config",
+            ])
             .arg(&path)
             .arg("--data")
             .arg(directory.join("data"))

@@ -97,6 +97,8 @@ async fn launch(
     let mut command = Command::new(programs::ours("aplomb-companion")?);
     command
         .arg("serve")
+        // The demo's identity provider is on this machine.
+        .args(["--egress-allow", "loopback"])
         .arg("--config")
         .arg(config)
         .args(["--listen", &address.to_string()]);

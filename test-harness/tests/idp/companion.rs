@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use aplomb_companion::outbound::{Egress, EgressRule};
 use aplomb_companion::serve::{Companion, LifetimeOverrides, Options};
 use axum::body::Bytes;
 use axum::http::{Request, StatusCode};
@@ -39,6 +40,7 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
         lifetimes: LifetimeOverrides::default(),
         approvals_listen: None,
         demo_links: false,
+        egress: Egress::new(vec![EgressRule::Loopback]),
     };
     let companion = Companion::start(&options).await.expect("starts");
     let address = companion.address();
