@@ -39,6 +39,7 @@ pub struct Policies {
     by_digest: HashMap<String, Policy>,
     issuers: BTreeMap<String, IssuerConfig>,
     pages: Option<(ApprovalsConfig, Pages)>,
+    pages_are_the_operators: bool,
 }
 
 /// What one policy may ask for.
@@ -55,22 +56,26 @@ pub struct Policy {
 
 impl Policies {
     /// Reads every file, and from Vault what they name there; the first fault ends it.
-    pub async fn read(paths: &[PathBuf]) -> Result<Self, ConfigError> {
+    /// `approvals`: a file with the approval pages, which then are not as the policies say.
+    pub async fn read(paths: &[PathBuf], approvals: Option<&Path>) -> Result<Self, ConfigError> {
         let mut configs = Vec::new();
         for path in paths {
-            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                path: path.clone(),
-                source,
-            })?;
-            let parse = |source| ConfigError::Parse {
-                path: path.clone(),
-                source,
-            };
-            let config: CompanionConfig = serde_json::from_str(&text).map_err(parse)?;
-            configs.push((path, config, serde_json::from_str(&text).map_err(parse)?));
+            let (config, raw) = parsed::<CompanionConfig>(path)?;
+            configs.push((path, config, raw));
         }
-        let vaulted = Arc::new(Vaulted::fetch(configs.iter().map(|(_, _, raw)| raw)).await?);
+        let pages = match approvals {
+            None => None,
+            Some(path) => Some((path, parsed::<ApprovalsConfig>(path)?)),
+        };
+        let raw = configs.iter().map(|(_, _, raw)| raw);
+        let raw = raw.chain(pages.iter().map(|(_, (_, raw))| raw));
+        let vaulted = Arc::new(Vaulted::fetch(raw).await?);
         let mut policies = Self::default();
+        if let Some((path, (config, _))) = pages {
+            let secrets = source(path, &vaulted)?;
+            let ready = asking::pages(&config, &secrets)?;
+            (policies.pages, policies.pages_are_the_operators) = (Some((config, ready)), true);
+        }
         for (path, config, _) in configs {
             policies.add(path, config, &vaulted)?;
         }
@@ -106,11 +111,7 @@ impl Policies {
         for issuer in &config.issuers {
             self.add_issuer(path, issuer)?;
         }
-        let secrets =
-            SecretSource::beside(path, Arc::clone(vaulted)).map_err(|source| ConfigError::Read {
-                path: path.with_file_name(secrets::SECRETS_FILE),
-                source,
-            })?;
+        let secrets = source(path, vaulted)?;
         let mut delegators = BTreeMap::new();
         for (name, delegator) in &config.delegators {
             delegators.insert(
@@ -155,7 +156,11 @@ impl Policies {
         config: &CompanionConfig,
         secrets: &SecretSource,
     ) -> Result<(), ConfigError> {
-        let Some(asked) = &config.approvals else {
+        let Some(asked) = config
+            .approvals
+            .as_ref()
+            .filter(|_| !self.pages_are_the_operators)
+        else {
             return Ok(());
         };
         match &self.pages {
@@ -350,6 +355,29 @@ fn address(path: &Path, valkey: &ValkeyConfig, secrets: &SecretSource) -> Result
     let ca = ca.map(|pem| pem.expose().as_bytes().to_vec());
     Address::new(valkey, password.as_ref(), ca).map_err(|source| ConfigError::Store {
         path: path.to_owned(),
+        source,
+    })
+}
+
+/// A file, and the same as plain JSON.
+fn parsed<T: serde::de::DeserializeOwned>(path: &Path) -> Result<(T, serde_json::Value), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let wrong = |source| ConfigError::Parse {
+        path: path.to_owned(),
+        source,
+    };
+    Ok((
+        serde_json::from_str(&text).map_err(wrong)?,
+        serde_json::from_str(&text).map_err(wrong)?,
+    ))
+}
+
+fn source(path: &Path, vaulted: &Arc<Vaulted>) -> Result<SecretSource, ConfigError> {
+    SecretSource::beside(path, Arc::clone(vaulted)).map_err(|source| ConfigError::Read {
+        path: path.with_file_name(secrets::SECRETS_FILE),
         source,
     })
 }

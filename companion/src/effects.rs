@@ -16,6 +16,7 @@ use crate::decision::DecisionError;
 use crate::delegation::{DelegationError, Minter};
 use crate::elicitation::{Desk, ElicitError};
 use crate::key_directory::DirectoryError;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
@@ -23,7 +24,7 @@ use crate::store::{Append, Held, SessionStore, StoreError};
 /// What effects are performed with.
 pub struct Effects {
     /// Which policies are known.
-    pub policies: Arc<Policies>,
+    pub(crate) policies: Live<Policies>,
     /// Labels.
     pub store: Arc<dyn SessionStore>,
     /// Records.
@@ -43,7 +44,8 @@ pub struct Effects {
 impl Effects {
     /// One result an effect. Stops performing at the first that fails with [`OnFail::Stop`].
     pub async fn perform(&self, request: &EffectsRequest) -> EffectsResponse {
-        let Some(policy) = self.policies.get(&request.policy_digest) else {
+        let policies = self.policies.get();
+        let Some(policy) = policies.get(&request.policy_digest) else {
             tracing::warn!(decision_id = request.decision_id, "effects of an unknown policy");
             return EffectsResponse {
                 epoch: self.store.epoch().to_string(),

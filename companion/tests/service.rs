@@ -28,6 +28,8 @@ mod vault;
 mod durability;
 #[path = "service/effects.rs"]
 mod effects;
+#[path = "service/faults.rs"]
+mod faults;
 #[path = "service/figures.rs"]
 mod figures;
 #[path = "service/jwks.rs"]

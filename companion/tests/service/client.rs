@@ -55,9 +55,12 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         token_env: None,
         store: None,
         lifetimes: Default::default(),
+        approvals: None,
         approvals_listen: None,
         demo_links: false,
         egress: loopback(),
+        tls: None,
+        rate_limit: None,
     }
 }
 
@@ -76,7 +79,7 @@ impl Running {
     pub(crate) async fn with_options(directory: TempDir, options: &Options) -> Self {
         let companion = Companion::start(options).await.expect("starts");
         let address = companion.address();
-        tokio::spawn(companion.run(std::future::pending()));
+        tokio::spawn(companion.run(std::future::pending(), || Box::pin(std::future::pending())));
         Self { address, directory }
     }
 
