@@ -1,7 +1,6 @@
 //! Exchanges at real servers: `oidc-provider` (npm, certified) and `authgent-server` (PyPI, exchange built in).
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -212,12 +211,9 @@ async fn a_server_with_exchange_built_in_names_the_gateway_as_actor() {
             .spawn()
             .expect("starts"),
     );
-    let address = ([127, 0, 0, 1], port).into();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     for _ in 0..300 {
-        if tokio::net::TcpStream::connect(std::net::SocketAddr::from(address))
-            .await
-            .is_ok()
-        {
+        if tokio::net::TcpStream::connect(address).await.is_ok() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
