@@ -18,6 +18,7 @@ use crate::{
         principal::{Principal, Unverified},
         token::text_of,
     },
+    named_keys,
     refusal::Refusal,
     session,
 };
@@ -40,7 +41,7 @@ impl Exchange {
         let twin = match (&work.document, work.args) {
             (Some(document), Some(args)) => {
                 let blocks = [work.law.pre, work.law.post];
-                engine.named_keys.has_twin(blocks, document.received(args))
+                named_keys::has_twin(engine.program.program(), blocks, document.received(args))
             }
             (Some(_) | None, _) => false,
         };
