@@ -21,7 +21,10 @@ fn main() -> anyhow::Result<()> {
         .filter(|arg| !arg.starts_with('-'))
         .collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
-    println!("{:<66} {:>9} {:>12}", "in the module (wasmtime)", "bound", "measured");
+    println!(
+        "{:<66} {:>9} {:>12}",
+        "in the module (wasmtime)", "bound", "measured"
+    );
     if wanted("load") {
         loading()?;
     }
@@ -135,8 +138,16 @@ fn exchange(host: &mut Host, root: u32, body: &str) -> anyhow::Result<Duration> 
     host.request_head(x, &HEAD, false)?;
     host.request_body(x, body.as_bytes(), true)?;
     let time = start.elapsed();
-    anyhow::ensure!(host.upstream(x).ended, "not let through: {:?}", host.local_reply(x));
-    host.response_head(x, &[(":status", "200"), ("content-type", "application/json")], false)?;
+    anyhow::ensure!(
+        host.upstream(x).ended,
+        "not let through: {:?}",
+        host.local_reply(x)
+    );
+    host.response_head(
+        x,
+        &[(":status", "200"), ("content-type", "application/json")],
+        false,
+    )?;
     host.response_body(x, b"{}", true)?;
     host.end(x)?;
     Ok(time)
@@ -172,13 +183,27 @@ fn among_many(what: &str, globs: bool) -> anyhow::Result<()> {
         }
     }
     let mut measured = plugins.into_iter().map(|(.., times)| median(times));
-    let (few, many) = (measured.next().unwrap_or_default(), measured.next().unwrap_or_default());
-    line(&format!("{what}: a request among 10 routes"), "", format!("{:.1} us", few.as_secs_f64() * 1e6));
-    line(&format!("{what}: among 10,000"), "", format!("{:.1} us", many.as_secs_f64() * 1e6));
+    let (few, many) = (
+        measured.next().unwrap_or_default(),
+        measured.next().unwrap_or_default(),
+    );
+    line(
+        &format!("{what}: a request among 10 routes"),
+        "",
+        format!("{:.1} us", few.as_secs_f64() * 1e6),
+    );
+    line(
+        &format!("{what}: among 10,000"),
+        "",
+        format!("{:.1} us", many.as_secs_f64() * 1e6),
+    );
     line(
         &format!("{what}: ratio"),
         "1.20",
-        format!("{:.2}", many.as_secs_f64() / few.as_secs_f64().max(f64::MIN_POSITIVE)),
+        format!(
+            "{:.2}",
+            many.as_secs_f64() / few.as_secs_f64().max(f64::MIN_POSITIVE)
+        ),
     );
     Ok(())
 }
@@ -192,14 +217,30 @@ fn bodies() -> anyhow::Result<()> {
     let edited: Vec<Value> = (0..2_500)
         .map(|at| json!({"id": at, "ssn": "078-05-1120", "note": "x".repeat(360)}))
         .collect();
-    let texts: Vec<Value> = (0..1_000).map(|at| json!({"id": at, "text": "lorem ipsum ".repeat(85)})).collect();
+    let texts: Vec<Value> = (0..1_000)
+        .map(|at| json!({"id": at, "text": "lorem ipsum ".repeat(85)}))
+        .collect();
     for (what, bound, arguments) in [
-        ("1 MB of 1,000 long texts, one field taken out", "4 ms", json!({"amount": 1, "secret": "s", "rows": texts})),
-        ("1 MB of 2,500 records, each with a field redacted", "4 ms", json!({"amount": 1, "rows": edited})),
-        ("1 MB of 14,500 small records, one field taken out", "4 ms", json!({"amount": 1, "secret": "s", "rows": records})),
+        (
+            "1 MB of 1,000 long texts, one field taken out",
+            "4 ms",
+            json!({"amount": 1, "secret": "s", "rows": texts}),
+        ),
+        (
+            "1 MB of 2,500 records, each with a field redacted",
+            "4 ms",
+            json!({"amount": 1, "rows": edited}),
+        ),
+        (
+            "1 MB of 14,500 small records, one field taken out",
+            "4 ms",
+            json!({"amount": 1, "secret": "s", "rows": records}),
+        ),
     ] {
         let body = call("save", &arguments);
-        let times = (0..15).map(|_| exchange(&mut host, root, &body)).collect::<anyhow::Result<_>>()?;
+        let times = (0..15)
+            .map(|_| exchange(&mut host, root, &body))
+            .collect::<anyhow::Result<_>>()?;
         line(what, bound, ms(median(times)));
         line("  bytes", "", body.len());
     }
@@ -217,7 +258,9 @@ fn list() -> anyhow::Result<()> {
             2 => "require(role.hr | perm.read)",
             _ => "require(args.region == 'eu')",
         };
-        policy.push_str(&format!("  - tool: tool_{at}\n    pre_invocation: [\"{rule}\"]\n"));
+        policy.push_str(&format!(
+            "  - tool: tool_{at}\n    pre_invocation: [\"{rule}\"]\n"
+        ));
         tools.push(json!({"name": format!("tool_{at}"), "title": "A tool",
             "description": "Does what its name says, with the arguments below. ".repeat(3),
             "inputSchema": {"type": "object", "required": ["region"], "properties": {
@@ -232,8 +275,16 @@ fn list() -> anyhow::Result<()> {
         let x = host.exchange(&[root], true);
         host.request_head(x, &HEAD, false)?;
         host.request_body(x, request.as_bytes(), true)?;
-        anyhow::ensure!(host.upstream(x).ended, "not let through: {:?}", host.local_reply(x));
-        host.response_head(x, &[(":status", "200"), ("content-type", "application/json")], false)?;
+        anyhow::ensure!(
+            host.upstream(x).ended,
+            "not let through: {:?}",
+            host.local_reply(x)
+        );
+        host.response_head(
+            x,
+            &[(":status", "200"), ("content-type", "application/json")],
+            false,
+        )?;
         let start = Instant::now();
         host.response_body(x, reply.as_bytes(), true)?;
         times.push(start.elapsed());
@@ -242,7 +293,11 @@ fn list() -> anyhow::Result<()> {
         host.end(x)?;
     }
     anyhow::ensure!(left == 100, "{left} tools are left");
-    line("tools/list of 200 tools, filtered to 100", "1 ms", ms(median(times)));
+    line(
+        "tools/list of 200 tools, filtered to 100",
+        "1 ms",
+        ms(median(times)),
+    );
     line("  bytes", "", reply.len());
     Ok(())
 }

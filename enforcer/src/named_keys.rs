@@ -14,11 +14,11 @@ pub(crate) fn has_twin(program: &Program, blocks: [Option<BlockId>; 2], args: No
     let mut walk = Walk {
         program,
         args,
-        blocks: Seen::default(),
+        bodies: Seen::default(),
         attrs: Seen::default(),
         pipelines: Seen::default(),
     };
-    blocks.into_iter().flatten().any(|block| walk.block(block))
+    blocks.into_iter().flatten().any(|block| walk.code(block))
 }
 
 /// Numbers that have come up, a bit each: every entry of a table is looked at once.
@@ -45,19 +45,20 @@ impl Seen {
 struct Walk<'a> {
     program: &'a Program,
     args: Node<'a>,
-    blocks: Seen,
+    bodies: Seen,
     attrs: Seen,
     pipelines: Seen,
 }
 
 impl Walk<'_> {
-    /// Bodies of comprehensions nest to the depth that the verifier allows.
-    fn block(&mut self, id: BlockId) -> bool {
-        let program = self.program;
-        let Some(block) = program.blocks.get(id.at()).filter(|_| self.blocks.first(id.0)) else {
-            return false;
-        };
-        block.code.iter().any(|instr| self.instr(instr))
+    /// An expression that another block runs. They nest to the depth that the verifier allows.
+    fn body(&mut self, id: BlockId) -> bool {
+        self.bodies.first(id.0) && self.code(id)
+    }
+
+    fn code(&mut self, id: BlockId) -> bool {
+        let block = self.program.blocks.get(id.at());
+        block.is_some_and(|block| block.code.iter().any(|instr| self.instr(instr)))
     }
 
     fn instr(&mut self, instr: &Instr) -> bool {
@@ -69,7 +70,7 @@ impl Walk<'_> {
             | Instr::Load(attr)
             | Instr::Has(attr) => self.attr(*attr),
             Instr::In(member, set) => self.attr(*member) || self.attr(*set),
-            Instr::Fold(_, body) => self.block(*body),
+            Instr::Fold(_, body) => self.body(*body),
             Instr::Pipeline(id) => {
                 let pipeline = self.program.pipelines.get(id.at());
                 let pipeline = pipeline.filter(|pipeline| pipeline.side == Side::Args);
@@ -130,7 +131,7 @@ impl Walk<'_> {
                 let mut shown = elicit.show.iter().flatten().copied().chain(from);
                 shown.any(|attr| self.attr(attr))
             }
-            Effect::Decide(decision) => self.block(decision.call),
+            Effect::Decide(decision) => self.body(decision.call),
             Effect::Count(count) => {
                 let cost = match count.cost {
                     Cost::Attr(attr) => Some(attr),

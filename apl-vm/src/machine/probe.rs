@@ -14,8 +14,6 @@
 //! Effects are taken to succeed: failing only ever denies. What they would answer is unknown, and so is what a pipeline
 //! or a scanner would find. Predicates read the documents as received, so edits do not matter.
 
-use std::collections::BTreeMap;
-
 use apl_bytecode::{BlockId, DenialId, Effect, EffectId, Instr, PipelineId, Stage};
 
 use super::{Env, denial};
@@ -59,8 +57,8 @@ impl Way {
 struct Probe<'a> {
     program: &'a Prepared,
     code: &'a [Instr],
-    /// Ways that jumped here from further up.
-    arriving: BTreeMap<usize, Way>,
+    /// Ways that jumped from further up, by where to. As long as the code when there was a jump.
+    arriving: Vec<Option<Way>>,
     first_denial: Option<DenialInfo>,
 }
 
@@ -74,7 +72,7 @@ pub(super) fn run(program: &Prepared, block: BlockId, env: &Env<'_>, fuel: &mut 
     let mut probe = Probe {
         program,
         code,
-        arriving: BTreeMap::new(),
+        arriving: Vec::new(),
         first_denial: None,
     };
     match probe.end(env, fuel) {
@@ -91,15 +89,17 @@ impl Probe<'_> {
         let mut at = 0;
         let mut here = Some(Way::default());
         loop {
-            here = match (here, self.arriving.remove(&at)) {
+            here = match (here, self.arriving.get_mut(at).and_then(Option::take)) {
                 (Some(one), Some(other)) => Some(one.join(other)),
                 (one, other) => one.or(other),
             };
             let Some(mut way) = here else {
                 // Nothing falls through to here: go on where the next jump leads.
-                match self.arriving.keys().next() {
-                    Some(next) => at = *next,
-                    None => return Ok(None),
+                // Jumps go forward.
+                let later = self.arriving.iter().skip(at);
+                match later.take_while(|way| way.is_none()).count().saturating_add(at) {
+                    next if next < self.arriving.len() => at = next,
+                    _ => return Ok(None),
                 }
                 continue;
             };
@@ -167,12 +167,17 @@ impl Probe<'_> {
     }
 
     fn jump(&mut self, target: u32, way: Way) -> Option<Way> {
-        let target = target as usize;
-        let joined = match self.arriving.remove(&target) {
-            Some(other) => other.join(way),
-            None => way,
-        };
-        self.arriving.insert(target, joined);
+        if self.arriving.is_empty() {
+            let places = self.code.len().saturating_add(1);
+            self.arriving.resize_with(places, || None);
+        }
+        // The verifier lets no jump go further than the end.
+        if let Some(place) = self.arriving.get_mut(target as usize) {
+            *place = Some(match place.take() {
+                Some(other) => other.join(way),
+                None => way,
+            });
+        }
         None
     }
 

@@ -1,5 +1,6 @@
 //! What a program reads of its host, found out once.
 
+use apl_bytecode::sort_by;
 use std::collections::BTreeMap;
 
 use apl_bytecode::{
@@ -79,14 +80,14 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
         .map(|header| text_of(model, header).to_ascii_lowercase())
         .collect();
     credentials.push("authorization".to_owned());
-    credentials.sort();
+    sort_by(&mut credentials, Ord::cmp);
     credentials.dedup();
     let named = |prefix: &str| {
         let mut names: Vec<String> = spelled(program)
             .filter_map(|key| key.strip_prefix(prefix))
             .map(str::to_owned)
             .collect();
-        names.sort();
+        sort_by(&mut names, Ord::cmp);
         names.dedup();
         names
     };
