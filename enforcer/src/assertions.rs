@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use apl_bytecode::{Assertion, AttrId, Contract, Encoding, HeaderSource, StrId, glob_matches};
+use apl_bytecode::{Assertion, AttrId, Contract, Encoding, HeaderSource, glob_matches};
 use apl_vm::{Fact, Facts, Prepared};
 
 use crate::{identity::token::text_of, json_text, refusal::Refusal};
