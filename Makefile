@@ -69,6 +69,9 @@ bench: setup filter ## requests per second beside no filter, a no-op module and 
 bench-module: setup filter ## what loading, requests, large bodies and lists need in the compiled filter, beside their bounds
 	@$(CARGO) bench --quiet -p aplomb-benches --bench module
 
+bench-micro: bench-module ## the same, and the parts of a request natively, with Criterion's statistics
+	@CARGO_TARGET_DIR=$(OUT)/micro $(CARGO) bench --quiet --manifest-path benches/micro/Cargo.toml -- --quiet
+
 figures: setup filter build ## the project's five figures against their bounds
 	@$(OUT)/debug/aplomb-figures
 
