@@ -57,7 +57,12 @@ pub(super) fn check(program: &Program) -> Checked {
     cx.assertions()?;
     cx.pins()?;
     cx.public_paths()?;
-    cx.challenges()?;
+    cx.challenges()
+}
+
+/// Checks the debug section.
+pub(super) fn debug(program: &Program) -> Checked {
+    let cx = Entries { program };
     program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
 }
 

@@ -3,7 +3,8 @@
 //! Members are ordered by the UTF-16 code units of their keys (section 3.2.3), strings have only the escapes that are
 //! needed (3.2.2.2), numbers are written as ECMAScript does (3.2.2.3), and there is no white space.
 
-use std::{borrow::Cow, fmt::Write as _};
+use apl_bytecode::sort_by;
+use std::fmt::Write as _;
 
 use super::{
     node::{Kind, Node},
@@ -104,7 +105,9 @@ fn object(
         return Err(NotCanonical::Depth);
     }
     let mut members: Vec<_> = node.members().filter(|(key, _)| keep(key)).collect();
-    order(&mut members);
+    sort_by(&mut members, |(a, _), (b, _)| {
+        a.encode_utf16().cmp(b.encode_utf16())
+    });
     out.push(b'{');
     for (at, (key, value)) in members.into_iter().enumerate() {
         if at > 0 {
@@ -180,38 +183,6 @@ fn shortest(value: f64) -> (Vec<u8>, i32) {
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let exponent = count(whole.len()).saturating_sub(count(zeros)).saturating_sub(1);
     (digits, exponent)
-}
-
-/// Puts members in the order of section 3.2.3. A heap sort: whatever is sorted costs O(n log n), and the filter has one
-/// sort less of the standard library's, which are several kilobytes each.
-fn order(members: &mut [(Cow<'_, str>, Node<'_>)]) {
-    let later = |a: &str, b: &str| a.encode_utf16().gt(b.encode_utf16());
-    let sift = |members: &mut [(Cow<'_, str>, Node<'_>)], from: usize| {
-        let mut at = from;
-        loop {
-            let left = at.saturating_mul(2).saturating_add(1);
-            let mut largest = at;
-            for child in [left, left.saturating_add(1)] {
-                if let (Some(one), Some(other)) = (members.get(child), members.get(largest))
-                    && later(&one.0, &other.0)
-                {
-                    largest = child;
-                }
-            }
-            if largest == at {
-                return;
-            }
-            members.swap(at, largest);
-            at = largest;
-        }
-    };
-    for from in (0..members.len() / 2).rev() {
-        sift(members, from);
-    }
-    for end in (1..members.len()).rev() {
-        members.swap(0, end);
-        sift(members.get_mut(..end).unwrap_or_default(), 0);
-    }
 }
 
 fn fraction(digits: &[u8], out: &mut Vec<u8>) {
