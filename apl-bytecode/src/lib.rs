@@ -43,4 +43,6 @@ pub use lookup::{RouteTable, glob_matches};
 pub use model::*;
 pub use needs::{Needs, PhaseNeeds};
 pub use signature::{SIGNED_PREFIX, Section, sections, signature, signed_text, with_signature};
-pub use verify::{LoadError, Place, VerifiedProgram, VerifyError, load, push_key_segment, verify};
+pub use verify::{
+    BoundIssuer, LoadError, Place, VerifiedProgram, VerifyError, load, push_key_segment, verify,
+};

@@ -2,7 +2,7 @@
 
 mod assertions;
 mod identity;
-mod keys;
+pub(crate) mod keys;
 mod plugin;
 mod plugins;
 mod point;
@@ -15,7 +15,7 @@ pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
-pub(crate) use point::{Elicitor, Point, PointKind};
+pub(crate) use point::{Approvals, Elicitor, Point, PointKind, Webhook};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
@@ -53,6 +53,8 @@ pub(crate) struct Document {
     pub attributes: Attributes,
     /// `global.session_store`.
     pub store: Option<Store>,
+    /// `global.approvals`.
+    pub approvals: Option<Approvals>,
     /// `global.pdp`, but for CEL.
     pub points: Vec<Point>,
 }
@@ -136,6 +138,9 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
     }
     if let Some(entry) = node.get("policies") {
         groups(&entry.node, document, reader);
+    }
+    if let Some(entry) = node.get("approvals") {
+        document.approvals = plugins::approvals(&entry.node, reader);
     }
     let wiring = node.get("apl").map_or(node, |apl| &apl.node);
     if let Some(entry) = wiring.get("pdp") {

@@ -9,10 +9,12 @@ use serde::Deserialize;
 use self::raw::{RawConfig, RawInstall};
 pub use self::{
     error::ConfigError,
+    identity::{BoundIdentity, RawIssuer},
     resource::{ProtectedResource, ServerRequests, SessionSource},
 };
 
 mod error;
+pub(crate) mod identity;
 mod raw;
 mod resource;
 
@@ -70,6 +72,8 @@ pub struct Config {
     pub session_sources: Vec<SessionSource>,
     /// Whether backends may ask clients for something where results are governed.
     pub server_requests: ServerRequests,
+    /// Issuers of identities that the program leaves open.
+    pub identities: Vec<BoundIdentity>,
 }
 
 /// How a client is told that a tool call was denied.
@@ -293,6 +297,7 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
             ]
         }),
         server_requests: raw.server_requests,
+        identities: raw.identities,
     })
 }
 

@@ -100,8 +100,10 @@ impl Engine {
     ///
     /// [`ConfigError`]: the program does not verify, or needs something that is not configured.
     pub fn new(config: Config, secrets: Secrets, seed: [u8; 32]) -> Result<Self, ConfigError> {
-        let program =
-            Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
+        let mut program =
+            apl_bytecode::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
+        crate::config::identity::bind(&mut program, &config.identities)?;
+        let program = Prepared::new(program).map_err(|error| ConfigError::Program(error.to_string()))?;
         let digest_hex = program.digest_hex();
         check::check(&program, &digest_hex, &config, &secrets)?;
         let keys = reads::key_sets(program.program())?;

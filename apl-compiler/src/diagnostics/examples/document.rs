@@ -119,4 +119,10 @@ pub(super) const EXAMPLES: &[Example] = &[
         wrong: "global:\n  assertions:\n    request:\n      headers: [{name: x-user, from: args.user}]\nroutes:\n  - tool: search\n",
         right: "global:\n  assertions:\n    request:\n      headers: [{name: x-user, from: subject.id}]\nroutes:\n  - tool: search\n",
     },
+    Example {
+        code: Code::Binding,
+        why: "a setting that nobody gives, or that two files give, must not be guessed",
+        wrong: "plugins:\n  - name: scan\n    kind: validator/pii-scan\n    bind: scanner\nroutes:\n  - tool: search\n    pre_invocation: [\"run(scan)\"]\n",
+        right: "plugins:\n  - name: scan\n    kind: validator/pii-scan\nroutes:\n  - tool: search\n    pre_invocation: [\"run(scan)\"]\n",
+    },
 ];
