@@ -45,9 +45,7 @@ fn refused(change: impl FnOnce(&mut Value)) -> ConfigError {
     let PluginConfig::Decide(config) = parsed else {
         panic!("it decides")
     };
-    Engine::new(*config, host::secrets(), [7; 32])
-        .err()
-        .expect("a refusal")
+    Engine::new(*config, host::secrets(), [7; 32]).expect_err("a refusal")
 }
 
 #[test]
