@@ -171,6 +171,9 @@ fn run(
     document.attributes = attributes;
     document::teams(&mut document, teams, sources.get(1..files)?, reports);
     lints::document(&document, root, sources, options, reports);
+    if let Some(now) = options.now {
+        lower::ended(&document, now, reports);
+    }
     let (program, mut deployment) = lower::lower(&document, sources.get(..files_of_policy)?, reports);
     deployment.bound = bound;
     if options.strict {

@@ -14,6 +14,8 @@ pub struct Options {
     pub from: Option<Dialect>,
     /// The deployment that binds what the policy leaves open.
     pub deploy: Option<File>,
+    /// Seconds since 1970: what has ended by now is reported.
+    pub now: Option<u64>,
 }
 
 /// An implementation for which a policy may have been written.

@@ -201,7 +201,7 @@ fn without_a_deployment_it_can_be_checked_and_not_built() {
 #[test]
 fn a_missing_binding_is_told_at_the_name_that_needs_it() {
     let said = refused(|text| text.replace("  mesh:\n", "  meshy:\n"), same);
-    assert!(said.contains("APL0123"), "{said}");
+    assert!(said.contains("APL0124"), "{said}");
     assert!(
         said.contains("does not bind `mesh`, which `mesh` needs"),
         "{said}"

@@ -33,12 +33,16 @@ pub struct RawIssuer {
     pub jwks: Option<String>,
 }
 
-/// Gives the program's open identities their issuers.
+/// Gives the program's open identities their issuers. A second program beside it need not have all of them.
 ///
 /// # Errors
 ///
 /// One is not bound, or a binding fits nothing.
-pub(crate) fn bind(program: &mut VerifiedProgram, bound: &[BoundIdentity]) -> Result<(), ConfigError> {
+pub(crate) fn bind(
+    program: &mut VerifiedProgram,
+    bound: &[BoundIdentity],
+    second: bool,
+) -> Result<(), ConfigError> {
     for identity in bound {
         let issuers: Option<Vec<BoundIssuer>> = identity.issuers.iter().map(issuer).collect();
         let issuers = issuers.ok_or(ConfigError::Limit(
@@ -48,7 +52,7 @@ pub(crate) fn bind(program: &mut VerifiedProgram, bound: &[BoundIdentity]) -> Re
         let found = program
             .bind(&identity.name, &issuers)
             .map_err(|error| ConfigError::Program(error.to_string()))?;
-        if !found {
+        if !found && !second {
             return Err(ConfigError::NothingToBind(identity.name.clone()));
         }
     }

@@ -18,6 +18,7 @@ pub(crate) fn run(check: &Check) -> Result<End, Fault> {
             From::Praxis05 => Dialect::Praxis05,
         }),
         deploy: check.deploy.as_deref().map(input::file).transpose()?,
+        ..Options::default()
     };
     let compilation = input::policy_with(&check.policy, &options)?;
     match check.format {

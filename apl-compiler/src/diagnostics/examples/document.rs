@@ -120,6 +120,12 @@ pub(super) const EXAMPLES: &[Example] = &[
         right: "global:\n  assertions:\n    request:\n      headers: [{name: x-user, from: subject.id}]\nroutes:\n  - tool: search\n",
     },
     Example {
+        code: Code::Shadow,
+        why: "who writes `until` counts on something ending then",
+        wrong: "routes:\n  - tool: search\n    until: 2030-01-31T12:00:00Z\n    pre_invocation: [\"require(exists(args.query))\"]\n",
+        right: "routes:\n  - tool: search\n    enforcement: shadow\n    until: 2030-01-31T12:00:00Z\n    pre_invocation: [\"require(exists(args.query))\"]\n",
+    },
+    Example {
         code: Code::Binding,
         why: "a setting that nobody gives, or that two files give, must not be guessed",
         wrong: "plugins:\n  - name: scan\n    kind: validator/pii-scan\n    bind: scanner\nroutes:\n  - tool: search\n    pre_invocation: [\"run(scan)\"]\n",

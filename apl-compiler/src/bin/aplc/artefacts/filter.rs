@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::super::Fault;
-use super::super::command::{Build, DenialShape, Mode, Role};
+use super::super::command::{Build, DenialShape, Enforcement, Mode, Role};
 
 /// The filter's configuration. `public_key`: of the key that signed the program.
 pub(crate) fn config(
@@ -65,6 +65,10 @@ pub(crate) fn config(
     if let Some(key) = public_key {
         config.insert("policy_public_key".to_owned(), key.into());
     }
+    match build.enforcement {
+        Enforcement::Enforce => None,
+        Enforcement::Shadow => config.insert("enforcement".to_owned(), "shadow".into()),
+    };
     match build.denial_shape {
         // The default is left out, so that older filters take the file.
         DenialShape::Error => None,
@@ -74,7 +78,7 @@ pub(crate) fn config(
 }
 
 /// Who vouches for an identity that the program leaves open.
-fn identity(bound: &BoundIdentity) -> Value {
+pub(crate) fn identity(bound: &BoundIdentity) -> Value {
     let issuers = bound.issuers.iter().map(|issuer| {
         let mut object = json!({
             "issuer": issuer.issuer,
