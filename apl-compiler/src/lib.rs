@@ -34,8 +34,8 @@ pub mod yaml;
 
 pub use bindings::{Bound, BoundUse, Target};
 pub use deployment::{
-    ApprovalsUse, BoundIdentity, CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory,
-    PointUse, SecretSource, SignInUse, WebhookUse,
+    ApprovalsUse, BoundIdentity, CibaUse, ClientProof, Delegator, Deployment, ElicitorUse, IssuerKeys,
+    KeyDirectory, OauthUse, PointUse, SecretSource, SignInUse, WebhookUse,
 };
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::{Store, TextSource, Valkey};
