@@ -5,6 +5,7 @@
 //! comprehensions nest to a known depth.
 
 mod assertions;
+mod bind;
 mod code;
 mod effects;
 mod entries;
@@ -13,6 +14,7 @@ mod identities;
 mod pins;
 mod routes;
 
+pub use bind::BoundIssuer;
 pub use error::{Place, VerifyError};
 
 use alloc::{string::String, vec::Vec};
