@@ -1,8 +1,11 @@
 //! Which route governs an operation.
 
+mod a2a;
 mod http;
 
+pub use a2a::{A2A_METHODS, a2a_operation};
 pub(crate) use http::HttpRoutes;
+pub use http::{HttpRank, captured, http_rank};
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 

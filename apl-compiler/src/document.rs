@@ -16,7 +16,7 @@ pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityD
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Elicitor, Point, PointKind};
-pub(crate) use route::RouteDecl;
+pub(crate) use route::{HttpSelector, RouteDecl};
 pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
@@ -125,7 +125,7 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
                 let message = format!("`{}` is no kind of operation", default.key);
                 reader.reports.push(
                     error(Code::UnknownKey, default.key_span, message)
-                        .help("`tool`, `prompt`, `resource` or `llm`"),
+                        .help("`tool`, `prompt`, `resource`, `llm`, `a2a` or `http`"),
                 );
                 continue;
             };
@@ -182,6 +182,8 @@ pub(crate) fn entity(word: &str) -> Option<EntityKind> {
         "prompt" => Some(EntityKind::Prompt),
         "resource" => Some(EntityKind::Resource),
         "llm" => Some(EntityKind::Llm),
+        "a2a" => Some(EntityKind::A2a),
+        "http" => Some(EntityKind::Http),
         _ => None,
     }
 }

@@ -22,8 +22,8 @@ use crate::{
 /// How far the response is.
 #[derive(Debug, Default)]
 pub(super) struct After {
-    stage: AfterStage,
-    status: u16,
+    pub(super) stage: AfterStage,
+    pub(super) status: u16,
     /// Names of the response's headers, for taking them away from a denial or an edit.
     headers: Vec<String>,
     has_content_length: bool,
@@ -33,12 +33,14 @@ pub(super) struct After {
     pub(super) ended: bool,
     /// The result that the phase after the call works on.
     pub(super) result: Option<GovernedResult>,
+    /// The document is a stream of events, collected.
+    pub(super) events: bool,
     /// What is asserted to the client, until the head was seen.
     asserted: Option<HeaderEdits>,
 }
 
 #[derive(Debug, Default)]
-enum AfterStage {
+pub(super) enum AfterStage {
     /// Nothing governs it.
     #[default]
     Untouched,
@@ -146,6 +148,9 @@ impl Exchange {
             }
             return self.pass(engine, now_ms);
         }
+        if self.head.codec.is_plain() {
+            return self.plain_response_head(engine, headers, end_of_stream, now_ms, out);
+        }
         let only_lists = self.has_only_lists(engine);
         if only_lists && (end_of_stream || (!self.is_success() && media == Media::Other)) {
             // No list is in it. Where only lists are looked at, a failure passes as it is.
@@ -189,7 +194,7 @@ impl Exchange {
 
     /// Whether nothing of the response is judged but lists.
     fn has_only_lists(&self, engine: &Engine) -> bool {
-        (self.head.method != "GET" || !engine.reads_responses)
+        (!self.is_get_stream() || !engine.reads_responses)
             && self.works().all(|work| work.law.post.is_none())
     }
 
@@ -216,7 +221,7 @@ impl Exchange {
         self.pass(engine, now_ms);
     }
 
-    fn drop_length(&self, out: &mut Out) {
+    pub(super) fn drop_length(&self, out: &mut Out) {
         if self.after.has_content_length {
             out.push(Command::RemoveResponseHeader {
                 name: "content-length".to_owned(),
@@ -224,7 +229,7 @@ impl Exchange {
         }
     }
 
-    const fn is_success(&self) -> bool {
+    pub(super) const fn is_success(&self) -> bool {
         self.after.status >= 200 && self.after.status < 300
     }
 

@@ -10,7 +10,7 @@ use super::{
     work::{Law, Work},
 };
 use crate::{
-    Command, Counter, Engine, HeaderList, engine::count, http::head::MAX_SESSION_ID,
+    Command, Counter, Engine, HeaderList, codec::Codec, engine::count, http::head::MAX_SESSION_ID,
     identity::principal::Unverified, mcp::cursor::Cursor, refusal::Refusal, seal::MAX_SEALED,
     session::subject_of,
 };
@@ -33,7 +33,7 @@ pub(super) struct Seals {
 impl Exchange {
     /// Opens what the client sent. False: the exchange waits for keys, or was refused.
     pub(super) fn open_seals(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> bool {
-        if self.seals.opened || engine.sealer.is_none() || !self.head.revision.has_sessions() {
+        if self.seals.opened || !self.seals_ids(engine) || !self.head.revision.has_sessions() {
             return true;
         }
         let law = Law::of(engine, None, "", self.scope(engine).as_deref());
@@ -62,6 +62,11 @@ impl Exchange {
                 false
             }
         }
+    }
+
+    /// Whether it has ids that are sealed.
+    pub(super) fn seals_ids(&self, engine: &Engine) -> bool {
+        engine.sealer.is_some() && self.head.codec == Codec::Mcp
     }
 
     /// The requests that a resumed stream answers.
@@ -119,7 +124,7 @@ impl Exchange {
                 name: name.to_owned(),
             });
         };
-        if engine.sealer.is_some() && !self.head.revision.has_sessions() && self.head.mcp_session_id.is_some()
+        if self.seals_ids(engine) && !self.head.revision.has_sessions() && self.head.mcp_session_id.is_some()
         {
             // A stateless revision ignores it; a backend that does not would take it unopened.
             remove("mcp-session-id", out);
@@ -137,7 +142,7 @@ impl Exchange {
     pub(super) fn seal_session(&self, engine: &Engine, headers: &HeaderList, out: &mut Out) {
         let name = "mcp-session-id";
         let mut given = headers.iter().filter(|(known, _)| known == name.as_bytes());
-        let (Some(_), Some((_, id))) = (&engine.sealer, given.next()) else {
+        let Some((_, id)) = given.next().filter(|_| self.seals_ids(engine)) else {
             return;
         };
         let fine = given.next().is_none()

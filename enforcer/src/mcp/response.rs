@@ -112,6 +112,11 @@ impl GovernedResult {
     /// Finds the places of the result. `method`: what was asked of the entity.
     pub(crate) fn new(message: Document, entity: EntityKind, method: &str, limits: &Limits) -> Self {
         let mut found = Found::default();
+        if entity == EntityKind::A2a
+            && let Some(result) = message.node(message.root()).get("result").map(Node::id)
+        {
+            return Self::tree(message, result, limits);
+        }
         {
             let root = message.node(message.root());
             if let Some(error) = root.get("error") {
@@ -146,6 +151,18 @@ impl GovernedResult {
             twins,
             texts,
             message,
+        }
+    }
+
+    /// A result that is one value at `at`, in which texts may hold JSON: they are looked into as well.
+    pub(crate) fn tree(message: Document, at: NodeId, limits: &Limits) -> Self {
+        let mut texts = Vec::new();
+        let fits = embedded(message.node(at), limits, &mut texts);
+        Self {
+            structured: Some(at),
+            texts,
+            opaque: !fits,
+            ..Self::whole(message)
         }
     }
 
@@ -206,6 +223,10 @@ impl GovernedResult {
             _ => {
                 for text in self.texts.iter().filter(|text| text.document.is_edited()) {
                     let json = text.document.render();
+                    // A text that was edited as one has lost what was edited inside of it.
+                    if self.message.node(text.at).raw() != self.message.received(text.at).raw() {
+                        return Err(());
+                    }
                     if text.prose {
                         self.message.replace(text.at, json).map_err(|_| ())?;
                     } else {
@@ -236,6 +257,28 @@ impl TextPart {
             document,
             prose: true,
         })
+    }
+}
+
+/// Texts with JSON in them that are looked into.
+const MAX_EMBEDDED: usize = 256;
+
+/// Finds texts that hold a JSON object or array. False: there are too many. Documents are depth-limited, so the recursion
+/// is.
+fn embedded(node: Node<'_>, limits: &Limits, texts: &mut Vec<TextPart>) -> bool {
+    match node.kind() {
+        Kind::Object => node.members().all(|(_, value)| embedded(value, limits, texts)),
+        Kind::Array => node.elements().all(|value| embedded(value, limits, texts)),
+        Kind::String => {
+            let text = node.as_str().unwrap_or_default();
+            if text.trim_start().starts_with(['{', '['])
+                && let Some(part) = TextPart::new(node.id(), &text, limits).filter(|part| !part.prose)
+            {
+                texts.push(part);
+            }
+            texts.len() <= MAX_EMBEDDED
+        }
+        Kind::Null | Kind::Bool | Kind::Number => true,
     }
 }
 
