@@ -48,7 +48,7 @@ pub use outcome::{
 pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
-pub use restrict::Constraint;
+pub use restrict::{Constraint, model_matches};
 pub use scan::{Finding, REDACTED, scan};
 pub use tree::{MAX_TREE_DEPTH, Tree};
 pub use value::Truth;
