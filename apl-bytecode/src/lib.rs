@@ -39,9 +39,7 @@ mod wire;
 
 pub use file::{DecodeError, FIRST_ANCILLARY, FORMAT, MAGIC, decode, encode};
 pub use listing::{listing, spell_code, spell_effect, spell_position};
-pub use lookup::{
-    A2A_METHODS, HttpRank, RouteTable, a2a_operation, captured, glob_matches, http_rank,
-};
+pub use lookup::{A2A_METHODS, HttpRank, RouteTable, a2a_operation, captured, glob_matches, http_rank};
 pub use model::*;
 pub use needs::{Needs, PhaseNeeds};
 pub use signature::{SIGNED_PREFIX, Section, sections, signature, signed_text, with_signature};

@@ -77,7 +77,9 @@ pub(crate) fn classify(document: &Document, method: &'static str) -> Result<Mess
 
 /// The names of the tools that a request offers to the model; of a provider's own tools their types.
 pub(crate) fn offered_tools(request: Node<'_>) -> BTreeSet<String> {
-    let lists = ["tools", "functions"].into_iter().filter_map(|key| request.get(key));
+    let lists = ["tools", "functions"]
+        .into_iter()
+        .filter_map(|key| request.get(key));
     lists
         .flat_map(Node::elements)
         .filter_map(|tool| {

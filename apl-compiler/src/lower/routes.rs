@@ -293,9 +293,12 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
 
 /// Reports HTTP routes of one rank that match the same request.
 fn http_ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) {
-    let mut ranks: HashMap<(Option<&str>, apl_bytecode::HttpRank), Vec<(usize, &HttpSelector)>> = HashMap::new();
+    let mut ranks: HashMap<(Option<&str>, apl_bytecode::HttpRank), Vec<(usize, &HttpSelector)>> =
+        HashMap::new();
     for (index, route) in routes.iter().enumerate() {
-        let Some(http) = &route.selector.http else { continue };
+        let Some(http) = &route.selector.http else {
+            continue;
+        };
         let rank = apl_bytecode::http_rank(&http.path, http.prefix, http.methods.len());
         let rivals = ranks.entry((route.scope.as_deref(), rank)).or_default();
         if let Some((rival, _)) = rivals.iter().find(|(_, other)| same_requests(other, http)) {
@@ -311,7 +314,9 @@ fn same_requests(a: &HttpSelector, b: &HttpSelector) -> bool {
     let (mut ours, mut theirs) = (a.path.split('/'), b.path.split('/'));
     methods
         && loop {
-            let glob = |segment: &'_ str| apl_bytecode::captured(segment).map_or_else(|| segment.to_owned(), |_| "*".to_owned());
+            let glob = |segment: &'_ str| {
+                apl_bytecode::captured(segment).map_or_else(|| segment.to_owned(), |_| "*".to_owned())
+            };
             match (ours.next(), theirs.next()) {
                 (None, None) => break true,
                 (Some(a), Some(b)) if glob::overlap(&glob(a), &glob(b)) => {}

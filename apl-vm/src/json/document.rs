@@ -193,6 +193,12 @@ impl Document {
         self.change(id, Change::Removed);
     }
 
+    /// Whether this value was taken away.
+    #[must_use]
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        matches!(self.change_of(id.0), Some(Change::Removed))
+    }
+
     /// Whether anything was replaced or removed.
     #[must_use]
     pub fn is_edited(&self) -> bool {

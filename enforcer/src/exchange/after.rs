@@ -194,8 +194,7 @@ impl Exchange {
 
     /// Whether nothing of the response is judged but lists.
     fn has_only_lists(&self, engine: &Engine) -> bool {
-        (!self.is_get_stream() || !engine.reads_responses)
-            && self.works().all(|work| work.law.post.is_none())
+        (!self.is_get_stream() || !engine.reads_responses) && self.works().all(|work| work.law.post.is_none())
     }
 
     fn begin_stream(&mut self, engine: &Engine, reads: Reads, out: &mut Out) {

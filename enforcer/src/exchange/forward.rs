@@ -76,8 +76,7 @@ impl Exchange {
     /// Whether something of the response is judged.
     pub(super) fn is_governed(&self, engine: &Engine) -> bool {
         // A GET stream may carry whatever the backend wants to say.
-        (self.is_get_stream() && engine.reads_responses)
-            || self.works().any(|work| work.is_judged(engine))
+        (self.is_get_stream() && engine.reads_responses) || self.works().any(|work| work.is_judged(engine))
     }
 
     /// One header carries one credential for all operations of a batch (`execution.md` rule 16): each of them must have

@@ -31,13 +31,23 @@ impl Exchange {
         let entry = engine.config.protocols.get(self.entry);
         entry
             .filter(|entry| entry.speaks == Speaks::A2a)
-            .and_then(|entry| self.head.path.strip_prefix(entry.path_prefix.trim_end_matches('/')))
+            .and_then(|entry| {
+                self.head
+                    .path
+                    .strip_prefix(entry.path_prefix.trim_end_matches('/'))
+            })
             .is_some_and(|path| is_public(&self.head.method, path))
     }
 
     /// An endpoint of a provider that holds no operation that is governed: lists of models need identity and the global
     /// rules only, everything else is denied.
-    pub(super) fn other_endpoint(&mut self, engine: &mut Engine, end_of_stream: bool, now_ms: u64, out: &mut Out) {
+    pub(super) fn other_endpoint(
+        &mut self,
+        engine: &mut Engine,
+        end_of_stream: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         let message = Message::Housekeeping {
             method: "models".to_owned(),
             id: None,

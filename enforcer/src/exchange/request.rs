@@ -96,7 +96,10 @@ impl Exchange {
             Codec::OpenAi | Codec::Anthropic | Codec::Mcp | Codec::A2a => {}
         }
         let most = engine.config.limits.max_body_bytes;
-        if let Err(refusal) = self.head.check_messages(end_of_stream, most, engine.takes_streams()) {
+        if let Err(refusal) = self
+            .head
+            .check_messages(end_of_stream, most, engine.takes_streams())
+        {
             return self.refuse(engine, &refusal, now_ms, out);
         }
         if end_of_stream {

@@ -5,11 +5,7 @@
 
 use apl_vm::{Document, Limits};
 
-use crate::{
-    http::path::unescaped,
-    json_text::push_string,
-    refusal::Refusal,
-};
+use crate::{http::path::unescaped, json_text::push_string, refusal::Refusal};
 
 /// Most parameters of a query that are looked at.
 const MAX_PARAMETERS: usize = 256;
@@ -87,9 +83,7 @@ pub(crate) fn edited_body(document: &Document) -> Result<Option<Vec<u8>>, Refusa
             ));
         }
     }
-    Ok(root
-        .get("body")
-        .map(|body| document.render_node(body.id())))
+    Ok(root.get("body").map(|body| document.render_node(body.id())))
 }
 
 fn member(json: &mut Vec<u8>, first: &mut bool, name: &str, value: &str) {

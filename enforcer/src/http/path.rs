@@ -27,12 +27,16 @@ pub(crate) fn listing(protocols: &[Protocol], authority: &str, target: &str) -> 
     }
     let decoded = canonical(path).and_then(|path| longest(protocols, authority, &path, false));
     if let Some(at) = decoded
-        && protocols.get(at).is_some_and(|entry| entry.speaks == Speaks::Http)
+        && protocols
+            .get(at)
+            .is_some_and(|entry| entry.speaks == Speaks::Http)
     {
         return Listing::Listed(at);
     }
     let loose = || longest(protocols, authority, &loosened(path), true);
-    strict.or_else(loose).map_or(Listing::Unlisted, Listing::Ambiguous)
+    strict
+        .or_else(loose)
+        .map_or(Listing::Unlisted, Listing::Ambiguous)
 }
 
 /// A path decoded for comparison, without a slash at its end. `None`: it can be read in more than one way, or is no path.
@@ -57,7 +61,9 @@ pub(crate) fn canonical(target: &str) -> Option<String> {
     let plain = decoded.starts_with('/')
         && decoded.len() <= trimmed.len().saturating_add(1)
         && !decoded.contains(char::is_control)
-        && segments.clone().all(|segment| !matches!(segment, "" | "." | ".."));
+        && segments
+            .clone()
+            .all(|segment| !matches!(segment, "" | "." | ".."));
     plain.then(|| trimmed.to_owned())
 }
 
@@ -68,7 +74,9 @@ pub(crate) fn unescaped(text: &str, fine: impl Fn(u8) -> bool) -> Option<Vec<u8>
     while let Some(mut byte) = rest.next() {
         if byte == b'%' {
             let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-            let value = digit(rest.next())?.checked_mul(16)?.checked_add(digit(rest.next())?)?;
+            let value = digit(rest.next())?
+                .checked_mul(16)?
+                .checked_add(digit(rest.next())?)?;
             byte = u8::try_from(value).ok().filter(|byte| fine(*byte))?;
         }
         out.push(byte);

@@ -129,11 +129,13 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
     let Some(method) = root.get("method") else {
         // A client's answer to a request of the server: it reaches no entity.
         return match (answers, &id) {
-            (1, Some(_)) if root.get("params").is_none() && head.codec == Codec::Mcp => Ok(Message::Housekeeping {
-                method: RESPONSE.to_owned(),
-                id: None,
-                args: root.get("result").or_else(|| root.get("error")).map(Node::id),
-            }),
+            (1, Some(_)) if root.get("params").is_none() && head.codec == Codec::Mcp => {
+                Ok(Message::Housekeeping {
+                    method: RESPONSE.to_owned(),
+                    id: None,
+                    args: root.get("result").or_else(|| root.get("error")).map(Node::id),
+                })
+            }
             _ => Err(invalid(
                 "protocol.invalid_request",
                 "the message is neither a request nor a response",

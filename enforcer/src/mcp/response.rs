@@ -222,6 +222,9 @@ impl GovernedResult {
             }
             _ => {
                 for text in self.texts.iter().filter(|text| text.document.is_edited()) {
+                    if self.message.is_removed(text.at) {
+                        continue;
+                    }
                     let json = text.document.render();
                     // A text that was edited as one has lost what was edited inside of it.
                     if self.message.node(text.at).raw() != self.message.received(text.at).raw() {

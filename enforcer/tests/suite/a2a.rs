@@ -40,7 +40,10 @@ fn error(seen: &Seen) -> (i64, String) {
     assert_eq!(seen.reply.as_ref().expect("a reply").status, 200);
     let body = seen.reply_json();
     assert_eq!(body["id"], "r1");
-    let code = body["error"]["data"]["violation"].as_str().expect("a code").to_owned();
+    let code = body["error"]["data"]["violation"]
+        .as_str()
+        .expect("a code")
+        .to_owned();
     (body["error"]["code"].as_i64().expect("a number"), code)
 }
 
@@ -69,9 +72,19 @@ fn both_names_of_a_method_are_one_operation() {
 #[test]
 fn what_is_no_method_of_a2a_is_denied() {
     let mut worker = worker("a2a", ROUTES);
-    for method in ["tools/call", "message/Send", "tasks/purge", "initialize", "notifications/initialized"] {
+    for method in [
+        "tools/call",
+        "message/Send",
+        "tasks/purge",
+        "initialize",
+        "notifications/initialized",
+    ] {
         let seen = post(&mut worker, "eve", &rpc(method, &said("hi")), None);
-        assert_eq!(error(&seen), (-32601, "protocol.unknown_method".to_owned()), "{method}");
+        assert_eq!(
+            error(&seen),
+            (-32601, "protocol.unknown_method".to_owned()),
+            "{method}"
+        );
     }
     let denied = post(&mut worker, "sam", &rpc("SendMessage", &said("hi")), None);
     // -32001 would say that there is no such task.
@@ -84,7 +97,13 @@ fn what_is_no_method_of_a2a_is_denied() {
     ] {
         assert!(!post(&mut worker, "eve", &body, None).forwarded(), "{body}");
     }
-    let rest = ask(&mut worker, "eve", "POST /agent/v1/message:send", &said("hi").to_string(), None);
+    let rest = ask(
+        &mut worker,
+        "eve",
+        "POST /agent/v1/message:send",
+        &said("hi").to_string(),
+        None,
+    );
     assert!(!rest.forwarded());
     let get = ask(&mut worker, "eve", "GET /agent/v1/tasks/1", "", None);
     assert_eq!(get.reply.as_ref().expect("a reply").status, 405);
@@ -95,11 +114,17 @@ fn arguments_are_the_parameters() {
     let mut worker = worker("a2a", ROUTES);
     let mut params = said("hi");
     params["configuration"] = json!({"pushNotificationConfig": {"url": "https://x"}});
-    assert_eq!(error(&post(&mut worker, "eve", &rpc("message/send", &params), None)).1, "agent.push");
+    assert_eq!(
+        error(&post(&mut worker, "eve", &rpc("message/send", &params), None)).1,
+        "agent.push"
+    );
     let params = json!({"message": {"parts": [{"kind": "data", "data": {"ssn": SSN}}, {"kind": "text", "text": "x"}]}});
     let seen = post(&mut worker, "eve", &rpc("SendMessage", &params), None);
     let (_, sent) = seen.upstream.expect("forwarded");
-    assert_eq!(String::from_utf8(sent).unwrap(), rpc("SendMessage", &params).replace(SSN, "*******6789"));
+    assert_eq!(
+        String::from_utf8(sent).unwrap(),
+        rpc("SendMessage", &params).replace(SSN, "*******6789")
+    );
 }
 
 #[test]
@@ -109,7 +134,11 @@ fn the_agents_card_is_public() {
     for path in ["/.well-known/agent-card.json", "/.well-known/agent-card.json?v=1"] {
         assert!(ask(&mut worker, "", &format!("GET {path}"), "", Some(&card)).forwarded());
     }
-    for request in ["POST /.well-known/agent-card.json", "GET /x/.well-known/agent-card.json", "GET /agent"] {
+    for request in [
+        "POST /.well-known/agent-card.json",
+        "GET /x/.well-known/agent-card.json",
+        "GET /agent",
+    ] {
         assert!(!ask(&mut worker, "", request, "", None).forwarded(), "{request}");
     }
 }
@@ -128,21 +157,45 @@ fn what_was_redacted_is_nowhere() {
     for result in [
         result(&json!({"kind": "task", "artifacts": [{"parts": [{"kind": "data", "data": record}]}]})),
         result(&json!({"kind": "message", "parts": [{"kind": "text", "text": record.to_string()}]})),
-        result(&json!({"task": {"history": [{"parts": [{"data": {"rows": [record, record]}}, {"text": "fine"}]}]}})),
-        json!({"jsonrpc": "2.0", "id": "r1", "error": {"code": -32603, "message": "x", "data": record}}).to_string(),
+        result(
+            &json!({"task": {"history": [{"parts": [{"data": {"rows": [record, record]}}, {"text": "fine"}]}]}}),
+        ),
+        json!({"jsonrpc": "2.0", "id": "r1", "error": {"code": -32603, "message": "x", "data": record}})
+            .to_string(),
     ] {
         let mut worker = worker("a2a", ROUTES);
-        let seen = post(&mut worker, "eve", &rpc("message/send", &said("hi")), Some(&Backend::json(&result)));
-        assert!(!seen.client_body().contains(SSN) && seen.client_body().contains("[REDACTED]"), "{result}");
-        let seen = post(&mut worker, "eve", &rpc("message/stream", &said("hi")), Some(&Backend::events(&format!("data: {result}\n\n"))));
-        assert!(!seen.client_body().contains(SSN) && seen.client_body().contains("[REDACTED]"), "{result}");
+        let seen = post(
+            &mut worker,
+            "eve",
+            &rpc("message/send", &said("hi")),
+            Some(&Backend::json(&result)),
+        );
+        assert!(
+            !seen.client_body().contains(SSN) && seen.client_body().contains("[REDACTED]"),
+            "{result}"
+        );
+        let seen = post(
+            &mut worker,
+            "eve",
+            &rpc("message/stream", &said("hi")),
+            Some(&Backend::events(&format!("data: {result}\n\n"))),
+        );
+        assert!(
+            !seen.client_body().contains(SSN) && seen.client_body().contains("[REDACTED]"),
+            "{result}"
+        );
     }
 }
 
 #[test]
 fn every_answer_of_a_stream_is_judged_and_none_is_lost() {
     let events: String = (0..4)
-        .map(|at| format!("id: {at}\ndata: {}\n\n", result(&update(&json!({"kind": "data", "data": {"n": at, "ssn": SSN}})))))
+        .map(|at| {
+            format!(
+                "id: {at}\ndata: {}\n\n",
+                result(&update(&json!({"kind": "data", "data": {"n": at, "ssn": SSN}})))
+            )
+        })
         .collect();
     let done = result(&json!({"kind": "status-update", "taskId": "t", "final": true}));
     let stream = format!("{events}data: {done}\n\n");
@@ -150,11 +203,21 @@ fn every_answer_of_a_stream_is_judged_and_none_is_lost() {
     let mut worker = worker("a2a", ROUTES);
     for chunk in 0..120 {
         worker.chunk = chunk;
-        let seen = post(&mut worker, "eve", &rpc("message/stream", &said("hi")), Some(&Backend::events(&stream)));
+        let seen = post(
+            &mut worker,
+            "eve",
+            &rpc("message/stream", &said("hi")),
+            Some(&Backend::events(&stream)),
+        );
         assert_eq!(seen.client_body(), expected, "{chunk}");
     }
     // Where nothing looks at results, it passes byte for byte.
-    let seen = post(&mut worker, "eve", &rpc("tasks/resubscribe", &json!({"id": "t"})), Some(&Backend::events(&stream)));
+    let seen = post(
+        &mut worker,
+        "eve",
+        &rpc("tasks/resubscribe", &json!({"id": "t"})),
+        Some(&Backend::events(&stream)),
+    );
     assert_eq!(seen.client_body(), stream);
 }
 
@@ -169,9 +232,17 @@ routes:
     let fine = result(&json!({"kind": "task"}));
     let secret = result(&json!({"kind": "task", "metadata": {"secret": true, "ssn": SSN}}));
     let stream = format!("data: {fine}\n\ndata: {secret}\n\ndata: {fine}\n\n");
-    let seen = post(&mut worker, "eve", &rpc("SendStreamingMessage", &said("hi")), Some(&Backend::events(&stream)));
+    let seen = post(
+        &mut worker,
+        "eve",
+        &rpc("SendStreamingMessage", &said("hi")),
+        Some(&Backend::events(&stream)),
+    );
     let body = seen.client_body();
-    assert!(body.starts_with(&format!("data: {fine}\n\nevent: message\ndata: {{")), "{body}");
+    assert!(
+        body.starts_with(&format!("data: {fine}\n\nevent: message\ndata: {{")),
+        "{body}"
+    );
     assert_eq!(body.matches("data: ").count(), 2);
     assert!(body.contains("\"code\":-32000") && body.contains("agent.secret") && !body.contains(SSN));
     worker.tick();
@@ -179,11 +250,21 @@ routes:
         .companion
         .records
         .iter()
-        .map(|record| (record.entity_type.clone(), record.entity_name.clone(), record.verdict))
+        .map(|record| {
+            (
+                record.entity_type.clone(),
+                record.entity_name.clone(),
+                record.verdict,
+            )
+        })
         .collect();
     assert_eq!(
         verdicts,
-        [("a2a".to_owned(), "message/stream".to_owned(), Some(companion_protocol::VerdictKind::DenyAfter))]
+        [(
+            "a2a".to_owned(),
+            "message/stream".to_owned(),
+            Some(companion_protocol::VerdictKind::DenyAfter)
+        )]
     );
 }
 
@@ -191,8 +272,23 @@ routes:
 fn a_client_that_takes_events_only_is_told_in_one() {
     let mut worker = worker("a2a", ROUTES);
     let accept = [("accept", "text/event-stream")];
-    let seen = send(&mut worker, "sam", "POST /agent", &accept, &rpc("message/stream", &said("hi")), None);
+    let seen = send(
+        &mut worker,
+        "sam",
+        "POST /agent",
+        &accept,
+        &rpc("message/stream", &said("hi")),
+        None,
+    );
     let reply = seen.reply.expect("a reply");
-    assert!(reply.headers.contains(&("content-type".into(), "text/event-stream".into())));
-    assert!(reply.body.starts_with(b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"r1\",\"error\":"));
+    assert!(
+        reply
+            .headers
+            .contains(&("content-type".into(), "text/event-stream".into()))
+    );
+    assert!(
+        reply
+            .body
+            .starts_with(b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"r1\",\"error\":")
+    );
 }

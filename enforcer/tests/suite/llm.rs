@@ -37,9 +37,22 @@ fn post(worker: &mut Worker, user: &str, path: &str, body: &Value, backend: Opti
 #[test]
 fn the_model_chooses_the_route() {
     let mut worker = worker("llm", ROUTES);
-    for path in ["/v1/chat/completions", "/chat/completions", "/openai/v1/responses", "/v1/completions", "/v1/embeddings?x=1"] {
-        assert!(post(&mut worker, "eve", path, &chat("gpt-5", "hi"), None).forwarded(), "{path}");
-        assert_eq!(post(&mut worker, "eve", path, &chat("other", "hi"), None).code(), "route.unmatched", "{path}");
+    for path in [
+        "/v1/chat/completions",
+        "/chat/completions",
+        "/openai/v1/responses",
+        "/v1/completions",
+        "/v1/embeddings?x=1",
+    ] {
+        assert!(
+            post(&mut worker, "eve", path, &chat("gpt-5", "hi"), None).forwarded(),
+            "{path}"
+        );
+        assert_eq!(
+            post(&mut worker, "eve", path, &chat("other", "hi"), None).code(),
+            "route.unmatched",
+            "{path}"
+        );
     }
     let seen = post(&mut worker, "eve", "/v1/messages", &chat("gpt-5", "hi"), None);
     assert_eq!(seen.code(), "model.provider");
@@ -50,14 +63,23 @@ fn the_model_chooses_the_route() {
     ] {
         let mut body = chat("gpt-5", "hi");
         body["tools"] = tools;
-        assert_eq!(post(&mut worker, "eve", "/v1/responses", &body, None).code(), "model.tool");
+        assert_eq!(
+            post(&mut worker, "eve", "/v1/responses", &body, None).code(),
+            "model.tool"
+        );
     }
 }
 
 #[test]
 fn a_denial_has_the_providers_shape() {
     let mut worker = worker("llm", ROUTES);
-    let seen = post(&mut worker, "sam", "/v1/chat/completions", &chat("gpt-5", "hi"), None);
+    let seen = post(
+        &mut worker,
+        "sam",
+        "/v1/chat/completions",
+        &chat("gpt-5", "hi"),
+        None,
+    );
     let body = seen.reply_json();
     assert_eq!(seen.reply.as_ref().expect("a reply").status, 403);
     assert_eq!(body["error"]["type"], "permission_error");
@@ -66,7 +88,10 @@ fn a_denial_has_the_providers_shape() {
     assert_eq!(body["error"]["violation"], json!(seen.code()));
     let seen = post(&mut worker, "sam", "/v1/messages", &chat("claude-x", "hi"), None);
     let body = seen.reply_json();
-    assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!("permission_error")));
+    assert_eq!(
+        (&body["type"], &body["error"]["type"]),
+        (&json!("error"), &json!("permission_error"))
+    );
     assert_eq!(body["error"]["violation"], json!(seen.code()));
     let seen = post(&mut worker, "", "/v1/messages", &chat("claude-x", "hi"), None);
     assert_eq!(seen.reply.as_ref().expect("a reply").status, 401);
@@ -75,7 +100,11 @@ fn a_denial_has_the_providers_shape() {
     stream["stream"] = json!(true);
     let seen = post(&mut worker, "sam", "/v1/chat/completions", &stream, None);
     let reply = seen.reply.as_ref().expect("a reply");
-    assert!(reply.headers.contains(&("content-type".into(), "application/json".into())));
+    assert!(
+        reply
+            .headers
+            .contains(&("content-type".into(), "application/json".into()))
+    );
 }
 
 #[test]
@@ -108,9 +137,30 @@ fn what_is_no_request_for_a_model_is_denied() {
     }
     let seen = ask(&mut worker, "eve", "GET /v1/chat/completions", "", None);
     assert_eq!(seen.reply.as_ref().expect("a reply").status, 405);
-    assert!(ask(&mut worker, "eve", "GET /v1/models", "", Some(&Backend::json("{}"))).forwarded());
-    assert!(ask(&mut worker, "eve", "GET /v1/models/gpt-5", "", Some(&Backend::json("{}"))).forwarded());
-    assert!(!ask(&mut worker, "", "GET /v1/models", "", None).forwarded(), "a list needs identity");
+    assert!(
+        ask(
+            &mut worker,
+            "eve",
+            "GET /v1/models",
+            "",
+            Some(&Backend::json("{}"))
+        )
+        .forwarded()
+    );
+    assert!(
+        ask(
+            &mut worker,
+            "eve",
+            "GET /v1/models/gpt-5",
+            "",
+            Some(&Backend::json("{}"))
+        )
+        .forwarded()
+    );
+    assert!(
+        !ask(&mut worker, "", "GET /v1/models", "", None).forwarded(),
+        "a list needs identity"
+    );
 }
 
 #[test]
@@ -121,9 +171,18 @@ fn arguments_are_the_request() {
     let seen = post(&mut worker, "eve", "/v1/chat/completions", &body, None);
     let (_, sent) = seen.upstream.expect("forwarded");
     let sent = String::from_utf8(sent).unwrap();
-    assert!(!sent.contains(SSN) && sent.contains("my number is ") && sent.contains(", please"), "{sent}");
+    assert!(
+        !sent.contains(SSN) && sent.contains("my number is ") && sent.contains(", please"),
+        "{sent}"
+    );
     body["max_tokens"] = json!("many");
-    assert_eq!(post(&mut worker, "eve", "/v1/chat/completions", &body, None).reply.expect("a reply").status, 403);
+    assert_eq!(
+        post(&mut worker, "eve", "/v1/chat/completions", &body, None)
+            .reply
+            .expect("a reply")
+            .status,
+        403
+    );
 }
 
 #[test]
@@ -136,7 +195,13 @@ fn what_was_redacted_is_nowhere() {
     ], "usage": {"total_tokens": 9}});
     let mut worker = worker("llm", ROUTES);
     let backend = Backend::json(&answer.to_string());
-    let seen = post(&mut worker, "eve", "/v1/chat/completions", &chat("gpt-5", "hi"), Some(&backend));
+    let seen = post(
+        &mut worker,
+        "eve",
+        "/v1/chat/completions",
+        &chat("gpt-5", "hi"),
+        Some(&backend),
+    );
     let found: Value = serde_json::from_str(&seen.client_body()).expect("JSON");
     assert!(!seen.client_body().contains(SSN), "{found}");
     assert_eq!(found["usage"], answer["usage"]);
@@ -149,11 +214,27 @@ fn what_was_redacted_is_nowhere() {
         {"type": "tool_use", "id": "t", "name": "f", "input": {"ssn": SSN}},
     ]});
     let backend = Backend::json(&answer.to_string());
-    let seen = post(&mut worker, "eve", "/v1/messages", &chat("claude-x", "hi"), Some(&backend));
+    let seen = post(
+        &mut worker,
+        "eve",
+        "/v1/messages",
+        &chat("claude-x", "hi"),
+        Some(&backend),
+    );
     assert!(!seen.client_body().contains(SSN) && seen.client_body().contains("[REDACTED]"));
     // The provider's own error is governed too.
-    let backend = Backend::of(500, "application/json", &json!({"error": {"ssn": SSN}}).to_string());
-    let seen = post(&mut worker, "eve", "/v1/messages", &chat("claude-x", "hi"), Some(&backend));
+    let backend = Backend::of(
+        500,
+        "application/json",
+        &json!({"error": {"ssn": SSN}}).to_string(),
+    );
+    let seen = post(
+        &mut worker,
+        "eve",
+        "/v1/messages",
+        &chat("claude-x", "hi"),
+        Some(&backend),
+    );
     assert!(!seen.client_body().contains(SSN));
 }
 
@@ -161,6 +242,12 @@ fn what_was_redacted_is_nowhere() {
 fn what_is_not_governed_streams_through() {
     let mut worker = worker("llm", ROUTES);
     let stream = "data: {\"choices\":[]}\n\ndata: [DONE]\n\n";
-    let seen = post(&mut worker, "eve", "/v1/chat/completions", &chat("open", "hi"), Some(&Backend::events(stream)));
+    let seen = post(
+        &mut worker,
+        "eve",
+        "/v1/chat/completions",
+        &chat("open", "hi"),
+        Some(&Backend::events(stream)),
+    );
     assert_eq!(seen.client_body(), stream);
 }

@@ -42,7 +42,13 @@ pub(crate) fn worker_in(speaks: &str, mode: &str, routes: &str) -> Worker {
 }
 
 /// A request of a user; a body makes it JSON.
-pub(crate) fn ask(worker: &mut Worker, user: &str, request: &str, body: &str, backend: Option<&Backend>) -> Seen {
+pub(crate) fn ask(
+    worker: &mut Worker,
+    user: &str,
+    request: &str,
+    body: &str,
+    backend: Option<&Backend>,
+) -> Seen {
     let media = if body.is_empty() { "" } else { "application/json" };
     send(worker, user, request, &[("content-type", media)], body, backend)
 }
@@ -61,7 +67,10 @@ pub(crate) fn send(
     let mut all = vec![
         (":method", method),
         (":path", path),
-        ("authorization", if user.is_empty() { "" } else { bearer.as_str() }),
+        (
+            "authorization",
+            if user.is_empty() { "" } else { bearer.as_str() },
+        ),
     ];
     if body.is_empty() {
         all.push(("content-length", ""));

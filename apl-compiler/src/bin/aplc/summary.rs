@@ -92,11 +92,9 @@ pub(crate) fn of(
         .routes
         .iter()
         .zip(&needs)
-        .map(|(route, needs)| {
-            RouteLine {
-                name: route_name(program, route),
-                reads: reads(needs),
-            }
+        .map(|(route, needs)| RouteLine {
+            name: route_name(program, route),
+            reads: reads(needs),
         })
         .collect();
     Summary {

@@ -44,18 +44,21 @@ pub(super) fn names(entry: &Entry, reader: &mut Reader<'_>) -> Vec<(Selector, Sp
             EntityKind::Http if listed && name.contains(['*', '{']) => {
                 let message = format!("in a list a path is literal, and `{name}` is a pattern");
                 reader.reports.push(
-                    error(Code::Selector, span, message).help("write a route for each pattern, or a group that they join"),
+                    error(Code::Selector, span, message)
+                        .help("write a route for each pattern, or a group that they join"),
                 );
                 None
             }
             EntityKind::Http => http(&name, Vec::new(), span, reader),
             EntityKind::A2a => a2a(&name, listed, span, reader),
-            EntityKind::Tool | EntityKind::Prompt | EntityKind::Resource | EntityKind::Llm => Some(Selector {
-                entity,
-                name,
-                listed,
-                http: None,
-            }),
+            EntityKind::Tool | EntityKind::Prompt | EntityKind::Resource | EntityKind::Llm => {
+                Some(Selector {
+                    entity,
+                    name,
+                    listed,
+                    http: None,
+                })
+            }
         };
         names.extend(selector.map(|selector| (selector, span)));
     }
@@ -78,10 +81,12 @@ fn a2a(name: &str, listed: bool, span: Span, reader: &mut Reader<'_>) -> Option<
         let known = A2A_METHODS.iter().flat_map(|(old, new)| [*old, *new]);
         let message = format!("A2A has no method `{name}`");
         let diagnostic = error(Code::Selector, span, message);
-        reader.reports.push(match nearest(name, known).filter(|_| !pattern) {
-            Some(guess) => diagnostic.suggest(span, guess),
-            None => diagnostic.help("patterns match the names of A2A 0.3, as `message/*` and `tasks/*`"),
-        });
+        reader
+            .reports
+            .push(match nearest(name, known).filter(|_| !pattern) {
+                Some(guess) => diagnostic.suggest(span, guess),
+                None => diagnostic.help("patterns match the names of A2A 0.3, as `message/*` and `tasks/*`"),
+            });
     }
     found.map(|name| Selector {
         entity: EntityKind::A2a,
@@ -99,7 +104,10 @@ fn http_map(node: &Node, reader: &mut Reader<'_>) -> Option<(Selector, Span)> {
         .map_or_else(Vec::new, |entry| reader.texts(&entry.node, "method"));
     let mut upper: Vec<String> = Vec::new();
     for (method, span) in methods {
-        if !method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
+        if !method
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+        {
             reader
                 .reports
                 .error(Code::BadValue, span, format!("`{method}` is no HTTP method"));
@@ -115,7 +123,9 @@ fn http_map(node: &Node, reader: &mut Reader<'_>) -> Option<(Selector, Span)> {
     let (path, span) = match (reader.text(node, "path"), reader.text(node, "path_prefix")) {
         (Some(path), None) => (path.to_owned(), node.get("path")?.node.span),
         (None, Some(prefix)) if prefix.contains(['*', '{']) => {
-            reader.reports.push(wrong("`path_prefix` is literal: a pattern stands under `path`"));
+            reader
+                .reports
+                .push(wrong("`path_prefix` is literal: a pattern stands under `path`"));
             return None;
         }
         (None, Some(prefix)) => (
@@ -123,7 +133,9 @@ fn http_map(node: &Node, reader: &mut Reader<'_>) -> Option<(Selector, Span)> {
             node.get("path_prefix")?.node.span,
         ),
         (Some(_), Some(_)) => {
-            reader.reports.push(wrong("`http` has a `path` and a `path_prefix`"));
+            reader
+                .reports
+                .push(wrong("`http` has a `path` and a `path_prefix`"));
             return None;
         }
         (None, None) => {
@@ -188,7 +200,10 @@ fn fault(text: &str, path: &str) -> Option<&'static str> {
         }
         match captured(segment) {
             Some(name) => {
-                let fine = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                let fine = !name.is_empty()
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
                 if !fine {
                     return Some("a name in braces is made of letters, digits and `_`");
                 }

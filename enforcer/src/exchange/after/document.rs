@@ -59,7 +59,13 @@ impl Exchange {
         self.after_judged(engine, judged, now_ms, out);
     }
 
-    pub(in crate::exchange) fn after_judged(&mut self, engine: &mut Engine, judged: Judged, now_ms: u64, out: &mut Out) {
+    pub(in crate::exchange) fn after_judged(
+        &mut self,
+        engine: &mut Engine,
+        judged: Judged,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         let edited = match judged {
             Judged::Asked(payload) => {
                 self.after.stage = AfterStage::Asking(Box::new(payload));
