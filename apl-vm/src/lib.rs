@@ -35,6 +35,7 @@ mod trace;
 mod tree;
 mod value;
 
+pub use expr::rfc3339_seconds;
 pub use facts::{Fact, FactMap, Facts, LabelState, Told};
 pub use json::{
     Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers, Part,

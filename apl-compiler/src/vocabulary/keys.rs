@@ -79,7 +79,6 @@ use Treatment::{Elsewhere, Inert, NotYet, Old, Read};
 
 const GROUPS_ALIAS: Treatment = Old("top-level `groups`");
 const GLOBAL_ONLY: Treatment = Elsewhere("`global`");
-const SHADOW: Treatment = NotYet("set `enforcement` in the filter configuration once it is there");
 
 /// Policy keys of any section, without `args` and `result`.
 const PHASES: &[Key] = &[
@@ -118,7 +117,8 @@ const GLOBAL: &[Key] = &[
     ),
     ("assertions", Read),
     ("attribute_files", Read),
-    ("enforcement", SHADOW),
+    ("enforcement", Read),
+    ("until", Read),
     ("apl", Read),
 ];
 
@@ -154,8 +154,8 @@ const ROUTE: &[Key] = &[
     ("response", Read),
     ("unparseable_result", Read),
     ("owner", Read),
-    ("enforcement", SHADOW),
-    ("until", SHADOW),
+    ("enforcement", Read),
+    ("until", Read),
     (
         "when",
         NotYet("put the condition into the steps: upstream stores it and never evaluates it"),

@@ -44,7 +44,9 @@ impl Exchange {
                 self.unsealed(engine, out);
                 // Before credentials: a minted one is never replaced.
                 self.assert_request(&request, out);
-                self.credentials(engine, delegates, out);
+                if !self.works().all(|work| work.lifted) {
+                    self.credentials(engine, delegates, out);
+                }
                 self.restrictions(out);
             }
             Install::Single => {}
@@ -66,7 +68,7 @@ impl Exchange {
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
-        let read = read || self.seals_ids(engine);
+        let read = read || self.seals_ids(engine) || self.is_watched();
         self.after = After::of(read, response);
         if !read {
             self.let_go(engine);
@@ -76,7 +78,8 @@ impl Exchange {
     /// Whether something of the response is judged.
     pub(super) fn is_governed(&self, engine: &Engine) -> bool {
         // A GET stream may carry whatever the backend wants to say.
-        (self.is_get_stream() && engine.reads_responses) || self.works().any(|work| work.is_judged(engine))
+        (self.is_get_stream() && engine.reads_responses && !self.seals.off)
+            || self.works().any(|work| work.is_judged(engine))
     }
 
     /// One header carries one credential for all operations of a batch (`execution.md` rule 16): each of them must have

@@ -7,7 +7,7 @@ use super::{
     answers::unparseable,
     request::{json_limits, keyed_digest},
     run::{self, Context},
-    work::{Law, Work},
+    work::{Law, Reading, Work},
 };
 use crate::{
     Engine, HeaderList, Install,
@@ -80,8 +80,22 @@ impl Exchange {
         };
         let mut work = Work::http(&self.head.method, &path);
         work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
-        let reads = work.law.reads_body();
+        let own = work.law.reads_body();
+        // What judges in shadow refuses nothing: it reads what can be read.
+        let must = own && !engine.in_shadow(work.law.enforcement, now_ms);
+        let beside = engine.beside.as_ref();
+        let may = own
+            || beside.is_some_and(|second| {
+                Law::of(second, work.entity, &work.name, scope.as_deref()).reads_body()
+            });
+        let body = self.head.check_body(engine.config.limits.max_body_bytes);
+        let reads = must || (may && body.is_ok());
         let waits = reads || work.law.pre_needs.loads_labels;
+        work.reads = match (reads, must) {
+            (false, _) => Reading::Nothing,
+            (true, false) => Reading::WhatItCan,
+            (true, true) => Reading::All,
+        };
         self.work = Some(Box::new(work));
         if end_of_stream {
             return self.http_body(engine, Vec::new(), now_ms, out);
@@ -89,10 +103,11 @@ impl Exchange {
         if !waits {
             return self.decide(engine, now_ms, out);
         }
-        if reads && let Err(refusal) = self.head.check_body(engine.config.limits.max_body_bytes) {
-            return self.refuse(engine, &refusal, now_ms, out);
+        match body {
+            Err(refusal) if must => return self.refuse(engine, &refusal, now_ms, out),
+            Ok(()) | Err(_) => {}
         }
-        self.await_body(engine, out);
+        self.await_body(engine, now_ms, out);
     }
 
     /// All of the request is there, or as much of it as there will be.
@@ -101,7 +116,7 @@ impl Exchange {
         if !bytes.is_empty() {
             work.request_digest = keyed_digest(engine, &bytes);
         }
-        if work.law.reads_body() {
+        if work.reads != Reading::Nothing {
             let model = engine.program.program();
             let route = work.law.route.and_then(|at| model.routes.get(at));
             let pattern = match route.map(|route| &route.matcher) {
@@ -114,6 +129,7 @@ impl Exchange {
                     work.args = Some(document.root());
                     work.document = Some(document);
                 }
+                Err(_) if work.reads == Reading::WhatItCan => {}
                 Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
             }
         }

@@ -78,9 +78,18 @@ impl Exchange {
         };
         self.head.properties = properties;
         self.head.codec = codec;
+        if let Some(second) = &engine.beside {
+            let own = engine.own_properties.len().min(self.head.properties.len());
+            // What it cannot read, the first one has refused but for headers that only the second one names.
+            let mut head = Head::read(headers, &second.wanted).unwrap_or_default();
+            head.codec = codec;
+            head.properties = self.head.properties.split_off(own);
+            self.head_beside = Some(Box::new(head));
+        }
         if self.head.is_preflight() || self.head.is_public() || self.is_card(engine) {
             // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
-            for name in &self.head.asserted {
+            let touches = !engine.all_in_shadow(now_ms);
+            for name in self.head.asserted.iter().filter(|_| touches) {
                 out.push(Command::RemoveRequestHeader { name: name.clone() });
             }
             return self.leave(out);
@@ -112,24 +121,27 @@ impl Exchange {
             self.work = Some(Box::new(Work::new(message, None)));
             return self.decide(engine, now_ms, out);
         }
-        self.await_body(engine, out);
+        self.await_body(engine, now_ms, out);
     }
 
     /// Its verdict needs the body.
-    pub(super) fn await_body(&mut self, engine: &Engine, out: &mut Out) {
+    pub(super) fn await_body(&mut self, engine: &Engine, now_ms: u64, out: &mut Out) {
         self.stage = Stage::Body;
+        let touches = !engine.all_in_shadow(now_ms);
         match engine.config.install {
             Install::Full | Install::PairedDecider => out.pause(),
             // Headers leave now, so what is to be removed from them leaves them now.
             Install::Single => {
-                self.strip(engine, true, out);
-                self.credentials(engine, false, out);
+                self.strip(engine, touches, out);
+                if touches {
+                    self.credentials(engine, false, out);
+                }
             }
         }
     }
 
     /// Both directions pass.
-    fn leave(&mut self, out: &mut Out) {
+    pub(super) fn leave(&mut self, out: &mut Out) {
         self.stage = Stage::Untouched;
         out.push(Command::ResumeRequest);
         out.go();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use apl_bytecode::{Needs, Program, Seg, Stage, encode};
+use apl_bytecode::{Enforcement, Needs, Program, Seg, Stage, encode};
 use apl_compiler::diagnostics::Code;
 use apl_compiler::outline::route_name;
 use apl_compiler::{Compilation, Output, Severity};
@@ -92,9 +92,15 @@ pub(crate) fn of(
         .routes
         .iter()
         .zip(&needs)
-        .map(|(route, needs)| RouteLine {
-            name: route_name(program, route),
-            reads: reads(needs),
+        .map(|(route, needs)| {
+            let mut reads = reads(needs);
+            if route.enforcement != Enforcement::Enforce {
+                reads.push("in shadow");
+            }
+            RouteLine {
+                name: route_name(program, route),
+                reads,
+            }
         })
         .collect();
     Summary {
@@ -299,6 +305,11 @@ impl Summary {
         line(format!(
             "wrote    {folder}/policy.aplb, {folder}/companion.json, {folder}/filter-config.json"
         ));
+        if build.shadow.is_some() {
+            line(format!(
+                "         {folder}/shadow-companion.json: give it to the companion beside the other one"
+            ));
+        }
         if self.secrets > 0 {
             let plural = if self.secrets == 1 { "" } else { "s" };
             line(format!(
