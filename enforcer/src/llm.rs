@@ -1,5 +1,9 @@
 //! Requests to models: which endpoint is asked, and for which model.
 
+mod stream;
+
+pub(crate) use stream::{Replay, TOKENS};
+
 use std::collections::BTreeSet;
 
 use apl_bytecode::EntityKind;

@@ -16,6 +16,7 @@ use crate::{
     Command, Engine, HeaderList, Install,
     assertions::HeaderEdits,
     http::media::{Media, is_identity, media_type},
+    llm::Replay,
     mcp::response::GovernedResult,
     refusal::Refusal,
 };
@@ -36,6 +37,8 @@ pub(super) struct After {
     pub(super) result: Option<GovernedResult>,
     /// The document is a stream of events, collected.
     pub(super) events: bool,
+    /// The same, read.
+    pub(super) replay: Option<Box<Replay>>,
     /// What is asserted to the client, until the head was seen.
     asserted: Option<HeaderEdits>,
 }
@@ -319,7 +322,12 @@ impl Exchange {
                         now_ms,
                         out,
                     );
-                } else if end && !self.charge(engine, buffered) {
+                } else if end
+                    && !self.charge(
+                        engine,
+                        buffered.saturating_mul(usize::from(self.after.events).saturating_add(1)),
+                    )
+                {
                     let refusal =
                         Refusal::operation("limit.memory", "the proxy holds too much at the moment");
                     self.deny_after(engine, &refusal, now_ms, out);

@@ -259,7 +259,8 @@ impl Exchange {
             None => Step::Verdict(Some(unparseable("a message of the result cannot be read"))),
             Some(message) => match self.prepared(engine, &work, message, now_ms, out) {
                 Err(refusal) => Step::Verdict(Some(refusal)),
-                Ok(result) => {
+                Ok(mut result) => {
+                    result.replay = self.after.replay.take();
                     self.after.result = Some(result);
                     let cx = Context {
                         head: &self.head,

@@ -10,15 +10,27 @@ use crate::{
         request::{json_limits, keyed_digest},
         run::{self, Context},
     },
+    llm::Replay,
 };
 
 impl Exchange {
     pub(super) fn on_document(&mut self, engine: &mut Engine, bytes: Vec<u8>, now_ms: u64, out: &mut Out) {
         let digest = keyed_digest(engine, &bytes);
         self.each_work(|work| work.response_digest.clone_from(&digest));
-        let judged = match Document::parse(bytes, &json_limits(engine)) {
-            Err(_) => return self.unreadable(engine, "the result is not strict JSON", now_ms, out),
-            Ok(document) => {
+        let limits = json_limits(engine);
+        let parsed = if self.after.events {
+            Replay::read(&bytes, self.head.codec, &limits)
+                .ok()
+                .map(|(replay, document)| {
+                    self.after.replay = Some(Box::new(replay));
+                    document
+                })
+        } else {
+            Document::parse(bytes, &limits).ok()
+        };
+        let judged = match parsed {
+            None => return self.unreadable(engine, "the result is not strict JSON", now_ms, out),
+            Some(document) => {
                 let payload = Payload::new(document, self.head.codec);
                 if payload.is_array() && !self.batch.array {
                     return self.not_an_answer(engine, now_ms, out);
