@@ -15,6 +15,7 @@ mod teams;
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use enforcement::EnforcementDecl;
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
+pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Elicitor, Point, PointKind};

@@ -32,7 +32,8 @@ pub mod vocabulary;
 pub mod yaml;
 
 pub use deployment::{
-    CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory, PointUse, SecretSource,
+    CibaUse, ClientProof, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory, OauthUse, PointUse,
+    SecretSource,
 };
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::{Store, TextSource, Valkey};

@@ -194,6 +194,7 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
             }
             PluginKind::Broken => {}
             other @ (PluginKind::Oauth(_)
+            | PluginKind::BackendSecret(_)
             | PluginKind::Pii(_)
             | PluginKind::Audit { .. }
             | PluginKind::Elicitor(_)) => {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use apl_bytecode::{Enforcement, Needs, Program, Seg, Stage, encode};
 use apl_compiler::diagnostics::Code;
 use apl_compiler::outline::route_name;
-use apl_compiler::{Compilation, Output, Severity};
+use apl_compiler::{Compilation, Delegator, Output, Severity};
 use serde_json::{Value, json};
 
 use super::command::{Build, Mode};
@@ -86,7 +86,7 @@ pub(crate) fn of(
             .deployment
             .delegators
             .values()
-            .map(|delegator| delegator.outbound_header.clone()),
+            .map(|delegator| delegator.outbound_header().to_owned()),
     );
     let routes = program
         .routes
@@ -122,7 +122,10 @@ pub(crate) fn of(
             .deployment
             .delegators
             .iter()
-            .map(|(name, delegator)| format!("{name} at {}", delegator.token_endpoint))
+            .map(|(name, delegator)| match delegator {
+                Delegator::Oauth(oauth) => format!("{name} at {}", oauth.token_endpoint),
+                Delegator::Secret { outbound_header, .. } => format!("{name}, a secret in {outbound_header}"),
+            })
             .collect(),
         lacks_hash_key: hashes(program) && !environment.iter().any(|(what, _)| what.contains("hash")),
         environment,
