@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test bypass faults vectors fuzz check fmt audit manifests image bench figures scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test bypass faults vectors fuzz check fmt audit manifests image bench bench-micro bench-module figures scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -69,6 +69,12 @@ image: setup filter ## dist/image, an OCI layout of the module that Istio accept
 
 bench: setup filter ## requests per second beside no filter, a no-op module and Envoy's own filters
 	@scripts/bench.sh
+
+bench-module: setup filter ## what loading, requests, large bodies and lists need in the compiled filter, beside their bounds
+	@$(CARGO) bench --quiet -p aplomb-benches --bench module
+
+bench-micro: bench-module ## the same, and the parts of a request natively, with Criterion's statistics
+	@CARGO_TARGET_DIR=$(OUT)/micro $(CARGO) bench --quiet --manifest-path benches/micro/Cargo.toml -- --quiet
 
 figures: setup filter build ## the project's five figures against their bounds
 	@$(OUT)/debug/aplomb-figures

@@ -16,6 +16,7 @@ mod deployment;
 mod document;
 mod glob;
 mod input;
+mod known;
 mod lints;
 mod lower;
 mod options;

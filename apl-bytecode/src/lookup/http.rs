@@ -7,6 +7,8 @@ use alloc::{string::String, vec::Vec};
 use core::cmp::Reverse;
 
 use super::glob_matches;
+use crate::order::sort_by;
+
 use crate::model::{EntityKind, Matcher, Program, StrId};
 
 /// HTTP routes, best first.
@@ -82,12 +84,13 @@ impl HttpRoutes {
                 });
             }
         }
-        entries.sort_by_key(|entry| {
+        let rank = |entry: &Entry| {
             (
                 entry.scope.is_none(),
                 http_rank(&entry.path, entry.prefix, entry.methods.len()),
             )
-        });
+        };
+        sort_by(&mut entries, |a, b| rank(a).cmp(&rank(b)));
         Self(entries)
     }
 

@@ -249,7 +249,7 @@ type Key<'r> = (EntityKind, Option<&'r str>);
 /// name: an entry of a list gives way to a route of its own.
 fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
     let mut exact: HashMap<(Key<'_>, &str), usize> = HashMap::new();
-    let mut globs: HashMap<(Key<'_>, usize), glob::Fronts<'_>> = HashMap::new();
+    let mut globs: HashMap<(Key<'_>, usize), glob::Rivals> = HashMap::new();
     let mut losers = Vec::new();
     http_ties(routes, lowering);
     for (index, route) in routes.iter().enumerate() {
@@ -260,7 +260,7 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
         let name = route.selector.name.as_str();
         if !route.selector.listed && glob::is_glob(name) {
             let rivals = globs.entry((key, name.chars().count())).or_default();
-            let rival = rivals.rivals(name).find(|rival| {
+            let rival = rivals.of(name).into_iter().find(|rival| {
                 routes
                     .get(*rival)
                     .is_some_and(|rival| glob::overlap(&rival.selector.name, name))

@@ -14,6 +14,7 @@ use crate::{
     http::head::Head,
     identity::principal::Principal,
     mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult},
+    named_keys,
     refusal::Shape,
 };
 
@@ -325,7 +326,7 @@ impl Work {
         match (&self.document, self.args) {
             (Some(document), Some(args)) => {
                 let blocks = [self.law.pre, self.law.post];
-                engine.named_keys.has_twin(blocks, document.received(args))
+                named_keys::has_twin(engine.program.program(), blocks, document.received(args))
             }
             (Some(_) | None, _) => false,
         }
