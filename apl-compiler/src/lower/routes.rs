@@ -302,10 +302,12 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
     losers
 }
 
+/// HTTP routes of one rank, and their places among all routes.
+type Rivals<'r> = Vec<(usize, &'r HttpSelector)>;
+
 /// Reports HTTP routes of one rank that match the same request.
 fn http_ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) {
-    let mut ranks: HashMap<(Option<&str>, apl_bytecode::HttpRank), Vec<(usize, &HttpSelector)>> =
-        HashMap::new();
+    let mut ranks: HashMap<(Option<&str>, apl_bytecode::HttpRank), Rivals<'_>> = HashMap::new();
     for (index, route) in routes.iter().enumerate() {
         let Some(http) = &route.selector.http else {
             continue;
