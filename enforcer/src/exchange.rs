@@ -16,6 +16,7 @@ mod forward;
 mod lists;
 mod lookup;
 mod pins;
+mod plain;
 mod record;
 mod request;
 mod run;
@@ -250,8 +251,8 @@ impl Exchange {
             .flatten();
         let shape = match (&errors, &self.work) {
             (Some(errors), _) => Shape::Batch(errors),
-            (None, Some(work)) => work.shape(engine, self.head.revision),
-            (None, None) => Shape::RpcUnknown,
+            (None, Some(work)) => work.shape(engine, &self.head),
+            (None, None) => self.head.codec.shape().unwrap_or(Shape::RpcUnknown),
         };
         let only_events = crate::http::media::only_events(&self.head.accept);
         let cloaked = self.cloaked(engine, refusal, now_ms);
