@@ -13,6 +13,7 @@ pub enum Section {
     Route,
     Meta,
     Plugin,
+    Override,
     EngineSettings,
     PluginSettings,
     Response,
@@ -187,6 +188,15 @@ const PLUGIN: &[Key] = &[
     (
         "conditions",
         NotYet("put the condition into a `when:` around the step"),
+    ),
+];
+
+const OVERRIDE: &[Key] = &[
+    ("config", Read),
+    ("on_error", Read),
+    (
+        "capabilities",
+        Inert("built-in kinds see what they need and no more"),
     ),
 ];
 
@@ -439,6 +449,7 @@ impl Section {
             Self::Route => (ROUTE, true),
             Self::Meta => (META, false),
             Self::Plugin => (PLUGIN, false),
+            Self::Override => (OVERRIDE, false),
             Self::EngineSettings => (ENGINE_SETTINGS, false),
             Self::PluginSettings => (PLUGIN_SETTINGS, false),
             Self::Response => (RESPONSE, false),
@@ -501,6 +512,7 @@ impl Section {
             Self::Route => "a route",
             Self::Meta => "`meta`",
             Self::Plugin => "a plugin",
+            Self::Override => "an override of a plugin",
             Self::EngineSettings => "`engine_settings`",
             Self::PluginSettings => "`plugin_settings`",
             Self::Response => "`response`",
