@@ -17,6 +17,7 @@ pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl
 pub(crate) use enforcement::EnforcementDecl;
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
 pub(crate) use overrides::Override;
+pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Elicitor, Point, PointKind};

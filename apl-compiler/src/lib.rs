@@ -16,6 +16,7 @@ mod deployment;
 mod document;
 mod glob;
 mod input;
+mod known;
 mod lints;
 mod lower;
 mod options;
@@ -32,7 +33,8 @@ pub mod vocabulary;
 pub mod yaml;
 
 pub use deployment::{
-    CibaUse, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory, PointUse, SecretSource,
+    CibaUse, ClientProof, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory, OauthUse, PointUse,
+    SecretSource,
 };
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::{Store, TextSource, Valkey};

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use crate::data::Data;
 
-use apl_bytecode::{EntityKind, LoadError, RegexId, VerifiedProgram, load};
+use apl_bytecode::{EntityKind, LoadError, RegexId, VerifiedProgram, load_to_run};
 use regex_automata::{
     Input,
     dfa::{Automaton as _, sparse::DFA},
@@ -37,13 +37,13 @@ pub enum PrepareError {
 }
 
 impl Prepared {
-    /// Decodes, verifies, checks the digest and unpacks the patterns.
+    /// Decodes, verifies, checks the digest and unpacks the patterns. The debug section is left out.
     ///
     /// # Errors
     ///
     /// If any of that fails.
     pub fn load(bytes: &[u8]) -> Result<Self, PrepareError> {
-        Self::new(load(bytes)?)
+        Self::new(load_to_run(bytes)?)
     }
 
     /// Unpacks the patterns of a program.

@@ -3,6 +3,8 @@
 use alloc::{string::String, vec::Vec};
 use core::cmp::Reverse;
 
+use crate::order::sort_by;
+
 use crate::model::{EntityKind, Matcher, Program, StrId};
 
 /// HTTP routes, best first: a route with the operation's scope, then an exact path over the longest prefix, then the fewer
@@ -42,7 +44,7 @@ impl HttpRoutes {
                 });
             }
         }
-        entries.sort_by_key(|entry| {
+        let rank = |entry: &Entry| {
             (
                 entry.scope.is_none(),
                 entry.prefix,
@@ -50,7 +52,8 @@ impl HttpRoutes {
                 entry.methods.is_empty(),
                 entry.methods.len(),
             )
-        });
+        };
+        sort_by(&mut entries, |a, b| rank(a).cmp(&rank(b)));
         Self(entries)
     }
 

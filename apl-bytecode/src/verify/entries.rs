@@ -54,7 +54,12 @@ pub(super) fn check(program: &Program) -> Checked {
         cx.route(route, Place::Route(at))?;
     }
     cx.fallbacks()?;
-    cx.assertions()?;
+    cx.assertions()
+}
+
+/// Checks the debug section.
+pub(super) fn debug(program: &Program) -> Checked {
+    let cx = Entries { program };
     program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
 }
 

@@ -84,7 +84,10 @@ pub(super) fn resolve(document: &mut Document, reader: &mut Reader<'_>) {
             match &plugin.kind {
                 PluginKind::Broken => return false,
                 PluginKind::Pii(_) | PluginKind::Audit { .. } => {}
-                other @ (PluginKind::Identity(_) | PluginKind::Oauth(_) | PluginKind::Elicitor(_)) => {
+                other @ (PluginKind::Identity(_)
+                | PluginKind::Oauth(_)
+                | PluginKind::BackendSecret(_)
+                | PluginKind::Elicitor(_)) => {
                     let message = format!("`{}` is {}, which no section overrides", entry.name, other.what());
                     reader
                         .reports

@@ -28,6 +28,7 @@ const KINDS: &[&str] = &[
     "identity/spiffe",
     "identity/api-key",
     "delegator/oauth",
+    "delegator/secret",
     "validator/pii-scan",
     "audit/logger",
     "elicitation/ciba",
@@ -97,7 +98,11 @@ pub(super) fn configured(
         "identity/mesh-jwt" => identity(jwt::mesh(config, span, reader)),
         "identity/spiffe" => identity(spiffe::spiffe(config, span, reader)),
         "identity/api-key" => identity(api_key::api_key(config, span, reader)),
-        "delegator/oauth" => oauth::oauth(config, span, reader).map_or(PluginKind::Broken, PluginKind::Oauth),
+        "delegator/oauth" => oauth::oauth(config, span, reader)
+            .map_or(PluginKind::Broken, |oauth| PluginKind::Oauth(Box::new(oauth))),
+        "delegator/secret" => {
+            oauth::backend_secret(config, span, reader).map_or(PluginKind::Broken, PluginKind::BackendSecret)
+        }
         "validator/pii-scan" => PluginKind::Pii(pii::pii(config, reader)),
         "audit/logger" => {
             check(config, Section::AuditConfig, reader);

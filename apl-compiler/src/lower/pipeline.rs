@@ -124,6 +124,7 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
             PluginKind::Broken => return None,
             other @ (PluginKind::Identity(_)
             | PluginKind::Oauth(_)
+            | PluginKind::BackendSecret(_)
             | PluginKind::Audit { .. }
             | PluginKind::Elicitor(_)) => {
                 let message = format!("`{name}` is {}, which is no stage", other.what());

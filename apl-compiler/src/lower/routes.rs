@@ -181,6 +181,7 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
             }
             PluginKind::Broken => {}
             other @ (PluginKind::Oauth(_)
+            | PluginKind::BackendSecret(_)
             | PluginKind::Pii(_)
             | PluginKind::Audit { .. }
             | PluginKind::Elicitor(_)) => {
@@ -235,14 +236,14 @@ type Key<'r> = (EntityKind, Option<&'r str>);
 /// name: an entry of a list gives way to a route of its own.
 fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
     let mut exact: HashMap<(Key<'_>, &str), usize> = HashMap::new();
-    let mut globs: HashMap<(Key<'_>, usize), glob::Fronts<'_>> = HashMap::new();
+    let mut globs: HashMap<(Key<'_>, usize), glob::Rivals> = HashMap::new();
     let mut losers = Vec::new();
     for (index, route) in routes.iter().enumerate() {
         let key: Key<'_> = (route.selector.entity, route.scope.as_deref());
         let name = route.selector.name.as_str();
         if !route.selector.listed && glob::is_glob(name) {
             let rivals = globs.entry((key, name.chars().count())).or_default();
-            let rival = rivals.rivals(name).find(|rival| {
+            let rival = rivals.of(name).into_iter().find(|rival| {
                 routes
                     .get(*rival)
                     .is_some_and(|rival| glob::overlap(&rival.selector.name, name))

@@ -36,6 +36,8 @@ pub enum Section {
     ClaimPath,
     Claims,
     OauthConfig,
+    TokenCache,
+    SecretDelegator,
     SecretSource,
     PiiConfig,
     Detector,
@@ -264,28 +266,61 @@ const OAUTH: &[Key] = &[
     ("token_endpoint", Read),
     ("insecure_http", Read),
     ("client_id", Read),
+    ("client_auth_method", Read),
     ("client_secret_source", Read),
+    ("client_key_source", Read),
+    ("client_key_id", Read),
+    ("assertion_audience", Read),
     ("timeout_seconds", Read),
     ("default_outbound_header", Read),
     ("outbound_prefix", Read),
     ("subject_token_type", Read),
-    ("actor_token_type", Inert("the actor's token is sent as a JWT")),
-    ("workload_assertion_type", Inert("the SPIFFE JWT type is used")),
+    ("actor_token_type", Read),
+    ("workload_assertion_type", Read),
     ("strict_response_validation", Read),
     ("allowed_extra_scopes", Read),
-    (
-        "cache",
-        Inert(
-            "minted tokens are cached in the proxy until they end, keyed by every parameter of the exchange",
-        ),
-    ),
+    ("accept_missing_actor", Read),
+    ("max_depth", Read),
+    ("introspection_endpoint", Read),
+    ("cache", Read),
     (
         "idempotency_header",
         NotYet("remove it; exchanges are not retried"),
     ),
 ];
 
-const SECRET_SOURCE: &[Key] = &[("kind", Read), ("name", Read), ("path", Read), ("secret", Read)];
+const TOKEN_CACHE: &[Key] = &[
+    ("ttl_ceiling_seconds", Read),
+    ("enabled", Read),
+    (
+        "subjects",
+        Inert("every subject's tokens are cached, each for its own credential"),
+    ),
+    (
+        "max_entries",
+        Inert("10,000 tokens are held, and at most 16 MiB of them"),
+    ),
+    (
+        "staleness",
+        Inert("the last 30 seconds of a token, or the last quarter of a short-lived one, are not used"),
+    ),
+];
+
+const SECRET_DELEGATOR: &[Key] = &[
+    ("secret_source", Read),
+    ("default_outbound_header", Read),
+    ("outbound_prefix", Read),
+    ("ttl_seconds", Read),
+];
+
+const SECRET_SOURCE: &[Key] = &[
+    ("kind", Read),
+    ("name", Read),
+    ("path", Read),
+    ("secret", Read),
+    ("mount", Read),
+    ("field", Read),
+];
 
 const PII: &[Key] = &[("detect", Read), ("mode", Read), ("code", Read)];
 
@@ -472,6 +507,8 @@ impl Section {
             Self::ClaimPath => (identity::CLAIM_PATH, false),
             Self::Claims => (identity::CLAIMS, false),
             Self::OauthConfig => (OAUTH, false),
+            Self::TokenCache => (TOKEN_CACHE, false),
+            Self::SecretDelegator => (SECRET_DELEGATOR, false),
             Self::SecretSource => (SECRET_SOURCE, false),
             Self::PiiConfig => (PII, false),
             Self::Detector => (DETECTOR, false),
@@ -535,6 +572,8 @@ impl Section {
             Self::ClaimPath => "a candidate",
             Self::Claims => "`claims`",
             Self::OauthConfig => "the `config` of `delegator/oauth`",
+            Self::TokenCache => "the `cache` of `delegator/oauth`",
+            Self::SecretDelegator => "the `config` of `delegator/secret`",
             Self::SecretSource => "a secret source",
             Self::PiiConfig => "the `config` of `validator/pii-scan`",
             Self::Detector => "a detector",

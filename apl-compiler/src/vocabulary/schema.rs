@@ -51,6 +51,7 @@ const CONFIGS: &[(&str, Section)] = &[
     ("identity/spiffe", Section::SpiffeConfig),
     ("identity/api-key", Section::ApiKeyConfig),
     ("delegator/oauth", Section::OauthConfig),
+    ("delegator/secret", Section::SecretDelegator),
     ("validator/pii-scan", Section::PiiConfig),
     ("audit/logger", Section::AuditConfig),
 ];
@@ -187,7 +188,11 @@ fn below(section: Section, key: &str) -> Below {
         (Section::TrustedIssuer | Section::MeshIssuer, "skip_audience_validation") | (_, "insecure_http") => {
             Below::Boolean
         }
-        (Section::OauthConfig, "client_secret_source") => Below::One(Section::SecretSource),
+        (Section::OauthConfig, "client_secret_source" | "client_key_source")
+        | (Section::SecretDelegator, "secret_source") => Below::One(Section::SecretSource),
+        (Section::OauthConfig, "client_auth_method") => {
+            Below::Words(&["client_secret_basic", "client_secret_post", "private_key_jwt"])
+        }
         (Section::PiiConfig, "detect") => Below::List(Section::Detector),
         _ => Below::Any,
     }

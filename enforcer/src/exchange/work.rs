@@ -12,6 +12,7 @@ use crate::{
     effects::{Approved, Minted},
     identity::principal::Principal,
     mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
+    named_keys,
     refusal::Shape,
 };
 
@@ -268,7 +269,7 @@ impl Work {
         match (&self.document, self.args) {
             (Some(document), Some(args)) => {
                 let blocks = [self.law.pre, self.law.post];
-                engine.named_keys.has_twin(blocks, document.received(args))
+                named_keys::has_twin(engine.program.program(), blocks, document.received(args))
             }
             (Some(_) | None, _) => false,
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use apl_bytecode::{Enforcement, Matcher, Needs, Program, Seg, Stage, encode};
 use apl_compiler::diagnostics::Code;
-use apl_compiler::{Compilation, Output, Severity};
+use apl_compiler::{Compilation, Delegator, Output, Severity};
 use serde_json::{Value, json};
 
 use super::command::{Build, Mode};
@@ -85,7 +85,7 @@ pub(crate) fn of(
             .deployment
             .delegators
             .values()
-            .map(|delegator| delegator.outbound_header.clone()),
+            .map(|delegator| delegator.outbound_header().to_owned()),
     );
     let routes = program
         .routes
@@ -131,7 +131,10 @@ pub(crate) fn of(
             .deployment
             .delegators
             .iter()
-            .map(|(name, delegator)| format!("{name} at {}", delegator.token_endpoint))
+            .map(|(name, delegator)| match delegator {
+                Delegator::Oauth(oauth) => format!("{name} at {}", oauth.token_endpoint),
+                Delegator::Secret { outbound_header, .. } => format!("{name}, a secret in {outbound_header}"),
+            })
             .collect(),
         lacks_hash_key: hashes(program) && !environment.iter().any(|(what, _)| what.contains("hash")),
         environment,

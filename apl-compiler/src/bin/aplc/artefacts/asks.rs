@@ -9,7 +9,7 @@ use apl_vm::Tree;
 use companion_protocol::Json;
 use companion_protocol::config::{
     CedarPoint, CibaDelivery, CibaElicitor, CibaHint, DecisionPointConfig, ElicitorConfig, OpaPoint,
-    PageElicitor, RemotePoint, SecretRef,
+    PageElicitor, RemotePoint, SecretRef, VaultRef,
 };
 
 use super::super::Fault;
@@ -28,6 +28,11 @@ pub(super) fn reference(name: &str, secret: &SecretSource, secrets: &mut Secrets
     match secret {
         SecretSource::Env(name) => SecretRef::Env(name.clone()),
         SecretSource::File(path) => SecretRef::File(path.clone()),
+        SecretSource::Vault { mount, path, field } => SecretRef::Vault(VaultRef {
+            mount: mount.clone(),
+            path: path.clone(),
+            field: field.clone(),
+        }),
         SecretSource::Literal(secret) => {
             let variable = variable(name, secrets);
             secrets.insert(variable.clone(), secret.clone());
