@@ -46,5 +46,5 @@ pub use needs::{Needs, PhaseNeeds};
 pub use order::{order_by_key, sort_by};
 pub use signature::{SIGNED_PREFIX, Section, sections, signature, signed_text, with_signature};
 pub use verify::{
-    LoadError, Place, VerifiedProgram, VerifyError, load, load_to_run, push_key_segment, verify,
+    BoundIssuer, LoadError, Place, VerifiedProgram, VerifyError, load, load_to_run, push_key_segment, verify,
 };

@@ -5,6 +5,7 @@
 //! comprehensions nest to a known depth.
 
 mod assertions;
+mod bind;
 mod code;
 mod effects;
 mod entries;
@@ -12,6 +13,7 @@ mod error;
 mod identities;
 mod routes;
 
+pub use bind::BoundIssuer;
 pub use error::{Place, VerifyError};
 
 use alloc::{string::String, vec::Vec};

@@ -3,7 +3,7 @@
 mod assertions;
 mod enforcement;
 mod identity;
-mod keys;
+pub(crate) mod keys;
 mod overrides;
 mod plugin;
 mod plugins;
@@ -20,7 +20,7 @@ pub(crate) use overrides::Override;
 pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
-pub(crate) use point::{Elicitor, Point, PointKind};
+pub(crate) use point::{Approvals, Elicitor, Point, PointKind, Webhook};
 pub(crate) use route::RouteDecl;
 pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
@@ -60,6 +60,8 @@ pub(crate) struct Document {
     pub attributes: Attributes,
     /// `global.session_store`.
     pub store: Option<Store>,
+    /// `global.approvals`.
+    pub approvals: Option<Approvals>,
     /// `global.pdp`, but for CEL.
     pub points: Vec<Point>,
 }
@@ -146,6 +148,9 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
     }
     if let Some(entry) = node.get("policies") {
         groups(&entry.node, document, reader);
+    }
+    if let Some(entry) = node.get("approvals") {
+        document.approvals = plugins::approvals(&entry.node, reader);
     }
     let wiring = node.get("apl").map_or(node, |apl| &apl.node);
     if let Some(entry) = wiring.get("pdp") {

@@ -9,10 +9,12 @@ use serde::Deserialize;
 use self::raw::{RawConfig, RawEnforcement, RawInstall};
 pub use self::{
     error::ConfigError,
+    identity::{BoundIdentity, RawIssuer},
     resource::{ProtectedResource, ServerRequests, SessionSource},
 };
 
 mod error;
+pub(crate) mod identity;
 mod raw;
 mod resource;
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub shadow: bool,
     /// Whether backends may ask clients for something where results are governed.
     pub server_requests: ServerRequests,
+    /// Issuers of identities that the program leaves open.
+    pub identities: Vec<BoundIdentity>,
 }
 
 impl Config {
@@ -100,6 +104,7 @@ impl Config {
             shadow_policy: None,
             shadow: true,
             server_requests: self.server_requests,
+            identities: self.identities.clone(),
         })
     }
 }
@@ -335,6 +340,7 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
             ]
         }),
         server_requests: raw.server_requests,
+        identities: raw.identities,
     })
 }
 

@@ -116,8 +116,10 @@ impl Engine {
                 ))
             }
         };
-        let program =
-            Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
+        let mut program = apl_bytecode::load_to_run(&config.policy)
+            .map_err(|error| ConfigError::Program(error.to_string()))?;
+        crate::config::identity::bind(&mut program, &config.identities, config.protocols.is_empty())?;
+        let program = Prepared::new(program).map_err(|error| ConfigError::Program(error.to_string()))?;
         let digest_hex = program.digest_hex();
         check::check(&program, &digest_hex, &config, &secrets)?;
         let keys = reads::key_sets(program.program())?;

@@ -10,6 +10,8 @@ mod bad_input;
 mod batch_answers;
 #[path = "suite/batches.rs"]
 mod batches;
+#[path = "suite/bindings.rs"]
+mod bindings;
 #[path = "suite/credentials.rs"]
 mod credentials;
 #[path = "suite/effects.rs"]

@@ -93,6 +93,8 @@ codes! {
         "`assertions` set headers that only the proxy can vouch for: `from: subject.id`, `claim.<name>`, `client.*`, `members: {key: source}`, and in requests `secret.<name>`. A header that is asserted is always removed from what the client sent. Headers that frame a message, and in responses those that caches and browsers act on, can neither be set nor stripped. Several values need `encode: json` or `encode: csv`."
     Shadow "APL0123" "a shadow that does not hold together"
         "`enforcement: shadow` lets everything pass and records what the policy would have said; `until:`, a date with a time as RFC 3339 writes it, ends that. `until` stands beside `enforcement: shadow` and nowhere else. One that has passed is a warning: the policy is enforced at once."
+    Binding "APL0124" "something that a deployment binds is missing, unknown, or said twice"
+        "A plugin or decision point with `bind: NAME` gets what differs between staging and production from the file that `aplc build --deploy FILE` is given, under `bindings: {NAME: {...}}`. Each name must be there and used, each setting stands in one of the two files, and only settings that are no part of the program can be bound, so that the digest that was tested is the digest that runs."
     BadToken "APL0201" "a character that predicates do not have"
         "Predicates are made of attribute paths, quoted text, numbers, `true`, `false`, comparison operators, `&`, `|`, `!`, parentheses, and the words `contains`, `in`, `not in`, `exists` and `require`."
     BadString "APL0202" "quoted text that does not end, or a bad escape"

@@ -1,6 +1,7 @@
 //! Plugin declarations. One reader per kind of plugin, each in a file of its own.
 
 mod api_key;
+mod approvals;
 mod claims;
 mod decoding_key;
 mod elicitor;
@@ -12,6 +13,7 @@ mod spiffe;
 mod store;
 mod url;
 
+pub(crate) use approvals::approvals;
 pub(crate) use pdp::decision_points;
 pub(crate) use store::session_store;
 
@@ -61,7 +63,10 @@ pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Plugin> {
                 .push(error(Code::Duplicate, span, message).related(first.span, "the first one"));
             continue;
         }
-        let kind = kind(item, reader);
+        let mut kind = kind(item, reader);
+        if let PluginKind::Identity(decl) = &mut kind {
+            decl.bound = item.get("bind").is_some();
+        }
         behaviour(item, &kind, reader);
         plugins.push(Plugin {
             name: name.to_owned(),

@@ -1,5 +1,6 @@
 //! Closed key tables.
 
+mod deploy;
 mod identity;
 
 /// A section of the document.
@@ -57,6 +58,12 @@ pub enum Section {
     Team,
     TeamFile,
     TeamSection,
+    Approvals,
+    SignIn,
+    Webhook,
+    Deploy,
+    DeployCompanion,
+    DeployFilter,
 }
 
 /// What the compiler does with a key.
@@ -113,6 +120,7 @@ const GLOBAL: &[Key] = &[
     ("plugins", Read),
     ("pdp", Read),
     ("session_store", Read),
+    ("approvals", Read),
     (
         "response",
         Inert("it applies to plain HTTP traffic, which this build does not route"),
@@ -174,6 +182,7 @@ const META: &[Key] = &[("tags", Read), ("scope", Read), ("properties", Read)];
 const PLUGIN: &[Key] = &[
     ("name", Read),
     ("kind", Read),
+    ("bind", Read),
     ("config", Read),
     ("hooks", Inert("a plugin runs where a step names it")),
     ("mode", Read),
@@ -355,7 +364,7 @@ const CIBA: &[Key] = &[
     ),
 ];
 
-const PAGE: &[Key] = &[("timeout_seconds", Read), ("allow_self", Read)];
+const PAGE: &[Key] = &[("timeout_seconds", Read), ("allow_self", Read), ("webhook", Read)];
 
 const SESSION_STORE: &[Key] = &[
     ("kind", Read),
@@ -377,6 +386,7 @@ const SESSION_STORE: &[Key] = &[
 
 const PDP: &[Key] = &[
     ("kind", Read),
+    ("bind", Read),
     ("dialect", Read),
     ("policy_text", Read),
     ("policy_file", Read),
@@ -528,6 +538,12 @@ impl Section {
             Self::Team => (TEAM, false),
             Self::TeamFile => (TEAM_FILE, false),
             Self::TeamSection => (TEAM_SECTION, true),
+            Self::Approvals => (deploy::APPROVALS, false),
+            Self::SignIn => (deploy::SIGN_IN, false),
+            Self::Webhook => (deploy::WEBHOOK, false),
+            Self::Deploy => (deploy::DEPLOY, false),
+            Self::DeployCompanion => (deploy::COMPANION, false),
+            Self::DeployFilter => (deploy::FILTER, false),
         }
     }
 
@@ -593,6 +609,12 @@ impl Section {
             Self::Team => "a team",
             Self::TeamFile => "a team's file",
             Self::TeamSection => "a team's route or group",
+            Self::Approvals => "`approvals`",
+            Self::SignIn => "`sign_in`",
+            Self::Webhook => "`webhook`",
+            Self::Deploy => "a deployment",
+            Self::DeployCompanion => "`companion` of a deployment",
+            Self::DeployFilter => "`filter` of a deployment",
         }
     }
 }

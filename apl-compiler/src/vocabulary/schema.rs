@@ -54,6 +54,8 @@ const CONFIGS: &[(&str, Section)] = &[
     ("delegator/secret", Section::SecretDelegator),
     ("validator/pii-scan", Section::PiiConfig),
     ("audit/logger", Section::AuditConfig),
+    ("elicitation/ciba", Section::CibaConfig),
+    ("elicitation/page", Section::PageConfig),
 ];
 
 fn section(section: Section) -> (Value, Vec<Section>) {
@@ -145,6 +147,13 @@ fn below(section: Section, key: &str) -> Below {
         (_, "meta") => Below::One(Section::Meta),
         (_, "response") => Below::One(Section::Response),
         (_, "session_store") => Below::One(Section::SessionStore),
+        (Section::Global, "approvals") => Below::One(Section::Approvals),
+        (Section::Approvals, "sign_in") => Below::One(Section::SignIn),
+        (Section::SignIn, "client_secret_source") | (Section::Webhook, "secret_source") => {
+            Below::One(Section::SecretSource)
+        }
+        (Section::PageConfig, "webhook") => Below::One(Section::Webhook),
+        (Section::Plugin | Section::Pdp, "bind") => Below::Text,
         (Section::SessionStore, "password_source") => Below::One(Section::SecretSource),
         (Section::Global | Section::Apl, "pdp") => Below::List(Section::Pdp),
         (Section::Top, "global") => Below::One(Section::Global),

@@ -257,7 +257,7 @@ impl Summary {
         line(format!("         {}", sections.collect::<Vec<_>>().join(", ")));
         line(format!(
             "needs    companion (cluster `{}`): {}",
-            build.companion_cluster,
+            build.cluster(),
             self.features.join(", ")
         ));
         if !self.headers.is_empty() {
