@@ -21,7 +21,7 @@ pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Approvals, Elicitor, Point, PointKind, Webhook};
-pub(crate) use route::RouteDecl;
+pub(crate) use route::{HttpSelector, RouteDecl};
 pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
@@ -137,7 +137,7 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
                 let message = format!("`{}` is no kind of operation", default.key);
                 reader.reports.push(
                     error(Code::UnknownKey, default.key_span, message)
-                        .help("`tool`, `prompt`, `resource` or `llm`"),
+                        .help("`tool`, `prompt`, `resource`, `llm`, `a2a` or `http`"),
                 );
                 continue;
             };
@@ -197,6 +197,8 @@ pub(crate) fn entity(word: &str) -> Option<EntityKind> {
         "prompt" => Some(EntityKind::Prompt),
         "resource" => Some(EntityKind::Resource),
         "llm" => Some(EntityKind::Llm),
+        "a2a" => Some(EntityKind::A2a),
+        "http" => Some(EntityKind::Http),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ pub enum Section {
     Defaults,
     Bundle,
     Route,
+    HttpSelector,
     Meta,
     Plugin,
     Override,
@@ -154,8 +155,8 @@ const ROUTE: &[Key] = &[
     ("prompt", Read),
     ("resource", Read),
     ("llm", Read),
-    ("http", NotYet("route HTTP resources in Envoy for now")),
-    ("a2a", NotYet("A2A methods come with a later build")),
+    ("http", Read),
+    ("a2a", Read),
     ("meta", Read),
     ("groups", Read),
     ("plugins", Read),
@@ -176,6 +177,9 @@ const ROUTE: &[Key] = &[
     ("attribute_files", GLOBAL_ONLY),
     ("apl", Read),
 ];
+
+/// `http` as a map.
+const HTTP_SELECTOR: &[Key] = &[("path", Read), ("path_prefix", Read), ("method", Read)];
 
 const META: &[Key] = &[("tags", Read), ("scope", Read), ("properties", Read)];
 
@@ -492,6 +496,7 @@ impl Section {
             Self::Global => (GLOBAL, true),
             Self::Defaults | Self::Bundle => (BUNDLE, true),
             Self::Route => (ROUTE, true),
+            Self::HttpSelector => (HTTP_SELECTOR, false),
             Self::Meta => (META, false),
             Self::Plugin => (PLUGIN, false),
             Self::Override => (OVERRIDE, false),
@@ -563,6 +568,7 @@ impl Section {
             Self::Defaults => "a `defaults` entry",
             Self::Bundle => "a group",
             Self::Route => "a route",
+            Self::HttpSelector => "`http`",
             Self::Meta => "`meta`",
             Self::Plugin => "a plugin",
             Self::Override => "an override of a plugin",

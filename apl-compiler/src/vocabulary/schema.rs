@@ -15,6 +15,8 @@ enum Below {
     Steps,
     Fields,
     Names,
+    /// A text, several, or a map of this.
+    NamesOr(Section),
     Text,
     Boolean,
     Words(&'static [&'static str]),
@@ -88,6 +90,14 @@ fn section(section: Section) -> (Value, Vec<Section>) {
             }
             Below::Names => {
                 json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+            }
+            Below::NamesOr(inner) => {
+                found.push(inner);
+                json!({ "anyOf": [
+                    { "type": "string" },
+                    { "type": "array", "items": { "type": "string" } },
+                    reference(inner),
+                ] })
             }
             Below::Text => json!({ "type": "string" }),
             Below::Boolean => json!({ "type": "boolean" }),
@@ -165,9 +175,10 @@ fn below(section: Section, key: &str) -> Below {
         (Section::Top, "plugin_settings") => Below::One(Section::PluginSettings),
         (Section::Top, "teams") => Below::Named(Section::Team),
         (Section::Global, "defaults") => Below::Named(Section::Defaults),
-        (Section::Route, "tool" | "prompt" | "resource" | "llm" | "groups") | (Section::Meta, "tags") => {
-            Below::Names
-        }
+        (Section::Route, "tool" | "prompt" | "resource" | "llm" | "a2a" | "groups")
+        | (Section::Meta, "tags")
+        | (Section::HttpSelector, "method") => Below::Names,
+        (Section::Route, "http") => Below::NamesOr(Section::HttpSelector),
         (Section::Route | Section::Global, "enforcement") => Below::Words(&["enforce", "shadow"]),
         (Section::Route, "unparseable_result") => Below::Words(&["deny", "pass"]),
         (Section::Route, "owner" | "until")
@@ -221,6 +232,11 @@ fn describe(section: Section, key: &str) -> String {
         "global" => "What holds for every operation.",
         "authentication" => "The identity plugins whose credentials must be there.",
         "tool" | "prompt" | "resource" | "llm" => "The name, a pattern with `*` and `?`, or a list of names.",
+        "a2a" => "The method of A2A, as `message/send`, a pattern, or a list of methods.",
+        "http" => "The path, as `/orders/{id}` or `/orders/**`; a list of paths; or path and method.",
+        "path" if section == Section::HttpSelector => {
+            "`{name}` is one segment, `*` any run within one, `/**` at the end everything below."
+        }
         "unmatched" => "What happens to an operation that no route matches: `deny` (default) or `allow`.",
         "unparseable_result" => "What happens to a result that cannot be parsed: `deny` (default) or `pass`.",
         "kind" => "What it is, as `identity/jwt`.",

@@ -24,9 +24,6 @@ pub enum ConfigError {
     /// Two entries for the same authority and prefix.
     #[error("`protocols` has two entries for `{0}`")]
     DuplicateProtocol(String),
-    /// A protocol that this build does not speak.
-    #[error("`protocols[].speaks: {0}` is not in this build")]
-    Unsupported(&'static str),
     /// `policy` is missing.
     #[error("`policy` is missing: base64 of the file that `aplc build` writes")]
     MissingPolicy,
