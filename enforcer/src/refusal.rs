@@ -277,7 +277,11 @@ impl Refusal {
                 | Shape::OpenAi
                 | Shape::Anthropic,
             ) => {
-                let status = if challenge.scopes.is_some() { 403 } else { self.status };
+                let status = if challenge.scopes.is_some() {
+                    403
+                } else {
+                    self.status
+                };
                 let envelope = self.envelope(shape, decision_id, false);
                 let (media, body) = framed(envelope, only_events && status == 200);
                 headers.push(("content-type".to_owned(), media.to_owned()));
