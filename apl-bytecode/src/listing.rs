@@ -74,8 +74,9 @@ impl Listing<'_> {
         };
         let never = self.program.settings.never_forward_credentials;
         let credentials = if never { "never" } else { "unless_delegated" };
+        let shadow = shadow(self.program.settings.enforcement);
         self.line(&format!(
-            "settings unmatched={unmatched} forward_inbound_credentials={credentials}"
+            "settings unmatched={unmatched} forward_inbound_credentials={credentials}{shadow}"
         ));
     }
 
@@ -145,13 +146,7 @@ impl Listing<'_> {
         for identity in &route.identities {
             let _ = write!(line, " identity={}", identity.0);
         }
-        match route.enforcement {
-            Enforcement::Enforce => {}
-            Enforcement::Shadow(0) => line.push_str(" shadow"),
-            Enforcement::Shadow(until) => {
-                let _ = write!(line, " shadow until={until}");
-            }
-        }
+        line.push_str(&shadow(route.enforcement));
         for (property, value) in &route.properties {
             let _ = write!(line, " {}={}", self.str(*property), self.str(*value));
         }
@@ -401,4 +396,12 @@ fn scope_names(scopes: Scopes) -> String {
 /// Positions of the debug section are 32 bits wide, and so is every table.
 fn index(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn shadow(enforcement: Enforcement) -> String {
+    match enforcement {
+        Enforcement::Enforce => String::new(),
+        Enforcement::Shadow(0) => " shadow".into(),
+        Enforcement::Shadow(until) => format!(" shadow until={until}"),
+    }
 }

@@ -1,6 +1,7 @@
 //! The document: tree to sections, plugins and routes, with every key checked against its closed table.
 
 mod assertions;
+mod enforcement;
 mod identity;
 mod keys;
 mod plugin;
@@ -12,6 +13,7 @@ mod store;
 mod teams;
 
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
+pub(crate) use enforcement::EnforcementDecl;
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
@@ -49,6 +51,8 @@ pub(crate) struct Document {
     pub secrets: Vec<SecretDecl>,
     /// `engine_settings`.
     pub settings: Settings,
+    /// `global.enforcement`.
+    pub enforcement: Option<EnforcementDecl>,
     /// `global.attribute_files`, merged.
     pub attributes: Attributes,
     /// `global.session_store`.
@@ -114,11 +118,13 @@ fn settings(node: &Node, reader: &mut Reader<'_>) -> Settings {
     Settings {
         unmatched,
         never_forward_credentials: forward == Some("never"),
+        ..Settings::default()
     }
 }
 
 fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
     document.global = section::read(node, Section::Global, "global", reader);
+    document.enforcement = enforcement::read(node, reader);
     if let Some(entry) = node.get("defaults") {
         for default in reader.map(&entry.node, "defaults") {
             let Some(kind) = entity(&default.key) else {

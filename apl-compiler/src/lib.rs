@@ -156,6 +156,9 @@ fn run(
     document.attributes = attributes;
     document::teams(&mut document, teams, sources.get(1..files)?, reports);
     lints::document(&document, root, sources, options, reports);
+    if let Some(now) = options.now {
+        lower::ended(&document, now, reports);
+    }
     let (program, deployment) = lower::lower(&document, sources, reports);
     if options.strict {
         reports.refuse(&[diagnostics::Code::OldSpelling, diagnostics::Code::MayBeAbsent]);

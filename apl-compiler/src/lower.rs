@@ -13,7 +13,9 @@ mod pipeline;
 mod policy;
 mod regex;
 mod routes;
+mod shadow;
 mod steps;
 mod tables;
 
 pub(crate) use policy::lower;
+pub(crate) use shadow::ended;

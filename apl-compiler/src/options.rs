@@ -11,6 +11,8 @@ pub struct Options {
     pub tools: Option<Tools>,
     /// Where the policy comes from: what will differ is reported.
     pub from: Option<Dialect>,
+    /// Seconds since 1970: what has ended by now is reported.
+    pub now: Option<u64>,
 }
 
 /// An implementation for which a policy may have been written.

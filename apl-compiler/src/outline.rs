@@ -210,10 +210,7 @@ pub fn outline(program: &Program) -> Outline {
             .as_ref()
             .map(|response| spell::response(program, response)),
         pass_unparseable: route.pass_unparseable,
-        shadow: match route.enforcement {
-            Enforcement::Enforce => None,
-            Enforcement::Shadow(until) => Some(until),
-        },
+        shadow: shadow(route.enforcement),
         owner: route.owner.map(|owner| text(program, owner)),
         at: u32::try_from(at)
             .ok()
@@ -231,7 +228,7 @@ pub fn outline(program: &Program) -> Outline {
         post: phase::steps(program, fallback.post),
         response: None,
         pass_unparseable: false,
-        shadow: None,
+        shadow: shadow(program.settings.enforcement),
         owner: None,
         at: None,
     });
@@ -241,6 +238,13 @@ pub fn outline(program: &Program) -> Outline {
         data: program.data.clone(),
         identities: identities::views(program),
         operations: routes.chain(fallbacks).collect(),
+    }
+}
+
+const fn shadow(enforcement: Enforcement) -> Option<u64> {
+    match enforcement {
+        Enforcement::Enforce => None,
+        Enforcement::Shadow(until) => Some(until),
     }
 }
 

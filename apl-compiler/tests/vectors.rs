@@ -1,15 +1,17 @@
 //! The shared vectors, through compiler and machine. `make vectors` prints one line an area.
 //!
 //! What CPEX 0.2 does is `expect`, what the 0.5.0 crate did is `praxis_policy_0_5_0`; where both are there the latter counts.
-//! `vectors/differences.txt` lists the vectors on which we differ, with what we answer and why: `by-design` (the tables of
-//! the language page decide so) or `not-in-build` (to come). `vectors/rules.rs` has those tables as rules, for vectors that
-//! the list does not name. Anything else that differs is wrong, and so is a listed difference that is none any more.
-//! `APL_VECTORS=FILE` runs another file of the same form; `VECTORS_SHOW=1` prints what differs in the form of the list.
+//! `vectors/rules.rs` has the tables of the language page as rules: what they name is a difference by design, anything else
+//! that differs is wrong. `vectors/differences.txt` lists the vectors that no rule covers, with what we answer and why; a
+//! listed difference that is none any more is wrong too. `vectors/more.jsonl` are cases of our own, in the same form.
+//! `APL_VECTORS=FILE` runs another file of that form; `VECTORS_SHOW=1` prints what differs, and by which rule.
 
 mod vectors {
     pub(crate) mod areas;
+    pub(crate) mod effects;
     pub(crate) mod expected;
     pub(crate) mod host;
+    pub(crate) mod parsed;
     pub(crate) mod rules;
     pub(crate) mod run;
 }
@@ -39,7 +41,6 @@ const AREAS: [&str; 13] = [
 struct Count {
     right: u32,
     by_design: u32,
-    not_in_build: u32,
     wrong: u32,
 }
 
@@ -63,8 +64,8 @@ fn file() -> Option<PathBuf> {
     None
 }
 
-/// `id kind answer | reason`.
-fn differences() -> BTreeMap<String, (String, String)> {
+/// `id answer | reason`.
+fn differences() -> BTreeMap<String, String> {
     let text = include_str!("vectors/differences.txt");
     let lines = text
         .lines()
@@ -75,12 +76,10 @@ fn differences() -> BTreeMap<String, (String, String)> {
                 .split_once(" | ")
                 .unwrap_or_else(|| panic!("no reason: {line}"));
             assert!(reason.len() > 8, "no reason: {line}");
-            let (id, rest) = entry.split_once(' ').unwrap_or_else(|| panic!("no kind: {line}"));
-            let (kind, answer) = rest
+            let (id, answer) = entry
                 .split_once(' ')
                 .unwrap_or_else(|| panic!("no answer: {line}"));
-            assert!(["by-design", "not-in-build"].contains(&kind), "{line}");
-            (id.to_owned(), (kind.to_owned(), answer.trim().to_owned()))
+            (id.to_owned(), answer.trim().to_owned())
         })
         .collect()
 }
@@ -113,12 +112,10 @@ fn same_answer(one: &str, other: &str) -> bool {
         )
 }
 
-#[test]
-fn vectors_are_right_or_differ_by_design() {
-    let Some(path) = file() else { return };
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|fault| panic!("{}: {fault}; APL_VECTORS names the file", path.display()));
+/// Runs a file; prints a line for each area.
+fn prove(name: &str, text: &str) {
     let listed = differences();
+    let show = std::env::var_os("VECTORS_SHOW").is_some();
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
     let mut faults = Vec::new();
     for (at, line) in text
@@ -136,38 +133,35 @@ fn vectors_are_right_or_differ_by_design() {
         let ours = vectors::run::answer(area, &vector);
         let same = vectors::expected::matches(area, &vector, &ours);
         let count = counts.entry(area).or_default();
-        match (same, listed.get(&id)) {
-            (true, None) => count.right += 1,
-            (true, Some(_)) => {
+        let rule = vectors::rules::by_design(area, &vector, &ours);
+        match (same, listed.get(&id), rule) {
+            (true, None, _) => count.right += 1,
+            (true, Some(_), _) => {
                 count.wrong += 1;
                 faults.push(format!("{id} is listed as different, but is not"));
             }
-            (false, Some((kind, answer))) if same_answer(answer, &ours.to_string()) => match kind.as_str() {
-                "by-design" => count.by_design += 1,
-                _ => count.not_in_build += 1,
-            },
-            (false, None) if vectors::rules::by_design(area, &vector, &ours).is_some() => {
-                count.by_design += 1
+            (false, Some(answer), _) if same_answer(answer, &ours.to_string()) => count.by_design += 1,
+            (false, None, Some(rule)) => {
+                count.by_design += 1;
+                if show {
+                    println!("{id} {ours} | {rule}");
+                }
             }
-            (false, None) if ours == vectors::run::Answer::NotInBuild => count.not_in_build += 1,
-            (false, _) => {
+            (false, _, _) => {
                 count.wrong += 1;
                 faults.push(format!(
-                    "{id} by-design {ours} | {} -- {}",
+                    "{id} {ours} | {} -- {}",
                     vectors::expected::reference(&vector),
                     vector["note"]
                 ));
             }
         }
     }
-    println!("area right differs-by-design wrong not-in-build");
+    println!("# {name}\narea right differs-by-design wrong");
     for (area, count) in &counts {
-        println!(
-            "{area} {} {} {} {}",
-            count.right, count.by_design, count.wrong, count.not_in_build
-        );
+        println!("{area} {} {} {}", count.right, count.by_design, count.wrong);
     }
-    if std::env::var_os("VECTORS_SHOW").is_some() {
+    if show {
         faults.iter().for_each(|fault| println!("{fault}"));
     }
     assert!(
@@ -176,4 +170,23 @@ fn vectors_are_right_or_differ_by_design() {
         faults.len(),
         faults.join("\n")
     );
+}
+
+#[test]
+fn vectors_are_right_or_differ_by_design() {
+    let Some(path) = file() else { return };
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|fault| panic!("{}: {fault}; APL_VECTORS names the file", path.display()));
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    prove(&name, &text);
+}
+
+/// Cases of our own: what another file could hold, area by area.
+#[test]
+fn more_vectors_are_right_or_differ_by_design() {
+    prove("more.jsonl", include_str!("vectors/more.jsonl"));
 }

@@ -41,6 +41,19 @@ pub(crate) struct Assumed {
     pub(crate) delegated: bool,
     /// An approval was asked for on some way to here.
     pub(crate) elicited: bool,
+    /// The operation is the one at hand, so that its facts are known.
+    pub(crate) at_hand: bool,
+}
+
+impl Assumed {
+    /// Whether nobody can know what is in this namespace.
+    pub(crate) fn hides(&self, root: &str) -> bool {
+        match root {
+            "delegation" => self.delegated || !self.at_hand,
+            "elicitation" => self.elicited || !self.at_hand,
+            _ => !self.at_hand,
+        }
+    }
 }
 
 /// What a path names.

@@ -9,6 +9,8 @@ mod fold;
 mod text;
 mod time;
 
+pub use time::rfc3339_seconds;
+
 #[cfg(feature = "trace")]
 pub(crate) use time::{spell_moment, spell_stretch};
 
@@ -169,9 +171,9 @@ impl<'a, 'f> Eval<'a, 'f> {
                     stack.split_off(stack.len().saturating_sub(usize::from(*count).saturating_mul(2)));
                 self.map_literal(&parts)?
             }
-            Instr::Answer(effect) => match (scope.assumed, scope.facts.answers.get(effect)) {
-                (Some(_), _) => Value::Unknown,
-                (None, Some(answer)) => Value::Bool(answer.holds),
+            Instr::Answer(effect) => match (scope.facts.answers.get(effect), scope.assumed) {
+                (Some(answer), _) => Value::Bool(answer.holds),
+                (None, Some(_)) => Value::Unknown,
                 (None, None) => Value::Error,
             },
             Instr::Call(function) => {

@@ -35,6 +35,7 @@ mod trace;
 mod tree;
 mod value;
 
+pub use expr::rfc3339_seconds;
 pub use facts::{Fact, FactMap, Facts, LabelState, Told};
 pub use json::{
     Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers, Part,
@@ -48,7 +49,7 @@ pub use outcome::{
 pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
-pub use restrict::Constraint;
+pub use restrict::{Constraint, model_matches};
 pub use scan::{Finding, REDACTED, scan};
 pub use tree::{MAX_TREE_DEPTH, Tree};
 pub use value::Truth;

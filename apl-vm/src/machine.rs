@@ -39,6 +39,9 @@ pub struct Machine {
     fuel: Fuel,
     /// Effects that were asked for and not yet handed out, in written order.
     pending: Vec<(Origin, Bound)>,
+    /// Questions of a shadow run that nobody could answer.
+    given_up: Vec<Origin>,
+    would: Vec<String>,
     state: State,
 }
 
@@ -54,6 +57,8 @@ enum State {
 enum Then {
     GoOn,
     Deny(DenialInfo),
+    /// A shadow run begins again.
+    Again,
 }
 
 /// What a step leads to.
@@ -87,6 +92,8 @@ impl Machine {
             at: 0,
             fuel: Fuel::new(fuel),
             pending: Vec::new(),
+            given_up: Vec::new(),
+            would: Vec::new(),
             state: State::Ready,
         }
     }
@@ -111,11 +118,32 @@ impl Machine {
         trace::began(self.block, env.mode);
         match env.mode {
             Mode::Enforce => self.go(program, env),
-            Mode::Probe => {
-                let verdict = probe::run(program, self.block, env, &mut self.fuel);
-                self.over(verdict)
-            }
+            Mode::Probe | Mode::Shadow => self.probe(program, env),
         }
+    }
+
+    /// What a shadow run would have had done, in written order, as `token.exchange:tokens`. Where the way was not certain,
+    /// perhaps.
+    #[must_use]
+    pub fn would(&self) -> &[String] {
+        &self.would
+    }
+
+    /// Follows all ways, and asks what may be asked.
+    fn probe(&mut self, program: &Prepared, env: &mut Env<'_>) -> Outcome {
+        if env.mode == Mode::Shadow {
+            env.revert();
+        }
+        let found = probe::run(program, self.block, &self.given_up, env, &mut self.fuel);
+        self.would = found.would;
+        if found.questions.is_empty() {
+            return self.over(found.verdict);
+        }
+        let asked = found.questions.iter().map(|(origin, _)| *origin).collect();
+        self.state = State::Waiting(asked, Then::Again);
+        Outcome::Await(Batch {
+            effects: found.questions,
+        })
     }
 
     /// Goes on after [`Outcome::Await`], with one answer for each effect, in order.
@@ -126,6 +154,10 @@ impl Machine {
             State::Waiting(asked, then) => {
                 trace::resumed(self.block);
                 trace::answered(&asked, answers);
+                if let Then::Again = then {
+                    self.given_up.extend(answers::note(&asked, answers, env.facts));
+                    return self.probe(program, env);
+                }
                 let taken = answers::take(program.program(), &asked, answers, env.facts);
                 match (taken, then) {
                     // What failed stands before the denial in written order.
@@ -133,7 +165,7 @@ impl Machine {
                         self.over(Verdict::Deny(denied))
                     }
                     (Err(Stop::Pending(pending)), _) => self.over(Verdict::Pending(*pending)),
-                    (Ok(()), Then::GoOn) => self.go(program, env),
+                    (Ok(()), Then::GoOn | Then::Again) => self.go(program, env),
                 }
             }
             State::Ready | State::Over => self.over(Verdict::Deny(denial::misuse())),
@@ -208,16 +240,15 @@ impl Machine {
                 Truth::False | Truth::Unknown | Truth::Error | Truth::Fault => next,
             },
             Instr::Deny(id) => Next::Deny(denial::of(model, *id)),
-            Instr::DenyAs(effect, id) => Next::Deny(match env.facts.answers.get(effect) {
-                Some(told) => denial::failed(model, *id, &told.code, &told.reason),
-                None => denial::of(model, *id),
-            }),
+            Instr::DenyAs(effect, id) => Next::Deny(denial::told(model, *effect, *id, env.facts)),
             Instr::Jump(target) => Next::At(*target as usize),
-            Instr::Pipeline(id) => {
-                let piped = document::pipeline(program, *id, env, &mut self.fuel)?;
-                self.pending.extend(piped.taints);
-                piped.denied.map_or(next, Next::Deny)
-            }
+            Instr::Pipeline(id) => match document::pipeline(program, *id, None, env, &mut self.fuel)? {
+                Some(piped) => {
+                    self.pending.extend(piped.taints);
+                    piped.denied.map_or(next, Next::Deny)
+                }
+                None => Next::Deny(denial::misuse()),
+            },
             Instr::Scan(scanner, id) => {
                 let denied = document::scan(program, self.block, *scanner, *id, env, &mut self.fuel)?;
                 denied.map_or(next, Next::Deny)

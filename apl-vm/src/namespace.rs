@@ -66,7 +66,7 @@ pub(crate) fn below<'a>(
     if !NAMESPACES.contains(&root) {
         return Ok(None);
     }
-    if scope.assumed.is_some() && !OF_CALLERS.contains(&root) {
+    if scope.assumed.is_some_and(|assumed| assumed.hides(root)) && !OF_CALLERS.contains(&root) {
         return Ok(Some(Value::Unknown));
     }
     let facts = scope.facts;
@@ -81,6 +81,7 @@ pub(crate) fn below<'a>(
     let labels = match key {
         "security" => match scope.labels() {
             Found::Labels(labels) if labels.rest == Rest::None => Some(texts(labels.all().into_iter())),
+            Found::Labels(labels) if labels.rest == Rest::Unknown => return Ok(Some(Value::Unknown)),
             _ => return Ok(Some(Value::Error)),
         },
         _ => None,

@@ -13,6 +13,11 @@ pub enum Mode {
     /// machine never awaits, documents are not edited. Ends in [`Verdict::Allow`], [`Verdict::Deny`] (definite) or
     /// [`Verdict::Unknown`].
     Probe,
+    /// What would be the verdict of this very operation? Like a probe, but what is known of the operation counts: its
+    /// documents, and what labels and decision points answer. Only those are asked, and after each answer the run begins
+    /// again, with documents as they were received. Pipelines run where their way is certain, so give it documents that
+    /// may be edited. Other effects are [what would have been asked](crate::Machine::would).
+    Shadow,
 }
 
 /// What a run has come to.
@@ -33,7 +38,7 @@ pub enum Verdict {
     Deny(DenialInfo),
     /// Waits for a human. The operation is not performed; the client is to come again.
     Pending(Pending),
-    /// Only in [`Mode::Probe`]: depends on what is not known.
+    /// Only in [`Mode::Probe`] and [`Mode::Shadow`]: depends on what is not known.
     Unknown,
 }
 

@@ -4,9 +4,13 @@
 //! allow list that nothing is in can be satisfied by no backend: it denies, unless every constraint says
 //! `on_empty: fallback`; then that list, and only it, is given up.
 
+mod admits;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use apl_bytecode::{AttrId, ListKind, Members, Restrict};
+
+pub use admits::model_matches;
 
 use crate::{
     attribute::{Found, Scope, node_text},
@@ -24,7 +28,7 @@ pub struct Constraint {
     /// Labels that a backend must have.
     pub custom: BTreeMap<String, String>,
     /// Some constraint denies when nothing satisfies it.
-    strict: bool,
+    pub strict: bool,
 }
 
 /// Why a constraint cannot be added.

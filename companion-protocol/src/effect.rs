@@ -175,8 +175,55 @@ pub enum VerdictKind {
     DenyAfter,
     /// Waits for a human.
     Pending,
-    /// What a shadow policy would have said.
+}
+
+/// What a policy in shadow says of an operation that another verdict, or none, was enforced on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowVerdict {
+    /// SHA-256 of the program, lower-case hex: the record's own, or that of `shadow_policy`.
+    pub policy_digest: String,
+    /// What it would have come to.
+    pub verdict: WouldKind,
+    /// The code of the denial, or of what kept it from a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The position of the rule that would have decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Effects that it would have had performed, as `token.exchange:workday-oauth`; where it is not known which way the
+    /// policy would have taken, perhaps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<String>,
+    /// Fields that it would have edited, as `args.ssn:redact`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<String>,
+}
+
+/// How an operation would have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WouldKind {
+    /// Forwarded, if the effects succeed.
+    WouldAllow,
+    /// Refused before the call.
     WouldDeny,
+    /// Refused after the call.
+    WouldDenyAfter,
+    /// It hangs on what shadow does not do: what a human says, what a counter says, what a delegation grants.
+    Unknown,
+}
+
+impl WouldKind {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WouldAllow => "would_allow",
+            Self::WouldDeny => "would_deny",
+            Self::WouldDenyAfter => "would_deny_after",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// One record per verdict, or one of kind `step` where policy wrote `run(audit-log)`.
@@ -246,6 +293,9 @@ pub struct AuditRecord {
     /// Route owner and the like, from policy.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels_of_policy: BTreeMap<String, String>,
+    /// What policies in shadow say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<ShadowVerdict>,
 }
 
 /// Where policy wrote `run(audit-log)`.

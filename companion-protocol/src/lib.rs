@@ -18,7 +18,8 @@ mod result;
 mod session;
 
 pub use effect::{
-    AuditRecord, Effect, EffectCall, OnFail, PdpDecide, StepRecord, SubjectKind, TokenExchange, VerdictKind,
+    AuditRecord, Effect, EffectCall, OnFail, PdpDecide, ShadowVerdict, StepRecord, SubjectKind,
+    TokenExchange, VerdictKind, WouldKind,
 };
 pub use elicit::{Binding, ElicitAsk, ElicitBegin, ElicitKind, ElicitState, Elicitation, Requester, Shown};
 pub use json::{Json, MAX_INPUT_DEPTH};

@@ -134,6 +134,7 @@ impl Admin {
             response_digest: None,
             trace_id: None,
             labels_of_policy: std::collections::BTreeMap::new(),
+            shadow: Vec::new(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a configuration can enforce its program. Asked once, when the proxy takes the configuration.
 
 use apl_bytecode::{
-    Algorithm, AssertionsId, CredentialSource, Enforcement, Identity, Matcher, PhaseNeeds, Program, Stage,
+    Algorithm, AssertionsId, CredentialSource, Identity, Matcher, PhaseNeeds, Program, Stage,
 };
 use apl_vm::Prepared;
 
@@ -36,14 +36,6 @@ pub(crate) fn check(
     check_seal_keys(config, secrets)?;
     if config.install == Install::Single {
         phases.iter().try_for_each(check_single)?;
-    }
-    for route in &program.program().routes {
-        match route.enforcement {
-            Enforcement::Enforce => {}
-            Enforcement::Shadow(_) => {
-                return Err(ConfigError::NotInBuild("`enforcement: shadow` in the policy"));
-            }
-        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What an exchange, or the engine between exchanges, tells the host to do.
 
-use crate::{CallToken, Counter, ExchangeId};
+use crate::{CallToken, Counter, ExchangeId, Gauge};
 
 /// The answer to one event. The host carries out the commands in order, then returns the flow from its callback.
 #[derive(Debug, Default, PartialEq)]
@@ -90,6 +90,13 @@ pub enum Command {
         counter: Counter,
         /// How much.
         by: u64,
+    },
+    /// Shows a number as it is. From the engine only.
+    Gauge {
+        /// Which.
+        gauge: Gauge,
+        /// The number.
+        value: u64,
     },
     /// Writes a line to the proxy's log. Holds no payload value and no credential.
     Log {

@@ -6,7 +6,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
-use self::raw::{RawConfig, RawInstall};
+use self::raw::{RawConfig, RawEnforcement, RawInstall};
 pub use self::{
     error::ConfigError,
     resource::{ProtectedResource, ServerRequests, SessionSource},
@@ -68,8 +68,40 @@ pub struct Config {
     pub protected_resource: Option<ProtectedResource>,
     /// Where a session's id is taken from; the first that is there counts.
     pub session_sources: Vec<SessionSource>,
+    /// The second program, which is in shadow.
+    pub shadow_policy: Option<Vec<u8>>,
+    /// Nothing is enforced, whatever the policy says.
+    pub shadow: bool,
     /// Whether backends may ask clients for something where results are governed.
     pub server_requests: ServerRequests,
+}
+
+impl Config {
+    /// The configuration of the second program, whose bytes are taken out. It holds nothing back and seals nothing; what
+    /// else it needs to be enforced one day must be there.
+    pub(crate) fn beside(&mut self) -> Option<Self> {
+        Some(Self {
+            policy: self.shadow_policy.take()?,
+            policy_digest: None,
+            policy_public_key: self.policy_public_key,
+            protocols: Vec::new(),
+            companion: self.companion.clone(),
+            limits: self.limits,
+            install: Install::Full,
+            hash_key_env: self.hash_key_env.clone(),
+            seal_key_env: None,
+            seal_previous_key_env: None,
+            resource_metadata: None,
+            filter_lists: false,
+            denial_shape: self.denial_shape,
+            cloak: false,
+            protected_resource: None,
+            session_sources: Vec::new(),
+            shadow_policy: None,
+            shadow: true,
+            server_requests: self.server_requests,
+        })
+    }
 }
 
 /// How a client is told that a tool call was denied.
@@ -269,7 +301,17 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
     if let Some(resource) = &raw.protected_resource {
         resource.check()?;
     }
+    let shadow_policy = match raw.shadow_policy {
+        None => None,
+        Some(text) => Some(
+            STANDARD
+                .decode(text.trim())
+                .map_err(|_| ConfigError::Shadow(Box::new(ConfigError::PolicyBase64)))?,
+        ),
+    };
     Ok(Config {
+        shadow_policy,
+        shadow: raw.enforcement == RawEnforcement::Shadow,
         policy,
         policy_digest: lower(raw.policy_digest),
         policy_public_key: raw.policy_public_key.as_deref().map(public_key).transpose()?,
@@ -298,16 +340,10 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
 
 /// Keys of the wire contract that this build does not know yet. Ignoring one would change verdicts.
 fn check_build(raw: &RawConfig) -> Result<(), ConfigError> {
-    use raw::RawEnforcement;
-    let later = [
-        (raw.shadow_policy.is_some(), "`shadow_policy`"),
-        (raw.pdp_clusters.is_some(), "`pdp_clusters`"),
-        (raw.enforcement == RawEnforcement::Shadow, "`enforcement: shadow`"),
-    ];
-    match later.iter().find(|(used, _)| *used) {
-        Some((_, key)) => Err(ConfigError::NotInBuild(key)),
-        None => Ok(()),
+    if raw.pdp_clusters.is_some() {
+        return Err(ConfigError::NotInBuild("`pdp_clusters`"));
     }
+    Ok(())
 }
 
 fn public_key(text: &str) -> Result<[u8; 32], ConfigError> {

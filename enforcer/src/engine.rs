@@ -7,12 +7,12 @@ use std::{
     rc::Rc,
 };
 
-use apl_bytecode::IdentityId;
+use apl_bytecode::{Enforcement, IdentityId};
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
 
 use crate::{
-    CallToken, Callout, Command, Config, ConfigError, Counter, ExchangeId, LogLevel, Secrets,
+    CallToken, Callout, Command, Config, ConfigError, Counter, ExchangeId, Gauge, LogLevel, Secrets,
     audit::{self, AuditQueue},
     check,
     config::DEFAULT_CALLOUT_MS,
@@ -40,12 +40,17 @@ const TICK_RECORDS: usize = companion_protocol::MAX_EFFECTS;
 pub struct Engine {
     pub(crate) config: Config,
     pub(crate) program: Prepared,
+    /// The second program, which is in shadow, with what verifying takes. It asks nobody itself, and its queue and caches
+    /// stay empty.
+    pub(crate) beside: Option<Box<Engine>>,
     pub(crate) digest: String,
     pub(crate) hash_key: Option<Vec<u8>>,
     token: Option<String>,
     /// Seals session and event ids; `None`: there is no key.
     pub(crate) sealer: Option<Sealer>,
     pub(crate) wanted: Wanted,
+    pub(crate) own_properties: Vec<Vec<String>>,
+    /// With those of the second program behind them.
     properties: Vec<Vec<String>>,
     /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
     mentioned: Option<HashSet<String>>,
@@ -71,6 +76,8 @@ pub struct Engine {
     waiting: Vec<(ExchangeId, u64)>,
     flights: HashMap<CallToken, Flight>,
     next_token: u32,
+    /// It was said that nothing is in shadow.
+    shown: bool,
     stream: String,
 }
 
@@ -85,8 +92,8 @@ impl std::fmt::Debug for Engine {
 
 /// A callout of the engine itself.
 enum Flight {
-    /// Keys of the issuer at this place in [`Engine::keys`].
-    Keys(usize),
+    /// Keys of the issuer at this place in [`Engine::keys`], of the second program or not.
+    Keys(bool, usize),
     /// Queued records, and when they were sent.
     Audit(Vec<companion_protocol::AuditRecord>, u64),
 }
@@ -99,7 +106,16 @@ impl Engine {
     /// # Errors
     ///
     /// [`ConfigError`]: the program does not verify, or needs something that is not configured.
-    pub fn new(config: Config, secrets: Secrets, seed: [u8; 32]) -> Result<Self, ConfigError> {
+    pub fn new(mut config: Config, secrets: Secrets, seed: [u8; 32]) -> Result<Self, ConfigError> {
+        let beside = match config.beside() {
+            None => None,
+            Some(second) => {
+                let second = Self::new(second, secrets.clone(), seed);
+                Some(Box::new(
+                    second.map_err(|error| ConfigError::Shadow(Box::new(error)))?,
+                ))
+            }
+        };
         let program =
             Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
         let digest_hex = program.digest_hex();
@@ -114,13 +130,22 @@ impl Engine {
             .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
         let governs_results = reads::has_rules_after(program.program());
         let filters_lists = config.filter_lists && reads::can_deny(program.program());
+        let own_properties = reads::properties(program.program());
+        let mut properties = own_properties.clone();
+        properties.extend(
+            beside
+                .iter()
+                .flat_map(|second| second.own_properties.iter().cloned()),
+        );
         Ok(Self {
             variables: reads::variables(program.program(), &secrets)?,
             wanted: reads::wanted(&program),
-            properties: reads::properties(program.program()),
+            own_properties,
+            properties,
             mentioned: reads::mentioned(&program),
             named_keys: NamedKeys::of(program.program()),
             digest: digest_hex,
+            beside,
             reads_responses: governs_results || (filters_lists && sealer.is_some()),
             governs_results,
             metadata: config
@@ -140,6 +165,7 @@ impl Engine {
             waiting: Vec::new(),
             flights: HashMap::new(),
             next_token: 0,
+            shown: false,
             stream,
             config,
         })
@@ -167,7 +193,9 @@ impl Engine {
     /// every [`TICK_MS`](crate::TICK_MS), in the root context.
     pub fn on_tick(&mut self, now_ms: u64) -> Vec<Command> {
         let mut commands = Vec::new();
-        self.ask_for_keys(now_ms, &mut commands);
+        self.ask_for_keys(now_ms, false, &mut commands);
+        self.ask_for_keys(now_ms, true, &mut commands);
+        self.show_shadow(now_ms, &mut commands);
         self.ship_audit(now_ms, &mut commands);
         self.wake_the_late(now_ms, &mut commands);
         commands
@@ -184,8 +212,9 @@ impl Engine {
         let body = answer.and_then(|(status, body)| (status == 200).then_some(body));
         match self.flights.remove(&token) {
             None => {}
-            Some(Flight::Keys(at)) => {
-                let Some(set) = self.keys.get_mut(at) else {
+            Some(Flight::Keys(beside, at)) => {
+                let judge = self.of_mut(beside);
+                let Some(set) = judge.keys.get_mut(at) else {
                     return commands;
                 };
                 if body.is_none() {
@@ -196,7 +225,7 @@ impl Engine {
                     )));
                 }
                 if set.answer(body) {
-                    self.principals.clear();
+                    judge.principals.clear();
                 }
                 // Whatever came: those that wait look again, and decide for themselves whether to go on waiting.
                 commands.extend(self.waiting.iter().map(|(id, _)| Command::Wake(*id)));
@@ -230,8 +259,46 @@ impl Engine {
         reads::mentions(self.mentioned.as_ref(), key)
     }
 
+    /// The engine of the program that is enforced, or of the second one.
+    pub(crate) fn of(&self, beside: bool) -> &Self {
+        match &self.beside {
+            Some(second) if beside => second,
+            Some(_) | None => self,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, beside: bool) -> &mut Self {
+        if !beside {
+            return self;
+        }
+        match self.beside {
+            Some(ref mut second) => second,
+            None => self,
+        }
+    }
+
+    /// Whether a law of this kind is only recorded.
+    pub(crate) const fn in_shadow(&self, enforcement: Enforcement, now_ms: u64) -> bool {
+        self.config.shadow || enforcement.is_shadow(now_ms)
+    }
+
+    /// Whether nothing at all is enforced.
+    pub(crate) fn all_in_shadow(&self, now_ms: u64) -> bool {
+        let model = self.program.program();
+        let mut routes = model.routes.iter().map(|route| route.enforcement);
+        self.in_shadow(model.settings.enforcement, now_ms)
+            && (self.config.shadow || routes.all(|enforcement| enforcement.is_shadow(now_ms)))
+    }
+
+    /// Keys of the issuer do not do; nobody waits for better ones.
+    pub(crate) fn miss_keys(&mut self, issuer: &str, now_ms: u64) -> bool {
+        let mut sets = self.keys.iter_mut();
+        let set = sets.find(|set| !set.is_inline() && set.issuer() == issuer);
+        set.is_some_and(|set| set.miss(now_ms))
+    }
+
     /// The host's properties that credentials are read from, as paths of names: what [`Event::Properties`] brings, in this
-    /// order. Empty for most programs.
+    /// order; those of a second program come last. Empty for most programs.
     ///
     /// [`Event::Properties`]: crate::Event::Properties
     #[must_use]
@@ -256,7 +323,7 @@ impl Engine {
         let given = Given {
             headers: &head.credentials,
             properties: Properties {
-                paths: &self.properties,
+                paths: &self.own_properties,
                 values: &head.properties,
             },
         };
@@ -337,13 +404,16 @@ impl Engine {
         headers
     }
 
-    fn ask_for_keys(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
+    fn ask_for_keys(&mut self, now_ms: u64, beside: bool, commands: &mut Vec<Command>) {
         let Some(companion) = self.config.companion.clone() else {
             return;
         };
+        if beside && self.beside.is_none() {
+            return;
+        }
         let timeout_ms = self.timeout_ms();
-        for at in 0..self.keys.len() {
-            let Some(set) = self.keys.get_mut(at) else {
+        for at in 0..self.of(beside).keys.len() {
+            let Some(set) = self.of_mut(beside).keys.get_mut(at) else {
                 continue;
             };
             let Some(forced) = set.due(now_ms, u64::from(timeout_ms)) else {
@@ -358,7 +428,7 @@ impl Engine {
                 path.push_str("&refresh=true");
             }
             let token = self.new_token();
-            self.flights.insert(token, Flight::Keys(at));
+            self.flights.insert(token, Flight::Keys(beside, at));
             let headers = self.companion_headers("GET", &path);
             let cluster = companion.cluster.clone();
             commands.push(Command::Callout(Callout {
@@ -369,6 +439,27 @@ impl Engine {
                 timeout_ms,
             }));
         }
+    }
+
+    /// Says how much is in shadow. Again and again, because gauges are the proxy's, not the configuration's.
+    fn show_shadow(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
+        let model = self.program.program();
+        let all = model.routes.iter().map(|route| route.enforcement);
+        let all = all.chain([model.settings.enforcement]);
+        let lifted = all
+            .filter(|enforcement| self.in_shadow(*enforcement, now_ms))
+            .count();
+        let shown = [
+            (Gauge::Shadow, u64::try_from(lifted).unwrap_or(u64::MAX)),
+            (Gauge::ShadowPolicy, u64::from(self.beside.is_some())),
+        ];
+        for (gauge, value) in shown {
+            if value > 0 || !self.shown {
+                commands.push(Command::Gauge { gauge, value });
+            }
+        }
+        // Once all of it is enforced, that is said once.
+        self.shown = lifted == 0;
     }
 
     fn ship_audit(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
@@ -410,7 +501,7 @@ impl Engine {
         let patience = u64::from(self.timeout_ms()).saturating_mul(2);
         let lost = self.flights.iter().find_map(|(token, flight)| match flight {
             Flight::Audit(_, sent) if now_ms.saturating_sub(*sent) > patience => Some(*token),
-            Flight::Audit(..) | Flight::Keys(_) => None,
+            Flight::Audit(..) | Flight::Keys(..) => None,
         });
         if let Some(Flight::Audit(records, _)) = lost.and_then(|token| self.flights.remove(&token)) {
             self.audit.settle(records.len(), records);

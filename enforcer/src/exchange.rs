@@ -18,6 +18,7 @@ mod record;
 mod request;
 mod run;
 mod seals;
+mod shadow;
 mod stream;
 mod work;
 
@@ -34,6 +35,7 @@ use batch::Batch;
 use lookup::Lookup;
 use run::Flight;
 use seals::Seals;
+use shadow::Shadows;
 use work::Work;
 
 /// One HTTP exchange, from its head to [`Event::Gone`].
@@ -49,6 +51,9 @@ pub struct Exchange {
     work: Option<Box<Work>>,
     /// The operations beside it.
     batch: Batch,
+    /// The head as the second program wants it.
+    head_beside: Option<Box<Head>>,
+    shadows: Shadows,
     seals: Seals,
     /// The callout that is under way.
     flight: Option<Box<Flight>>,
@@ -94,6 +99,8 @@ impl Exchange {
             head: Head::default(),
             work: None,
             batch: Batch::default(),
+            head_beside: None,
+            shadows: Shadows::default(),
             seals: Seals::default(),
             flight: None,
             lookup: None,
@@ -200,8 +207,19 @@ impl Exchange {
         if body.is_none() {
             out.push(count(Counter::CalloutsFailed, 1));
         }
-        let answers = run::land(*flight, engine, self.work.as_deref_mut(), body, now_ms, out);
+        let shadow = self.stage == Stage::Asking && !self.shadows.over;
+        let work = if shadow {
+            self.asking_shadow()
+        } else {
+            self.work.as_deref_mut()
+        };
+        let answers = run::land(*flight, engine, work, body, now_ms, out);
         match self.stage {
+            Stage::Asking if shadow => {
+                if self.shadow_on(engine, Some(&answers), now_ms, out) {
+                    self.decide(engine, now_ms, out);
+                }
+            }
             Stage::Asking => self.go_on(engine, &answers, now_ms, out),
             Stage::Forwarded => self.after_go_on(engine, &answers, now_ms, out),
             Stage::New
@@ -217,6 +235,9 @@ impl Exchange {
     fn refuse(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
         if matches!(self.stage, Stage::Replied | Stage::Gone | Stage::Forwarded) {
             return;
+        }
+        if self.passes_unjudged(engine, refusal, now_ms, out) {
+            return self.let_go(engine);
         }
         self.record_refusal(engine, refusal, now_ms, out);
         let errors = self
@@ -260,6 +281,7 @@ impl Exchange {
         self.charged = 0;
         engine.stop_waiting(self.id);
         self.work = None;
+        self.shadows.all.clear();
         self.lookup = None;
         self.batch.passed.clear();
         self.batch.waiting.clear();

@@ -58,7 +58,7 @@ pub use config::{Config, ConfigError, Install, PluginConfig, Secrets};
 pub use engine::Engine;
 pub use event::{CallToken, Event, ExchangeId, HeaderList};
 pub use exchange::Exchange;
-pub use metrics::Counter;
+pub use metrics::{Counter, Gauge};
 
 /// How often a host should call [`Engine::on_tick`], in milliseconds.
 pub const TICK_MS: u64 = 250;

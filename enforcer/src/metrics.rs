@@ -1,12 +1,12 @@
 //! What is counted. A fixed list, so that no client can make the proxy keep more.
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A counter.
+macro_rules! metrics {
+    ($(#[$about:meta])* $all:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
+        $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Counter {$($(#[$doc])* $variant,)*}
+        pub enum $all {$($(#[$doc])* $variant,)*}
 
-        impl Counter {
+        impl $all {
             /// All of them: a host defines its metrics from this list once.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
@@ -19,7 +19,9 @@ macro_rules! counters {
     };
 }
 
-counters! {
+metrics! {
+/// A counter.
+Counter {
     /// Requests outside every entry of `protocols`.
     Unlisted = "aplomb.unlisted",
     /// Operations forwarded.
@@ -58,6 +60,25 @@ counters! {
     CutEvents = "aplomb.cut_events",
     /// Entries of lists that were hidden from a caller.
     Hidden = "aplomb.list_entries_hidden",
+    /// Operations that a policy in shadow would have let through.
+    WouldAllow = "aplomb.would_allow",
+    /// Operations that it would have denied before the call.
+    WouldDeny = "aplomb.would_deny",
+    /// Operations that it would have denied after the call.
+    WouldDenyAfter = "aplomb.would_deny_after",
+    /// Operations of which it cannot be said.
+    WouldUnknown = "aplomb.would_unknown",
     /// Edits made in arguments and results.
     Edits = "aplomb.edits",
+}
+}
+
+metrics! {
+    /// A gauge: what is so at the moment.
+    Gauge {
+        /// Routes that are in shadow, and one more if everything without a route is.
+        Shadow = "aplomb.shadow",
+        /// 1: a second program is in shadow beside the one that is enforced.
+        ShadowPolicy = "aplomb.shadow_policy",
+    }
 }

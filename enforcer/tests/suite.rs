@@ -34,6 +34,8 @@ mod revisions;
 mod seed_policy;
 #[path = "suite/server_requests.rs"]
 mod server_requests;
+#[path = "suite/shadow.rs"]
+mod shadow;
 #[path = "suite/shapes.rs"]
 mod shapes;
 #[path = "suite/signatures.rs"]

@@ -22,8 +22,8 @@ mod stream;
 pub(crate) use headers::{HeaderMap, header, headers, remove_header, replace_header};
 pub(crate) use pairs::Pair;
 pub(crate) use runtime::{
-    Level, count, define_counter, dequeue, enqueue, log, now_ms, plugin_configuration, property, random,
-    register_queue, set_property, set_tick_ms,
+    COUNTER, GAUGE, Level, count, define_metric, dequeue, enqueue, log, now_ms, plugin_configuration,
+    property, random, record, register_queue, set_property, set_tick_ms,
 };
 pub(crate) use stream::{
     Body, Direction, body, http_call, http_call_body, replace_body, resume, send_local_reply, set_effective,

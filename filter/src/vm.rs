@@ -25,7 +25,7 @@ use std::{
     rc::Rc,
 };
 
-use aplomb_enforcer::{CallToken, Counter, Event, Exchange, ExchangeId, Install};
+use aplomb_enforcer::{CallToken, Counter, Event, Exchange, ExchangeId, Gauge, Install};
 use companion_protocol::MAX_RESPONSE_BYTES;
 
 use self::{
@@ -72,7 +72,7 @@ pub(crate) struct Vm {
     calls: HashMap<u32, Call>,
     /// Streams whose head is held and whose body has not begun, by direction.
     waiting: HashSet<(u32, Direction)>,
-    /// Numbers of the metrics, in the order of [`Counter::ALL`]. Defined once a VM.
+    /// Numbers of the metrics: [`Counter::ALL`], then [`Gauge::ALL`]. Defined once a VM.
     metrics: Vec<u32>,
     wakes: Wakes,
     entropy: Entropy,
@@ -181,9 +181,11 @@ impl Vm {
     fn define_metrics(&mut self) {
         if self.metrics.is_empty() {
             // A number that the host did not give counts nothing.
-            self.metrics = Counter::ALL
-                .iter()
-                .map(|c| host::define_counter(c.name()).unwrap_or(u32::MAX))
+            let counters = Counter::ALL.iter().map(|counter| (host::COUNTER, counter.name()));
+            let gauges = Gauge::ALL.iter().map(|gauge| (host::GAUGE, gauge.name()));
+            self.metrics = counters
+                .chain(gauges)
+                .map(|(kind, name)| host::define_metric(kind, name).unwrap_or(u32::MAX))
                 .collect();
         }
     }

@@ -3,7 +3,8 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    Assertions, Attr, Code, Effect, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId, Unmatched,
+    Assertions, Attr, Code, Effect, Enforcement, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId,
+    Unmatched,
 };
 
 /// One compiled policy.
@@ -104,6 +105,8 @@ pub struct Settings {
     pub unmatched: Unmatched,
     /// `forward_inbound_credentials: never`; otherwise unless policy delegated on that route.
     pub never_forward_credentials: bool,
+    /// `global.enforcement`: what holds for operations without a route. Routes carry their own.
+    pub enforcement: Enforcement,
 }
 
 impl Default for Settings {
@@ -111,6 +114,7 @@ impl Default for Settings {
         Self {
             unmatched: Unmatched::Deny,
             never_forward_credentials: false,
+            enforcement: Enforcement::Enforce,
         }
     }
 }

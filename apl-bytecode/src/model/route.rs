@@ -91,6 +91,18 @@ pub enum Enforcement {
     Shadow(u64),
 }
 
+impl Enforcement {
+    /// Whether the verdict is only recorded at this moment, in milliseconds of the Unix epoch.
+    #[must_use]
+    pub const fn is_shadow(self, now_ms: u64) -> bool {
+        match self {
+            Self::Enforce => false,
+            Self::Shadow(0) => true,
+            Self::Shadow(until) => now_ms / 1000 < until,
+        }
+    }
+}
+
 /// What governs operations that no route matches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fallback {

@@ -212,7 +212,8 @@ record!(Response {
 });
 record!(Settings {
     unmatched,
-    never_forward_credentials
+    never_forward_credentials,
+    enforcement
 });
 choice!(Unmatched, "answer to unmatched operations" { 0 => Deny, 1 => Allow });
 

@@ -690,6 +690,7 @@ pub(crate) fn every_variant() -> Program {
     p.settings = Settings {
         unmatched: Unmatched::Allow,
         never_forward_credentials: true,
+        enforcement: Enforcement::Shadow(0),
     };
     let span = |line| Span {
         file: 0,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use apl_bytecode::EntityKind;
 
+use super::enforcement::{self, EnforcementDecl};
 use super::keys::{Reader, check};
 use super::section::{self, SectionDecl};
 use crate::diagnostics::{Code, error};
@@ -28,6 +29,8 @@ pub(crate) struct RouteDecl {
     pub response: Option<ResponseDecl>,
     /// `unparseable_result: pass`.
     pub pass_unparseable: bool,
+    /// `enforcement`; `None`: as everything else.
+    pub enforcement: Option<EnforcementDecl>,
     /// `owner`.
     pub owner: Option<String>,
     /// Whose it is; `None`: the platform's.
@@ -104,6 +107,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let properties = properties(node, reader);
     let response = response(node, reader);
     let pass_unparseable = reader.word(node, "unparseable_result", &["deny", "pass"]) == Some("pass");
+    let enforcement = enforcement::read(node, reader);
     let owner = reader.text(node, "owner").map(str::to_owned);
     let suffix = scope
         .as_ref()
@@ -124,6 +128,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                 section: section::read(node, Section::Route, &source, reader),
                 response: response.clone(),
                 pass_unparseable,
+                enforcement,
                 owner: owner.clone(),
                 team: None,
                 span,

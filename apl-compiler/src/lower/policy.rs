@@ -88,6 +88,9 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
         asked: HashSet::new(),
     };
     lowering.tables.program.settings = document.settings.clone();
+    if let Some(said) = document.enforcement {
+        lowering.tables.program.settings.enforcement = said.value;
+    }
     lowering.tables.program.data = document.attributes.to_json();
     routes::lower(&mut lowering);
     fallbacks(&mut lowering);

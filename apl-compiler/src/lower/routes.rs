@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use apl_bytecode::{Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route};
 
 use super::assertions;
+use super::shadow;
 use super::{identities::identity, policy::Lowering};
 use crate::diagnostics::{Code, error, note, warning};
 use crate::document::{Document, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away};
@@ -71,7 +72,7 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
             identities,
             response,
             pass_unparseable: above.unwrap_or(route).pass_unparseable,
-            enforcement: Enforcement::Enforce,
+            enforcement: enforcement(above.unwrap_or(route), document),
             owner: route.owner.as_ref().map(|owner| lowering.tables.str(owner)),
             assertions: assertions::lower(&layers, lowering),
             tags: route
@@ -85,8 +86,17 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
                 .map(|(name, value)| (lowering.tables.str(name), lowering.tables.str(value)))
                 .collect(),
         };
+        if compiled.enforcement != Enforcement::Enforce {
+            shadow::left_out(route, &compiled, lowering);
+        }
         lowering.tables.program.routes.push(compiled);
     }
+}
+
+/// The route's own word, or that for everything.
+fn enforcement(route: &RouteDecl, document: &Document) -> Enforcement {
+    let said = route.enforcement.or(document.enforcement);
+    said.map_or(Enforcement::Enforce, |said| said.value)
 }
 
 fn matcher(route: &RouteDecl, lowering: &mut Lowering<'_>) -> Matcher {

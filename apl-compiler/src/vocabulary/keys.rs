@@ -78,7 +78,6 @@ use Treatment::{Elsewhere, Inert, NotYet, Old, Read};
 
 const GROUPS_ALIAS: Treatment = Old("top-level `groups`");
 const GLOBAL_ONLY: Treatment = Elsewhere("`global`");
-const SHADOW: Treatment = NotYet("set `enforcement` in the filter configuration once it is there");
 
 /// Policy keys of any section, without `args` and `result`.
 const PHASES: &[Key] = &[
@@ -117,7 +116,8 @@ const GLOBAL: &[Key] = &[
     ),
     ("assertions", Read),
     ("attribute_files", Read),
-    ("enforcement", SHADOW),
+    ("enforcement", Read),
+    ("until", Read),
     ("apl", Read),
 ];
 
@@ -153,8 +153,8 @@ const ROUTE: &[Key] = &[
     ("response", Read),
     ("unparseable_result", Read),
     ("owner", Read),
-    ("enforcement", SHADOW),
-    ("until", SHADOW),
+    ("enforcement", Read),
+    ("until", Read),
     (
         "when",
         NotYet("put the condition into the steps: upstream stores it and never evaluates it"),

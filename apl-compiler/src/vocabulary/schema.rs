@@ -157,10 +157,12 @@ fn below(section: Section, key: &str) -> Below {
         (Section::Route, "tool" | "prompt" | "resource" | "llm" | "groups") | (Section::Meta, "tags") => {
             Below::Names
         }
+        (Section::Route | Section::Global, "enforcement") => Below::Words(&["enforce", "shadow"]),
         (Section::Route, "unparseable_result") => Below::Words(&["deny", "pass"]),
-        (Section::Route, "owner") | (Section::Meta, "scope") | (Section::Plugin, "name" | "kind") => {
-            Below::Text
-        }
+        (Section::Route, "owner" | "until")
+        | (Section::Global, "until")
+        | (Section::Meta, "scope")
+        | (Section::Plugin, "name" | "kind") => Below::Text,
         (Section::EngineSettings, "unmatched") => Below::Words(&["deny", "allow"]),
         (Section::EngineSettings, "forward_inbound_credentials") => {
             Below::Words(&["never", "unless_delegated"])
@@ -208,6 +210,10 @@ fn describe(section: Section, key: &str) -> String {
         "unparseable_result" => "What happens to a result that cannot be parsed: `deny` (default) or `pass`.",
         "kind" => "What it is, as `identity/jwt`.",
         "name" => "What steps call it.",
+        "enforcement" => {
+            "`shadow`: the verdict is recorded and not enforced, and nothing of the call is touched."
+        }
+        "until" => "When a shadow ends and the policy is enforced: `2027-01-31T12:00:00Z`.",
         "owner" => "Who answers for the route; it reaches audit and explanations.",
         "meta" => "Tags, which join groups of that name, and the scope.",
         _ => return format!("`{key}` of {}.", section.name().trim_matches('`')),

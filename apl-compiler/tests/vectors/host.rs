@@ -1,6 +1,7 @@
 //! Whole configurations: a request through route look-up, machine, and the little of a host that the vectors speak of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use apl_bytecode::{BlockId, EntityKind, Scopes};
 use apl_compiler::compile;
@@ -8,7 +9,7 @@ use apl_vm::{
     Answer as Given, Bound, Document, Env, Fact, Facts, Limits, Machine, Mode, Outcome, Prepared, Verdict,
     View,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::run::Answer;
 
@@ -18,7 +19,7 @@ type Store = BTreeMap<String, BTreeSet<String>>;
 pub(crate) fn answer(vector: &Value) -> Answer {
     let request = &vector["request"];
     if !request["elicitation"].is_null() {
-        return Answer::NotInBuild;
+        return elicited(vector);
     }
     let mut text = vector["policy"].as_str().unwrap_or("").to_owned();
     if let Some(plugins) = request["plugins"].as_object() {
@@ -47,6 +48,71 @@ pub(crate) fn answer(vector: &Value) -> Answer {
             Answer::Other(json!({ "sequence": verdicts.collect::<Vec<_>>() }))
         }
     }
+}
+
+/// What asks a human is the enforcer's business: `aplc explain` runs it, with the answer that the vector gives.
+fn elicited(vector: &Value) -> Answer {
+    let request = &vector["request"];
+    let policy = vector["policy"].as_str().unwrap_or("");
+    let handlers: BTreeSet<&str> = policy
+        .split(['"', '\''])
+        .filter_map(|text| text.split_once("(")?.1.split_once(", from:"))
+        .map(|(handler, _)| handler.trim())
+        .collect();
+    let mut plugins = vec![json!({
+        "name": "user",
+        "kind": "identity/jwt",
+        "config": { "trusted_issuers": [{
+            "issuer": "https://idp.example", "audiences": ["gateway"], "algorithms": ["RS256"],
+            "decoding_key": { "kind": "jwks_url", "url": "https://idp.example/keys" },
+        }] },
+    })];
+    plugins.extend(
+        handlers
+            .iter()
+            .map(|name| json!({ "name": name, "kind": "elicitation/page" })),
+    );
+    let policy = format!(
+        "plugins: {}\nglobal: {{authentication: [user]}}\n{policy}\n",
+        Value::from(plugins)
+    );
+    let answers: Map<String, Value> = handlers
+        .iter()
+        .map(|name| ((*name).to_owned(), request["elicitation"].clone()))
+        .collect();
+    let asked = json!({
+        "identity": { "subject": "carol", "claims": { "mgr": "boss", "manager": "boss" } },
+        "request": { "tool": request["tool"], "headers": request["headers"].as_object().cloned().unwrap_or_default() },
+        "elicitations": answers,
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let run = Command::new(env!("CARGO_BIN_EXE_aplc"))
+        .arg("explain")
+        .arg(file("policy.yaml", policy))
+        .arg("--request")
+        .arg(file("request.yaml", asked.to_string()))
+        .output()
+        .expect("aplc");
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    let line = |key: &str| {
+        text.lines()
+            .find_map(|line| Some(line.trim().strip_prefix(key)?.trim().to_owned()))
+    };
+    let Some(verdict) = line("verdict:") else {
+        eprintln!("{text}{}", String::from_utf8_lossy(&run.stderr));
+        return Answer::Refused;
+    };
+    let decision = match verdict.as_str() {
+        "allow" => "allow",
+        "pending" => "suspend",
+        _ => "deny",
+    };
+    Answer::Other(json!({ "decision": decision, "code": line("code:"), "reason": line("reason:") }))
 }
 
 fn one(program: &Prepared, request: &Value, store: &mut Store) -> Value {

@@ -1,16 +1,18 @@
 //! One vector through compiler and machine.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use apl_bytecode::{EntityKind, Scopes};
+use apl_bytecode::{EntityKind, VerifiedProgram};
 use apl_compiler::compile;
 use apl_vm::{
-    Answer as Given, Bound, Document, Env, Fact, Facts, Limits, Machine, Mode, Outcome, Prepared, Verdict,
-    View,
+    Answer as Given, Constraint, Document, Env, Fact, Facts, Limits, Machine, Mode, Outcome, Prepared,
+    Verdict, View,
 };
 use serde_json::{Map, Value, json};
 
-use super::{areas, host};
+use super::effects::Asked;
+use super::{areas, host, parsed};
 
 /// What we make of a vector.
 #[derive(Debug, PartialEq)]
@@ -18,50 +20,54 @@ pub(crate) enum Answer {
     /// It does not compile.
     Refused,
     /// It ran.
-    Verdict {
-        /// Code and reason.
-        denied: Option<(String, String)>,
-        /// Labels and scopes, in order.
-        taints: Vec<(String, Vec<String>)>,
-        /// Arguments afterwards.
-        args: Value,
-        /// Result afterwards.
-        result: Value,
-    },
+    Verdict(Box<Ran>),
     /// An answer of another form than a verdict.
     Other(Value),
-    /// The build has no such construct.
-    NotInBuild,
+}
+
+/// What a phase did.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Ran {
+    /// Code and reason.
+    pub denied: Option<(String, String)>,
+    /// The approval that it waits for, and the position of its step.
+    pub pending: Option<(String, String)>,
+    /// Who was asked for what, in order; where labels went.
+    pub asked: Asked,
+    /// Labels that later rules see.
+    pub labels: BTreeSet<String>,
+    /// Arguments afterwards.
+    pub args: Value,
+    /// Result afterwards.
+    pub result: Value,
+    /// Where the request may go.
+    pub constraint: Constraint,
+    /// Attributes that effects wrote.
+    pub facts: BTreeMap<String, Fact>,
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("refused"),
-            Self::Other(value) => write!(f, "{value}"),
-            Self::NotInBuild => f.write_str("none"),
-            Self::Verdict {
-                denied,
-                taints,
-                args,
-                result,
-            } => {
-                match denied {
-                    None => f.write_str("allow")?,
-                    Some((code, reason)) => write!(f, "deny {code} ({reason})")?,
-                }
-                for (label, scopes) in taints {
-                    write!(f, " taint {label} {}", scopes.join("+"))?;
-                }
-                if denied.is_none() && args.as_object().is_some_and(|args| !args.is_empty()) {
-                    write!(f, " args={args}")?;
-                }
-                if denied.is_none() && !result.is_null() {
-                    write!(f, " result={result}")?;
-                }
-                Ok(())
-            }
+        let ran = match self {
+            Self::Refused => return f.write_str("refused"),
+            Self::Other(value) => return write!(f, "{value}"),
+            Self::Verdict(ran) => ran,
+        };
+        match (&ran.denied, &ran.pending) {
+            (Some((code, reason)), _) => write!(f, "deny {code} ({reason})")?,
+            (None, Some((id, step))) => write!(f, "wait {id} {step}")?,
+            (None, None) => f.write_str("allow")?,
         }
+        for (label, scopes) in &ran.asked.taints {
+            write!(f, " taint {label} {}", scopes.join("+"))?;
+        }
+        if ran.denied.is_none() && ran.args.as_object().is_some_and(|args| !args.is_empty()) {
+            write!(f, " args={}", ran.args)?;
+        }
+        if ran.denied.is_none() && !ran.result.is_null() {
+            write!(f, " result={}", ran.result)?;
+        }
+        Ok(())
     }
 }
 
@@ -71,7 +77,9 @@ pub(crate) fn answer(area: &str, vector: &Value) -> Answer {
         "glob" => return areas::glob(vector),
         "flatten" => return areas::flatten(vector),
         "host" => return host::answer(vector),
-        "template" | "restrict_fold" | "accepts" => return Answer::NotInBuild,
+        "template" => return areas::template(vector),
+        "restrict_fold" => return areas::restrict_fold(vector),
+        "accepts" => return areas::accepts(vector),
         _ => {}
     }
     let policy = vector["policy"].as_str().unwrap_or("");
@@ -98,7 +106,15 @@ pub(crate) fn answer(area: &str, vector: &Value) -> Answer {
         }
         "step_parse" if vector["yaml"] == true => return compiled(&indented(&step(vector, policy)), vector),
         "step_parse" => json!({ "pre_invocation": [policy] }).to_string(),
-        _ => return run(&indented(policy), vector, bag, args, result),
+        _ => {
+            if args.is_null() {
+                args = from_bag(&bag, "args");
+            }
+            if result.is_null() {
+                result = from_bag(&bag, "result");
+            }
+            return run(&indented(policy), vector, bag, args, result);
+        }
     };
     // JSON is YAML.
     let text = section
@@ -129,7 +145,7 @@ pub(crate) fn denies(root: &str, rule: &Value, document: &Value) -> bool {
     };
     let text = format!("{{tool: t, \"{section}\": [{rule}]}}");
     let answer = run(&text, &vector, Map::new(), args, result);
-    matches!(answer, Answer::Verdict { denied: Some(_), .. })
+    matches!(answer, Answer::Verdict(ran) if ran.denied.is_some())
 }
 
 fn step(vector: &Value, policy: &str) -> String {
@@ -195,20 +211,17 @@ fn document(route: &str, vector: &Value) -> String {
 }
 
 fn compiled(route: &str, vector: &Value) -> Answer {
-    let compilation = compile("policy.yaml", &document(route, vector));
-    match compilation.output {
-        Some(_) => Answer::Verdict {
-            denied: None,
-            taints: Vec::new(),
-            args: Value::Null,
-            result: Value::Null,
+    match compile("policy.yaml", &document(route, vector)).output {
+        Some(output) => match parsed::summary(&output.program, &vector["expect"]) {
+            Some(summary) => Answer::Other(summary),
+            None => Answer::Verdict(Box::default()),
         },
         None => Answer::Refused,
     }
 }
 
 /// The part of the bag that is a document, as JSON.
-fn from_bag(bag: &Map<String, Value>, root: &str) -> Value {
+pub(crate) fn from_bag(bag: &Map<String, Value>, root: &str) -> Value {
     let mut document = json!({});
     for (key, value) in bag {
         let Some(rest) = key.strip_prefix(root).and_then(|rest| rest.strip_prefix('.')) else {
@@ -261,34 +274,70 @@ fn facts(bag: &Map<String, Value>) -> Facts {
     facts
 }
 
-fn run(route: &str, vector: &Value, bag: Map<String, Value>, args: Value, result: Value) -> Answer {
-    let compilation = compile("policy.yaml", &document(route, vector));
-    let Some(output) = compilation.output else {
-        return Answer::Refused;
+/// One route of a policy, with the vector's attributes and documents.
+pub(crate) fn run(
+    route: &str,
+    vector: &Value,
+    bag: Map<String, Value>,
+    args: Value,
+    result: Value,
+) -> Answer {
+    let compilation = compile("policy.yaml", &document(&mocked(route, vector), vector));
+    match compilation.output {
+        Some(output) => Answer::Verdict(Box::new(phase(output.program, vector, &bag, &args, &result))),
+        None => Answer::Refused,
+    }
+}
+
+/// CEL is evaluated, not asked; a vector that says what its evaluator answers gets an expression that is just that.
+fn mocked(route: &str, vector: &Value) -> String {
+    let answer = &vector["mocks"]["pdp"]["cel"];
+    let Some((before, rest)) = route.split_once("expr:").filter(|_| !answer.is_null()) else {
+        return route.to_owned();
     };
-    let program = Prepared::new(output.program).expect("a compiled program is sound");
+    let rest = rest.trim_start();
+    let quote = rest.chars().next().unwrap_or('"');
+    let behind = rest.get(1..).and_then(|rest| rest.split_once(quote));
+    match behind {
+        Some((_, behind)) => format!("{before}expr: \"{}\"{behind}", answer == "allow"),
+        None => route.to_owned(),
+    }
+}
+
+/// Runs one phase of tool `t`.
+pub(crate) fn phase(
+    program: VerifiedProgram,
+    vector: &Value,
+    bag: &Map<String, Value>,
+    args: &Value,
+    result: &Value,
+) -> Ran {
+    let program = Prepared::new(program).expect("a compiled program is sound");
     let route = apl_vm::find_route(&program, EntityKind::Tool, "t", None).expect("the route is there");
     let route = &program.program().routes[route];
-    let post = vector["phase"] == "post";
-    let Some(block) = (if post { route.post } else { route.pre }) else {
-        return Answer::Verdict {
-            denied: None,
-            taints: Vec::new(),
-            args,
-            result,
+    let block = if vector["phase"] == "post" {
+        route.post
+    } else {
+        route.pre
+    };
+    let Some(block) = block else {
+        return Ran {
+            args: args.clone(),
+            result: result.clone(),
+            ..Ran::default()
         };
     };
-    let mut facts = facts(&bag);
+    let mut facts = facts(bag);
     let parse = |value: &Value| {
         (!value.is_null())
             .then(|| Document::parse(value.to_string().into_bytes(), &Limits::default()).expect("JSON"))
     };
-    let (mut args, mut result) = (parse(&args), parse(&result));
+    let (mut args, mut result) = (parse(args), parse(result));
     let mut machine = Machine::new(block, 1_000_000);
-    let mut taints = Vec::new();
+    let mut asked = Asked::default();
     let mut edits = Vec::new();
     let mut answers: Option<Vec<Given>> = None;
-    let denied = loop {
+    let verdict = loop {
         let mut env = Env {
             facts: &mut facts,
             args: args.as_mut().map(|document| {
@@ -308,113 +357,32 @@ fn run(route: &str, vector: &Value, bag: Map<String, Value>, args: Value, result
             Some(answers) => machine.resume(&program, &mut env, &answers),
         };
         match outcome {
-            Outcome::Done(Verdict::Deny(denial)) => {
-                break Some((denial.code.replace("routes.tool:t", "T"), denial.reason));
-            }
-            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) => break None,
-            Outcome::Await(batch) => {
-                let mut failed = false;
-                answers = Some(
-                    batch
-                        .effects
-                        .iter()
-                        .map(|(_, bound)| give(bound, vector, &mut taints, &mut failed))
-                        .collect(),
-                );
-            }
+            Outcome::Done(verdict) => break verdict,
+            Outcome::Await(batch) => answers = Some(asked.batch(&batch, vector)),
         }
+    };
+    let (denied, pending) = match verdict {
+        Verdict::Deny(denial) => (Some((position(&denial.code), denial.reason)), None),
+        Verdict::Pending(pending) => (None, Some((pending.approval.id, position(&pending.rule)))),
+        Verdict::Allow | Verdict::Unknown => (None, None),
     };
     let render = |document: Option<Document>| {
         document.map_or(Value::Null, |document| {
             serde_json::from_slice(&document.render()).expect("JSON")
         })
     };
-    Answer::Verdict {
+    Ran {
         denied,
-        taints,
+        pending,
+        asked,
+        labels: facts.labels.known,
         args: render(args),
         result: render(result),
+        constraint: facts.constraint,
+        facts: facts.own.into_iter().collect(),
     }
 }
 
-fn give(bound: &Bound, vector: &Value, taints: &mut Vec<(String, Vec<String>)>, failed: &mut bool) -> Given {
-    if *failed {
-        return Given::Skipped;
-    }
-    match bound {
-        Bound::LoadLabels { .. } => Given::Labels(Vec::new()),
-        Bound::Audit { .. } | Bound::Count(_) => Given::Done,
-        Bound::Decide(call) => {
-            let mock = &vector["mocks"]["pdp"][&call.point];
-            let text = |key: &str| mock[key].as_str().unwrap_or("").to_owned();
-            if mock.is_null() {
-                *failed = true;
-                return Given::Failed {
-                    code: String::new(),
-                    reason: "no such decision point".to_owned(),
-                };
-            }
-            Given::Decided {
-                allow: mock == "allow",
-                code: text("code"),
-                reason: text("reason"),
-            }
-        }
-        Bound::Elicit(call) => {
-            let mock = &vector["mocks"]["elicit"][&call.handler];
-            let approval = apl_vm::Approval {
-                id: mock["id"].as_str().unwrap_or("e1").to_owned(),
-                approver: Some(call.from.clone()),
-                ..apl_vm::Approval::default()
-            };
-            match mock["status"].as_str() {
-                Some("pending") => Given::Pending(approval),
-                Some("approved") if mock["valid"] != false => Given::Approved(approval),
-                Some(_) => Given::Refused {
-                    code: String::new(),
-                    reason: "refused".to_owned(),
-                },
-                None => Given::Failed {
-                    code: String::new(),
-                    reason: "unreachable".to_owned(),
-                },
-            }
-        }
-        Bound::Taint { label, scopes, .. } => {
-            let words = [
-                (Scopes::SESSION, "session"),
-                (Scopes::MESSAGE, "message"),
-                (Scopes::SUBJECT, "subject"),
-            ];
-            let scopes = words
-                .iter()
-                .filter(|(scope, _)| scopes.has(*scope))
-                .map(|(_, word)| (*word).to_owned())
-                .collect();
-            taints.push((label.clone(), scopes));
-            Given::Done
-        }
-        Bound::Delegate(call) => {
-            let mock = &vector["mocks"]["delegations"][&call.delegator];
-            if let Some(denied) = mock["deny"].as_object() {
-                *failed = call.stops;
-                let text = |key: &str| denied.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
-                return Given::Failed {
-                    code: text("code"),
-                    reason: text("reason"),
-                };
-            }
-            let permissions = mock["permissions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str);
-            let text = |key: &str| mock[key].as_str().unwrap_or("").to_owned();
-            Given::Granted {
-                permissions: permissions.map(str::to_owned).collect(),
-                audience: text("audience"),
-                expires_at: text("expires_at"),
-            }
-        }
-    }
+fn position(code: &str) -> String {
+    code.replace("routes.tool:t", "T")
 }

@@ -155,6 +155,12 @@ fn date(day: i128) -> (i128, i128, i128) {
 }
 
 /// RFC 3339, a fraction of at most nine digits.
+/// A moment as RFC 3339 writes it, in whole seconds of the Unix epoch; `None`: it is none.
+#[must_use]
+pub fn rfc3339_seconds(text: &str) -> Option<i64> {
+    i64::try_from(parse_moment(text)?.div_euclid(SECOND)).ok()
+}
+
 fn parse_moment(text: &str) -> Option<i128> {
     let number = |range: std::ops::Range<usize>| -> Option<i128> {
         let digits = text.get(range)?;

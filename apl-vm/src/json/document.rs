@@ -193,6 +193,19 @@ impl Document {
         self.change(id, Change::Removed);
     }
 
+    /// Forgets every edit. Ids of values that were put in name nothing any more.
+    pub fn revert(&mut self) {
+        let received = self.slots.partition_point(|slot| !slot.has(Slot::ADDED));
+        self.slots.truncate(received);
+        for at in std::mem::take(&mut self.edits).into_keys() {
+            if let Some(slot) = self.slots.get_mut(at as usize) {
+                slot.flags &= !Slot::EDITED;
+            }
+        }
+        self.origins.clear();
+        self.added.clear();
+    }
+
     /// Whether anything was replaced or removed.
     #[must_use]
     pub fn is_edited(&self) -> bool {

@@ -32,6 +32,24 @@ pub(super) fn take(
     failure.map_or(Ok(()), Err)
 }
 
+/// Writes down what a shadow run was told; yields the questions that stay open.
+pub(super) fn note(asked: &[Origin], answers: &[Answer], facts: &mut Facts) -> Vec<Origin> {
+    let mut open = Vec::new();
+    for (at, origin) in asked.iter().enumerate() {
+        match (origin, answers.get(at)) {
+            (_, Some(Answer::Labels(labels))) => {
+                facts.labels.known.extend(labels.iter().cloned());
+                facts.labels.loaded = true;
+            }
+            (Origin::Effect(id), Some(Answer::Decided { allow, code, reason })) => {
+                decided_so(facts, *id, *allow, code, reason);
+            }
+            (origin, _) => open.push(*origin),
+        }
+    }
+    open
+}
+
 fn one(program: &Program, origin: Origin, answer: &Answer, facts: &mut Facts) -> Result<(), Stop> {
     let id = match origin {
         Origin::Pipeline(id) => {
@@ -193,6 +211,15 @@ fn tell(facts: &mut Facts, approval: &Approval, status: &str) {
         .insert("elicitation.status".to_owned(), Fact::Str(status.to_owned()));
 }
 
+fn decided_so(facts: &mut Facts, id: EffectId, holds: bool, code: &str, reason: &str) {
+    let told = Told {
+        holds,
+        code: code.to_owned(),
+        reason: reason.to_owned(),
+    };
+    facts.answers.insert(id, told);
+}
+
 /// A decision point that cannot be asked denies at once; one that says no leaves that to the steps behind.
 fn decided(
     program: &Program,
@@ -203,12 +230,7 @@ fn decided(
 ) -> Result<(), Stop> {
     match answer {
         Answer::Decided { allow, code, reason } => {
-            let told = Told {
-                holds: *allow,
-                code: code.clone(),
-                reason: reason.clone(),
-            };
-            facts.answers.insert(id, told);
+            decided_so(facts, id, *allow, code, reason);
             Ok(())
         }
         // The code says which decision point it was (`pdp:Cedar`); what went wrong is in the reason.

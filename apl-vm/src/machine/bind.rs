@@ -81,7 +81,7 @@ pub(super) fn effect(
         }
         Effect::Decide(decision) => {
             facts.answers.remove(&id);
-            match question::decide(prepared, decision, env, fuel)? {
+            match question::decide(prepared, decision, None, env, fuel)? {
                 Ok(call) => Bound::Decide(Box::new(call)),
                 Err(denied) => return Ok(Err(denied)),
             }
@@ -96,7 +96,7 @@ pub(super) fn effect(
 }
 
 /// Adds a constraint to those of the phase.
-fn narrow(prepared: &Prepared, restrict: &Restrict, env: &mut Env<'_>) -> Result<(), DenialInfo> {
+pub(super) fn narrow(prepared: &Prepared, restrict: &Restrict, env: &mut Env<'_>) -> Result<(), DenialInfo> {
     let mut constraint = std::mem::take(&mut env.facts.constraint);
     let added = constraint.add(restrict, &env.scope(prepared, None));
     let impossible = constraint.impossible();

@@ -1,9 +1,9 @@
 //! Making denials.
 
-use apl_bytecode::{Code, DenialId, Program, ScannerId, StrId, spell_code, spell_position};
+use apl_bytecode::{Code, DenialId, EffectId, Program, ScannerId, StrId, spell_code, spell_position};
 
 use super::text;
-use crate::{outcome::DenialInfo, scan::Finding};
+use crate::{facts::Facts, outcome::DenialInfo, scan::Finding};
 
 /// A denial as the program has it.
 pub(super) fn of(program: &Program, id: DenialId) -> DenialInfo {
@@ -48,6 +48,14 @@ pub(super) fn failed(program: &Program, id: DenialId, code: &str, reason: &str) 
         code: pick(code, own.code),
         reason: pick(reason, own.reason),
         rule: own.rule,
+    }
+}
+
+/// A decision's own code and reason, where it has answered.
+pub(super) fn told(program: &Program, effect: EffectId, id: DenialId, facts: &Facts) -> DenialInfo {
+    match facts.answers.get(&effect) {
+        Some(told) => failed(program, id, &told.code, &told.reason),
+        None => of(program, id),
     }
 }
 

@@ -36,11 +36,20 @@ pub struct Env<'a> {
 }
 
 impl Env<'_> {
+    /// Documents as they were received.
+    pub(super) fn revert(&mut self) {
+        let views = self.args.iter_mut().chain(&mut self.result);
+        views
+            .flat_map(|view| &mut view.parts)
+            .for_each(|part| part.document.revert());
+        self.edits.clear();
+    }
+
     pub(super) fn scope<'s>(&'s self, program: &'s Prepared, assumed: Option<&'s Assumed>) -> Scope<'s> {
         let source = |view: Option<&'s View<'_>>| match (view.and_then(View::received), self.mode) {
             (Some(node), _) => Source::Node(node),
             (None, Mode::Probe) => Source::Unknown,
-            (None, Mode::Enforce) => Source::Absent,
+            (None, Mode::Enforce | Mode::Shadow) => Source::Absent,
         };
         Scope {
             program,
@@ -58,27 +67,31 @@ pub(super) struct Piped {
     pub(super) denied: Option<DenialInfo>,
 }
 
-/// Runs a field pipeline.
+/// Runs a field pipeline. `None`: a condition in it is not known, in a run that assumes something; nothing was done.
 pub(super) fn pipeline(
     program: &Prepared,
     id: PipelineId,
+    assumed: Option<&Assumed>,
     env: &mut Env<'_>,
     fuel: &mut Fuel,
-) -> Result<Piped, Exhausted> {
+) -> Result<Option<Piped>, Exhausted> {
     let model = program.program();
     let Some(pipeline) = model.pipelines.get(id.at()) else {
-        return Ok(Piped {
+        return Ok(Some(Piped {
             taints: Vec::new(),
             denied: Some(denial::misuse()),
-        });
+        }));
     };
     // Conditions read what was received, so they are the same before and after any edit.
     let mut conditions = BTreeMap::new();
     trace::pipeline(id);
     for (at, stage) in pipeline.stages.iter().enumerate() {
         if let Stage::Redact(Some(block)) = stage {
-            let truth = Eval::new(env.scope(program, None), fuel).condition(*block)?;
+            let truth = Eval::new(env.scope(program, assumed), fuel).condition(*block)?;
             trace::condition(at, truth);
+            if assumed.is_some() && truth == Truth::Unknown {
+                return Ok(None);
+            }
             conditions.insert(*block, truth);
         }
     }
@@ -117,10 +130,10 @@ pub(super) fn pipeline(
         let bound = bind::taint(text(model, label), scopes, 0, rule.clone(), env.facts)?;
         Some((Origin::Pipeline(id), bound))
     };
-    Ok(Piped {
+    Ok(Some(Piped {
         taints: labels.into_iter().filter_map(taint).collect(),
         denied,
-    })
+    }))
 }
 
 /// Scans the document of the phase, as earlier pipelines left it.

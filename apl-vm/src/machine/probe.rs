@@ -13,17 +13,22 @@
 //!
 //! Effects are taken to succeed: failing only ever denies. What they would answer is unknown, and so is what a pipeline
 //! or a scanner would find. Predicates read the documents as received, so edits do not matter.
+//!
+//! A shadow run is a probe of the operation at hand ([`Mode::Shadow`]): labels and decision points are asked, and where the
+//! way is certain pipelines, scanners and `restrict` are run for what they find.
 
 use std::collections::BTreeMap;
 
-use apl_bytecode::{BlockId, DenialId, Effect, EffectId, Instr, PipelineId, Stage};
+use apl_bytecode::{
+    BlockId, Decision, DenialId, Effect, EffectId, Instr, PipelineId, Program, Scopes, Stage,
+};
 
-use super::{Env, denial};
+use super::{Env, bind, denial, document, question};
 use crate::{
     attribute::Assumed,
     expr::Eval,
     fuel::{Exhausted, Fuel},
-    outcome::{DenialInfo, Verdict},
+    outcome::{Bound, DenialInfo, Mode, Origin, Verdict},
     prepared::Prepared,
     value::Truth,
 };
@@ -50,6 +55,7 @@ impl Way {
                 more_labels: self.assumed.more_labels || other.assumed.more_labels || !same,
                 delegated: self.assumed.delegated || other.assumed.delegated,
                 elicited: self.assumed.elicited || other.assumed.elicited,
+                at_hand: self.assumed.at_hand,
             },
             uncertain: true,
         }
@@ -58,14 +64,36 @@ impl Way {
 
 struct Probe<'a> {
     program: &'a Prepared,
+    block: BlockId,
     code: &'a [Instr],
     /// Ways that jumped here from further up.
     arriving: BTreeMap<usize, Way>,
     first_denial: Option<DenialInfo>,
+    /// Questions that nobody could answer.
+    given_up: &'a [Origin],
+    questions: Vec<(Origin, Bound)>,
+    would: Vec<String>,
+    /// A pipeline was passed over, so that documents are not what scanners would get.
+    blurred: bool,
+}
+
+/// What a probe has found.
+pub(super) struct Findings {
+    pub(super) verdict: Verdict,
+    /// What a shadow run asks before it can say more.
+    pub(super) questions: Vec<(Origin, Bound)>,
+    /// What it would have asked for.
+    pub(super) would: Vec<String>,
 }
 
 /// Follows all ways. Running out of fuel proves nothing.
-pub(super) fn run(program: &Prepared, block: BlockId, env: &Env<'_>, fuel: &mut Fuel) -> Verdict {
+pub(super) fn run(
+    program: &Prepared,
+    block: BlockId,
+    given_up: &[Origin],
+    env: &mut Env<'_>,
+    fuel: &mut Fuel,
+) -> Findings {
     let code = program
         .program()
         .blocks
@@ -73,23 +101,35 @@ pub(super) fn run(program: &Prepared, block: BlockId, env: &Env<'_>, fuel: &mut 
         .map_or(&[][..], |block| &block.code);
     let mut probe = Probe {
         program,
+        block,
         code,
         arriving: BTreeMap::new(),
         first_denial: None,
+        given_up,
+        questions: Vec::new(),
+        would: Vec::new(),
+        blurred: false,
     };
-    match probe.end(env, fuel) {
+    let verdict = match probe.end(env, fuel) {
         Err(Exhausted) => Verdict::Unknown,
         Ok(Some(Way { uncertain: true, .. })) => Verdict::Unknown,
         Ok(Some(Way { uncertain: false, .. })) => Verdict::Allow,
-        Ok(None) => Verdict::Deny(probe.first_denial.unwrap_or_else(denial::misuse)),
+        Ok(None) => Verdict::Deny(probe.first_denial.take().unwrap_or_else(denial::misuse)),
+    };
+    Findings {
+        verdict,
+        questions: probe.questions,
+        would: probe.would,
     }
 }
 
 impl Probe<'_> {
     /// The ways that reach the end, joined.
-    fn end(&mut self, env: &Env<'_>, fuel: &mut Fuel) -> Result<Option<Way>, Exhausted> {
+    fn end(&mut self, env: &mut Env<'_>, fuel: &mut Fuel) -> Result<Option<Way>, Exhausted> {
         let mut at = 0;
-        let mut here = Some(Way::default());
+        let mut start = Way::default();
+        start.assumed.at_hand = env.mode == Mode::Shadow;
+        let mut here = Some(start);
         loop {
             here = match (here, self.arriving.remove(&at)) {
                 (Some(one), Some(other)) => Some(one.join(other)),
@@ -119,7 +159,12 @@ impl Probe<'_> {
                     taken = Truth::Unknown;
                 }
             }
-            here = self.step(instr, taken, way, env);
+            here = match instr {
+                Instr::Pipeline(_) | Instr::Scan(..) | Instr::Effect(_) if way.assumed.at_hand => {
+                    self.at_hand(instr, way, env, fuel)?
+                }
+                _ => self.step(instr, taken, way, env),
+            };
             at = step.saturating_add(1);
         }
     }
@@ -147,7 +192,10 @@ impl Probe<'_> {
             }
             (Instr::Decide(target), Truth::True) => self.jump(*target, way),
             (Instr::Decide(_), Truth::False | Truth::Error | Truth::Fault) => Some(way),
-            (Instr::Deny(id) | Instr::DenyAs(_, id), _) => self.denied(|program| denial::of(program, *id)),
+            (Instr::DenyAs(effect, id), _) => {
+                self.denied(|program| denial::told(program, *effect, *id, env.facts))
+            }
+            (Instr::Deny(id), _) => self.denied(|program| denial::of(program, *id)),
             (Instr::Pipeline(id), _) => {
                 way.uncertain = true;
                 way.assumed.more_labels |= self.labels_of(*id);
@@ -166,6 +214,103 @@ impl Probe<'_> {
         }
     }
 
+    /// What a shadow run can do that a probe cannot.
+    fn at_hand(
+        &mut self,
+        instr: &Instr,
+        mut way: Way,
+        env: &mut Env<'_>,
+        fuel: &mut Fuel,
+    ) -> Result<Option<Way>, Exhausted> {
+        let denied = match instr {
+            Instr::Pipeline(id) if !way.uncertain => {
+                match document::pipeline(self.program, *id, Some(&way.assumed), env, fuel)? {
+                    Some(piped) => {
+                        self.would
+                            .extend(piped.taints.iter().filter_map(|(_, bound)| match bound {
+                                Bound::Taint { label, .. } => Some(named("session.append", label)),
+                                _ => None,
+                            }));
+                        piped.denied
+                    }
+                    None => {
+                        self.blurred = true;
+                        return Ok(self.step(instr, Truth::Error, way, env));
+                    }
+                }
+            }
+            Instr::Pipeline(_) => {
+                self.blurred = true;
+                return Ok(self.step(instr, Truth::Error, way, env));
+            }
+            Instr::Scan(scanner, id) if !self.blurred => {
+                document::scan(self.program, self.block, *scanner, *id, env, fuel)?
+            }
+            Instr::Effect(id) => {
+                let known = match self.program.program().effects.get(id.at()) {
+                    Some(Effect::Decide(decision)) => self.ask(*id, decision, &way, env, fuel)?,
+                    Some(Effect::LoadLabels { .. }) => {
+                        self.load(*id, env);
+                        false
+                    }
+                    Some(Effect::Restrict(restrict)) if !way.uncertain => {
+                        return Ok(match bind::narrow(self.program, restrict, env) {
+                            Ok(()) => Some(way),
+                            Err(denied) if !(way.assumed.delegated || way.assumed.elicited) => {
+                                self.denied(|_| denied)
+                            }
+                            Err(_) => {
+                                way.uncertain = true;
+                                Some(way)
+                            }
+                        });
+                    }
+                    Some(_) => {
+                        self.would.extend(would(self.program.program(), *id));
+                        false
+                    }
+                    None => false,
+                };
+                way.uncertain |= !known && self.effect(*id, &mut way.assumed, env);
+                return Ok(Some(way));
+            }
+            _ => return Ok(self.step(instr, Truth::Error, way, env)),
+        };
+        Ok(match denied {
+            Some(denied) => self.denied(|_| denied),
+            None => Some(way),
+        })
+    }
+
+    /// Whether the decision point's answer is known; otherwise it is asked, if what it is told is known.
+    fn ask(
+        &mut self,
+        id: EffectId,
+        decision: &Decision,
+        way: &Way,
+        env: &Env<'_>,
+        fuel: &mut Fuel,
+    ) -> Result<bool, Exhausted> {
+        let origin = Origin::Effect(id);
+        if env.facts.answers.contains_key(&id) {
+            return Ok(true);
+        }
+        if !self.given_up.contains(&origin)
+            && let Ok(call) = question::decide(self.program, decision, Some(&way.assumed), env, fuel)?
+        {
+            self.questions.push((origin, Bound::Decide(Box::new(call))));
+        }
+        Ok(false)
+    }
+
+    fn load(&mut self, id: EffectId, env: &Env<'_>) {
+        let origin = Origin::Effect(id);
+        if !env.facts.labels.loaded && !self.given_up.contains(&origin) {
+            let rule = String::new();
+            self.questions.push((origin, Bound::LoadLabels { rule }));
+        }
+    }
+
     fn jump(&mut self, target: u32, way: Way) -> Option<Way> {
         let target = target as usize;
         let joined = match self.arriving.remove(&target) {
@@ -176,7 +321,7 @@ impl Probe<'_> {
         None
     }
 
-    fn denied(&mut self, denial: impl FnOnce(&apl_bytecode::Program) -> DenialInfo) -> Option<Way> {
+    fn denied(&mut self, denial: impl FnOnce(&Program) -> DenialInfo) -> Option<Way> {
         self.first_denial
             .get_or_insert_with(|| denial(self.program.program()));
         None
@@ -215,4 +360,26 @@ impl Probe<'_> {
             pipeline.stages.iter().any(labels)
         })
     }
+}
+
+/// The effect as records name it; `None`: nothing happens outside.
+fn would(program: &Program, id: EffectId) -> Option<String> {
+    let (kind, name) = match program.effects.get(id.at())? {
+        Effect::Taint { label, scopes, .. } => {
+            if !(scopes.has(Scopes::SESSION) || scopes.has(Scopes::SUBJECT)) {
+                return None;
+            }
+            ("session.append", *label)
+        }
+        Effect::Delegate(delegate) => ("token.exchange", delegate.delegator),
+        Effect::Elicit(elicit) => ("elicit", elicit.handler),
+        Effect::Count(count) => ("limit.count", count.name),
+        Effect::Audit { plugin, .. } => ("audit.append", *plugin),
+        Effect::LoadLabels { .. } | Effect::Decide(_) | Effect::Restrict(_) => return None,
+    };
+    Some(named(kind, super::text(program, name)))
+}
+
+fn named(kind: &str, name: &str) -> String {
+    [kind, ":", name].concat()
 }

@@ -4,7 +4,7 @@ use apl_bytecode::{AttrId, Cost, Count, Decision, Elicit, OnError, Operand, Prog
 
 use super::{Env, bind, denial, text};
 use crate::{
-    attribute::{Found, Scope, node_text},
+    attribute::{Assumed, Found, Rest, Scope, node_text},
     expr::Eval,
     facts::Fact,
     fuel::{Exhausted, Fuel},
@@ -139,12 +139,13 @@ fn text_of(scope: &Scope<'_>, attr: AttrId) -> Option<String> {
 pub(super) fn decide(
     prepared: &Prepared,
     decision: &Decision,
+    assumed: Option<&Assumed>,
     env: &Env<'_>,
     fuel: &mut Fuel,
 ) -> Filled<DecideCall> {
     let program = prepared.program();
     let refuse = |code: &str, reason: &str| Ok(Err(denial::failed(program, decision.denial, code, reason)));
-    let scope = env.scope(prepared, None);
+    let scope = env.scope(prepared, assumed);
     let call = match Eval::new(scope, fuel).value(decision.call)? {
         Value::Error | Value::Fault | Value::Unknown => {
             return refuse("", "the question refers to an attribute that is not there");
@@ -159,12 +160,16 @@ pub(super) fn decide(
         let value = match scope.find(*attr) {
             Found::Node(node) => Some(Value::of_node(node)),
             Found::Fact(fact) => Some(crate::expr::of_fact(fact, fuel)?),
+            Found::Labels(labels) if labels.rest == Rest::Unknown => Some(Value::Unknown),
             Found::Labels(labels) => Some(crate::expr::texts(labels.all().into_iter())),
             Found::Absent | Found::Unknown => namespace::below(&scope, *attr, fuel)?,
         };
         let (Some(value), Some(path)) = (value, path_of(program, *attr)) else {
             continue;
         };
+        if assumed.is_some() && matches!(value, Value::Unknown) {
+            return refuse("", "what it would be told depends on what was not asked");
+        }
         if matches!(value, Value::Error | Value::Fault | Value::Unknown) {
             continue;
         }

@@ -30,6 +30,7 @@ pub(super) fn record(seq: u64) -> AuditRecord {
         response_digest: None,
         trace_id: None,
         labels_of_policy: BTreeMap::new(),
+        shadow: Vec::new(),
     }
 }
 

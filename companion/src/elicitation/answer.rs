@@ -170,6 +170,7 @@ impl Desk {
             response_digest: None,
             trace_id: None,
             labels_of_policy: std::collections::BTreeMap::new(),
+            shadow: Vec::new(),
         };
         self.audit.append(&record).await.map_err(|_| ElicitError::Audit)
     }

@@ -33,6 +33,9 @@ pub enum ConfigError {
     /// `policy` is not base64.
     #[error("`policy` is not base64")]
     PolicyBase64,
+    /// The second program cannot be judged by.
+    #[error("`shadow_policy`: {0}")]
+    Shadow(Box<ConfigError>),
     /// A limit out of its range.
     #[error("`{0}` must be {1}")]
     Limit(&'static str, &'static str),

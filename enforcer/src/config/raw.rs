@@ -38,7 +38,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) server_requests: ServerRequests,
     #[serde(default)]
-    pub(super) shadow_policy: Option<IgnoredAny>,
+    pub(super) shadow_policy: Option<String>,
     #[serde(default)]
     pub(super) policy_public_key: Option<String>,
     #[serde(default)]

@@ -9,6 +9,7 @@ use super::{
     Exchange, Out, Stage,
     answers::{Payload, unparseable},
     asserted::assert_response,
+    request::json_limits,
     stream::{Reads, Stream},
 };
 use crate::{
@@ -46,6 +47,8 @@ enum AfterStage {
     Expected,
     /// One JSON document, collected.
     Buffer,
+    /// The same, and it passes as it is whatever comes of it.
+    Watch,
     /// The document waits for the companion.
     Asking(Box<Payload>),
     /// Events.
@@ -144,7 +147,7 @@ impl Exchange {
             {
                 return self.begin_stream(engine, Reads::Ids, out);
             }
-            return self.pass(engine, now_ms);
+            return self.begin_watch(engine, media, headers, end_of_stream, now_ms, out);
         }
         let only_lists = self.has_only_lists(engine);
         if only_lists && (end_of_stream || (!self.is_success() && media == Media::Other)) {
@@ -181,10 +184,50 @@ impl Exchange {
         }
     }
 
+    /// Nothing of it is judged but by policies in shadow, for which it must be whole and readable.
+    fn begin_watch(
+        &mut self,
+        engine: &mut Engine,
+        media: Media,
+        headers: &HeaderList,
+        end_of_stream: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
+        let plain = headers
+            .iter()
+            .all(|(name, value)| name != b"content-encoding" || is_identity(value));
+        match media {
+            Media::Json if plain && !end_of_stream && self.is_watched() => {
+                self.after.stage = AfterStage::Watch;
+                if engine.config.install != Install::Single {
+                    out.pause();
+                }
+            }
+            Media::EventStream if plain && !end_of_stream && self.is_watched() => {
+                let limit = engine.config.limits.max_event_bytes;
+                self.after.stage = AfterStage::Stream(Box::new(Stream::new(limit, Reads::Watch)));
+            }
+            Media::Json | Media::EventStream | Media::Other => self.pass(engine, now_ms),
+        }
+    }
+
+    /// It passes as it is.
+    fn release(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+        out.push(Command::ResumeResponse);
+        out.go();
+        self.pass(engine, now_ms);
+    }
+
     /// `http.status` and the response headers that policy names. Cookies are credentials, so nobody reads them.
     fn response_facts(&mut self, engine: &Engine, headers: &HeaderList) {
         let status = i64::from(self.after.status);
-        self.each_work(|work| tell(engine, headers, status, &mut work.facts.own));
+        self.each_work(|work| {
+            tell(engine, headers, status, &mut work.facts.own);
+            for shadow in &mut work.shadows {
+                tell(engine.of(shadow.beside), headers, status, &mut shadow.facts.own);
+            }
+        });
     }
 
     /// Whether nothing of the response is judged but lists.
@@ -251,6 +294,16 @@ impl Exchange {
                 out.push(Command::ReadResponseBody);
                 out.pause();
             }
+            AfterStage::Watch => {
+                let fits = buffered <= engine.config.limits.max_body_bytes;
+                if !fits || (end && !self.charge(engine, buffered)) {
+                    return self.release(engine, now_ms, out);
+                }
+                out.pause();
+                if end {
+                    out.push(Command::ReadResponseBody);
+                }
+            }
             AfterStage::Buffer => {
                 out.pause();
                 if buffered > engine.config.limits.max_body_bytes {
@@ -283,6 +336,12 @@ impl Exchange {
             AfterStage::Untouched | AfterStage::Expected | AfterStage::Swallow => {}
             AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(_) => self.on_events(engine, &bytes, end, now_ms, out),
+            AfterStage::Watch => {
+                if let Ok(document) = apl_vm::Document::parse(bytes, &json_limits(engine)) {
+                    self.watch(engine, &document, now_ms, out);
+                }
+                self.release(engine, now_ms, out);
+            }
             AfterStage::Buffer => self.on_document(engine, bytes, now_ms, out),
         }
     }
@@ -306,6 +365,7 @@ impl Exchange {
             stage @ (AfterStage::Untouched
             | AfterStage::Expected
             | AfterStage::Buffer
+            | AfterStage::Watch
             | AfterStage::Stream(_)
             | AfterStage::Swallow) => self.after.stage = stage,
         }
@@ -325,6 +385,7 @@ impl Exchange {
             AfterStage::Untouched
             | AfterStage::Expected
             | AfterStage::Buffer
+            | AfterStage::Watch
             | AfterStage::Asking(_)
             | AfterStage::Swallow => None,
         }

@@ -122,7 +122,11 @@ impl Exchange {
                 Answer::Foreign => Some(self.foreign(out)),
                 Answer::Request => Some(self.server_request(engine, payload.array, now_ms, out)),
                 Answer::Response(number) => {
+                    let raw = self.is_watched().then(|| document.node(id).raw().to_vec());
                     self.select(number);
+                    if let Some(raw) = raw {
+                        self.shadow_after(engine, &raw, out);
+                    }
                     match self.answer(engine, &mut payload, id, now_ms, out) {
                         Some(step) => self.piece(engine, step, payload.array, now_ms, out),
                         None => Some(self.ungoverned(engine, now_ms, out)),
@@ -345,7 +349,11 @@ impl Exchange {
 /// # Errors
 ///
 /// It holds what cannot be read, and must not pass.
-fn govern(work: &Work, document: Document, limits: &apl_vm::Limits) -> Result<GovernedResult, Refusal> {
+pub(super) fn govern(
+    work: &Work,
+    document: Document,
+    limits: &apl_vm::Limits,
+) -> Result<GovernedResult, Refusal> {
     let entity = work.entity.unwrap_or(apl_bytecode::EntityKind::Tool);
     let result = GovernedResult::new(document, entity, &work.method, limits);
     let needs = &work.law.post_needs;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Counter, Engine,
     engine::count,
+    http::head::Head,
     identity::{
         principal::{Principal, Unverified},
         token::text_of,
@@ -34,17 +35,16 @@ impl Exchange {
         if !self.open_seals(engine, now_ms, out) {
             return;
         }
+        if !self.shadow_first(engine, now_ms, out) {
+            return;
+        }
         let Some(mut work) = self.work.take() else { return };
         let scope = self.scope(engine);
         work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
-        let twin = match (&work.document, work.args) {
-            (Some(document), Some(args)) => {
-                let blocks = [work.law.pre, work.law.post];
-                engine.named_keys.has_twin(blocks, document.received(args))
-            }
-            (Some(_) | None, _) => false,
-        };
-        if twin {
+        if work.lifted {
+            work.law = work.law.lifted();
+        }
+        if work.has_twin(engine) {
             self.work = Some(work);
             let refusal = Refusal::rpc(
                 400,
@@ -70,6 +70,12 @@ impl Exchange {
         work.facts = self.facts(engine, &work, &principal, scope.as_deref(), now_ms);
         work.binding = super::binding::of(engine, &work, scope.as_deref());
         work.principal = principal;
+        if work.lifted
+            && let Some(shadow) = work.shadows.first()
+        {
+            // Nobody has to be identified; but if somebody is, the record says who.
+            work.principal = Rc::clone(&shadow.principal);
+        }
         let cx = Context {
             head: &self.head,
             decision_id: &self.decision_id,
@@ -122,6 +128,14 @@ impl Exchange {
             | Stage::Forwarded
             | Stage::Replied
             | Stage::Gone => engine.stop_waiting(self.id),
+        }
+    }
+
+    /// The head as a program wants it.
+    pub(super) fn head_of(&self, beside: bool) -> &Head {
+        match &self.head_beside {
+            Some(head) if beside => head,
+            Some(_) | None => &self.head,
         }
     }
 
@@ -191,7 +205,7 @@ impl Exchange {
                 own.insert(key.to_owned(), Fact::Str(value.to_owned()));
             }
         };
-        let head = &self.head;
+        let head = self.head_of(work.beside);
         put("http.method", &head.method);
         put("http.path", head.path.split('?').next().unwrap_or_default());
         put("http.host", &head.authority);

@@ -30,8 +30,10 @@ impl Exchange {
             return self.refuse(engine, &refusal, now_ms, out);
         }
         let delegates = self.works().any(|work| work.law.pre_needs.delegates);
-        self.seals.ids =
-            engine.sealer.is_some() && engine.reads_responses && self.head.revision.has_sessions();
+        self.seals.ids = engine.sealer.is_some()
+            && engine.reads_responses
+            && self.head.revision.has_sessions()
+            && !self.seals.off;
         let read = self.is_governed(engine) || self.seals.ids;
         match engine.config.install {
             Install::Full | Install::PairedDecider => {
@@ -39,7 +41,9 @@ impl Exchange {
                 self.unsealed(engine, out);
                 // Before credentials: a minted one is never replaced.
                 self.assert_request(&request, out);
-                self.credentials(engine, delegates, out);
+                if !self.works().all(|work| work.lifted) {
+                    self.credentials(engine, delegates, out);
+                }
                 self.restrictions(out);
             }
             Install::Single => {}
@@ -61,7 +65,7 @@ impl Exchange {
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
-        let read = read || engine.sealer.is_some();
+        let read = read || (engine.sealer.is_some() && !self.seals.off) || self.is_watched();
         self.after = After::of(read, response);
         if !read {
             self.let_go(engine);
@@ -71,7 +75,7 @@ impl Exchange {
     /// Whether something of the response is judged.
     pub(super) fn is_governed(&self, engine: &Engine) -> bool {
         // A GET stream may carry whatever the backend wants to say.
-        (self.head.method == "GET" && engine.reads_responses)
+        (self.head.method == "GET" && engine.reads_responses && !self.seals.off)
             || self.works().any(|work| work.is_judged(engine))
     }
 

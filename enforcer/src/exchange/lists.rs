@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use apl_bytecode::{BlockId, Enforcement, EntityKind, IdentityId, Matcher, Program, Unmatched};
+use apl_bytecode::{BlockId, EntityKind, IdentityId, Matcher, Program, Unmatched};
 use apl_vm::{Document, Env, Fact, Facts, Machine, Mode, Outcome, Verdict};
 
 use super::{Exchange, answers::unparseable, decide, work::Work};
@@ -128,7 +128,7 @@ impl<'a> Sieve<'a> {
 
     fn is_denied(&mut self, engine: &mut Engine, entity: EntityKind, name: &str) -> bool {
         let route = apl_vm::find_route(&engine.program, entity, name, self.scope.as_deref());
-        let ruled = ruled(engine, route, entity);
+        let ruled = ruled(engine, route, entity, self.now_ms);
         self.probe(engine, &ruled, entity, Some(name))
     }
 
@@ -162,7 +162,7 @@ impl<'a> Sieve<'a> {
         let looked_at = u64::try_from(model.routes.len()).unwrap_or(u64::MAX);
         self.fuel = self.fuel.saturating_sub(looked_at);
         routes.into_iter().map(Some).chain([None]).all(|route| {
-            let ruled = ruled(engine, route, entity);
+            let ruled = ruled(engine, route, entity, self.now_ms);
             self.probe(engine, &ruled, entity, None)
         })
     }
@@ -308,7 +308,7 @@ fn says_the_same(program: &Program, one: Option<usize>, other: Option<usize>) ->
     one == other || said(one) == said(other)
 }
 
-fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
+fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind, now_ms: u64) -> Ruled {
     let model = engine.program.program();
     if let Some((at, route)) = route.and_then(|at| Some((at, model.routes.get(at)?))) {
         return Ruled {
@@ -316,10 +316,7 @@ fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
             pre: route.pre,
             identities: route.identities.clone(),
             unmatched: false,
-            shadow: match route.enforcement {
-                Enforcement::Enforce => false,
-                Enforcement::Shadow(_) => true,
-            },
+            shadow: engine.in_shadow(route.enforcement, now_ms),
         };
     }
     let fallback = model
@@ -334,6 +331,6 @@ fn ruled(engine: &Engine, route: Option<usize>, entity: EntityKind) -> Ruled {
             Unmatched::Deny => true,
             Unmatched::Allow => false,
         },
-        shadow: false,
+        shadow: engine.in_shadow(model.settings.enforcement, now_ms),
     }
 }

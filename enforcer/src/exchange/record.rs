@@ -21,7 +21,7 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
         stream: String::new(),
         at_ms: cx.now_ms,
         decision_id: cx.decision_id.to_owned(),
-        policy_digest: engine.digest.clone(),
+        policy_digest: engine.of(work.beside).digest.clone(),
         step: None,
         verdict: None,
         code: None,
@@ -49,16 +49,33 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
         effects: work.performed.clone(),
         labels: work.facts.labels.known.iter().cloned().collect(),
         labels_added: work.labels_added.clone(),
-        edits: work
-            .edits
-            .iter()
-            .map(|edit| format!("{}:{}", edit.field, edit.kind))
-            .collect(),
+        edits: edits(work),
         request_digest: work.request_digest.clone(),
         response_digest: work.response_digest.clone(),
         trace_id: cx.head.trace_id.clone(),
         labels_of_policy,
+        shadow: work
+            .shadows
+            .iter()
+            .filter_map(|shadow| shadow.shadow_verdict(engine))
+            .collect(),
     }
+}
+
+/// The same for a step, which says nothing of verdicts.
+pub(super) fn of_step(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRecord {
+    let mut record = record(engine, work, cx);
+    record.shadow.clear();
+    record
+}
+
+/// Fields edited, as `args.ssn:redact`.
+pub(super) fn edits(work: &Work) -> Vec<String> {
+    let spelled = work
+        .edits
+        .iter()
+        .map(|edit| format!("{}:{}", edit.field, edit.kind));
+    spelled.collect()
 }
 
 impl Exchange {
@@ -130,7 +147,9 @@ impl Exchange {
     /// Records that the operations are forwarded; for one whose response is to be judged, only a place and a number are
     /// taken, and the record is written then. False: there is no room, so they must not be forwarded.
     pub(super) fn record_allow(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> bool {
-        let governed = self.works().filter(|work| work.entity.is_some()).count();
+        // What is in shadow goes on, recorded or not.
+        let enforced = |work: &&Work| work.entity.is_some() && !work.lifted;
+        let governed = self.works().filter(enforced).count();
         if !engine.audit.has_room_for(governed) {
             out.push(count(Counter::AuditFull, 1));
             return false;
@@ -143,10 +162,13 @@ impl Exchange {
     }
 
     fn record_one_allow(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
-        let Some(work) = self.work.as_deref_mut().filter(|work| work.entity.is_some()) else {
+        let would_deny = |work: &&mut Work| work.shadows.iter().any(Work::would_deny);
+        let recorded = |work: &&mut Work| work.entity.is_some() || would_deny(work);
+        let Some(work) = self.work.as_deref_mut().filter(recorded) else {
             return;
         };
-        if work.law.post.is_some() {
+        let watched = work.shadows.iter().any(|shadow| shadow.law.post.is_some());
+        if work.law.post.is_some() || (watched && engine.audit.has_room_for(1)) {
             work.reserved = Some(engine.audit.reserve());
             return;
         }
@@ -161,8 +183,12 @@ impl Exchange {
         };
         let mut record = record(engine, work, &cx);
         record.verdict = Some(VerdictKind::Allow);
-        engine.audit.push(record);
-        out.push(count(Counter::AuditQueued, 1));
+        let counter = if engine.audit.push(record) {
+            Counter::AuditQueued
+        } else {
+            Counter::AuditFull
+        };
+        out.push(count(counter, 1));
     }
 
     /// The same as [`Exchange::record_after`] for every operation that has no record yet.

@@ -67,9 +67,17 @@ impl Exchange {
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
         };
         self.head.properties = properties;
+        if let Some(second) = &engine.beside {
+            let own = engine.own_properties.len().min(self.head.properties.len());
+            // What it cannot read, the first one has refused but for headers that only the second one names.
+            let mut head = Head::read(headers, &second.wanted).unwrap_or_default();
+            head.properties = self.head.properties.split_off(own);
+            self.head_beside = Some(Box::new(head));
+        }
+        let touches = !engine.all_in_shadow(now_ms);
         if self.head.is_preflight() || self.head.is_public() {
             // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
-            for name in &self.head.asserted {
+            for name in self.head.asserted.iter().filter(|_| touches) {
                 out.push(Command::RemoveRequestHeader { name: name.clone() });
             }
             return self.leave(out);
@@ -93,14 +101,16 @@ impl Exchange {
             Install::Full | Install::PairedDecider => out.pause(),
             // Headers leave now, so what is to be removed from them leaves them now.
             Install::Single => {
-                self.strip(engine, true, out);
-                self.credentials(engine, false, out);
+                self.strip(engine, touches, out);
+                if touches {
+                    self.credentials(engine, false, out);
+                }
             }
         }
     }
 
     /// Both directions pass.
-    fn leave(&mut self, out: &mut Out) {
+    pub(super) fn leave(&mut self, out: &mut Out) {
         self.stage = Stage::Untouched;
         out.push(Command::ResumeRequest);
         out.go();

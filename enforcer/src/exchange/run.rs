@@ -1,8 +1,8 @@
 //! Running one phase: the machine, and the effects that it suspends for.
 
 use apl_bytecode::BlockId;
-use apl_vm::{Answer, Machine, Outcome, Verdict};
-use companion_protocol::{AuditRecord, EffectCall, EffectsRequest, MAX_EFFECTS};
+use apl_vm::{Answer, Machine, Mode, Outcome, Verdict};
+use companion_protocol::{AuditRecord, EffectCall, EffectsRequest, MAX_EFFECTS, WouldKind};
 
 use super::{Out, record, work::Work};
 use crate::{
@@ -67,8 +67,9 @@ pub(super) fn start(
     };
     work.approvals.clear();
     work.machine = Some(Machine::new(block, engine.config.limits.fuel));
+    let program = &engine.of(work.beside).program;
     let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
-        machine.run(&engine.program, env)
+        machine.run(program, env)
     });
     drive(engine, work, result, outcome, cx, out)
 }
@@ -85,8 +86,9 @@ pub(super) fn resume(
     if std::mem::take(&mut work.redeeming) {
         return spent(work, answers);
     }
+    let program = &engine.of(work.beside).program;
     let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
-        machine.resume(&engine.program, env, answers)
+        machine.resume(program, env, answers)
     });
     drive(engine, work, result, outcome, cx, out)
 }
@@ -103,7 +105,7 @@ fn spend(engine: &mut Engine, work: &mut Work, cx: &Context<'_>, out: &mut Out) 
         return Step::Verdict(Some(refusal));
     }
     let plan = redeem(&work.approvals, cx.decision_id, &mut work.position);
-    match send(engine, plan, cx, out) {
+    match send(engine, false, plan, cx, out) {
         Ok(flight) => {
             work.redeeming = true;
             Step::Asked(Box::new(flight))
@@ -158,6 +160,10 @@ fn drive(
     loop {
         let batch = match outcome {
             Some(Outcome::Await(batch)) => batch,
+            Some(Outcome::Done(verdict)) if work.mode == Mode::Shadow => {
+                work.found(verdict, WouldKind::WouldDeny);
+                return Step::Verdict(None);
+            }
             Some(Outcome::Done(Verdict::Allow)) => return spend(engine, work, cx, out),
             Some(Outcome::Done(Verdict::Pending(pending))) => {
                 let ids = ids_of(work, Some(&pending.approval.id));
@@ -178,7 +184,7 @@ fn drive(
         };
         let mut position = work.position;
         let plan = {
-            let blank = || record::record(engine, work, cx);
+            let blank = || record::of_step(engine, work, cx);
             let asker = Asker {
                 principal: &work.principal,
                 credentials: &cx.head.credentials,
@@ -193,27 +199,30 @@ fn drive(
             plan(batch, &asker, &engine.caches, &mut position)
         };
         work.position = position;
-        if !plan.calls.is_empty() {
-            match send(engine, plan, cx, out) {
+        let plan = if plan.calls.is_empty() {
+            plan
+        } else {
+            match send(engine, work.beside, plan, cx, out) {
                 Ok(flight) => return Step::Asked(Box::new(flight)),
-                Err(plan) => {
-                    let answers = settle(engine, work, plan, None, cx.now_ms, out);
-                    outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
-                        machine.resume(&engine.program, env, &answers)
-                    });
-                    continue;
-                }
+                Err(plan) => plan,
             }
-        }
+        };
         let answers = settle(engine, work, plan, None, cx.now_ms, out);
+        let program = &engine.of(work.beside).program;
         outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
-            machine.resume(&engine.program, env, &answers)
+            machine.resume(program, env, &answers)
         });
     }
 }
 
 /// Sends the plan's calls with a few queued records; the plan comes back when there is no companion or too much to ask.
-fn send(engine: &mut Engine, mut plan: Plan, cx: &Context<'_>, out: &mut Out) -> Result<Flight, Plan> {
+fn send(
+    engine: &mut Engine,
+    beside: bool,
+    mut plan: Plan,
+    cx: &Context<'_>,
+    out: &mut Out,
+) -> Result<Flight, Plan> {
     let asked = plan.calls.len();
     let Some(room) = MAX_EFFECTS.checked_sub(asked) else {
         return Err(plan);
@@ -229,7 +238,7 @@ fn send(engine: &mut Engine, mut plan: Plan, cx: &Context<'_>, out: &mut Out) ->
     effects.extend(passengers.iter().map(audit::append));
     let token = engine.new_token();
     let request = EffectsRequest {
-        policy_digest: engine.digest.clone(),
+        policy_digest: engine.of(beside).digest.clone(),
         decision_id: cx.decision_id.to_owned(),
         effects,
     };
@@ -302,7 +311,10 @@ fn settle(
         &mut engine.audit,
         now_ms,
     );
-    work.performed.extend(answered.performed);
+    if work.mode == Mode::Enforce {
+        // In shadow something is only read.
+        work.performed.extend(answered.performed);
+    }
     work.minted.extend(answered.minted);
     work.approvals.extend(answered.approvals);
     work.labels_added.extend(answered.labels);

@@ -28,16 +28,31 @@ pub(super) struct Seals {
     event: Option<String>,
     /// Event ids of the response are sealed.
     pub(super) ids: bool,
+    /// Nothing is sealed, because what is not governed by a route is in shadow: ids pass as they are, and one of an
+    /// earlier time that can be opened is.
+    pub(super) off: bool,
 }
 
 impl Exchange {
     /// Opens what the client sent. False: the exchange waits for keys, or was refused.
     pub(super) fn open_seals(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> bool {
+        let law = Law::of(engine, None, "", self.scope(engine).as_deref());
+        self.seals.off |= !self.seals.opened && engine.in_shadow(law.enforcement, now_ms);
         if self.seals.opened || engine.sealer.is_none() || !self.head.revision.has_sessions() {
             return true;
         }
-        let law = Law::of(engine, None, "", self.scope(engine).as_deref());
         let verified = engine.identify(&law.identities, &self.head, now_ms);
+        if self.seals.off {
+            self.seals.opened = true;
+            self.seals.subject = verified.ok().and_then(|(principal, _)| subject_of(&principal));
+            let sealed = self.head.mcp_session_id.as_deref().unwrap_or_default();
+            let session = self.open(engine, b"session", sealed);
+            if let Some(session) = session.and_then(|bytes| String::from_utf8(bytes).ok()) {
+                self.head.mcp_session_id = Some(session.clone());
+                self.seals.session = Some(session);
+            }
+            return true;
+        }
         let bound = self.head.mcp_session_id.is_some() || self.head.method != "POST";
         match verified {
             Ok((principal, _)) => self.seals.subject = Some(subject_of(&principal).unwrap_or_default()),
@@ -119,6 +134,9 @@ impl Exchange {
                 name: name.to_owned(),
             });
         };
+        if self.seals.off {
+            return set("mcp-session-id", &self.seals.session, out);
+        }
         if engine.sealer.is_some() && !self.head.revision.has_sessions() && self.head.mcp_session_id.is_some()
         {
             // A stateless revision ignores it; a backend that does not would take it unopened.
@@ -137,7 +155,7 @@ impl Exchange {
     pub(super) fn seal_session(&self, engine: &Engine, headers: &HeaderList, out: &mut Out) {
         let name = "mcp-session-id";
         let mut given = headers.iter().filter(|(known, _)| known == name.as_bytes());
-        let (Some(_), Some((_, id))) = (&engine.sealer, given.next()) else {
+        let (Some(_), Some((_, id)), false) = (&engine.sealer, given.next(), self.seals.off) else {
             return;
         };
         let fine = given.next().is_none()

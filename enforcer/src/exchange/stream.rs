@@ -30,6 +30,8 @@ pub(super) enum Reads {
     Ids,
     /// The messages too.
     Messages,
+    /// The messages, for policies in shadow: everything passes as it is.
+    Watch,
 }
 
 /// What lies in the host's buffer while the companion is asked: bytes drained into the guest could not be emitted from
@@ -89,6 +91,9 @@ impl Exchange {
         out: &mut Out,
     ) {
         let Some(stream) = self.stream_mut() else { return };
+        if stream.reads == Reads::Watch {
+            return self.watch_events(engine, bytes, now_ms, out);
+        }
         let (mut ready, rest, resumed) = match std::mem::replace(&mut stream.held, Held::Nothing) {
             Held::Nothing => (Vec::new(), bytes, false),
             Held::Resolved {
@@ -142,6 +147,22 @@ impl Exchange {
             return out.go();
         }
         self.emit(ready, resumed, false, engine, out);
+    }
+
+    /// Whatever they hold, the bytes pass as they came.
+    fn watch_events(&mut self, engine: &mut Engine, bytes: &[u8], now_ms: u64, out: &mut Out) {
+        out.go();
+        let Some(stream) = self.stream_mut() else { return };
+        let (events, fine) = stream.splitter.push(bytes);
+        for event in events {
+            let payload = event.data.unwrap_or_default();
+            if let Ok(document) = Document::parse(payload, &json_limits(engine)) {
+                self.watch(engine, &document, now_ms, out);
+            }
+        }
+        if fine.is_err() {
+            self.pass(engine, now_ms);
+        }
     }
 
     fn emit(&mut self, bytes: Vec<u8>, resumed: bool, last: bool, engine: &mut Engine, out: &mut Out) {

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use apl_bytecode::{AssertionsId, BlockId, EntityKind, IdentityId, PhaseNeeds, Unmatched};
+use apl_bytecode::{AssertionsId, BlockId, Enforcement, EntityKind, IdentityId, PhaseNeeds, Unmatched};
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
-use companion_protocol::{Binding, SessionKey};
+use companion_protocol::{Binding, SessionKey, ShadowVerdict};
 
 use crate::{
     Engine,
@@ -49,12 +49,22 @@ pub(super) struct Work {
     pub(super) reserved: Option<u64>,
     /// Its answer has come.
     pub(super) answered: bool,
+    /// How its rules are run. In shadow nothing of it counts.
+    pub(super) mode: Mode,
+    /// The second program judges it.
+    pub(super) beside: bool,
+    /// What the run in shadow has come to.
+    pub(super) verdict: Option<ShadowVerdict>,
+    /// The same operation as policies in shadow see it.
+    pub(super) shadows: Vec<Work>,
+    /// Its own law is in shadow, so nothing is enforced on it.
+    pub(super) lifted: bool,
     /// It was performed on an earlier exchange, whose stream this one goes on with: only its answer is judged.
     pub(super) resumed: bool,
 }
 
 /// What governs an operation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Law {
     pub(super) pre: Option<BlockId>,
     pub(super) post: Option<BlockId>,
@@ -68,9 +78,37 @@ pub(super) struct Law {
     pub(super) assertions: Option<AssertionsId>,
     /// The route's place in the table.
     pub(super) route: Option<usize>,
+    /// Whether it counts.
+    pub(super) enforcement: Enforcement,
+}
+
+impl Default for Law {
+    fn default() -> Self {
+        Self {
+            pre: None,
+            post: None,
+            pre_needs: PhaseNeeds::default(),
+            post_needs: PhaseNeeds::default(),
+            identities: Vec::new(),
+            pass_unparseable: false,
+            unmatched: false,
+            owner: None,
+            assertions: None,
+            route: None,
+            enforcement: Enforcement::Enforce,
+        }
+    }
 }
 
 impl Law {
+    /// What is left of it in shadow: whose it is.
+    pub(super) fn lifted(self) -> Self {
+        Self {
+            owner: self.owner,
+            ..Self::default()
+        }
+    }
+
     /// The law for an operation, or for housekeeping.
     pub(super) fn of(engine: &Engine, entity: Option<EntityKind>, name: &str, scope: Option<&str>) -> Self {
         let program = &engine.program;
@@ -91,6 +129,7 @@ impl Law {
                     .map(|owner| crate::identity::token::text_of(model, owner).to_owned()),
                 assertions: route.assertions,
                 route: Some(at),
+                enforcement: route.enforcement,
             };
         }
         let unmatched = entity.is_some()
@@ -101,6 +140,7 @@ impl Law {
         let Some(fallback) = model.fallbacks.iter().find(|fallback| fallback.entity == entity) else {
             return Self {
                 unmatched,
+                enforcement: model.settings.enforcement,
                 ..Self::default()
             };
         };
@@ -116,6 +156,7 @@ impl Law {
             owner: None,
             assertions: fallback.assertions,
             route: None,
+            enforcement: model.settings.enforcement,
         }
     }
 }
@@ -151,6 +192,11 @@ impl Work {
             response_digest: None,
             reserved: None,
             answered: false,
+            mode: Mode::Enforce,
+            beside: false,
+            verdict: None,
+            shadows: Vec::new(),
+            lifted: false,
             resumed: false,
         }
     }
@@ -217,6 +263,17 @@ impl Work {
         }
     }
 
+    /// Whether an argument that its rules name is written in another case.
+    pub(super) fn has_twin(&self, engine: &Engine) -> bool {
+        match (&self.document, self.args) {
+            (Some(document), Some(args)) => {
+                let blocks = [self.law.pre, self.law.post];
+                engine.named_keys.has_twin(blocks, document.received(args))
+            }
+            (Some(_) | None, _) => false,
+        }
+    }
+
     pub(super) fn calls_a_tool(&self) -> bool {
         self.entity == Some(EntityKind::Tool) && self.method == "tools/call"
     }
@@ -228,7 +285,7 @@ impl Work {
 
     /// Whether its answer holds lists that are filtered.
     pub(super) fn is_sifted(&self, engine: &Engine) -> bool {
-        engine.filters_lists && self.entity.is_none() && is_list(&self.method)
+        engine.filters_lists && self.entity.is_none() && is_list(&self.method) && !self.lifted
     }
 
     /// Runs the machine with what it reads.
@@ -248,7 +305,7 @@ impl Work {
             args,
             result: result.map(GovernedResult::view),
             hash_key: engine.hash_key.as_deref(),
-            mode: Mode::Enforce,
+            mode: self.mode,
             edits: &mut self.edits,
         };
         Some(run(machine, &mut env))

@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) properties: std::collections::BTreeMap<String, Vec<u8>>,
     /// Sizes of the chunks of a response, one after the other and again from the start; wins over `chunk`.
     pub(crate) cuts: Vec<usize>,
+    /// What the engine showed last.
+    pub(crate) gauges: std::collections::BTreeMap<&'static str, u64>,
 }
 
 /// What the backend and the client saw.
@@ -46,6 +48,10 @@ pub(crate) struct Seen {
     /// The response as it went on: status, headers, body.
     pub(crate) client: Option<(u16, Headers, Vec<u8>)>,
     pub(crate) companion_calls: usize,
+    /// Filter state, as it was set last.
+    pub(crate) states: std::collections::BTreeMap<&'static str, String>,
+    /// What was counted.
+    pub(crate) counts: std::collections::BTreeMap<&'static str, u64>,
 }
 
 impl Seen {
@@ -170,6 +176,7 @@ impl Worker {
             chunk: 0,
             properties: std::collections::BTreeMap::new(),
             cuts: Vec::new(),
+            gauges: std::collections::BTreeMap::new(),
         }
     }
 
@@ -193,6 +200,9 @@ impl Worker {
                     wake.extend(self.root(more));
                 }
                 Command::Wake(id) => wake.push(id),
+                Command::Gauge { gauge, value } => {
+                    self.gauges.insert(gauge.name(), value);
+                }
                 Command::Count { .. } | Command::Log { .. } => {}
                 other => panic!("not from the engine: {other:?}"),
             }

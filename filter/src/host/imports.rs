@@ -49,6 +49,7 @@ imports! {
     fn proxy_set_effective_context(context: u32);
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, return_id: *mut u32);
     fn proxy_increment_metric(metric: u32, by: i64);
+    fn proxy_record_metric(metric: u32, value: u64);
     fn proxy_register_shared_queue(name: *const u8, name_size: usize, return_id: *mut u32);
     fn proxy_enqueue_shared_queue(queue: u32, value: *const u8, value_size: usize);
     fn proxy_dequeue_shared_queue(queue: u32, return_data: *mut *mut u8, return_size: *mut usize);

@@ -50,13 +50,22 @@ pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), HostError> {
     check(unsafe { imports::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// Defines a counter `wasmcustom.<name>` and returns its number.
-pub(crate) fn define_counter(name: &str) -> Result<u32, HostError> {
-    const COUNTER: u32 = 0;
+/// Kinds of metrics. The numbers are the ABI's.
+pub(crate) const COUNTER: u32 = 0;
+pub(crate) const GAUGE: u32 = 1;
+
+/// Defines a metric `wasmcustom.<name>` and returns its number.
+pub(crate) fn define_metric(kind: u32, name: &str) -> Result<u32, HostError> {
     let mut id = 0;
     // SAFETY: name and result address are valid during the call, which does not keep them.
-    check(unsafe { imports::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) })?;
+    check(unsafe { imports::proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
     Ok(id)
+}
+
+/// Sets a gauge.
+pub(crate) fn record(gauge: u32, value: u64) -> Result<(), HostError> {
+    // SAFETY: passes numbers.
+    check(unsafe { imports::proxy_record_metric(gauge, value) })
 }
 
 /// Adds to a counter. Adding nothing is not passed on, because hosts refuse it.

@@ -1,6 +1,6 @@
 //! Carries out what the enforcer says.
 
-use aplomb_enforcer::{Callout, Command, Counter, Event, Flow, LogLevel, Reaction, Reply};
+use aplomb_enforcer::{Callout, Command, Counter, Event, Flow, Gauge, LogLevel, Reaction, Reply};
 
 use super::{
     Asker, Call, MAX_CALLS, Vm,
@@ -101,7 +101,12 @@ impl Vm {
             Command::Reply(reply) => self.reply(decider, &reply),
             Command::ResumeRequest => self.resume(decider, Request),
             Command::ResumeResponse => self.resume(decider, Response),
-            Command::Wake(_) => log(LogLevel::Error, "aplomb: an exchange asked for a wake"),
+            Command::Wake(_) | Command::Gauge { .. } => {
+                log(
+                    LogLevel::Error,
+                    "aplomb: an exchange asked for what is the engine's",
+                );
+            }
         }
         None
     }
@@ -117,6 +122,7 @@ impl Vm {
                     }
                 }
                 Command::Count { counter, by } => self.count(counter, by),
+                Command::Gauge { gauge, value } => self.show(gauge, value),
                 Command::Log { level, text } => log(level, &text),
                 Command::SetRequestHeader { .. }
                 | Command::RemoveRequestHeader { .. }
@@ -397,6 +403,16 @@ impl Vm {
         if let Some(metric) = metric {
             // Only a number: nothing depends on it.
             let _counted = host::count(*metric, by);
+        }
+    }
+
+    fn show(&self, gauge: Gauge, value: u64) {
+        let metric = Gauge::ALL
+            .iter()
+            .position(|other| *other == gauge)
+            .and_then(|at| self.metrics.get(at.saturating_add(Counter::ALL.len())));
+        if let Some(metric) = metric {
+            let _shown = host::record(*metric, value);
         }
     }
 }

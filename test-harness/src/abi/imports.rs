@@ -173,6 +173,17 @@ fn link_plain(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     linker.func_wrap(
         "env",
+        "proxy_record_metric",
+        |mut c: C<'_>, id: u32, value: u64| match c.data_mut().metrics.get_mut(id as usize) {
+            Some((_, known)) => {
+                *known = i64::try_from(value).unwrap_or(i64::MAX);
+                OK
+            }
+            None => BAD_ARGUMENT,
+        },
+    )?;
+    linker.func_wrap(
+        "env",
         "proxy_increment_metric",
         |mut c: C<'_>, id: u32, by: i64| match c.data_mut().metrics.get_mut(id as usize) {
             Some((_, value)) if by > 0 => {

@@ -107,11 +107,7 @@ fn what_the_page_calls_missing_is_missing() {
         let (fine, printed) = super::aplc(&["check", "--format", "json", "kind.yaml"], folder.path());
         assert!(!fine && printed.contains("APL0110"), "{kind}: {printed}");
     }
-    for (key, value) in [
-        ("enforcement", "shadow"),
-        ("when", "\"role.hr\""),
-        ("plugins", "[{name: user}]"),
-    ] {
+    for (key, value) in [("when", "\"role.hr\""), ("plugins", "[{name: user}]")] {
         let (fine, printed) = check(&format!("routes:\n  - tool: a\n    {key}: {value}\n"));
         assert!(!fine && printed.contains("APL0110"), "{key}: {printed}");
     }

@@ -64,7 +64,7 @@ pub(crate) fn bad_configurations() -> Proof {
         with("policy", json!("aGVsbG8gd29ybGQ=")),
         with("policy_digest", json!("00")),
         with("policies", json!([])),
-        with("enforcement", json!("shadow")),
+        with("enforcement", json!("off")),
     ];
     for text in tries {
         let answer = Host::start(&[]).unwrap().configure(&text).unwrap();

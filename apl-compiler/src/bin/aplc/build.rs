@@ -1,8 +1,10 @@
 //! `aplc build`.
 
+mod shadow;
+
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use companion_protocol::config::CompanionConfig;
 use serde_json::Value;
@@ -39,8 +41,19 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
         public_key = Some(sign::public_text(&key));
     }
     let directory = build.policy.parent().unwrap_or_else(|| Path::new(""));
-    let (companion, secrets) = artefacts::companion(&output.deployment, directory, &digest)?;
-    let filter = artefacts::filter::config(&output.program, &bytes, &output.deployment, build, public_key)?;
+    let (companion, mut secrets) = artefacts::companion(&output.deployment, directory, &digest)?;
+    let mut filter =
+        artefacts::filter::config(&output.program, &bytes, &output.deployment, build, public_key)?;
+    let shadow = match &build.shadow {
+        None => None,
+        Some(path) => match shadow::read(path, build)? {
+            None => return Ok(End::PolicyAtFault),
+            Some(shadow) => {
+                shadow.join(&mut filter, &mut secrets)?;
+                Some(shadow)
+            }
+        },
+    };
 
     for warning in shared::warnings(&output.program, &filter) {
         eprintln!("warning: {warning}");
@@ -54,19 +67,14 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     write(&build.output.join("policy.aplb"), &bytes)?;
     write(&build.output.join("companion.json"), &pretty(&companion)?)?;
     write(&build.output.join("filter-config.json"), &pretty(&filter)?)?;
+    let path = build.output.join("shadow-companion.json");
+    match &shadow {
+        Some(shadow) => write(&path, &pretty(&shadow.companion)?)?,
+        None => remove(path)?,
+    }
     let path = build.output.join("secrets.env");
     if secrets.is_empty() {
-        // One of an earlier build would be read by the companion.
-        match fs::remove_file(&path) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Fault::File {
-                    doing: "remove",
-                    path,
-                    cause,
-                });
-            }
-            _ => {}
-        }
+        remove(path)?;
     } else {
         write_secret(&path, artefacts::secrets_env(&secrets)?.as_bytes())?;
     }
@@ -89,6 +97,18 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
         }
     }
     Ok(End::Fine)
+}
+
+/// Removes what an earlier build left: the companion would read it.
+fn remove(path: PathBuf) -> Result<(), Fault> {
+    match fs::remove_file(&path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Fault::File {
+            doing: "remove",
+            path,
+            cause,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Which environment variables must be set, and what each is.

@@ -140,6 +140,13 @@ pub(crate) struct Build {
     /// Leave the debug section out of the program. The digest stays the same.
     #[arg(long)]
     pub strip: bool,
+    /// Another policy that judges the same traffic in shadow: its verdicts are recorded beside those that are enforced.
+    /// Give the companion `shadow-companion.json` too.
+    #[arg(long, value_name = "POLICY")]
+    pub shadow: Option<PathBuf>,
+    /// `shadow`: nothing is enforced, whatever the policy says (the break-glass).
+    #[arg(long, value_enum, default_value = "enforce")]
+    pub enforcement: Enforcement,
     /// Sign the program with this Ed25519 key (PKCS#8 PEM), and have the filter demand its signature.
     #[arg(long, value_name = "PEM")]
     pub sign_key: Option<PathBuf>,
@@ -177,6 +184,15 @@ pub(crate) struct Build {
     /// Leave out notes.
     #[arg(long)]
     pub no_notes: bool,
+}
+
+/// Whether verdicts count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Enforcement {
+    /// They do, but where the policy itself says `shadow`.
+    Enforce,
+    /// They are recorded only.
+    Shadow,
 }
 
 /// How the filter holds request headers until the verdict.

@@ -77,7 +77,12 @@ fn compiled_with(path: &Path, mut files: Vec<File>, options: &Options) -> Compil
         teams,
         files: &Folder(folder.to_owned()),
     };
-    compile_policy_with(&policy, options)
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let options = Options {
+        now: since.ok().map(|since| since.as_secs()),
+        ..options.clone()
+    };
+    compile_policy_with(&policy, &options)
 }
 
 /// The teams' files, by name.

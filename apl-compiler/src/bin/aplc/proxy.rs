@@ -212,7 +212,6 @@ fn outcome(
             Some(VerdictKind::Deny) => "deny",
             Some(VerdictKind::DenyAfter) => "deny_after",
             Some(VerdictKind::Pending) => "pending",
-            Some(VerdictKind::WouldDeny) => "would_deny",
             None => outcome.verdict,
         };
         outcome.code = record.code.or(outcome.code);
@@ -220,6 +219,19 @@ fn outcome(
         outcome.effects = record.effects;
         outcome.labels = record.labels_added;
         outcome.edits = record.edits;
+        // What is in shadow passes; what is asked for here is what the policy says of it.
+        if let Some(shadow) = record
+            .shadow
+            .into_iter()
+            .next()
+            .filter(|_| outcome.verdict == "allow")
+        {
+            outcome.verdict = shadow.verdict.name();
+            outcome.code = shadow.code;
+            outcome.rule = shadow.rule;
+            outcome.effects = shadow.effects;
+            outcome.edits = shadow.edits;
+        }
     }
     (outcome.upstream, outcome.client) = stream.into_bytes();
     outcome

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use apl_bytecode::{Matcher, Needs, Program, Seg, Stage, encode};
+use apl_bytecode::{Enforcement, Matcher, Needs, Program, Seg, Stage, encode};
 use apl_compiler::diagnostics::Code;
 use apl_compiler::{Compilation, Output, Severity};
 use serde_json::{Value, json};
@@ -102,9 +102,13 @@ pub(crate) fn of(
             let scope = route
                 .scope
                 .map_or_else(String::new, |scope| format!("@{}", text(scope)));
+            let mut reads = reads(needs);
+            if route.enforcement != Enforcement::Enforce {
+                reads.push("in shadow");
+            }
             RouteLine {
                 name: format!("{}:{name}{scope}", route.entity.name()),
-                reads: reads(needs),
+                reads,
             }
         })
         .collect();
@@ -310,6 +314,11 @@ impl Summary {
         line(format!(
             "wrote    {folder}/policy.aplb, {folder}/companion.json, {folder}/filter-config.json"
         ));
+        if build.shadow.is_some() {
+            line(format!(
+                "         {folder}/shadow-companion.json: give it to the companion beside the other one"
+            ));
+        }
         if self.secrets > 0 {
             let plural = if self.secrets == 1 { "" } else { "s" };
             line(format!(

@@ -96,6 +96,12 @@ pub(super) const EXAMPLES: &[Example] = &[
         right: "groups:\n  private: {result: {ssn: \"str | redact\"}}\nroutes:\n  - tool: employee\n    groups: [private]\n    result: {phone: \"mask(4)\"}\n",
     },
     Example {
+        code: Code::InShadow,
+        why: "a shadow shows less than everything that will happen when it ends",
+        wrong: "global:\n  session_store: {kind: embedded}\nroutes:\n  - tool: pay\n    enforcement: shadow\n    pre_invocation: [\"require(exists(args.iban))\", \"limit(100 per 1h)\"]\n",
+        right: "global:\n  session_store: {kind: embedded}\nroutes:\n  - tool: pay\n    pre_invocation: [\"require(exists(args.iban))\", \"limit(100 per 1h)\"]\n",
+    },
+    Example {
         code: Code::UnknownTool,
         why: "the tool that was meant stays without its rules",
         wrong: "# aplc check --tools tools.json\nroutes:\n  - tool: pays\n    pre_invocation: [\"require(exists(args.iban))\"]\n  - tool: pay\n",

@@ -119,4 +119,10 @@ pub(super) const EXAMPLES: &[Example] = &[
         wrong: "global:\n  assertions:\n    request:\n      headers: [{name: x-user, from: args.user}]\nroutes:\n  - tool: search\n",
         right: "global:\n  assertions:\n    request:\n      headers: [{name: x-user, from: subject.id}]\nroutes:\n  - tool: search\n",
     },
+    Example {
+        code: Code::Shadow,
+        why: "who writes `until` counts on something ending then",
+        wrong: "routes:\n  - tool: search\n    until: 2030-01-31T12:00:00Z\n    pre_invocation: [\"require(exists(args.query))\"]\n",
+        right: "routes:\n  - tool: search\n    enforcement: shadow\n    until: 2030-01-31T12:00:00Z\n    pre_invocation: [\"require(exists(args.query))\"]\n",
+    },
 ];

@@ -278,8 +278,14 @@ impl Stream {
                     self.response_released = true;
                     self.flush();
                 }
-                Command::Wake(_) => panic!("only the engine wakes"),
-                Command::Count { .. } | Command::Log { .. } | Command::FilterState { .. } => {}
+                Command::Wake(_) | Command::Gauge { .. } => panic!("only the engine does"),
+                Command::FilterState { key, value } => {
+                    self.seen.states.insert(key, value);
+                }
+                Command::Count { counter, by } => {
+                    *self.seen.counts.entry(counter.name()).or_default() += by;
+                }
+                Command::Log { .. } => {}
             }
         }
         flow

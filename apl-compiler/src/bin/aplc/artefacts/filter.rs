@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::super::Fault;
-use super::super::command::{Build, DenialShape, Mode, Role};
+use super::super::command::{Build, DenialShape, Enforcement, Mode, Role};
 
 /// The filter's configuration. `public_key`: of the key that signed the program.
 pub(crate) fn config(
@@ -64,6 +64,10 @@ pub(crate) fn config(
     if let Some(key) = public_key {
         config.insert("policy_public_key".to_owned(), key.into());
     }
+    match build.enforcement {
+        Enforcement::Enforce => None,
+        Enforcement::Shadow => config.insert("enforcement".to_owned(), "shadow".into()),
+    };
     match build.denial_shape {
         // The default is left out, so that older filters take the file.
         DenialShape::Error => None,

@@ -39,7 +39,7 @@ pub(super) fn tick(engine: &mut Engine, companion: &mut Companion, now_ms: u64) 
                     let answer = said.as_ref().map(|(status, body)| (*status, body.as_slice()));
                     more.extend(engine.on_root_answer(callout.token, answer, now_ms));
                 }
-                Command::Wake(_) | Command::Count { .. } | Command::Log { .. } => {}
+                Command::Wake(_) | Command::Count { .. } | Command::Gauge { .. } | Command::Log { .. } => {}
                 other => {
                     return Err(ProxyError::Enforcer(format!(
                         "between exchanges it asked for {other:?}"
@@ -250,7 +250,11 @@ impl Stream {
                     })
                 }
                 Command::ResumeResponse => self.flush(),
-                Command::Wake(_) => return Err(ProxyError::Enforcer("an exchange woke another".to_owned())),
+                Command::Wake(_) | Command::Gauge { .. } => {
+                    return Err(ProxyError::Enforcer(
+                        "an exchange did what is the engine's".to_owned(),
+                    ));
+                }
                 Command::Count { .. } | Command::Log { .. } | Command::FilterState { .. } => {}
             }
         }

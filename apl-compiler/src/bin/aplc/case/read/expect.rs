@@ -24,7 +24,10 @@ const VERDICTS: &[(&str, &str)] = &[
     ("deny", "deny"),
     ("deny_after", "deny_after"),
     ("pending", "pending"),
+    ("would_allow", "would_allow"),
     ("would_deny", "would_deny"),
+    ("would_deny_after", "would_deny_after"),
+    ("unknown", "unknown"),
 ];
 
 /// Reads what is expected.
