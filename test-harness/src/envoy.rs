@@ -74,6 +74,8 @@ impl Envoy {
         command.args(["--disable-hot-restart", "--file-flush-interval-msec", "100"]);
         command.args(["--concurrency", &workers.to_string()]);
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
+        // What `aplc emit istio` has every proxy pass on to the filter.
+        command.env("APLOMB_COMPANION_TOKEN", "a-token-for-development");
         let mut process = Process::start("Envoy", command, &dir.join("envoy.log"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
         let ready = format!("http://{admin}/ready");
