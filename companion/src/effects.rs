@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail,
-    TokenExchange,
+    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail, TokenExchange,
 };
 
 use crate::audit::AuditLog;

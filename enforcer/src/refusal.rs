@@ -113,7 +113,13 @@ impl Refusal {
     pub(crate) fn unknown_method(has_sessions: bool) -> Self {
         let status = if has_sessions { 200 } else { 404 };
         let reason = "the method is not known here";
-        Self::new(status, -32601, "protocol.unknown_method", reason, RefusalKind::Operation)
+        Self::new(
+            status,
+            -32601,
+            "protocol.unknown_method",
+            reason,
+            RefusalKind::Operation,
+        )
     }
 
     /// A human is asked. `ids`: everything that the client is to come back with.
@@ -136,7 +142,10 @@ impl Refusal {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
-        refusal.details = Some(Box::new(Details { entries, ..Details::default() }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
         refusal.at(&pending.rule)
     }
 
@@ -146,7 +155,10 @@ impl Refusal {
         let mut refusal = Self::new(200, -32121, "elicitation.approved", reason, RefusalKind::Waiting);
         let mut entries = vec![("elicitation_id", ids.to_owned()), ("plugin", handler.to_owned())];
         entries.extend(approver.map(|approver| ("approver", approver.to_owned())));
-        refusal.details = Some(Box::new(Details { entries, ..Details::default() }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
         refusal
     }
 

@@ -58,8 +58,7 @@ impl Ground {
         std::fs::write(&policy, &options.policy).context("cannot write the policy")?;
         let artefacts = Artefacts::of(&policy, dir).await?;
         for (name, text) in &options.beside_companion {
-            std::fs::write(artefacts.dir.join(name), text)
-                .with_context(|| format!("cannot write {name}"))?;
+            std::fs::write(artefacts.dir.join(name), text).with_context(|| format!("cannot write {name}"))?;
         }
         let companion = match &options.companion {
             None => None,

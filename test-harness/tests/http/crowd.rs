@@ -53,7 +53,11 @@ fn has_its_own(got: &Got, id: u64) {
     assert_eq!(result["id"], json!(id), "{got:?}");
     let record = &result["result"]["structuredContent"];
     let ssn = if tool(id) == "plain" { "none" } else { "[REDACTED]" };
-    assert_eq!((&record["n"], &record["ssn"]), (&json!(id), &json!(ssn)), "{got:?}");
+    assert_eq!(
+        (&record["n"], &record["ssn"]),
+        (&json!(id), &json!(ssn)),
+        "{got:?}"
+    );
 }
 
 async fn two_hundred_streams_keep_apart(mode: InstallMode) {
@@ -87,7 +91,9 @@ async fn two_hundred_streams_keep_apart(mode: InstallMode) {
         }
         answered
     };
-    let answered = tokio::time::timeout(4 * PATIENCE, all).await.expect("all of them end");
+    let answered = tokio::time::timeout(4 * PATIENCE, all)
+        .await
+        .expect("all of them end");
     assert_eq!(answered, STREAMS);
     assert_eq!(scene.backend.heard().len() as u64, STREAMS * 3 / 4);
     keeps_plain_apart(&scene);

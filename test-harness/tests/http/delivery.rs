@@ -1,9 +1,7 @@
 //! Trailers, limits, resets and early answers.
 
 use aplomb_test_harness::envoy::wasm::InstallMode;
-use aplomb_test_harness::ground::recorder::{
-    Answer, Frames, Heard, event, piece, reset, result, trailer,
-};
+use aplomb_test_harness::ground::recorder::{Answer, Frames, Heard, event, piece, reset, result, trailer};
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -36,12 +34,18 @@ async fn trailers_end_a_body(mode: InstallMode) {
     for (id, tool) in [(2, "edited"), (3, "labelled")] {
         let got = sent_with_trailer(&scene, tool, id).await;
         is_edited(&got, id);
-        let checked = got.trailers.as_ref().and_then(|trailers| trailers.get("x-checked"));
+        let checked = got
+            .trailers
+            .as_ref()
+            .and_then(|trailers| trailers.get("x-checked"));
         assert!(checked.is_some(), "the trailers of the answer are kept: {got:?}");
     }
     for heard in scene.backend.heard() {
         let sum = heard.trailers.as_ref().and_then(|trailers| trailers.get("x-sum"));
-        assert!(heard.complete && sum.is_some(), "the trailers of the call are kept: {heard:?}");
+        assert!(
+            heard.complete && sum.is_some(),
+            "the trailers of the call are kept: {heard:?}"
+        );
     }
     keeps(&scene);
 }
@@ -162,10 +166,7 @@ async fn a_result_that_breaks_off_is_none(mode: InstallMode, wire: Wire) {
         match reply {
             Ok(got) if id % 2 == 1 => is_edited(&got, id),
             // A broken stream or an answer of the proxy's own: no piece of the document either way.
-            Ok(got) => assert!(
-                !got.body.contains("structuredContent"),
-                "half a result: {got:?}"
-            ),
+            Ok(got) => assert!(!got.body.contains("structuredContent"), "half a result: {got:?}"),
             Err(error) => assert_eq!(id % 2, 0, "{error}"),
         }
     }

@@ -129,7 +129,9 @@ where
         in_front: Vec::new(),
         adapt: Some(adapt),
     };
-    let ground = Ground::start(options, dir.path()).await.expect("everything starts");
+    let ground = Ground::start(options, dir.path())
+        .await
+        .expect("everything starts");
     let client = Client::builder(TokioExecutor::new())
         .http2_only(wire.downstream == Version::HTTP_2)
         .build_http();
@@ -201,7 +203,11 @@ where
         }
     }
     got.body = String::from_utf8_lossy(&bytes).into_owned();
-    assert!(!got.body.contains(RESULT), "GOT THROUGH to the client: {}", got.body);
+    assert!(
+        !got.body.contains(RESULT),
+        "GOT THROUGH to the client: {}",
+        got.body
+    );
     got
 }
 
@@ -215,7 +221,10 @@ pub(crate) fn call(tool: &str, id: u64) -> String {
 /// What the backend's record for a call is: the call's number, and what policy redacts.
 pub(crate) fn record(heard: &Heard) -> (Value, Value) {
     let message = heard.message();
-    let number = message.pointer("/params/arguments/n").cloned().unwrap_or_default();
+    let number = message
+        .pointer("/params/arguments/n")
+        .cloned()
+        .unwrap_or_default();
     (message["id"].clone(), json!({ "n": number, "ssn": RESULT }))
 }
 

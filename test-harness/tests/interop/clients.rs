@@ -37,13 +37,41 @@ enum Kind {
 }
 
 const PROGRAMS: [Program; 7] = [
-    Program { name: "python", revision: "2025-11-25", kind: Kind::Python("legacy") },
-    Program { name: "python", revision: "2026-07-28", kind: Kind::Python("auto") },
-    Program { name: "typescript 1", revision: "2025-11-25", kind: Kind::Node(&["sdk"]) },
-    Program { name: "typescript 2", revision: "2025-11-25", kind: Kind::Node(&["client"]) },
-    Program { name: "typescript 2", revision: "2026-07-28", kind: Kind::Node(&["client", "auto"]) },
-    Program { name: "rust", revision: "2025-11-25", kind: Kind::Rust("2025-11-25") },
-    Program { name: "rust", revision: "2026-07-28", kind: Kind::Rust("2026-07-28") },
+    Program {
+        name: "python",
+        revision: "2025-11-25",
+        kind: Kind::Python("legacy"),
+    },
+    Program {
+        name: "python",
+        revision: "2026-07-28",
+        kind: Kind::Python("auto"),
+    },
+    Program {
+        name: "typescript 1",
+        revision: "2025-11-25",
+        kind: Kind::Node(&["sdk"]),
+    },
+    Program {
+        name: "typescript 2",
+        revision: "2025-11-25",
+        kind: Kind::Node(&["client"]),
+    },
+    Program {
+        name: "typescript 2",
+        revision: "2026-07-28",
+        kind: Kind::Node(&["client", "auto"]),
+    },
+    Program {
+        name: "rust",
+        revision: "2025-11-25",
+        kind: Kind::Rust("2025-11-25"),
+    },
+    Program {
+        name: "rust",
+        revision: "2026-07-28",
+        kind: Kind::Rust("2026-07-28"),
+    },
 ];
 
 const SIMPLE: &str = "This is a simple text response for testing.";
@@ -60,7 +88,10 @@ fn expected(revision: &str, denial_shape: &str) -> Vec<(&'static str, String)> {
         ("call", SIMPLE.to_owned()),
         ("stream", "3 notifications".to_owned()),
         ("redacted", "[REDACTED] [REDACTED]".to_owned()),
-        ("prompt", "5 prompts, Prompt with arguments: arg1='a', arg2='b'".to_owned()),
+        (
+            "prompt",
+            "5 prompts, Prompt with arguments: arg1='a', arg2='b'".to_owned(),
+        ),
         (
             "resource",
             "3 resources, This is the content of the static text resource.".to_owned(),
@@ -88,7 +119,10 @@ async fn play(program: &Program, url: &str) -> Vec<Step> {
         }
         Kind::Node(arguments) => {
             let mut command = Command::new(fixture::node());
-            command.arg(fixture::file("client.mjs")).args([url, &token]).args(*arguments);
+            command
+                .arg(fixture::file("client.mjs"))
+                .args([url, &token])
+                .args(*arguments);
             command.env("INTEROP_MODULES", fixture::modules());
             command
         }
@@ -137,7 +171,10 @@ async fn official_clients(mode: InstallMode, denial_shape: &str) {
     let (ground, _logs) = fixture::governed(mode, denial_shape, Vec::new(), address).await;
     let url = ground.envoy.url("/mcp");
     let mut all = Vec::new();
-    println!("\nofficial clients, {} mode, denials as {denial_shape}: milliseconds a step", mode.name());
+    println!(
+        "\nofficial clients, {} mode, denials as {denial_shape}: milliseconds a step",
+        mode.name()
+    );
     let names = expected("", denial_shape);
     for program in &PROGRAMS {
         let steps = play(program, &url).await;
@@ -148,10 +185,20 @@ async fn official_clients(mode: InstallMode, denial_shape: &str) {
             .collect();
         let faults = faults(program, &steps, denial_shape);
         let verdict = if faults.is_empty() { "fine" } else { "WRONG" };
-        println!("{:<13} {} {verdict}: {}", program.name, program.revision, times.join(", "));
+        println!(
+            "{:<13} {} {verdict}: {}",
+            program.name,
+            program.revision,
+            times.join(", ")
+        );
         all.extend(faults);
     }
-    assert!(all.is_empty(), "{}\n---- Envoy\n{}", all.join("\n"), ground.envoy.log());
+    assert!(
+        all.is_empty(),
+        "{}\n---- Envoy\n{}",
+        all.join("\n"),
+        ground.envoy.log()
+    );
 }
 
 #[tokio::test]

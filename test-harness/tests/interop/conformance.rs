@@ -59,7 +59,11 @@ fn read(dir: &Path) -> Checks {
             let count = seen.entry(id).and_modify(|count| *count += 1).or_insert(1);
             let status = check["status"].as_str().expect("a status");
             // The suite keeps a message of a check that passed, too.
-            let message = if status == "SUCCESS" { None } else { check["errorMessage"].as_str() };
+            let message = if status == "SUCCESS" {
+                None
+            } else {
+                check["errorMessage"].as_str()
+            };
             let outcome = message.map_or_else(|| status.to_owned(), |message| format!("{status}: {message}"));
             checks.insert((scenario.to_owned(), format!("{id}#{count}")), outcome);
         }
@@ -97,10 +101,15 @@ fn compare(title: &str, direct: &Checks, governed: &Checks) -> Vec<String> {
         if let Some((_, check, why)) = known {
             differ.push(format!("by design: {scenario} {check} {why}"));
         } else {
-            wrong.push(format!("{scenario} {id}: direct {outcome}; through Envoy {through}"));
+            wrong.push(format!(
+                "{scenario} {id}: direct {outcome}; through Envoy {through}"
+            ));
         }
     }
-    println!("\n{title}\n{:<46} {:>7} {:>7} {:>7}", "scenario", "checks", "direct", "Envoy");
+    println!(
+        "\n{title}\n{:<46} {:>7} {:>7} {:>7}",
+        "scenario", "checks", "direct", "Envoy"
+    );
     for (scenario, [direct, governed, all]) in &rows {
         println!("{scenario:<46} {all:>7} {direct:>7} {governed:>7}");
     }

@@ -20,7 +20,11 @@ const START: Duration = Duration::from_secs(60);
 /// A program that `make setup` installed.
 fn installed(path: &str) -> PathBuf {
     let path = programs::root().join(path);
-    assert!(path.exists(), "{} is not there; fix: `make setup`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there; fix: `make setup`",
+        path.display()
+    );
     path
 }
 
@@ -46,7 +50,8 @@ pub(crate) async fn start(dir: &Path) -> (Process, SocketAddr) {
     let address = ports::free().expect("a port");
     let mut command = Command::new(python());
     command.arg(file("fixture.py")).arg(address.port().to_string());
-    let mut process = Process::start("the fixture server", command, &dir.join("fixture.log")).expect("starts");
+    let mut process =
+        Process::start("the fixture server", command, &dir.join("fixture.log")).expect("starts");
     process
         .wait_until(START, || async move { TcpStream::connect(address).await.is_ok() })
         .await
@@ -108,6 +113,8 @@ pub(crate) async fn governed(
         in_front,
         adapt: None,
     };
-    let ground = Ground::start(options, dir.path()).await.expect("everything starts");
+    let ground = Ground::start(options, dir.path())
+        .await
+        .expect("everything starts");
     (ground, dir)
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, GetPromptRequestParams, ProgressNotificationParam,
-    ProtocolVersion, ReadResourceRequestParams, ResourceUpdatedNotificationParam,
-    ServerNotification, SubscriptionFilter,
+    ProtocolVersion, ReadResourceRequestParams, ResourceUpdatedNotificationParam, ServerNotification,
+    SubscriptionFilter,
 };
 use rmcp::service::{NotificationContext, RunningService, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -116,7 +116,11 @@ async fn listed(client: &Client) -> Result<String, ServiceError> {
         true => "True",
         false => "False",
     };
-    Ok(format!("employee {}, forbidden {}", yes("employee"), yes("forbidden")))
+    Ok(format!(
+        "employee {}, forbidden {}",
+        yes("employee"),
+        yes("forbidden")
+    ))
 }
 
 async fn streamed(client: &Client, heard: &Heard) -> Result<String, ServiceError> {

@@ -35,13 +35,25 @@ fn text(path: &Path) -> &str {
 fn emitted(policy: &Path, mode: InstallMode, extension: bool, dir: &Path) -> Vec<Value> {
     let (build, out) = (dir.join("istio-build"), dir.join("istio"));
     let mut arguments = vec!["build", text(policy), "-o", text(&build), "--mode", mode.name()];
-    let protocols: Vec<String> = Role::ALL.iter().map(|role| format!("{}=mcp", role.path())).collect();
+    let protocols: Vec<String> = Role::ALL
+        .iter()
+        .map(|role| format!("{}=mcp", role.path()))
+        .collect();
     for protocol in &protocols {
         arguments.extend(["--protocol", protocol]);
     }
     aplc(&arguments);
     let image = format!("oci://registry.example/aplomb@sha256:{}", "a".repeat(64));
-    let mut arguments = vec!["emit", "istio", "--build", text(&build), "--image", &image, "-o", text(&out)];
+    let mut arguments = vec![
+        "emit",
+        "istio",
+        "--build",
+        text(&build),
+        "--image",
+        &image,
+        "-o",
+        text(&out),
+    ];
     if extension {
         arguments.push("--traffic-extension");
     }
@@ -54,6 +66,9 @@ fn emitted(policy: &Path, mode: InstallMode, extension: bool, dir: &Path) -> Vec
 fn through_istiod(policy: std::path::PathBuf, mode: InstallMode, extension: bool, dir: &Path) -> Adapt {
     let dir = dir.to_owned();
     Adapt::new(move |document| {
+        // Discovery wants to know who asks; Istio's proxies say it.
+        document["node"] =
+            json!({ "id": "gateway~127.0.0.1~agents.agents~cluster.local", "cluster": "agents" });
         let objects = emitted(&policy, mode, extension, &dir);
         let filters = translate::filters(&objects, &programs::filter().expect("built"), &dir);
         let expected = if mode == InstallMode::Paired { 2 } else { 1 };
@@ -67,7 +82,9 @@ fn through_istiod(policy: std::path::PathBuf, mode: InstallMode, extension: bool
         chain.push(router);
         // Istio's name for the companion's Service.
         let cluster = json!("outbound|9470||aplomb-companion.aplomb.svc.cluster.local");
-        let clusters = document["static_resources"]["clusters"].as_array_mut().expect("clusters");
+        let clusters = document["static_resources"]["clusters"]
+            .as_array_mut()
+            .expect("clusters");
         let companion = clusters.last_mut().expect("the companion's");
         companion["name"] = cluster.clone();
         companion["load_assignment"]["cluster_name"] = cluster;
@@ -143,14 +160,34 @@ async fn a_single_wasm_plugin_denies_and_redacts() {
     for (user, code, shown) in [
         ("bob", None, Some("123-45-6789")),
         ("eve", None, Some("[REDACTED]")),
-        ("alice", Some("routes.tool:get_compensation.pre_invocation[0]"), None),
+        (
+            "alice",
+            Some("routes.tool:get_compensation.pre_invocation[0]"),
+            None,
+        ),
     ] {
         let tokens = stack.idp.log_in(user).await.expect("a login");
         let client = stack.client(Role::Hr, &tokens, "single").expect("headers");
         let record = json!({ "employee_id": "EMP-001234" });
-        let reply = client.call(&json!(1), "get_compensation", &record).await.expect("a reply");
-        assert_eq!(reply.header("x-policy-violation"), code, "{user}: {}", reply.summary());
-        let ssn = reply.tool_json().and_then(|record| record["ssn"].as_str().map(str::to_owned));
-        assert_eq!(ssn.as_deref(), shown, "{user}: {}\n{}", reply.summary(), stack.envoy.log());
+        let reply = client
+            .call(&json!(1), "get_compensation", &record)
+            .await
+            .expect("a reply");
+        assert_eq!(
+            reply.header("x-policy-violation"),
+            code,
+            "{user}: {}",
+            reply.summary()
+        );
+        let ssn = reply
+            .tool_json()
+            .and_then(|record| record["ssn"].as_str().map(str::to_owned));
+        assert_eq!(
+            ssn.as_deref(),
+            shown,
+            "{user}: {}\n{}",
+            reply.summary(),
+            stack.envoy.log()
+        );
     }
 }

@@ -30,8 +30,14 @@ pub(crate) fn filters(objects: &[Value], module: &Path, dir: &Path) -> Vec<Value
             None | Some("UNSPECIFIED_PHASE") => 3,
             Some(other) => panic!("no phase {other}"),
         };
-        let priority = spec["priority"].as_i64().expect("set, because unset means the lowest");
-        (phase, -priority, plugin["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+        let priority = spec["priority"]
+            .as_i64()
+            .expect("set, because unset means the lowest");
+        (
+            phase,
+            -priority,
+            plugin["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        )
     });
     chain.extend(plugins.iter().map(|plugin| discovered(plugin, module, dir)));
     chain
@@ -70,7 +76,10 @@ fn wasm(name: &str, spec: &Value, module: &Path) -> Value {
         },
     });
     // Absent or empty: no configuration at all.
-    if spec["pluginConfig"].as_object().is_some_and(|config| !config.is_empty()) {
+    if spec["pluginConfig"]
+        .as_object()
+        .is_some_and(|config| !config.is_empty())
+    {
         config["configuration"] = json!({
             "@type": "type.googleapis.com/google.protobuf.StringValue",
             "value": as_struct(&spec["pluginConfig"]).to_string(),
@@ -82,7 +91,10 @@ fn wasm(name: &str, spec: &Value, module: &Path) -> Value {
         match variable["valueFrom"].as_str() {
             Some("HOST") => {
                 assert!(variable.get("value").is_none(), "a value only with INLINE");
-                let keys = environment["host_env_keys"].as_array().cloned().unwrap_or_default();
+                let keys = environment["host_env_keys"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
                 environment["host_env_keys"] = [keys, vec![json!(name)]].concat().into();
             }
             None | Some("INLINE") => environment["key_values"][name] = variable["value"].clone(),
@@ -95,7 +107,9 @@ fn wasm(name: &str, spec: &Value, module: &Path) -> Value {
 
 /// The agent pulls the image and puts a file in its place.
 fn pulled(url: &str, module: &Path) -> Value {
-    let pinned = url.strip_prefix("oci://").and_then(|url| url.split_once("@sha256:"));
+    let pinned = url
+        .strip_prefix("oci://")
+        .and_then(|url| url.split_once("@sha256:"));
     assert!(
         pinned.is_some_and(|(_, digest)| digest.len() == 64) || url.starts_with("file://"),
         "{url} is neither pinned nor a file"
@@ -166,7 +180,9 @@ fn patched(object: &Value, module: &Path, dir: &Path) -> Vec<Value> {
                 assert_eq!(operation, "ADD");
                 let mut typed = value["typed_config"].clone();
                 let code = &mut typed["config"]["vm_config"]["code"];
-                let url = code["remote"]["http_uri"]["uri"].as_str().expect("a remote module");
+                let url = code["remote"]["http_uri"]["uri"]
+                    .as_str()
+                    .expect("a remote module");
                 *code = pulled(url, module);
                 known.push((name, typed));
             }
@@ -178,7 +194,11 @@ fn patched(object: &Value, module: &Path, dir: &Path) -> Vec<Value> {
                 assert_eq!(filter["subFilter"]["name"], "envoy.filters.http.router");
                 let discovery = &value["config_discovery"];
                 assert_eq!(discovery["config_source"]["ads"], json!({}));
-                assert_eq!(discovery["type_urls"], json!([WASM, RBAC]), "the agent's deny-all must be allowed");
+                assert_eq!(
+                    discovery["type_urls"],
+                    json!([WASM, RBAC]),
+                    "the agent's deny-all must be allowed"
+                );
                 let (_, typed) = known
                     .iter()
                     .find(|(known, _)| *known == name)

@@ -76,10 +76,20 @@ async fn a_key_of_the_directory_is_the_caller(mode: InstallMode) {
         .refuses("an ended key", &[("x-api-key", ENDED)], 401, "auth.key_expired")
         .await;
     scene
-        .refuses("the digest", &[("x-api-key", &digest)], 401, "auth.unrecognized_credential")
+        .refuses(
+            "the digest",
+            &[("x-api-key", &digest)],
+            401,
+            "auth.unrecognized_credential",
+        )
         .await;
     scene
-        .refuses("another header", &[("authorization", KEY)], 401, "auth.missing_credential")
+        .refuses(
+            "another header",
+            &[("authorization", KEY)],
+            401,
+            "auth.missing_credential",
+        )
         .await;
     scene
         .refuses("nothing", &[], 401, "auth.missing_credential")

@@ -61,7 +61,9 @@ pub(crate) async fn scene(setting: Setting) -> Scene {
         in_front: setting.in_front,
         adapt: setting.adapt,
     };
-    let ground = Ground::start(options, dir.path()).await.expect("everything starts");
+    let ground = Ground::start(options, dir.path())
+        .await
+        .expect("everything starts");
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     Scene {
         ground,
@@ -94,7 +96,10 @@ impl Scene {
         let code = reply.headers().get("x-policy-violation");
         Said {
             status: reply.status(),
-            code: code.and_then(|code| code.to_str().ok()).unwrap_or_default().to_owned(),
+            code: code
+                .and_then(|code| code.to_str().ok())
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 

@@ -66,12 +66,16 @@ async fn a_token_that_envoy_verified_is_the_caller(mode: InstallMode) {
     scene
         .refuses("another key", &[("authorization", &forged)], 401, "")
         .await;
-    let expired = bearer(issuer::token(&json!({ "sub": "alice", "roles": ["tester"], "exp": 1 })));
+    let expired = bearer(issuer::token(
+        &json!({ "sub": "alice", "roles": ["tester"], "exp": 1 }),
+    ));
     scene
         .refuses("an expired token", &[("authorization", &expired)], 401, "")
         .await;
     // What Envoy lets pass and the filter refuses.
-    let elsewhere = bearer(issuer::token(&json!({ "sub": "alice", "roles": ["tester"], "aud": "elsewhere" })));
+    let elsewhere = bearer(issuer::token(
+        &json!({ "sub": "alice", "roles": ["tester"], "aud": "elsewhere" }),
+    ));
     scene
         .refuses(
             "a token for another audience",
@@ -80,7 +84,9 @@ async fn a_token_that_envoy_verified_is_the_caller(mode: InstallMode) {
             "auth.audience_mismatch",
         )
         .await;
-    scene.refuses("no token", &[], 401, "auth.missing_credential").await;
+    scene
+        .refuses("no token", &[], 401, "auth.missing_credential")
+        .await;
     let payload = "eyJzdWIiOiJhbGljZSIsInJvbGVzIjpbInRlc3RlciJdfQ";
     for (name, value) in [
         ("x-jwt-payload", payload),
@@ -191,7 +197,12 @@ async fn a_jwt_svid_is_the_workload() {
     }
     let forged = bearer(issuer::forged(&json!({ "sub": SPIFFE, "iss": null })));
     scene
-        .refuses("another key", &[("x-svid", &forged)], 401, "auth.signature_invalid")
+        .refuses(
+            "another key",
+            &[("x-svid", &forged)],
+            401,
+            "auth.signature_invalid",
+        )
         .await;
     scene
         .refuses(

@@ -46,10 +46,30 @@ async fn the_tunnels_peer_is_the_caller(mode: InstallMode) {
     let scene = waypoint(mode, vec![tunnel()]).await;
     scene.lets_in("the right peer", &[(PEER, HR)]).await;
     for (what, peer, status, code) in [
-        ("another account", "spiffe://cluster.local/ns/agents/sa/eve", 200, DENIED),
-        ("another domain", "spiffe://evil.example/ns/agents/sa/hr", 401, "auth.untrusted_workload"),
-        ("a principal without its scheme", "cluster.local/ns/agents/sa/hr", 401, "auth.mapping_failed"),
-        ("a path with dots", "spiffe://cluster.local/ns/agents/sa/x/../hr", 401, "auth.mapping_failed"),
+        (
+            "another account",
+            "spiffe://cluster.local/ns/agents/sa/eve",
+            200,
+            DENIED,
+        ),
+        (
+            "another domain",
+            "spiffe://evil.example/ns/agents/sa/hr",
+            401,
+            "auth.untrusted_workload",
+        ),
+        (
+            "a principal without its scheme",
+            "cluster.local/ns/agents/sa/hr",
+            401,
+            "auth.mapping_failed",
+        ),
+        (
+            "a path with dots",
+            "spiffe://cluster.local/ns/agents/sa/x/../hr",
+            401,
+            "auth.mapping_failed",
+        ),
     ] {
         scene.refuses(what, &[(PEER, peer)], status, code).await;
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use aplomb_test_harness::envoy::Adapt;
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    SanType,
 };
 use reqwest::StatusCode;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -36,6 +37,10 @@ impl Authority {
     fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // A name of its own: a certificate whose issuer is called as it is itself counts as self-signed.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "the mesh's authority");
         let key = KeyPair::generate().expect("a key");
         Authority(CertifiedIssuer::self_signed(params, key).expect("an authority"))
     }
@@ -90,7 +95,12 @@ fn with_tls(authority: &Authority, demands: bool, dir: &Path) -> Adapt {
 }
 
 /// Calls `who` with this certificate and these lines of the head; `None` if the connection was refused.
-async fn call(address: SocketAddr, authority: &Authority, who: Option<&Identity>, lines: &str) -> Option<Said> {
+async fn call(
+    address: SocketAddr,
+    authority: &Authority,
+    who: Option<&Identity>,
+    lines: &str,
+) -> Option<Said> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.0.der().clone()).expect("a root");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -109,7 +119,10 @@ async fn call(address: SocketAddr, authority: &Authority, who: Option<&Identity>
     };
     let stream = TcpStream::connect(address).await.expect("connects");
     let name = ServerName::try_from("localhost").expect("a name");
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+    let mut stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .ok()?;
     let head = format!(
         "POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n{lines}content-length: {}\r\n\r\n",
         CALL.len()
@@ -156,14 +169,28 @@ async fn the_peers_certificate_is_the_caller(mode: InstallMode) {
     let (scene, _files) = workloads(mode, &authority, true).await;
     let address = scene.ground.envoy.listen;
     let hr = authority.sign(&[HR], &[]);
-    let said = call(address, &authority, Some(&hr), "").await.expect("a connection");
-    assert_eq!((said.status.as_u16(), said.code.as_str()), (200, ""), "{}", scene.ground.envoy.log());
+    let said = call(address, &authority, Some(&hr), "")
+        .await
+        .expect("a connection");
+    assert_eq!(
+        (said.status.as_u16(), said.code.as_str()),
+        (200, ""),
+        "{}",
+        scene.ground.envoy.log()
+    );
     assert_eq!(scene.backend.heard().len(), 1);
     scene.backend.forget();
 
     let spoofed = format!("x-forwarded-client-cert: By=spiffe://cluster.local/gw;URI={HR}\r\n");
     for (what, uris, names, lines, status, code) in [
-        ("another account", vec!["spiffe://cluster.local/ns/agents/sa/eve"], vec![], "", 200, DENIED),
+        (
+            "another account",
+            vec!["spiffe://cluster.local/ns/agents/sa/eve"],
+            vec![],
+            "",
+            200,
+            DENIED,
+        ),
         (
             "another account that names the right one in a header",
             vec!["spiffe://cluster.local/ns/agents/sa/eve"],
@@ -172,9 +199,30 @@ async fn the_peers_certificate_is_the_caller(mode: InstallMode) {
             200,
             DENIED,
         ),
-        ("another domain", vec!["spiffe://evil.example/ns/agents/sa/hr"], vec![], "", 401, "auth.untrusted_workload"),
-        ("a name that is no URI", vec![], vec!["cluster.local"], "", 401, "auth.missing_credential"),
-        ("a URI that is no SPIFFE id", vec!["https://cluster.local/ns/agents/sa/hr"], vec![], "", 401, "auth.mapping_failed"),
+        (
+            "another domain",
+            vec!["spiffe://evil.example/ns/agents/sa/hr"],
+            vec![],
+            "",
+            401,
+            "auth.untrusted_workload",
+        ),
+        (
+            "a name that is no URI",
+            vec![],
+            vec!["cluster.local"],
+            "",
+            401,
+            "auth.missing_credential",
+        ),
+        (
+            "a URI that is no SPIFFE id",
+            vec!["https://cluster.local/ns/agents/sa/hr"],
+            vec![],
+            "",
+            401,
+            "auth.mapping_failed",
+        ),
         (
             "the right id behind another",
             vec!["spiffe://cluster.local/ns/agents/sa/eve", HR],
@@ -222,6 +270,8 @@ async fn where_no_certificate_is_demanded_a_header_is_none() {
         refused(&scene, &lines, said, 401, "auth.missing_credential");
     }
     let hr = authority.sign(&[HR], &[]);
-    let said = call(address, &authority, Some(&hr), "").await.expect("a connection");
+    let said = call(address, &authority, Some(&hr), "")
+        .await
+        .expect("a connection");
     assert_eq!((said.status.as_u16(), said.code.as_str()), (200, ""));
 }
