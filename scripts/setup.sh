@@ -126,6 +126,17 @@ approvals() {
   note "ready"
 }
 
+# For the tests of delegation: an authorization server with token exchange built in, in an environment of its own.
+exchange() {
+  say "An authorization server for the tests"
+  if ! [ -x "$TOOLS/authgent/bin/authgent-server" ]; then
+    { python3 -m venv "$TOOLS/authgent" &&
+      "$TOOLS/authgent/bin/pip" install --quiet "authgent-server==$AUTHGENT_VERSION"; } ||
+      note "no authgent-server: its test will be skipped (PyPI: authgent-server)"
+  fi
+  note "ready"
+}
+
 # For the test of the module's image. Debian's packages start no service.
 registry() {
   say "An image registry for the tests"
@@ -183,6 +194,7 @@ envoy
 wasm_opt
 stores
 approvals
+exchange
 registry
 interop
 say "Ready"

@@ -165,11 +165,23 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
-    Ok(decode_with_digest(bytes)?.0)
+    Ok(decode_with_digest(bytes, Debugging::Kept)?.0)
+}
+
+/// What becomes of the debug section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Debugging {
+    /// It is read.
+    Kept,
+    /// It is skipped like a section that is not known.
+    Skipped,
 }
 
 /// The program and the digest that its bytes have.
-pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), DecodeError> {
+pub(crate) fn decode_with_digest(
+    bytes: &[u8],
+    debugging: Debugging,
+) -> Result<(Program, [u8; 32]), DecodeError> {
     let (claimed, mut input) = after_header(bytes)?;
 
     let mut program = Program::default();
@@ -210,9 +222,9 @@ pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), De
             SETTINGS => settings = Some(Settings::get(&mut body)?),
             ASSERTIONS => program.assertions = table(&mut body, id)?,
             DATA => program.data = text(&mut body, id)?,
-            DEBUG => program.debug = Some(Debug::get(&mut body)?),
+            DEBUG if debugging == Debugging::Kept => program.debug = Some(Debug::get(&mut body)?),
             // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
-            SIGNATURE.. => continue,
+            FIRST_ANCILLARY.. => continue,
             _ => return Err(DecodeError::UnknownSection { id, at }),
         }
         if !body.is_empty() {

@@ -365,11 +365,7 @@ impl Listing<'_> {
         let Some(debug) = &self.program.debug else {
             return String::new();
         };
-        let found = debug.spans.binary_search_by_key(&position, |(at, _)| *at).ok();
-        let span = found
-            .and_then(|found| debug.spans.get(found))
-            .map(|(_, span)| span);
-        span.map_or_else(String::new, |span| {
+        debug.span(position).map_or_else(String::new, |span| {
             let file = debug
                 .files
                 .get(usize::from(span.file))

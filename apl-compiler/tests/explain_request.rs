@@ -38,7 +38,7 @@ fn each_step_is_told_with_what_it_read_and_payload_is_masked() {
     assert_eq!(code, 0, "{out}");
     for told in [
         "tool:search_repos  (routes.tool:search_repos)",
-        "policy.yaml:112  - \"require(team.engineering | team.security)\"",
+        "policy.yaml:118  - \"require(team.engineering | team.security)\"",
         "team.security is absent",
         "args.visibility is a text of 15 characters",
         "denies with `cel.policy_denied`: engineers read internal only; security reads any",

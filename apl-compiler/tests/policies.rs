@@ -4,7 +4,7 @@ use std::path::Path;
 
 use apl_bytecode::{Effect, EntityKind, Instr, Program, encode, load};
 use apl_compiler::diagnostics::Code;
-use apl_compiler::{Compilation, Output, SecretSource, Severity, compile};
+use apl_compiler::{ClientProof, Compilation, Delegator, Output, SecretSource, Severity, compile};
 
 const HR: &str = include_str!("fixtures/hr.yaml");
 
@@ -134,13 +134,10 @@ fn a_foreign_policy_compiles_unchanged() {
         .filter(|d| d.code == Code::NotInBuild && d.severity == Severity::Note)
         .count();
     assert_eq!(notes, 0, "every step of it runs");
-    assert!(
-        output
-            .deployment
-            .delegators
-            .values()
-            .all(|delegator| matches!(delegator.secret, SecretSource::Literal(_)))
-    );
+    assert!(output.deployment.delegators.values().all(|delegator| matches!(
+        delegator,
+        Delegator::Oauth(oauth) if matches!(oauth.proof, ClientProof::Basic(SecretSource::Literal(_)))
+    )));
     let bytes = encode(output.program.program());
     assert!(
         !bytes.windows(21).any(|part| part == b"praxis-gateway-secret"),

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod decisions;
+mod delegators;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ pub use approvals::{
     WebhookConfig,
 };
 pub use decisions::{CedarPoint, DecisionPointConfig, KeyDirectoryConfig, KeyFile, OpaPoint, RemotePoint};
+pub use delegators::{ClientAuth, DEFAULT_CACHE_TTL_S, DelegatorConfig, OauthDelegator, SecretDelegator};
 
 /// The version of this document that this crate reads and writes.
 pub const CONFIG_VERSION: u32 = 1;
@@ -67,63 +69,6 @@ const fn default_refresh_s() -> u64 {
     600
 }
 
-/// A way to mint tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum DelegatorConfig {
-    /// RFC 8693 token exchange and client credentials.
-    Oauth(OauthDelegator),
-}
-
-/// An OAuth delegator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OauthDelegator {
-    /// The token endpoint.
-    pub token_endpoint: String,
-    /// Plain `http:` is allowed (development only).
-    #[serde(default)]
-    pub allow_http: bool,
-    /// The proxy's client at the identity provider.
-    pub client_id: String,
-    /// Where its secret is.
-    pub client_secret: SecretRef,
-    /// Time for one exchange in milliseconds; default 5000.
-    #[serde(default = "default_timeout_ms")]
-    pub timeout_ms: u64,
-    /// The header that carries the minted token, lower-case; default `authorization`.
-    #[serde(default = "default_outbound_header")]
-    pub outbound_header: String,
-    /// What stands before the token; default `"Bearer "`.
-    #[serde(default = "default_outbound_prefix")]
-    pub outbound_prefix: String,
-    /// `subject_token_type`; default `urn:ietf:params:oauth:token-type:access_token`.
-    #[serde(default = "default_subject_token_type")]
-    pub subject_token_type: String,
-    /// Scopes that the identity provider may add to those asked for without it counting as an over-grant.
-    #[serde(default)]
-    pub allowed_extra_scopes: Vec<String>,
-    /// Check type, audience, subject and scope of what comes back; default true.
-    #[serde(default = "default_true")]
-    pub strict_response_validation: bool,
-}
-
-const fn default_timeout_ms() -> u64 {
-    5000
-}
-fn default_outbound_header() -> String {
-    "authorization".to_owned()
-}
-fn default_outbound_prefix() -> String {
-    "Bearer ".to_owned()
-}
-fn default_subject_token_type() -> String {
-    "urn:ietf:params:oauth:token-type:access_token".to_owned()
-}
-const fn default_true() -> bool {
-    true
-}
-
 /// A secret by reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -132,6 +77,26 @@ pub enum SecretRef {
     Env(String),
     /// A file whose whole text, trimmed, is the secret. A relative path starts at the directory of `companion.json`.
     File(String),
+    /// A field of a secret in HashiCorp Vault.
+    Vault(VaultRef),
+}
+
+/// A field of a secret in the KV store, version 2, of HashiCorp Vault. Where Vault is and how the companion proves itself there is the
+/// operator's: `VAULT_ADDR` and `VAULT_TOKEN` or `VAULT_TOKEN_FILE`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultRef {
+    /// Where the KV store is mounted; default `secret`.
+    #[serde(default = "default_mount")]
+    pub mount: String,
+    /// The secret's path in it, as `aplomb/idp`.
+    pub path: String,
+    /// The field of the secret.
+    pub field: String,
+}
+
+fn default_mount() -> String {
+    "secret".to_owned()
 }
 
 /// Where labels live, and how long.

@@ -73,6 +73,8 @@ struct Flat {
     #[serde(default)]
     permissions: Vec<String>,
     expires_at: Option<u64>,
+    #[serde(default)]
+    no_store: bool,
     code: Option<String>,
     reason: Option<String>,
     state: Option<ElicitState>,
@@ -123,6 +125,7 @@ impl<'de> Deserialize<'de> for EffectResult {
                 audience: needed(flat.audience, "audience")?,
                 permissions: flat.permissions,
                 expires_at: needed(flat.expires_at, "expires_at")?,
+                no_store: flat.no_store,
             }),
             Status::Elicitation => Self::Elicitation(Elicitation {
                 state: needed(flat.state, "state")?,
@@ -242,6 +245,9 @@ pub struct Grant {
     pub permissions: Vec<String>,
     /// When the token ends, in seconds since the Unix epoch.
     pub expires_at: u64,
+    /// The proxy uses it for this exchange only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_store: bool,
 }
 
 // The token must not reach a log through `{:?}`.

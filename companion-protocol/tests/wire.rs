@@ -221,8 +221,10 @@ fn a_configuration_has_defaults_and_refuses_unknown_keys() {
         serde_json::from_value::<CompanionConfig>(config)
     };
     let config = minimal(json!({})).expect("reads");
-    let DelegatorConfig::Oauth(oauth) = &config.delegators["o"];
-    assert_eq!(oauth.client_secret, SecretRef::Env("SECRET".to_owned()));
+    let DelegatorConfig::Oauth(oauth) = &config.delegators["o"] else {
+        panic!("another kind");
+    };
+    assert_eq!(oauth.client_secret, Some(SecretRef::Env("SECRET".to_owned())));
     assert_eq!(
         (oauth.timeout_ms, oauth.outbound_prefix.as_str()),
         (5000, "Bearer ")

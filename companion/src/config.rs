@@ -5,23 +5,28 @@
 
 mod asking;
 mod deciding;
+mod delegators;
 mod endpoint;
 mod error;
 mod secrets;
+mod vault;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::Uri;
 use companion_protocol::config::{
-    ApprovalsConfig, CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig,
-    OauthDelegator, SecretRef, StoreConfig, ValkeyConfig,
+    ApprovalsConfig, CONFIG_VERSION, CompanionConfig, IssuerConfig, KeyDirectoryConfig, SecretRef,
+    StoreConfig, ValkeyConfig,
 };
 
 pub use asking::{Ciba, Elicitor, Page, Pages, SignIn, Webhook};
+pub use delegators::{BackendSecret, Delegator, OauthClient};
 pub use endpoint::EndpointError;
 pub use error::ConfigError;
 pub use secrets::{Secret, SecretError};
+pub use vault::{VaultError, Vaulted};
 
 use crate::decision::DecisionPoint;
 use crate::key_directory::KeyDirectory;
@@ -34,6 +39,7 @@ pub struct Policies {
     by_digest: HashMap<String, Policy>,
     issuers: BTreeMap<String, IssuerConfig>,
     pages: Option<(ApprovalsConfig, Pages)>,
+    pages_are_the_operators: bool,
 }
 
 /// What one policy may ask for.
@@ -42,42 +48,46 @@ pub struct Policy {
     config: CompanionConfig,
     lifetimes: Lifetimes,
     store: Option<Address>,
-    delegators: BTreeMap<String, Delegator>,
+    delegators: BTreeMap<String, Arc<Delegator>>,
     elicitors: BTreeMap<String, Elicitor>,
     points: BTreeMap<String, DecisionPoint>,
     key_directories: BTreeMap<String, KeyDirectory>,
 }
 
-/// A delegator, ready to use.
-#[derive(Debug)]
-pub struct Delegator {
-    /// As configured.
-    pub oauth: OauthDelegator,
-    /// The token endpoint, parsed.
-    pub endpoint: Uri,
-    /// The client secret.
-    pub client_secret: Secret,
-}
-
 impl Policies {
-    /// Reads every file; the first fault ends it.
-    pub fn read(paths: &[PathBuf]) -> Result<Self, ConfigError> {
-        let mut policies = Self::default();
+    /// Reads every file, and from Vault what they name there; the first fault ends it.
+    /// `approvals`: a file with the approval pages, which then are not as the policies say.
+    pub async fn read(paths: &[PathBuf], approvals: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut configs = Vec::new();
         for path in paths {
-            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                path: path.clone(),
-                source,
-            })?;
-            let config = serde_json::from_str(&text).map_err(|source| ConfigError::Parse {
-                path: path.clone(),
-                source,
-            })?;
-            policies.add(path, config)?;
+            let (config, raw) = parsed::<CompanionConfig>(path)?;
+            configs.push((path, config, raw));
+        }
+        let pages = match approvals {
+            None => None,
+            Some(path) => Some((path, parsed::<ApprovalsConfig>(path)?)),
+        };
+        let raw = configs.iter().map(|(_, _, raw)| raw);
+        let raw = raw.chain(pages.iter().map(|(_, (_, raw))| raw));
+        let vaulted = Arc::new(Vaulted::fetch(raw).await?);
+        let mut policies = Self::default();
+        if let Some((path, (config, _))) = pages {
+            let secrets = source(path, &vaulted)?;
+            let ready = asking::pages(&config, &secrets)?;
+            (policies.pages, policies.pages_are_the_operators) = (Some((config, ready)), true);
+        }
+        for (path, config, _) in configs {
+            policies.add(path, config, &vaulted)?;
         }
         Ok(policies)
     }
 
-    fn add(&mut self, path: &Path, config: CompanionConfig) -> Result<(), ConfigError> {
+    fn add(
+        &mut self,
+        path: &Path,
+        config: CompanionConfig,
+        vaulted: &Arc<Vaulted>,
+    ) -> Result<(), ConfigError> {
         if config.version != CONFIG_VERSION {
             return Err(ConfigError::Version {
                 path: path.to_owned(),
@@ -101,14 +111,13 @@ impl Policies {
         for issuer in &config.issuers {
             self.add_issuer(path, issuer)?;
         }
-        let secrets = SecretSource::beside(path).map_err(|source| ConfigError::Read {
-            path: path.with_file_name(secrets::SECRETS_FILE),
-            source,
-        })?;
+        let secrets = source(path, vaulted)?;
         let mut delegators = BTreeMap::new();
         for (name, delegator) in &config.delegators {
-            let DelegatorConfig::Oauth(oauth) = delegator;
-            delegators.insert(name.clone(), ready(name, oauth, &secrets)?);
+            delegators.insert(
+                name.clone(),
+                Arc::new(delegators::ready(name, delegator, &secrets)?),
+            );
         }
         let mut elicitors = BTreeMap::new();
         for (name, elicitor) in &config.elicitors {
@@ -147,7 +156,11 @@ impl Policies {
         config: &CompanionConfig,
         secrets: &SecretSource,
     ) -> Result<(), ConfigError> {
-        let Some(asked) = &config.approvals else {
+        let Some(asked) = config
+            .approvals
+            .as_ref()
+            .filter(|_| !self.pages_are_the_operators)
+        else {
             return Ok(());
         };
         match &self.pages {
@@ -238,34 +251,66 @@ impl Policies {
         }
     }
 
+    /// Every endpoint that is called, with whose it is.
+    pub fn endpoints(&self) -> Vec<(String, Uri)> {
+        let mut found: Vec<(String, Uri)> = Vec::new();
+        for issuer in self.issuers.values() {
+            if let Ok(uri) = issuer.jwks_url.parse() {
+                found.push((format!("issuer `{}`: `jwks_url`", issuer.issuer), uri));
+            }
+        }
+        if let Some(sign_in) = self.pages().and_then(|pages| pages.sign_in.as_ref()) {
+            found.push((
+                "approvals: `sign_in.token_endpoint`".to_owned(),
+                sign_in.token.clone(),
+            ));
+        }
+        for policy in self.by_digest.values() {
+            for (name, delegator) in &policy.delegators {
+                if let Delegator::Oauth(client) = &**delegator {
+                    found.push((
+                        format!("delegator `{name}`: `token_endpoint`"),
+                        client.endpoint.clone(),
+                    ));
+                    let asked = client.introspection.iter().cloned();
+                    found.extend(
+                        asked.map(|uri| (format!("delegator `{name}`: `introspection_endpoint`"), uri)),
+                    );
+                }
+            }
+            for (name, point) in &policy.points {
+                found.extend(
+                    point
+                        .url()
+                        .map(|uri| (format!("decision point `{name}`: `url`"), uri.clone())),
+                );
+            }
+            for (name, elicitor) in &policy.elicitors {
+                match elicitor {
+                    Elicitor::Page(page) => {
+                        let hooks = page.webhook.iter();
+                        found.extend(
+                            hooks.map(|hook| (format!("elicitor `{name}`: `webhook.url`"), hook.url.clone())),
+                        );
+                    }
+                    Elicitor::Ciba(ciba) => {
+                        found.push((format!("elicitor `{name}`: `token_endpoint`"), ciba.token.clone()));
+                        found.push((
+                            format!("elicitor `{name}`: `backchannel_endpoint`"),
+                            ciba.backchannel.clone(),
+                        ));
+                    }
+                }
+            }
+        }
+        found
+    }
+
     /// Whether anything is to be reached over TLS.
     pub fn need_tls(&self) -> bool {
-        let https = |url: &str| url.to_ascii_lowercase().starts_with("https:");
-        self.issuers.values().any(|issuer| https(&issuer.jwks_url))
-            || self
-                .by_digest
-                .values()
-                .flat_map(|policy| policy.delegators.values())
-                .any(|delegator| https(&delegator.oauth.token_endpoint))
-            || self.asks_over_tls()
-    }
-}
-
-impl Policies {
-    fn asks_over_tls(&self) -> bool {
-        let is_https = |uri: &Uri| uri.scheme_str() == Some("https");
-        let signs_in = self.pages().and_then(|pages| pages.sign_in.as_ref());
-        let mut elicitors = self
-            .by_digest
-            .values()
-            .flat_map(|policy| policy.elicitors.values());
-        let mut points = self.by_digest.values().flat_map(|policy| policy.points.values());
-        signs_in.is_some_and(|sign_in| is_https(&sign_in.token))
-            || points.any(|point| point.url().is_some_and(is_https))
-            || elicitors.any(|elicitor| match elicitor {
-                Elicitor::Page(page) => page.webhook.as_ref().is_some_and(|hook| is_https(&hook.url)),
-                Elicitor::Ciba(ciba) => is_https(&ciba.token) || is_https(&ciba.backchannel),
-            })
+        self.endpoints()
+            .iter()
+            .any(|(_, uri)| uri.scheme_str() == Some("https"))
     }
 }
 
@@ -291,7 +336,7 @@ impl Policy {
     }
 
     /// The delegator of this name.
-    pub fn delegator(&self, name: &str) -> Option<&Delegator> {
+    pub fn delegator(&self, name: &str) -> Option<&Arc<Delegator>> {
         self.delegators.get(name)
     }
 }
@@ -314,28 +359,26 @@ fn address(path: &Path, valkey: &ValkeyConfig, secrets: &SecretSource) -> Result
     })
 }
 
-fn ready(name: &str, oauth: &OauthDelegator, secrets: &SecretSource) -> Result<Delegator, ConfigError> {
-    let endpoint =
-        endpoint::parse(&oauth.token_endpoint, oauth.allow_http).map_err(|source| ConfigError::Endpoint {
-            what: format!("delegator `{name}`: `token_endpoint` cannot be used"),
-            source,
-        })?;
-    let header = |field| ConfigError::Header {
-        delegator: name.to_owned(),
-        field,
+/// A file, and the same as plain JSON.
+fn parsed<T: serde::de::DeserializeOwned>(path: &Path) -> Result<(T, serde_json::Value), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let wrong = |source| ConfigError::Parse {
+        path: path.to_owned(),
+        source,
     };
-    HeaderName::from_lowercase(oauth.outbound_header.as_bytes()).map_err(|_| header("outbound_header"))?;
-    HeaderValue::from_str(&oauth.outbound_prefix).map_err(|_| header("outbound_prefix"))?;
-    let client_secret = secrets
-        .read(&oauth.client_secret)
-        .map_err(|source| ConfigError::Secret {
-            delegator: name.to_owned(),
-            source,
-        })?;
-    Ok(Delegator {
-        oauth: oauth.clone(),
-        endpoint,
-        client_secret,
+    Ok((
+        serde_json::from_str(&text).map_err(wrong)?,
+        serde_json::from_str(&text).map_err(wrong)?,
+    ))
+}
+
+fn source(path: &Path, vaulted: &Arc<Vaulted>) -> Result<SecretSource, ConfigError> {
+    SecretSource::beside(path, Arc::clone(vaulted)).map_err(|source| ConfigError::Read {
+        path: path.with_file_name(secrets::SECRETS_FILE),
+        source,
     })
 }
 

@@ -1,119 +1,207 @@
-//! Token exchange (RFC 8693) and client credentials (RFC 6749 section 4.4) at a delegator's identity provider.
+//! Credentials for backends: token exchange (RFC 8693), client credentials (RFC 6749 section 4.4), the same on behalf of a workload
+//! that proves itself by its SVID, and secrets that are handed out as they are.
 //!
-//! What comes back is not believed: type, audience, subject and scope are checked ([`validate`]), because a
-//! misconfigured or compromised provider would otherwise widen what policy asked for. The provider's own text goes into
-//! no reason: reasons reach the model.
+//! | module | |
+//! |---|---|
+//! | [`actor`] | who may act for whom, and through how many hands |
+//! | [`request`] | the forms that go to the identity provider |
+//! | [`introspect`] | looks into opaque tokens (RFC 7662) |
+//! | [`validate`] | whether what comes back is what was asked for |
+//! | [`cache`] | minted tokens, each for its own caller |
+//!
+//! What comes back is not believed: type, audience, subject, scope and actor are checked, because a misconfigured or
+//! compromised provider would otherwise widen what policy asked for. The provider's own text goes into no reason: reasons reach
+//! the model.
 
+mod actor;
+mod cache;
+mod error;
+mod introspect;
 mod jwt;
 mod request;
 mod validate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::http::Request;
 use companion_protocol::{Grant, SubjectKind, TokenExchange};
+use http_body_util::Full;
+
+pub use error::DelegationError;
 
 use crate::clock::now_s;
-use crate::config::Delegator;
+use crate::config::{BackendSecret, Delegator, OauthClient};
+use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundError};
+use cache::{Key, TokenCache};
+use jwt::Claims;
+use validate::Expected;
 
-/// Why no token was minted. [`DelegationError::code`] is stable.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DelegationError {
-    /// The effect lacks something or contradicts itself.
-    #[error("the exchange cannot be asked for: {0}")]
-    BadRequest(&'static str),
-    /// `companion.json` has no delegator of this name.
-    #[error("no delegator `{0}` is configured for this policy")]
-    UnknownDelegator(String),
-    /// No connection.
-    #[error("the identity provider cannot be reached")]
-    Unreachable,
-    /// Not answered in the delegator's time.
-    #[error("the identity provider did not answer within {0} ms")]
-    TimedOut(u64),
-    /// An HTTP error status.
-    #[error("the identity provider refused the exchange (HTTP {0})")]
-    Rejected(u16),
-    /// Not a token response.
-    #[error("the identity provider's answer is not a token response: {0}")]
-    BadResponse(&'static str),
-    /// `issued_token_type` is missing or another.
-    #[error("the identity provider issued another type of token than an access token")]
-    IssuedTokenType,
-    /// Less was granted than asked for.
-    #[error("the identity provider did not grant `{0}`")]
-    ScopeTooBroad(String),
-    /// More was granted than asked for.
-    #[error("the identity provider granted more than was asked for")]
-    ScopeOvergrant,
-    /// The token is for somebody else's service, or does not say for whose.
-    #[error("the minted token is not for audience `{0}`")]
-    AudienceMismatch(String),
-    /// The token speaks for somebody else.
-    #[error("the minted token speaks for another subject than the caller's")]
-    SubjectMismatch,
-    /// Nobody can tell for whom the token speaks.
-    #[error("the minted token's subject cannot be verified")]
-    SubjectUnverifiable,
+/// Mints, and remembers what it minted.
+pub struct Minter {
+    outbound: Arc<Outbound>,
+    cache: Arc<TokenCache>,
 }
 
-impl DelegationError {
-    /// The stable violation code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::BadRequest(_) | Self::UnknownDelegator(_) => "delegation.bad_request",
-            Self::Unreachable => "delegation.idp_unreachable",
-            Self::TimedOut(_) => "delegation.idp_timeout",
-            Self::Rejected(_) => "delegation.idp_rejected",
-            Self::BadResponse(_) => "delegation.bad_response",
-            Self::IssuedTokenType => "delegation.issued_token_type_mismatch",
-            Self::ScopeTooBroad(_) => "delegation.scope_too_broad",
-            Self::ScopeOvergrant => "delegation.scope_overgrant",
-            Self::AudienceMismatch(_) => "delegation.audience_mismatch",
-            Self::SubjectMismatch => "delegation.subject_mismatch",
-            Self::SubjectUnverifiable => "delegation.subject_unverifiable",
+impl Minter {
+    /// Remembers nothing yet.
+    pub fn new(outbound: Arc<Outbound>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            outbound,
+            cache: Arc::new(TokenCache::new(metrics)),
         }
     }
 
-    /// Whether the exchange could not be performed at all, as opposed to being refused.
-    pub fn is_failure(&self) -> bool {
-        match self {
-            Self::Unreachable | Self::TimedOut(_) | Self::BadResponse(_) => true,
-            Self::Rejected(status) => *status >= 500,
-            Self::BadRequest(_)
-            | Self::UnknownDelegator(_)
-            | Self::IssuedTokenType
-            | Self::ScopeTooBroad(_)
-            | Self::ScopeOvergrant
-            | Self::AudienceMismatch(_)
-            | Self::SubjectMismatch
-            | Self::SubjectUnverifiable => false,
+    /// One credential. Nothing is retried: a retry could mint twice.
+    pub async fn mint(
+        &self,
+        delegator: &Arc<Delegator>,
+        asked: &TokenExchange,
+    ) -> Result<Grant, DelegationError> {
+        check(delegator, asked)?;
+        let client = match &**delegator {
+            Delegator::Secret(secret) => return Ok(handed_out(secret, asked)),
+            Delegator::Oauth(client) => client,
+        };
+        let ttl_s = client.oauth.cache_ttl_s;
+        if ttl_s == 0 {
+            let mut grant = exchange(&self.outbound, client, asked).await?;
+            grant.no_store = true;
+            return Ok(grant);
         }
+        let key = Key::of(client, asked)?;
+        let (outbound, delegator, asked) = (Arc::clone(&self.outbound), Arc::clone(delegator), asked.clone());
+        // In a task of its own: whoever asked first may go away while others wait for the same answer.
+        let minting = async move {
+            match &*delegator {
+                Delegator::Oauth(client) => exchange(&outbound, client, &asked).await,
+                Delegator::Secret(secret) => Ok(handed_out(secret, &asked)),
+            }
+        };
+        self.cache.get(key, Duration::from_secs(ttl_s), minting).await
     }
 }
 
-/// Mints one token. Nothing is cached or retried: the proxy caches, and a retry could mint twice.
-pub async fn exchange(
+/// A backend's own secret, for anybody whom policy lets have it.
+fn handed_out(secret: &BackendSecret, asked: &TokenExchange) -> Grant {
+    Grant {
+        token: secret.secret.expose().to_owned(),
+        outbound_header: secret.config.outbound_header.clone(),
+        outbound_prefix: secret.config.outbound_prefix.clone(),
+        audience: asked.audience.clone(),
+        permissions: Vec::new(),
+        expires_at: now_s().saturating_add(secret.config.ttl_s),
+        no_store: secret.config.ttl_s == 0,
+    }
+}
+
+/// All legs of one exchange, in the delegator's time.
+async fn exchange(
     outbound: &Outbound,
-    delegator: &Delegator,
+    client: &OauthClient,
     asked: &TokenExchange,
 ) -> Result<Grant, DelegationError> {
-    check(delegator, asked)?;
-    let request = request::build(delegator, asked)?;
-    let timeout_ms = delegator.oauth.timeout_ms;
-    let body = outbound
-        .json(request, Duration::from_millis(timeout_ms))
+    let timeout_ms = client.oauth.timeout_ms;
+    tokio::time::timeout(Duration::from_millis(timeout_ms), legs(outbound, client, asked))
         .await
-        .map_err(|error| refused(error, asked, timeout_ms))?;
-    let minted = validate::minted(&body, &delegator.oauth, asked, now_s())?;
+        .unwrap_or(Err(DelegationError::TimedOut(timeout_ms)))
+}
+
+/// The token that is exchanged, and the `sub` that what comes back must carry.
+struct Subject {
+    token: String,
+    sub: Option<String>,
+}
+
+async fn legs(
+    outbound: &Outbound,
+    client: &OauthClient,
+    asked: &TokenExchange,
+) -> Result<Grant, DelegationError> {
+    let given = asked.subject_token.as_deref().unwrap_or_default();
+    let subject = match asked.subject {
+        SubjectKind::ThisWorkload => None,
+        SubjectKind::User | SubjectKind::Client => Some(Subject {
+            token: given.to_owned(),
+            sub: asked.expected_sub.clone(),
+        }),
+        SubjectKind::CallerWorkload => Some(workload(outbound, client, given).await?),
+    };
+    let actor = asked.actor_token.as_deref();
+    let acting = match &subject {
+        None => None,
+        Some(subject) => actor::check(client, &subject.token, actor)?,
+    };
+    let token = subject.as_ref().map(|subject| subject.token.as_str());
+    let request = request::mint(client, asked, token, actor)?;
+    let body = ask(outbound, client, request).await?;
+    let response = validate::Response::read(&body)?;
+    let claims = claims(outbound, client, &response).await?;
+    let expected = Expected {
+        asked,
+        sub: subject.as_ref().and_then(|subject| subject.sub.as_deref()),
+        actor: acting.as_deref(),
+    };
+    let minted = validate::minted(response, claims.as_ref(), &client.oauth, &expected, now_s())?;
     Ok(Grant {
         token: minted.token,
-        outbound_header: delegator.oauth.outbound_header.clone(),
-        outbound_prefix: delegator.oauth.outbound_prefix.clone(),
+        outbound_header: client.oauth.outbound_header.clone(),
+        outbound_prefix: client.oauth.outbound_prefix.clone(),
         audience: asked.audience.clone(),
         permissions: minted.scopes,
         expires_at: minted.expires_at,
+        no_store: false,
     })
+}
+
+/// The first leg of a workload: its SVID authenticates *it* at the provider, and the token that it gets there is what the second
+/// leg exchanges. Whom that token names is whom the second one must name: a provider has its own names for workloads.
+async fn workload(outbound: &Outbound, client: &OauthClient, svid: &str) -> Result<Subject, DelegationError> {
+    let body = ask(outbound, client, request::workload(client, svid)?).await?;
+    let response = validate::Response::read(&body)?;
+    let claims = claims(outbound, client, &response).await?;
+    let sub = claims.and_then(|claims| claims.sub);
+    if client.oauth.strict_response_validation && sub.is_none() {
+        return Err(DelegationError::SubjectUnverifiable);
+    }
+    Ok(Subject {
+        token: response.token,
+        sub,
+    })
+}
+
+/// What a token says of itself, or what its provider says of it.
+async fn claims(
+    outbound: &Outbound,
+    client: &OauthClient,
+    response: &validate::Response,
+) -> Result<Option<Claims>, DelegationError> {
+    if !client.oauth.strict_response_validation {
+        return Ok(Claims::of(&response.token));
+    }
+    match (Claims::of(&response.token), &client.introspection) {
+        (Some(claims), _) => Ok(Some(claims)),
+        (None, None) => Ok(None),
+        (None, Some(endpoint)) => {
+            let request = request::introspection(client, endpoint, &response.token)?;
+            let body = ask(outbound, client, request).await?;
+            introspect::claims(&body).map(Some)
+        }
+    }
+}
+
+async fn ask(
+    outbound: &Outbound,
+    client: &OauthClient,
+    request: Request<Full<Bytes>>,
+) -> Result<Bytes, DelegationError> {
+    let timeout_ms = client.oauth.timeout_ms;
+    outbound
+        .json(request, Duration::from_millis(timeout_ms))
+        .await
+        .map_err(|error| refused(error, client, timeout_ms))
 }
 
 /// What is wrong with the question itself. An empty part is an error and never a wildcard.
@@ -135,18 +223,34 @@ fn check(delegator: &Delegator, asked: &TokenExchange) -> Result<(), DelegationE
     if asked.expected_sub.as_deref() == Some("") {
         return Err(BadRequest("the expected subject is empty"));
     }
+    if asked.actor_token.as_deref() == Some("") {
+        return Err(BadRequest("the actor token is empty"));
+    }
+    let client = match delegator {
+        Delegator::Oauth(client) => client,
+        // It is what it is: asking for less of it would promise what nobody keeps.
+        Delegator::Secret(_) if !asked.permissions.is_empty() || asked.actor_token.is_some() => {
+            return Err(BadRequest("a secret has neither permissions nor an actor"));
+        }
+        Delegator::Secret(_) => return Ok(()),
+    };
+    let has_subject = !asked.subject_token.as_deref().unwrap_or_default().is_empty();
     match asked.subject {
         SubjectKind::ThisWorkload => {
             if asked.subject_token.is_some() || asked.actor_token.is_some() {
                 return Err(BadRequest("this_workload takes no subject or actor token"));
             }
         }
-        SubjectKind::User | SubjectKind::Client | SubjectKind::CallerWorkload => {
-            if asked.subject_token.as_deref().unwrap_or_default().is_empty() {
-                return Err(BadRequest("the subject token is missing"));
-            }
+        SubjectKind::CallerWorkload if asked.actor_token.is_some() => {
+            return Err(BadRequest("caller_workload takes no actor token"));
+        }
+        SubjectKind::User | SubjectKind::Client | SubjectKind::CallerWorkload if !has_subject => {
+            return Err(BadRequest("the subject token is missing"));
+        }
+        SubjectKind::CallerWorkload => {}
+        SubjectKind::User | SubjectKind::Client => {
             // Before the call: a token that would be refused afterwards is better not minted.
-            if delegator.oauth.strict_response_validation && asked.expected_sub.is_none() {
+            if client.oauth.strict_response_validation && asked.expected_sub.is_none() {
                 return Err(DelegationError::SubjectUnverifiable);
             }
         }
@@ -154,13 +258,14 @@ fn check(delegator: &Delegator, asked: &TokenExchange) -> Result<(), DelegationE
     Ok(())
 }
 
-fn refused(error: OutboundError, asked: &TokenExchange, timeout_ms: u64) -> DelegationError {
+fn refused(error: OutboundError, client: &OauthClient, timeout_ms: u64) -> DelegationError {
     match error {
         OutboundError::Unreachable => DelegationError::Unreachable,
+        OutboundError::Forbidden => DelegationError::EgressDenied,
         OutboundError::TimedOut => DelegationError::TimedOut(timeout_ms),
         OutboundError::Status { status, body } => {
             tracing::warn!(
-                delegator = asked.delegator,
+                client = client.oauth.client_id,
                 status = status.as_u16(),
                 oauth_error = validate::oauth_error(&body),
                 "the identity provider refused an exchange"

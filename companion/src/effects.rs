@@ -12,9 +12,10 @@ use crate::clock::now_ms;
 use crate::config::{Policies, Policy};
 use crate::counting::{self, Counters};
 use crate::decision::DecisionError;
-use crate::delegation::{self, DelegationError};
+use crate::delegation::{DelegationError, Minter};
 use crate::elicitation::{Desk, ElicitError};
 use crate::key_directory::DirectoryError;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
@@ -22,13 +23,15 @@ use crate::store::{Append, Held, SessionStore, StoreError};
 /// What effects are performed with.
 pub struct Effects {
     /// Which policies are known.
-    pub policies: Arc<Policies>,
+    pub(crate) policies: Live<Policies>,
     /// Labels.
     pub store: Arc<dyn SessionStore>,
     /// Records.
     pub audit: Arc<AuditLog>,
-    /// Identity providers.
+    /// Decision points.
     pub outbound: Arc<Outbound>,
+    /// Tokens for backends.
+    pub minter: Minter,
     /// Humans.
     pub desk: Arc<Desk>,
     /// What is counted for `limit` and `budget`.
@@ -40,7 +43,8 @@ pub struct Effects {
 impl Effects {
     /// One result an effect. Stops performing at the first that fails with [`OnFail::Stop`].
     pub async fn perform(&self, request: &EffectsRequest) -> EffectsResponse {
-        let Some(policy) = self.policies.get(&request.policy_digest) else {
+        let policies = self.policies.get();
+        let Some(policy) = policies.get(&request.policy_digest) else {
             tracing::warn!(decision_id = request.decision_id, "effects of an unknown policy");
             return EffectsResponse {
                 epoch: self.store.epoch().to_string(),
@@ -181,7 +185,7 @@ impl Effects {
         let delegator = policy
             .delegator(&asked.delegator)
             .ok_or_else(|| DelegationError::UnknownDelegator(asked.delegator.clone()))?;
-        let grant = delegation::exchange(&self.outbound, delegator, asked).await?;
+        let grant = self.minter.mint(delegator, asked).await?;
         Ok(EffectResult::Granted(grant))
     }
 }

@@ -56,6 +56,9 @@ pub enum ElicitError {
     /// The provider cannot be reached.
     #[error("the identity provider cannot be reached")]
     OpUnreachable,
+    /// Its address is private and not allowed.
+    #[error("the OpenID provider's address may not be connected to")]
+    EgressDenied,
     /// The provider is slow.
     #[error("the identity provider did not answer within {0} ms")]
     OpTimedOut(u64),
@@ -78,6 +81,7 @@ impl ElicitError {
             Self::TooManyPending => "elicitation.too_many_pending",
             Self::OpRejected(_) => "elicitation.op_rejected",
             Self::OpUnreachable => "elicitation.op_unreachable",
+            Self::EgressDenied => "elicitation.egress_denied",
             Self::OpTimedOut(_) => "elicitation.op_timeout",
             Self::BadResponse(_) => "elicitation.bad_response",
             Self::Store => "elicitation.store_failed",
@@ -92,7 +96,7 @@ impl ElicitError {
                 true
             }
             Self::OpRejected(status) => *status >= 500,
-            Self::UnknownPlugin(_) | Self::BadRequest(_) | Self::TooManyPending => false,
+            Self::UnknownPlugin(_) | Self::BadRequest(_) | Self::TooManyPending | Self::EgressDenied => false,
         }
     }
 }

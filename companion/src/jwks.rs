@@ -75,19 +75,32 @@ impl KeySets {
     pub fn new(policies: &Policies, outbound: Arc<Outbound>, metrics: Arc<Metrics>) -> Self {
         let issuers = policies
             .issuers()
-            .map(|config| {
-                let set = KeySet {
-                    config: config.clone(),
-                    held: RwLock::new(None),
-                    last_attempt: Mutex::new(None),
-                };
-                (config.issuer.clone(), Arc::new(set))
-            })
+            .map(|config| (config.issuer.clone(), Arc::new(KeySet::of(config))))
             .collect();
         Self {
             issuers,
             outbound,
             metrics,
+        }
+    }
+
+    /// For the issuers of other policies; of an issuer that is the same, what is held is held on.
+    pub fn renewed(&self, policies: &Policies) -> Self {
+        let known = |config: &IssuerConfig| {
+            let known = self.issuers.get(&config.issuer);
+            known.filter(|known| known.config == *config).cloned()
+        };
+        let issuers = policies
+            .issuers()
+            .map(|config| {
+                let set = known(config).unwrap_or_else(|| Arc::new(KeySet::of(config)));
+                (config.issuer.clone(), set)
+            })
+            .collect();
+        Self {
+            issuers,
+            outbound: Arc::clone(&self.outbound),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 
@@ -184,6 +197,14 @@ impl KeySets {
 }
 
 impl KeySet {
+    fn of(config: &IssuerConfig) -> Self {
+        Self {
+            config: config.clone(),
+            held: RwLock::new(None),
+            last_attempt: Mutex::new(None),
+        }
+    }
+
     fn usable(&self) -> Option<Served> {
         let held = self.held.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         held.clone().filter(|served| served.fetched.elapsed() < MAX_AGE)

@@ -17,6 +17,7 @@
 //! | [`audit`] | append-only record log, durable when acknowledged |
 //! | [`jwks`] | fetches, cleans, keeps and serves issuers' keys |
 //! | [`key_directory`] | whose an API key is |
+//! | [`listen`] | TCP and TLS, and who is connected |
 //! | [`service`] | HTTP: routes, limits, authentication |
 //! | [`serve`] | puts the parts together and runs them until a signal comes |
 
@@ -38,6 +39,8 @@ mod id_token;
 mod json_object;
 pub mod jwks;
 pub mod key_directory;
+pub mod listen;
+mod live;
 pub mod metrics;
 pub mod outbound;
 pub mod serve;

@@ -9,13 +9,17 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use aplomb_companion::config::Secret;
-use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, ServeError, StoreChoice};
+use aplomb_companion::listen::TlsFiles;
+use aplomb_companion::outbound::{Egress, EgressRule};
+use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, Reload, ServeError, StoreChoice};
 use aplomb_companion::store::Address;
 use clap::{Parser, Subcommand};
 use companion_protocol::config::ValkeyConfig;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 
 /// Token and state service beside the Aplomb filter.
@@ -85,12 +89,30 @@ struct Serve {
     /// Seconds after which a subject's label ends whose rule gives no ttl, 0: never [default: as each policy says, or never].
     #[arg(long, value_name = "SECONDS")]
     subject_ttl: Option<u64>,
+    /// The approval pages: a JSON file with what `approvals` is in companion.json [default: as the policies say].
+    #[arg(long, value_name = "FILE")]
+    approvals: Option<PathBuf>,
     /// Address and port of the approval pages, so that browsers need not reach the rest [default: where --listen says].
     #[arg(long, value_name = "IP:PORT")]
     approvals_listen: Option<SocketAddr>,
     /// Print a one-time link for every approval that is asked for. For demonstrations: whoever reads it can answer.
     #[arg(long)]
     demo_links: bool,
+    /// What may be called beside public addresses: `loopback`, `private`, or a network as 10.1.0.0/16; repeat it for more.
+    #[arg(long, value_name = "RANGE")]
+    egress_allow: Vec<EgressRule>,
+    /// PEM of the certificate that callers see; they then come by TLS only.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM of its private key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// PEM of the authorities of callers' certificates; callers without one are not let in.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    client_ca: Option<PathBuf>,
+    /// Requests a second that one caller may send [default: any number].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate_limit: Option<u32>,
 }
 
 impl Serve {
@@ -110,8 +132,19 @@ impl Serve {
                 session_max_s: self.session_max,
                 subject_s: self.subject_ttl,
             },
+            approvals: self.approvals,
             approvals_listen: self.approvals_listen,
             demo_links: self.demo_links,
+            egress: Egress::new(self.egress_allow),
+            tls: self
+                .tls_cert
+                .zip(self.tls_key)
+                .map(|(certificate, key)| TlsFiles {
+                    certificate,
+                    key,
+                    client_authority: self.client_ca,
+                }),
+            rate_limit: self.rate_limit,
         })
     }
 
@@ -182,20 +215,31 @@ async fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     // Whoever starts it with port 0 reads the address here.
     writeln!(
         std::io::stdout(),
-        "aplomb-companion listens on http://{}",
+        "aplomb-companion listens on {}://{}",
+        if options.tls.is_some() { "https" } else { "http" },
         companion.address()
     )?;
     if let Some(address) = companion.pages_address() {
         // Whoever reads the first line only may be gone by now.
         let _ = writeln!(std::io::stdout(), "approval pages listen on http://{address}");
     }
-    companion
-        .run(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let hang_up = Arc::new(Mutex::new(signal(SignalKind::hangup())?));
+    let reload = move || -> Reload {
+        let hang_up = Arc::clone(&hang_up);
+        Box::pin(async move {
+            if hang_up.lock().await.recv().await.is_none() {
+                std::future::pending::<()>().await;
             }
         })
+    };
+    companion
+        .run(stop, reload)
         .await
         .map_err(|error: ServeError| error.into())
 }

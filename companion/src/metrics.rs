@@ -21,6 +21,7 @@ pub struct Metrics {
     effect_time: Family<KindLabel, Histogram, Buckets>,
     denials: Family<CodeLabel, Counter>,
     jwks_fetches: Family<OutcomeLabel, Counter>,
+    token_cache: Family<OutcomeLabel, Counter>,
     audit_records: Counter<u64, AtomicU64>,
     audit_repeats: Counter<u64, AtomicU64>,
 }
@@ -92,6 +93,12 @@ impl Metrics {
             "Fetches of key sets by outcome",
             jwks_fetches.clone(),
         );
+        let token_cache = Family::default();
+        registry.register(
+            "token_cache",
+            "Tokens that were held, waited for and minted",
+            token_cache.clone(),
+        );
         let audit_records = Counter::default();
         registry.register(
             "audit_records",
@@ -111,6 +118,7 @@ impl Metrics {
             effect_time,
             denials,
             jwks_fetches,
+            token_cache,
             audit_records,
             audit_repeats,
         }
@@ -142,6 +150,10 @@ impl Metrics {
 
     pub(crate) fn jwks_fetch(&self, outcome: &'static str) {
         self.jwks_fetches.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn token_cache(&self, outcome: &'static str) {
+        self.token_cache.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn audit_written(&self, written: usize, asked: usize) {

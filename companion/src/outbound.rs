@@ -1,5 +1,8 @@
 //! Calls to identity providers: small, bounded in time and size, never redirected.
 
+mod egress;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -8,8 +11,10 @@ use axum::http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+
+pub use egress::{Egress, EgressRule, EgressRuleError};
+use egress::{Forbidden, Guarded};
 
 /// The largest answer that is read, in bytes.
 pub const MAX_REPLY_BYTES: usize = 256 << 10;
@@ -22,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(15);
 
 /// A client for JSON endpoints.
 pub struct Outbound {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
     has_roots: bool,
 }
 
@@ -32,6 +37,9 @@ pub enum OutboundError {
     /// No connection: refused, no route, no such host, TLS failed.
     #[error("no connection")]
     Unreachable,
+    /// The address is private and the operator does not allow it, see [`Egress`].
+    #[error("the address is private; `--egress-allow` says which of those may be reached")]
+    Forbidden,
     /// Not answered whole in time.
     #[error("no answer in time")]
     TimedOut,
@@ -64,11 +72,12 @@ pub struct TlsError(#[source] rustls::Error);
 
 impl Outbound {
     /// A client that trusts the system's roots (`SSL_CERT_FILE` names others).
-    pub fn new() -> Result<Self, TlsError> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    pub fn new(egress: Arc<Egress>) -> Result<Self, TlsError> {
+        let http = Guarded::new(egress, |http| {
+            http.enforce_http(false);
+            http.set_nodelay(true);
+            http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        });
         let provider = rustls::crypto::ring::default_provider();
         let (builder, has_roots) = match HttpsConnectorBuilder::new().with_provider_and_native_roots(provider)
         {
@@ -117,7 +126,9 @@ impl Outbound {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, OutboundError> {
         let response = self.client.request(request).await.map_err(|error| {
-            if error.is_connect() {
+            if Forbidden::is_cause_of(&error) {
+                OutboundError::Forbidden
+            } else if error.is_connect() {
                 OutboundError::Unreachable
             } else {
                 OutboundError::Broken

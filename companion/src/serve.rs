@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,15 @@ use crate::admin::{Admin, Door};
 use crate::approvals::{self, ApprovalPages};
 use crate::audit::{self, AuditLog, AuditOptions, SigningKey};
 use crate::config::{ConfigError, Policies};
+use crate::delegation::Minter;
 use crate::effects::Effects;
 use crate::elicitation::{Desk, Webhooks};
 use crate::jwks::KeySets;
+use crate::listen::{Caller, LiveTls, TlsFiles, TlsFilesError, TlsListener};
+use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::outbound::{Outbound, TlsError};
-use crate::service::{AccessToken, Service, router};
+use crate::outbound::{Egress, Outbound, TlsError};
+use crate::service::{AccessToken, RateLimit, Service, router};
 use crate::store::{
     self, Address, CaseStore, EmbeddedCases, EmbeddedStore, Lifetimes, SessionStore, ValkeyStore,
 };
@@ -51,10 +55,18 @@ pub struct Options {
     pub store: Option<StoreChoice>,
     /// How long labels live, where it is not as the policies say.
     pub lifetimes: LifetimeOverrides,
+    /// A file with the approval pages, which are then not as the policies say.
+    pub approvals: Option<PathBuf>,
     /// Where the approval pages are served; absent: with everything else.
     pub approvals_listen: Option<SocketAddr>,
     /// Print a one-time link for every request on the pages. Whoever reads it can answer.
     pub demo_links: bool,
+    /// What may be reached beside public addresses.
+    pub egress: Egress,
+    /// TLS for callers; absent: plain TCP.
+    pub tls: Option<TlsFiles>,
+    /// The most requests a second of one caller; absent: any number.
+    pub rate_limit: Option<u32>,
 }
 
 /// The operator's word on where labels live.
@@ -98,7 +110,7 @@ pub enum ServeError {
     Config(#[from] ConfigError),
     /// Not loopback, and nobody would have to prove anything.
     #[error(
-        "`{0}` is not a loopback address: set a bearer token and name its variable with `--token-env NAME`"
+        "`{0}` is not a loopback address: ask callers for a certificate (`--tls-cert`, `--tls-key`, `--client-ca`) or a bearer token (`--token-env NAME`)"
     )]
     Open(SocketAddr),
     /// The variable is not set, or empty.
@@ -109,6 +121,16 @@ pub enum ServeError {
         "an endpoint is https and no root certificates were found: install `ca-certificates` or set SSL_CERT_FILE"
     )]
     NoRoots,
+    /// An endpoint that would be refused whenever it is called.
+    #[error(
+        "{what} is at `{host}`, a private address: `--egress-allow loopback`, `private` or a network allows it"
+    )]
+    Egress {
+        /// Whose endpoint.
+        what: String,
+        /// Its host.
+        host: String,
+    },
     /// TLS cannot be set up.
     #[error("no client for identity providers")]
     Tls(#[from] TlsError),
@@ -120,6 +142,9 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// TLS cannot be offered to callers.
+    #[error("no TLS for callers")]
+    TlsFiles(#[from] TlsFilesError),
     /// The store cannot be opened.
     #[error("no session store")]
     Store(#[from] store::OpenError),
@@ -161,6 +186,12 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A store does not move while it is used.
+    #[error("the policies name another session store: restart to move there")]
+    StoreMoved,
+    /// The pages are where they are.
+    #[error("the approval pages have another address: restart to move there")]
+    PagesMoved,
     /// The server failed.
     #[error("the server failed")]
     Server(#[source] std::io::Error),
@@ -170,8 +201,10 @@ pub enum ServeError {
 pub struct Companion {
     listener: TcpListener,
     address: SocketAddr,
-    service: Service,
-    keys: Arc<KeySets>,
+    service: Arc<Service>,
+    tls: Option<LiveTls>,
+    options: Options,
+    store: Option<Address>,
     embedded: Option<Arc<EmbeddedStore>>,
     pages: Option<ApprovalPages>,
     pages_listener: Option<TcpListener>,
@@ -180,11 +213,15 @@ pub struct Companion {
 impl Companion {
     /// Reads, opens and binds everything; what is wrong is found here.
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
-        let mut policies = Policies::read(&options.configs)?;
-        policies.override_lifetimes(|lifetimes| options.lifetimes.apply(lifetimes));
-        let policies = Arc::new(policies);
+        let policies = Arc::new(read(options).await?);
         let token = access_token(options)?;
-        let outbound = Arc::new(Outbound::new()?);
+        let tls = options
+            .tls
+            .as_ref()
+            .map(TlsFiles::read)
+            .transpose()?
+            .map(LiveTls::new);
+        let outbound = Arc::new(Outbound::new(Arc::new(options.egress.clone()))?);
         if policies.need_tls() && !outbound.has_roots() {
             return Err(ServeError::NoRoots);
         }
@@ -203,7 +240,7 @@ impl Companion {
             None => options.data.join("audit.jsonl"),
         };
         let keys = KeySets::new(&policies, Arc::clone(&outbound), Arc::clone(&metrics));
-        let keys = Arc::new(keys);
+        let store_address = address.clone();
         let place = address.as_ref().map(|address| address.endpoint().to_owned());
         let (store, cases, embedded): (Arc<dyn SessionStore>, Arc<dyn CaseStore>, _) = match address {
             Some(address) => {
@@ -250,24 +287,26 @@ impl Companion {
                 Some(TcpListener::bind(address).await.map_err(failed)?)
             }
         };
-        let service = Service {
+        let service = Arc::new(Service {
             admin: Admin::new(Arc::clone(&store), Arc::clone(&audit)),
             admin_token: AccessToken::new(&admin_token),
             effects: Effects {
-                policies,
+                policies: Live::new(policies),
                 store,
                 audit,
+                minter: Minter::new(Arc::clone(&outbound), Arc::clone(&metrics)),
                 outbound,
                 desk,
                 counters: crate::counting::Counters::default(),
                 metrics,
             },
-            keys: Arc::clone(&keys),
+            keys: Live::new(Arc::new(keys)),
+            rate: options.rate_limit.map(RateLimit::new),
             token,
-        };
+        });
         tracing::info!(
             %address,
-            policies = ?service.effects.policies.digests(),
+            policies = ?service.effects.policies.get().digests(),
             audit = %audit_path.display(),
             store = place.as_deref().unwrap_or("embedded"),
             epoch = %service.effects.store.epoch(),
@@ -277,7 +316,9 @@ impl Companion {
             listener,
             address,
             service,
-            keys,
+            tls,
+            options: options.clone(),
+            store: store_address,
             embedded,
             pages,
             pages_listener,
@@ -296,10 +337,21 @@ impl Companion {
             .and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Serves until `stop` completes, then lets running requests finish.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
-        let refresher = tokio::spawn(self.keys.keep_fresh());
+    /// Serves until `stop` completes, then lets running requests finish. `reload` completes whenever the configuration is to be
+    /// read again.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+        reload: impl FnMut() -> Reload + Send + 'static,
+    ) -> Result<(), ServeError> {
         let ticker = tokio::spawn(tick(self.embedded));
+        let renewer = Renewer {
+            service: Arc::clone(&self.service),
+            tls: self.tls.clone(),
+            options: self.options,
+            store: self.store,
+        };
+        let refresher = tokio::spawn(renewer.run(reload));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let mut routes = router(self.service);
         let mut pages_server = None;
@@ -311,10 +363,26 @@ impl Companion {
                 }
             }
         }
-        let server = axum::serve(self.listener, routes).with_graceful_shutdown(async {
+        let stop = async {
             stop.await;
             let _ = stopping.send(());
-        });
+        };
+        let routes = routes.into_make_service_with_connect_info::<Caller>();
+        let server: Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> = match self.tls {
+            None => Box::pin(
+                axum::serve(self.listener, routes)
+                    .with_graceful_shutdown(stop)
+                    .into_future(),
+            ),
+            Some(tls) => {
+                let listener = TlsListener::over(self.listener, tls).map_err(ServeError::Server)?;
+                Box::pin(
+                    axum::serve(listener, routes)
+                        .with_graceful_shutdown(stop)
+                        .into_future(),
+                )
+            }
+        };
         let drained = async {
             // A sender that is dropped means that the server ended by itself.
             if stopped.await.is_err() {
@@ -336,6 +404,84 @@ impl Companion {
         }
         outcome
     }
+}
+
+/// Completes when the configuration is to be read again.
+pub type Reload = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Reads the configuration again, secrets and certificates with it, and keeps the keys of issuers fresh.
+struct Renewer {
+    service: Arc<Service>,
+    tls: Option<LiveTls>,
+    options: Options,
+    store: Option<Address>,
+}
+
+impl Renewer {
+    async fn run(self, mut reload: impl FnMut() -> Reload) {
+        let fresh = |service: &Service| tokio::spawn(service.keys.get().keep_fresh());
+        let mut refresher = AbortOnDrop(fresh(&self.service));
+        loop {
+            reload().await;
+            match self.renew().await {
+                Ok(()) => {
+                    refresher = AbortOnDrop(fresh(&self.service));
+                    tracing::info!(policies = ?self.service.effects.policies.get().digests(), "read the configuration again");
+                }
+                // What was good goes on.
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(%error, cause, "the configuration cannot be read again; the old one stays");
+                }
+            }
+            let _ = &refresher;
+        }
+    }
+
+    async fn renew(&self) -> Result<(), ServeError> {
+        let policies = read(&self.options).await?;
+        let store = match &self.options.store {
+            Some(_) => self.store.clone(),
+            None => policies.store()?,
+        };
+        let endpoint = |store: &Option<Address>| store.as_ref().map(|store| store.endpoint().to_owned());
+        if endpoint(&store) != endpoint(&self.store) {
+            return Err(ServeError::StoreMoved);
+        }
+        let tls = self.options.tls.as_ref().map(TlsFiles::read).transpose()?;
+        let effects = &self.service.effects;
+        if policies.need_tls() && !effects.outbound.has_roots() {
+            return Err(ServeError::NoRoots);
+        }
+        if policies.pages().map(|pages| &pages.origin) != effects.desk.pages.as_ref() {
+            return Err(ServeError::PagesMoved);
+        }
+        // All of it is good: now it counts, the keys first, because policies name their issuers.
+        self.service
+            .keys
+            .set(Arc::new(self.service.keys.get().renewed(&policies)));
+        effects.policies.set(Arc::new(policies));
+        if let (Some(live), Some(tls)) = (&self.tls, tls) {
+            live.set(tls);
+        }
+        Ok(())
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The policies as the operator wants them, with endpoints that may be called.
+async fn read(options: &Options) -> Result<Policies, ServeError> {
+    let mut policies = Policies::read(&options.configs, options.approvals.as_deref()).await?;
+    policies.override_lifetimes(|lifetimes| options.lifetimes.apply(lifetimes));
+    check_egress(&policies, &options.egress)?;
+    Ok(policies)
 }
 
 /// The store's minute.
@@ -364,13 +510,32 @@ fn signing_key(path: &Path) -> Result<SigningKey, ServeError> {
 }
 
 fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {
+    let asks_certificates = options
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.client_authority.is_some());
     match &options.token_env {
-        None if options.listen.ip().is_loopback() => Ok(None),
+        None if options.listen.ip().is_loopback() || asks_certificates => Ok(None),
         None => Err(ServeError::Open(options.listen)),
         Some(name) => match std::env::var(name) {
             Ok(text) if !text.is_empty() => Ok(Some(AccessToken::new(&text))),
             Ok(_) | Err(_) => Err(ServeError::NoToken(name.clone())),
         },
+    }
+}
+
+/// What is certain to be refused is said at start. A name is looked at when it is called.
+fn check_egress(policies: &Policies, egress: &Egress) -> Result<(), ServeError> {
+    let refused = policies
+        .endpoints()
+        .into_iter()
+        .find(|(_, uri)| egress.refuses_host(uri));
+    match refused {
+        None => Ok(()),
+        Some((what, uri)) => Err(ServeError::Egress {
+            what,
+            host: uri.host().unwrap_or_default().to_owned(),
+        }),
     }
 }
 

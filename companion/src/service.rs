@@ -11,13 +11,15 @@
 
 mod body;
 mod error;
+mod rate;
 mod token;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Query, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
@@ -29,12 +31,15 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 pub use error::ApiError;
+pub use rate::RateLimit;
 pub use token::AccessToken;
 
 use crate::admin::{Admin, CLEAR_PATH, ClearRequest, SHOW_PATH};
 use crate::effects::Effects;
 use crate::json_object;
 use crate::jwks::{JwksError, KeySets};
+use crate::listen::Caller;
+use crate::live::Live;
 use crate::metrics;
 use crate::store::{Bucket, Cleared, Selection};
 
@@ -46,7 +51,9 @@ pub struct Service {
     /// Performs effects.
     pub effects: Effects,
     /// Issuers' keys.
-    pub keys: Arc<KeySets>,
+    pub(crate) keys: Live<KeySets>,
+    /// How often one caller may ask.
+    pub rate: Option<RateLimit>,
     /// An operator's wishes.
     pub admin: Admin,
     /// Admits an operator. Always needed, loopback or not.
@@ -56,12 +63,12 @@ pub struct Service {
 }
 
 struct Shared {
-    service: Service,
+    service: Arc<Service>,
     in_flight: Semaphore,
 }
 
 /// The routes.
-pub fn router(service: Service) -> Router {
+pub fn router(service: Arc<Service>) -> Router {
     let shared = Arc::new(Shared {
         service,
         in_flight: Semaphore::new(MAX_IN_FLIGHT),
@@ -145,6 +152,7 @@ async fn jwks(
     let served = shared
         .service
         .keys
+        .get()
         .get(&issuer, query.refresh)
         .await
         .map_err(|error| match error {
@@ -180,8 +188,17 @@ async fn authenticate(
     request: Request,
     next: Next,
 ) -> Response {
-    match &shared.service.token {
-        Some(token) if !token.admits(&headers) => ApiError::Unauthorized.into_response(),
+    if let Some(token) = &shared.service.token
+        && !token.admits(&headers)
+    {
+        return ApiError::Unauthorized.into_response();
+    }
+    let caller = request
+        .extensions()
+        .get::<ConnectInfo<Caller>>()
+        .map(|info| info.0);
+    match &shared.service.rate {
+        Some(rate) if !rate.admits(caller, Instant::now()) => ApiError::TooOften.into_response(),
         Some(_) | None => next.run(request).await,
     }
 }

@@ -19,10 +19,17 @@ mod counting;
 mod decisions;
 #[path = "service/delegation.rs"]
 mod delegation;
+#[path = "service/egress.rs"]
+mod egress;
+#[path = "service/vault.rs"]
+mod vault;
+
 #[path = "service/durability.rs"]
 mod durability;
 #[path = "service/effects.rs"]
 mod effects;
+#[path = "service/faults.rs"]
+mod faults;
 #[path = "service/figures.rs"]
 mod figures;
 #[path = "service/jwks.rs"]

@@ -14,6 +14,7 @@ mod decide;
 mod forward;
 mod lists;
 mod lookup;
+mod plain;
 mod record;
 mod request;
 mod run;
@@ -247,8 +248,8 @@ impl Exchange {
             .flatten();
         let shape = match (&errors, &self.work) {
             (Some(errors), _) => Shape::Batch(errors),
-            (None, Some(work)) => work.shape(engine, self.head.revision),
-            (None, None) => Shape::RpcUnknown,
+            (None, Some(work)) => work.shape(engine, &self.head),
+            (None, None) => self.head.codec.shape().unwrap_or(Shape::RpcUnknown),
         };
         let only_events = crate::http::media::only_events(&self.head.accept);
         let metadata = engine

@@ -1,5 +1,6 @@
 //! HTTP: which requests are looked at, and what of their heads is kept.
 
+pub(crate) mod arguments;
 pub(crate) mod head;
 pub(crate) mod media;
 pub(crate) mod metadata;

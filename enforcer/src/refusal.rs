@@ -58,6 +58,35 @@ pub(crate) enum Shape<'a> {
     Notification,
     /// Several messages: these errors, ready to be sent.
     Batch(&'a [u8]),
+    /// A JSON-RPC error of A2A, which has other codes.
+    Agent(&'a [u8]),
+    /// RFC 9457.
+    Problem,
+    /// An error as OpenAI's clients read it.
+    OpenAi,
+    /// The same of Anthropic's.
+    Anthropic,
+}
+
+impl Shape<'_> {
+    /// Its media type.
+    pub(crate) const fn media(self) -> &'static str {
+        match self {
+            Self::Problem => "application/problem+json",
+            Self::Rpc(_)
+            | Self::Tool { .. }
+            | Self::RpcUnknown
+            | Self::Notification
+            | Self::Batch(_)
+            | Self::Agent(_)
+            | Self::OpenAi
+            | Self::Anthropic => "application/json",
+        }
+    }
+
+    const fn is_plain(self) -> bool {
+        matches!(self, Self::Problem | Self::OpenAi | Self::Anthropic)
+    }
 }
 
 impl Refusal {
@@ -86,6 +115,15 @@ impl Refusal {
     /// The same with a JSON-RPC code.
     pub(crate) fn rpc(status: u16, rpc: i32, code: &str, reason: &str) -> Self {
         Self::new(status, rpc, code, reason, RefusalKind::Message)
+    }
+
+    /// Not strict JSON, or over a limit.
+    pub(crate) fn json(error: &apl_vm::JsonError) -> Self {
+        if error.is_limit() {
+            Self::bad_request("protocol.too_complex", &error.to_string())
+        } else {
+            Self::rpc(400, -32700, "protocol.invalid_json", &error.to_string())
+        }
     }
 
     /// Over `limits.max_body_bytes`.
@@ -213,13 +251,19 @@ impl Refusal {
                 .and_then(|details| details.allow)
                 .map(|methods| ("allow".to_owned(), methods.to_owned())),
         );
+        if self.kind == RefusalKind::Identity {
+            let challenge = match resource_metadata {
+                Some(url) => format!("Bearer resource_metadata=\"{url}\""),
+                None => "Bearer".to_owned(),
+            };
+            headers.push(("www-authenticate".to_owned(), challenge));
+        }
         let (status, body) = match (self.kind, shape) {
+            (_, shape) if shape.is_plain() => {
+                headers.push(("content-type".to_owned(), shape.media().to_owned()));
+                (self.plain_status(), self.envelope(shape, decision_id, false))
+            }
             (RefusalKind::Identity, _) => {
-                let challenge = match resource_metadata {
-                    Some(url) => format!("Bearer resource_metadata=\"{url}\""),
-                    None => "Bearer".to_owned(),
-                };
-                headers.push(("www-authenticate".to_owned(), challenge));
                 headers.push(("content-type".to_owned(), "text/plain; charset=utf-8".to_owned()));
                 (401, format!("{}: {}", self.code, self.reason).into_bytes())
             }
@@ -229,12 +273,15 @@ impl Refusal {
             }
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
             (
-                RefusalKind::Operation | RefusalKind::Waiting,
-                Shape::Rpc(_) | Shape::Tool { .. } | Shape::Batch(_),
-            )
-            | (
-                RefusalKind::Message,
-                Shape::Rpc(_) | Shape::Tool { .. } | Shape::RpcUnknown | Shape::Batch(_),
+                RefusalKind::Message | RefusalKind::Operation | RefusalKind::Waiting,
+                Shape::Rpc(_)
+                | Shape::Tool { .. }
+                | Shape::RpcUnknown
+                | Shape::Batch(_)
+                | Shape::Agent(_)
+                | Shape::Problem
+                | Shape::OpenAi
+                | Shape::Anthropic,
             ) => {
                 let envelope = self.envelope(shape, decision_id, false);
                 let (media, body) = framed(envelope, only_events && self.status == 200);
@@ -258,14 +305,52 @@ impl Refusal {
         ]
     }
 
+    /// The status where no protocol has one of its own for denials.
+    pub(crate) const fn plain_status(&self) -> u16 {
+        if self.status == 200 { 403 } else { self.status }
+    }
+
     /// The JSON-RPC error, or the result of a tool that failed. `executed`: the backend has acted.
     pub(crate) fn envelope(&self, shape: Shape<'_>, decision_id: &str, executed: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        let id = match shape {
+        let mut rpc = self.rpc;
+        let mut end: &[u8] = b"}}}";
+        let mut id: &[u8] = b"null";
+        match shape {
             Shape::Batch(errors) => return errors.to_vec(),
-            Shape::Rpc(id) | Shape::Tool { id, .. } => id,
-            Shape::RpcUnknown | Shape::Notification => b"null",
-        };
+            Shape::Rpc(sent) | Shape::Tool { id: sent, .. } => id = sent,
+            Shape::Agent(sent) => {
+                id = sent;
+                // -32001 says there that a task was not found.
+                if rpc == -32001 {
+                    rpc = -32000;
+                }
+            }
+            Shape::RpcUnknown | Shape::Notification => {}
+            Shape::Problem => {
+                out.extend_from_slice(b"{\"title\":");
+                json_text::push_string(&mut out, self.title());
+                out.extend_from_slice(b",\"detail\":");
+                end = b"}";
+            }
+            Shape::OpenAi | Shape::Anthropic => {
+                if shape == Shape::Anthropic {
+                    out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
+                } else {
+                    out.extend_from_slice(b"{\"error\":{\"param\":null,\"code\":");
+                    json_text::push_string(&mut out, &self.code);
+                    out.extend_from_slice(b",\"type\":");
+                }
+                json_text::push_string(&mut out, self.error_type());
+                out.extend_from_slice(b",\"message\":");
+                end = b"}}";
+            }
+        }
+        if shape.is_plain() {
+            json_text::push_string(&mut out, &self.reason);
+            out.extend_from_slice(b",\"violation\":");
+            return self.push_data(out, decision_id, executed, end);
+        }
         push_id(&mut out, id);
         let tool = match shape {
             // A malformed message is no failure of a tool.
@@ -274,7 +359,11 @@ impl Refusal {
             | Shape::Rpc(_)
             | Shape::RpcUnknown
             | Shape::Notification
-            | Shape::Batch(_) => None,
+            | Shape::Batch(_)
+            | Shape::Agent(_)
+            | Shape::Problem
+            | Shape::OpenAi
+            | Shape::Anthropic => None,
         };
         match tool {
             Some(complete) => {
@@ -287,10 +376,15 @@ impl Refusal {
                 out.extend_from_slice(b"}],\"isError\":true,\"structuredContent\":{\"violation\":");
             }
             None => {
-                push_error(&mut out, self.rpc, &self.reason);
+                push_error(&mut out, rpc, &self.reason);
                 out.extend_from_slice(b",\"data\":{\"violation\":");
             }
         }
+        self.push_data(out, decision_id, executed, end)
+    }
+
+    /// The code and what comes behind it.
+    fn push_data(&self, mut out: Vec<u8>, decision_id: &str, executed: bool, end: &[u8]) -> Vec<u8> {
         json_text::push_string(&mut out, &self.code);
         out.extend_from_slice(b",\"decision_id\":");
         json_text::push_string(&mut out, decision_id);
@@ -307,8 +401,27 @@ impl Refusal {
             out.extend_from_slice(b"\":");
             json_text::push_string(&mut out, value);
         }
-        out.extend_from_slice(b"}}}");
+        out.extend_from_slice(end);
         out
+    }
+
+    /// What providers of models call it.
+    const fn error_type(&self) -> &'static str {
+        match self.kind {
+            RefusalKind::Message => "invalid_request_error",
+            RefusalKind::Identity => "authentication_error",
+            RefusalKind::Operation => "permission_error",
+            RefusalKind::Waiting => "policy_pending",
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self.kind {
+            RefusalKind::Message => "the request cannot be judged",
+            RefusalKind::Identity => "the caller is not identified",
+            RefusalKind::Operation => "denied by policy",
+            RefusalKind::Waiting => "waits for an approval",
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl Ground {
         let module = programs::filter()?;
         let policy = dir.join("policy.yaml");
         std::fs::write(&policy, &options.policy).context("cannot write the policy")?;
-        let artefacts = Artefacts::of(&policy, dir).await?;
+        let artefacts = Artefacts::of(&policy, None, dir).await?;
         for (name, text) in &options.beside_companion {
             std::fs::write(artefacts.dir.join(name), text).with_context(|| format!("cannot write {name}"))?;
         }

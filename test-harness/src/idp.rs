@@ -1,12 +1,13 @@
 //! The development identity provider: the paths and tokens of the Keycloak realm `cpex-demo`, without Keycloak.
 //!
-//! It knows the demo's users and clients ([`realm`]) and three grants ([`grants`]): password and client_credentials for
-//! the agent's client, token exchange (RFC 8693) for the gateway's. Keys are made at start and live in memory. With
+//! It knows the demo's users and clients ([`realm`]) and four grants ([`grants`]): password and client_credentials for
+//! the agent's client, token exchange (RFC 8693) and CIBA ([`ciba`]) for the gateway's. Keys are made at start and live in memory. With
 //! the control endpoint ([`control`]) it can be told to grant less than asked, to be down, slow, or to lie, so that a
 //! demonstration can show what happens then.
 //!
 //! It is for development: everybody's password is their name.
 
+mod ciba;
 pub mod control;
 mod grants;
 mod keys;
@@ -63,6 +64,7 @@ struct State {
     issuer: String,
     key: SigningKey,
     control: Control,
+    backchannel: ciba::Backchannel,
 }
 
 impl DevIdp {
@@ -81,6 +83,7 @@ impl DevIdp {
                 issuer: options.issuer,
                 key,
                 control: Control::default(),
+                backchannel: ciba::Backchannel::default(),
             }),
             with_control: options.control,
         })

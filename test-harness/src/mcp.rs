@@ -114,6 +114,15 @@ impl McpClient {
         Ok(self)
     }
 
+    /// The same client with more headers.
+    ///
+    /// # Errors
+    /// When a header is not one.
+    pub fn with_headers(self, headers: &[(&str, String)]) -> anyhow::Result<Self> {
+        let url = self.url.clone();
+        self.moved_to(url, headers)
+    }
+
     /// Performs the handshake; the session it gives is sent from then on.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! denied call never reached the backend; a delegated one carried none of the caller's tokens; and each verdict, denials
 //! too, is exactly one audit record.
 
+mod click;
 pub mod cpex_demo;
 mod expectations;
 mod run;
@@ -45,13 +46,37 @@ pub struct Step {
     pub tool: &'static str,
     /// Its arguments.
     pub arguments: Value,
+    /// The approval that the client comes back with.
+    pub carry: Carry,
     /// What must come of it.
     pub expect: Expect,
+}
+
+/// What a client sends of an approval that it was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carry {
+    /// Nothing.
+    Nothing,
+    /// The id of the last pending one.
+    Id,
+    /// The id, only to look what became of it.
+    Peek,
+}
+
+/// Where a manager answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Desk {
+    /// The companion's own pages, by a one-time link.
+    Page,
+    /// The identity provider's.
+    Provider,
 }
 
 /// Something that happens between two calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
+    /// Whoever is asked for an approval answers, by a click in a browser where there is one.
+    ManagerAnswers(&'static str, Desk, bool),
     /// The companion is killed with SIGKILL and started again over its data.
     KillAndRestartCompanion,
     /// From now on the identity provider grants less than it is asked for (true) or what it is asked for (false).
@@ -67,6 +92,10 @@ pub enum Expect {
     Allowed(Allowed),
     /// Refused before the call.
     Denied(Denied),
+    /// Waits for this approver on this channel.
+    Pending(&'static str, &'static str),
+    /// A peek finds that this approver has approved.
+    Approved(&'static str),
 }
 
 /// A call that goes through.
@@ -80,6 +109,8 @@ pub struct Allowed {
     pub token: Option<(&'static str, &'static str)>,
     /// The arguments that the backend gets, if not those that were sent.
     pub arguments: Option<Value>,
+    /// The call changes something at the backend: it is made once, so there is no second reply to compare with.
+    pub acts: bool,
 }
 
 /// A call that does not.

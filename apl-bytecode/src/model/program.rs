@@ -126,8 +126,23 @@ pub struct Debug {
     pub files: Vec<String>,
     /// The compiler's version.
     pub compiler: String,
-    /// Spans, ordered by position.
+    /// Spans, ordered by position. That of an instruction holds for those behind it too, up to the next that has one: what
+    /// a step became has one place.
     pub spans: Vec<(Position, Span)>,
+}
+
+impl Debug {
+    /// Where something was written.
+    #[must_use]
+    pub fn span(&self, position: Position) -> Option<&Span> {
+        let behind = self.spans.partition_point(|(at, _)| *at <= position);
+        let (at, span) = self.spans.get(behind.checked_sub(1)?)?;
+        let holds = match (*at, position) {
+            (Position::Instr(block, _), Position::Instr(wanted, _)) => block == wanted,
+            (at, wanted) => at == wanted,
+        };
+        holds.then_some(span)
+    }
 }
 
 /// Something that a span can be given for.

@@ -47,15 +47,26 @@ pub(super) fn check(program: &Program) -> Checked {
     for (at, effect) in program.effects.iter().enumerate() {
         cx.effect(effect, Place::Effect(at))?;
     }
-    for (at, identity) in program.identities.iter().enumerate() {
-        cx.identity(identity, Place::Identity(at))?;
-    }
+    identities(program)?;
     for (at, route) in program.routes.iter().enumerate() {
         cx.route(route, Place::Route(at))?;
     }
     cx.fallbacks()?;
-    cx.assertions()?;
+    cx.assertions()
+}
+
+/// Checks the debug section.
+pub(super) fn debug(program: &Program) -> Checked {
+    let cx = Entries { program };
     program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
+}
+
+pub(super) fn identities(program: &Program) -> Checked {
+    let cx = Entries { program };
+    for (at, identity) in program.identities.iter().enumerate() {
+        cx.identity(identity, Place::Identity(at))?;
+    }
+    Ok(())
 }
 
 pub(super) fn at_most(count: usize, limit: usize, what: &'static str, place: Place) -> Checked {

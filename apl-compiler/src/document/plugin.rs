@@ -13,6 +13,8 @@ pub(crate) struct Plugin {
     pub name: String,
     /// Where the name is.
     pub span: Span,
+    /// `kind`, as written.
+    pub word: String,
     /// What it is.
     pub kind: PluginKind,
 }
@@ -23,7 +25,9 @@ pub(crate) enum PluginKind {
     /// `identity/jwt`, `identity/mesh-jwt`, `identity/spiffe`, `identity/api-key`.
     Identity(Box<IdentityDecl>),
     /// `delegator/oauth`.
-    Oauth(Oauth),
+    Oauth(Box<Oauth>),
+    /// `delegator/secret`.
+    BackendSecret(BackendSecret),
     /// `validator/pii-scan`.
     Pii(Pii),
     /// `audit/logger`.
@@ -42,7 +46,7 @@ impl PluginKind {
     pub(crate) const fn what(&self) -> &'static str {
         match self {
             Self::Identity(_) => "an identity plugin",
-            Self::Oauth(_) => "a delegator",
+            Self::Oauth(_) | Self::BackendSecret(_) => "a delegator",
             Self::Pii(_) => "a validator",
             Self::Audit { .. } => "an audit logger",
             Self::Elicitor(_) => "an approval handler",
@@ -60,8 +64,8 @@ pub(crate) struct Oauth {
     pub allow_http: bool,
     /// The proxy's client.
     pub client_id: String,
-    /// Its secret.
-    pub secret: Secret,
+    /// How it proves itself.
+    pub proof: ClientProof,
     /// Milliseconds.
     pub timeout_ms: u64,
     /// Lower-case.
@@ -70,21 +74,73 @@ pub(crate) struct Oauth {
     pub outbound_prefix: Option<String>,
     /// RFC 8693.
     pub subject_token_type: Option<String>,
+    /// RFC 8693.
+    pub actor_token_type: Option<String>,
+    /// What a workload's SVID is called.
+    pub workload_assertion_type: Option<String>,
     /// Extra scopes that are fine.
     pub allowed_extra_scopes: Vec<String>,
     /// Checks of what comes back.
     pub strict: bool,
+    /// A minted token need not name the actor.
+    pub accept_missing_actor: bool,
+    /// The most actors.
+    pub max_depth: Option<u32>,
+    /// RFC 7662.
+    pub introspection_endpoint: Option<String>,
+    /// Seconds; 0: no cache.
+    pub cache_ttl_s: Option<u64>,
+}
+
+/// How the gateway's client proves itself at an identity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientProof<S = Secret> {
+    /// `client_secret_basic`.
+    Basic(S),
+    /// `client_secret_post`.
+    Post(S),
+    /// `private_key_jwt`.
+    Key {
+        /// The private key.
+        key: S,
+        /// Its `kid`.
+        id: Option<String>,
+        /// The assertion's `aud`.
+        audience: Option<String>,
+    },
+}
+
+/// A backend's own secret.
+#[derive(Debug, Clone)]
+pub(crate) struct BackendSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// Lower-case.
+    pub outbound_header: String,
+    /// What stands before it.
+    pub outbound_prefix: Option<String>,
+    /// Seconds.
+    pub ttl_s: Option<u64>,
 }
 
 /// A secret.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Secret {
+pub enum Secret {
     /// In the policy; goes to `secrets.env`.
     Literal(String),
     /// An environment variable.
     Env(String),
     /// A file.
     File(String),
+    /// A field of a secret in Vault.
+    Vault {
+        /// Where the KV store is mounted.
+        mount: String,
+        /// The secret's path.
+        path: String,
+        /// Its field.
+        field: String,
+    },
 }
 
 // A literal secret must not reach a log through `{:?}`.
@@ -94,6 +150,7 @@ impl std::fmt::Debug for Secret {
             Self::Literal(_) => f.write_str("Literal(..)"),
             Self::Env(name) => write!(f, "Env({name})"),
             Self::File(path) => write!(f, "File({path})"),
+            Self::Vault { mount, path, field } => write!(f, "Vault({mount}, {path}, {field})"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Routes.
 
-use std::collections::HashSet;
+mod selector;
 
 use apl_bytecode::EntityKind;
 
@@ -10,7 +10,7 @@ use super::section::{self, SectionDecl};
 use crate::diagnostics::{Code, error};
 use crate::source::Span;
 use crate::vocabulary::Section;
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::{Entry, Node};
 
 /// A route as written. One with a list of names is one of these for each name.
 #[derive(Debug)]
@@ -48,6 +48,19 @@ pub(crate) struct Selector {
     pub name: String,
     /// It is one of a list, where names are literal.
     pub listed: bool,
+    /// The rest of it, of an `http` route; `name` shows it then.
+    pub http: Option<HttpSelector>,
+}
+
+/// What HTTP requests a route governs.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpSelector {
+    /// Decoded, without a slash at its end; `{name}` is one segment, `*` any run within one.
+    pub path: String,
+    /// Everything below it too.
+    pub prefix: bool,
+    /// Upper-case, sorted; none: all.
+    pub methods: Vec<String>,
 }
 
 /// A custom denial.
@@ -81,7 +94,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let kinds = ["tool", "prompt", "resource", "llm", "http", "a2a"];
     let selectors: Vec<&Entry> = kinds.iter().filter_map(|kind| node.get(kind)).collect();
     let names = match selectors.as_slice() {
-        [only] => names(only, reader),
+        [only] => selector::names(only, reader),
         [] => {
             reader.reports.push(
                 error(
@@ -89,7 +102,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                     node.span,
                     "this route does not say what it governs",
                 )
-                .help("add `tool: name`, `prompt:`, `resource:` or `llm:`"),
+                .help("add `tool: name`, `prompt:`, `resource:`, `llm:`, `a2a:` or `http:`"),
             );
             Vec::new()
         }
@@ -135,36 +148,6 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
             }
         })
         .collect()
-}
-
-fn names(entry: &Entry, reader: &mut Reader<'_>) -> Vec<(Selector, Span)> {
-    // `http` and `a2a` were refused by their table already.
-    let Some(entity) = super::entity(&entry.key) else {
-        return Vec::new();
-    };
-    let listed = matches!(entry.node.value, Value::List(_));
-    let texts = reader.texts(&entry.node, &entry.key);
-    if listed && texts.is_empty() {
-        reader.reports.error(
-            Code::Selector,
-            entry.node.span,
-            format!("the list of `{}` names is empty", entry.key),
-        );
-    }
-    let mut names: Vec<(Selector, Span)> = Vec::new();
-    let mut seen = HashSet::new();
-    for (name, span) in texts {
-        if !seen.insert(name.clone()) {
-            reader.reports.error(
-                Code::Duplicate,
-                span,
-                format!("`{name}` stands twice in this list"),
-            );
-            continue;
-        }
-        names.push((Selector { entity, name, listed }, span));
-    }
-    names
 }
 
 type Groups = Vec<(String, Span, bool)>;

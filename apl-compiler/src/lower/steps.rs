@@ -105,10 +105,10 @@ fn effect(effect: &Effect, place: &Place, out: &mut Emitter<'_, '_>) {
 }
 
 fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let Some(plugin) = out.lowering.plugin(name, span) else {
+    let Some(kind) = out.lowering.kind(name, span) else {
         return;
     };
-    match plugin.kind.clone() {
+    match kind.clone() {
         PluginKind::Pii(pii) => {
             if !pipeline::denies(&pii) {
                 out.lowering.reports.push(
@@ -134,9 +134,13 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
             out.push(Instr::Effect(effect), span);
         }
         PluginKind::Broken => {}
-        other @ (PluginKind::Identity(_) | PluginKind::Oauth(_) | PluginKind::Elicitor(_)) => {
+        other @ (PluginKind::Identity(_)
+        | PluginKind::Oauth(_)
+        | PluginKind::BackendSecret(_)
+        | PluginKind::Elicitor(_)) => {
             let help = match other {
                 PluginKind::Oauth(_) => format!("write `delegate({name}, target: ..., permissions: [...])`"),
+                PluginKind::BackendSecret(_) => format!("write `delegate({name})`"),
                 PluginKind::Elicitor(_) => format!("write `require_approval({name}, from: claim.manager)`"),
                 _ => format!("list `{name}` under `authentication`"),
             };
@@ -165,7 +169,10 @@ fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_
     let Some(plugin) = out.lowering.plugin(&call.plugin, call.plugin_span) else {
         return;
     };
-    if !matches!(plugin.kind, PluginKind::Oauth(_) | PluginKind::Broken) {
+    if !matches!(
+        plugin.kind,
+        PluginKind::Oauth(_) | PluginKind::BackendSecret(_) | PluginKind::Broken
+    ) {
         let message = format!("`{}` is {}, not a delegator", call.plugin, plugin.kind.what());
         out.lowering.reports.push(
             error(diagnostics::Code::WrongKind, call.plugin_span, message)

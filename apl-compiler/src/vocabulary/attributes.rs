@@ -89,6 +89,7 @@ pub const NAMESPACES: &[(&str, &[Attribute], &str)] = &[
         "delegation",
         &[
             ("depth", Shape::Number),
+            ("chain", Shape::Set),
             ("delegated", Shape::Bool),
             ("origin_subject_id", Shape::Text),
             ("actor_subject_id", Shape::Text),

@@ -1,5 +1,6 @@
 //! Closed key tables.
 
+mod deploy;
 mod identity;
 
 /// A section of the document.
@@ -11,8 +12,10 @@ pub enum Section {
     Defaults,
     Bundle,
     Route,
+    HttpSelector,
     Meta,
     Plugin,
+    Override,
     EngineSettings,
     PluginSettings,
     Response,
@@ -35,6 +38,8 @@ pub enum Section {
     ClaimPath,
     Claims,
     OauthConfig,
+    TokenCache,
+    SecretDelegator,
     SecretSource,
     PiiConfig,
     Detector,
@@ -54,6 +59,12 @@ pub enum Section {
     Team,
     TeamFile,
     TeamSection,
+    Approvals,
+    SignIn,
+    Webhook,
+    Deploy,
+    DeployCompanion,
+    DeployFilter,
 }
 
 /// What the compiler does with a key.
@@ -110,6 +121,7 @@ const GLOBAL: &[Key] = &[
     ("plugins", Read),
     ("pdp", Read),
     ("session_store", Read),
+    ("approvals", Read),
     (
         "response",
         Inert("it applies to plain HTTP traffic, which this build does not route"),
@@ -143,8 +155,8 @@ const ROUTE: &[Key] = &[
     ("prompt", Read),
     ("resource", Read),
     ("llm", Read),
-    ("http", NotYet("route HTTP resources in Envoy for now")),
-    ("a2a", NotYet("A2A methods come with a later build")),
+    ("http", Read),
+    ("a2a", Read),
     ("meta", Read),
     ("groups", Read),
     ("plugins", Read),
@@ -166,11 +178,15 @@ const ROUTE: &[Key] = &[
     ("apl", Read),
 ];
 
+/// `http` as a map.
+const HTTP_SELECTOR: &[Key] = &[("path", Read), ("path_prefix", Read), ("method", Read)];
+
 const META: &[Key] = &[("tags", Read), ("scope", Read), ("properties", Read)];
 
 const PLUGIN: &[Key] = &[
     ("name", Read),
     ("kind", Read),
+    ("bind", Read),
     ("config", Read),
     ("hooks", Inert("a plugin runs where a step names it")),
     ("mode", Read),
@@ -187,6 +203,15 @@ const PLUGIN: &[Key] = &[
     (
         "conditions",
         NotYet("put the condition into a `when:` around the step"),
+    ),
+];
+
+const OVERRIDE: &[Key] = &[
+    ("config", Read),
+    ("on_error", Read),
+    (
+        "capabilities",
+        Inert("built-in kinds see what they need and no more"),
     ),
 ];
 
@@ -254,28 +279,61 @@ const OAUTH: &[Key] = &[
     ("token_endpoint", Read),
     ("insecure_http", Read),
     ("client_id", Read),
+    ("client_auth_method", Read),
     ("client_secret_source", Read),
+    ("client_key_source", Read),
+    ("client_key_id", Read),
+    ("assertion_audience", Read),
     ("timeout_seconds", Read),
     ("default_outbound_header", Read),
     ("outbound_prefix", Read),
     ("subject_token_type", Read),
-    ("actor_token_type", Inert("the actor's token is sent as a JWT")),
-    ("workload_assertion_type", Inert("the SPIFFE JWT type is used")),
+    ("actor_token_type", Read),
+    ("workload_assertion_type", Read),
     ("strict_response_validation", Read),
     ("allowed_extra_scopes", Read),
-    (
-        "cache",
-        Inert(
-            "minted tokens are cached in the proxy until they end, keyed by every parameter of the exchange",
-        ),
-    ),
+    ("accept_missing_actor", Read),
+    ("max_depth", Read),
+    ("introspection_endpoint", Read),
+    ("cache", Read),
     (
         "idempotency_header",
         NotYet("remove it; exchanges are not retried"),
     ),
 ];
 
-const SECRET_SOURCE: &[Key] = &[("kind", Read), ("name", Read), ("path", Read), ("secret", Read)];
+const TOKEN_CACHE: &[Key] = &[
+    ("ttl_ceiling_seconds", Read),
+    ("enabled", Read),
+    (
+        "subjects",
+        Inert("every subject's tokens are cached, each for its own credential"),
+    ),
+    (
+        "max_entries",
+        Inert("10,000 tokens are held, and at most 16 MiB of them"),
+    ),
+    (
+        "staleness",
+        Inert("the last 30 seconds of a token, or the last quarter of a short-lived one, are not used"),
+    ),
+];
+
+const SECRET_DELEGATOR: &[Key] = &[
+    ("secret_source", Read),
+    ("default_outbound_header", Read),
+    ("outbound_prefix", Read),
+    ("ttl_seconds", Read),
+];
+
+const SECRET_SOURCE: &[Key] = &[
+    ("kind", Read),
+    ("name", Read),
+    ("path", Read),
+    ("secret", Read),
+    ("mount", Read),
+    ("field", Read),
+];
 
 const PII: &[Key] = &[("detect", Read), ("mode", Read), ("code", Read)];
 
@@ -310,7 +368,7 @@ const CIBA: &[Key] = &[
     ),
 ];
 
-const PAGE: &[Key] = &[("timeout_seconds", Read), ("allow_self", Read)];
+const PAGE: &[Key] = &[("timeout_seconds", Read), ("allow_self", Read), ("webhook", Read)];
 
 const SESSION_STORE: &[Key] = &[
     ("kind", Read),
@@ -332,6 +390,7 @@ const SESSION_STORE: &[Key] = &[
 
 const PDP: &[Key] = &[
     ("kind", Read),
+    ("bind", Read),
     ("dialect", Read),
     ("policy_text", Read),
     ("policy_file", Read),
@@ -437,8 +496,10 @@ impl Section {
             Self::Global => (GLOBAL, true),
             Self::Defaults | Self::Bundle => (BUNDLE, true),
             Self::Route => (ROUTE, true),
+            Self::HttpSelector => (HTTP_SELECTOR, false),
             Self::Meta => (META, false),
             Self::Plugin => (PLUGIN, false),
+            Self::Override => (OVERRIDE, false),
             Self::EngineSettings => (ENGINE_SETTINGS, false),
             Self::PluginSettings => (PLUGIN_SETTINGS, false),
             Self::Response => (RESPONSE, false),
@@ -461,6 +522,8 @@ impl Section {
             Self::ClaimPath => (identity::CLAIM_PATH, false),
             Self::Claims => (identity::CLAIMS, false),
             Self::OauthConfig => (OAUTH, false),
+            Self::TokenCache => (TOKEN_CACHE, false),
+            Self::SecretDelegator => (SECRET_DELEGATOR, false),
             Self::SecretSource => (SECRET_SOURCE, false),
             Self::PiiConfig => (PII, false),
             Self::Detector => (DETECTOR, false),
@@ -480,6 +543,12 @@ impl Section {
             Self::Team => (TEAM, false),
             Self::TeamFile => (TEAM_FILE, false),
             Self::TeamSection => (TEAM_SECTION, true),
+            Self::Approvals => (deploy::APPROVALS, false),
+            Self::SignIn => (deploy::SIGN_IN, false),
+            Self::Webhook => (deploy::WEBHOOK, false),
+            Self::Deploy => (deploy::DEPLOY, false),
+            Self::DeployCompanion => (deploy::COMPANION, false),
+            Self::DeployFilter => (deploy::FILTER, false),
         }
     }
 
@@ -499,8 +568,10 @@ impl Section {
             Self::Defaults => "a `defaults` entry",
             Self::Bundle => "a group",
             Self::Route => "a route",
+            Self::HttpSelector => "`http`",
             Self::Meta => "`meta`",
             Self::Plugin => "a plugin",
+            Self::Override => "an override of a plugin",
             Self::EngineSettings => "`engine_settings`",
             Self::PluginSettings => "`plugin_settings`",
             Self::Response => "`response`",
@@ -523,6 +594,8 @@ impl Section {
             Self::ClaimPath => "a candidate",
             Self::Claims => "`claims`",
             Self::OauthConfig => "the `config` of `delegator/oauth`",
+            Self::TokenCache => "the `cache` of `delegator/oauth`",
+            Self::SecretDelegator => "the `config` of `delegator/secret`",
             Self::SecretSource => "a secret source",
             Self::PiiConfig => "the `config` of `validator/pii-scan`",
             Self::Detector => "a detector",
@@ -542,6 +615,12 @@ impl Section {
             Self::Team => "a team",
             Self::TeamFile => "a team's file",
             Self::TeamSection => "a team's route or group",
+            Self::Approvals => "`approvals`",
+            Self::SignIn => "`sign_in`",
+            Self::Webhook => "`webhook`",
+            Self::Deploy => "a deployment",
+            Self::DeployCompanion => "`companion` of a deployment",
+            Self::DeployFilter => "`filter` of a deployment",
         }
     }
 }

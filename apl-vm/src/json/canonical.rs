@@ -3,6 +3,7 @@
 //! Members are ordered by the UTF-16 code units of their keys (section 3.2.3), strings have only the escapes that are
 //! needed (3.2.2.2), numbers are written as ECMAScript does (3.2.2.3), and there is no white space.
 
+use apl_bytecode::sort_by;
 use std::fmt::Write as _;
 
 use super::{
@@ -104,7 +105,9 @@ fn object(
         return Err(NotCanonical::Depth);
     }
     let mut members: Vec<_> = node.members().filter(|(key, _)| keep(key)).collect();
-    members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    sort_by(&mut members, |(a, _), (b, _)| {
+        a.encode_utf16().cmp(b.encode_utf16())
+    });
     out.push(b'{');
     for (at, (key, value)) in members.into_iter().enumerate() {
         if at > 0 {

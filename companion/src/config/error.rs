@@ -121,11 +121,29 @@ pub enum ConfigError {
         /// Which reference, and why.
         source: SecretError,
     },
+    /// Vault does not give what the configuration names there.
+    #[error("a secret cannot be had from Vault")]
+    Vault(#[from] super::VaultError),
+    /// The way of authentication needs a credential that is not named.
+    #[error("delegator `{delegator}` needs `{field}` for its `client_auth`")]
+    MissingCredential {
+        /// Whose.
+        delegator: String,
+        /// `client_secret` or `client_key`.
+        field: &'static str,
+    },
+    /// A private key that cannot sign assertions.
+    #[error(
+        "delegator `{0}`: `client_key` is no PEM of an RSA (2048 bits or more), P-256 or Ed25519 private key"
+    )]
+    ClientKey(String),
     /// A secret is missing or unreadable.
-    #[error("delegator `{delegator}` has no client secret")]
+    #[error("delegator `{delegator}` has no `{field}`")]
     Secret {
         /// Whose.
         delegator: String,
+        /// Which.
+        field: &'static str,
         /// Which reference, and why.
         source: SecretError,
     },

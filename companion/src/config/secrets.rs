@@ -1,10 +1,13 @@
-//! Secrets by reference: `secrets.env` beside `companion.json`, the process environment, or a file.
+//! Secrets by reference: `secrets.env` beside `companion.json`, the process environment, a file, or Vault.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use companion_protocol::config::SecretRef;
+use companion_protocol::config::{SecretRef, VaultRef};
+
+use super::vault::Vaulted;
 
 /// The file that `aplc build` writes literal secrets of a foreign policy to.
 pub(super) const SECRETS_FILE: &str = "secrets.env";
@@ -51,17 +54,21 @@ pub enum SecretError {
     /// The file holds nothing but white space.
     #[error("secret file `{0}` is empty")]
     EmptyFile(PathBuf),
+    /// Vault was not asked for it: a fault of ours.
+    #[error("`{}` of `{}` was not fetched from Vault", .0.field, .0.path)]
+    NotFetched(VaultRef),
 }
 
 /// Where the secrets of one configuration are looked up.
 pub(super) struct SecretSource {
     directory: PathBuf,
     file: HashMap<String, String>,
+    vaulted: Arc<Vaulted>,
 }
 
 impl SecretSource {
     /// Reads `secrets.env` in the directory of `config`, if there is one.
-    pub(super) fn beside(config: &Path) -> std::io::Result<Self> {
+    pub(super) fn beside(config: &Path, vaulted: Arc<Vaulted>) -> std::io::Result<Self> {
         let directory = config.parent().unwrap_or(Path::new("")).to_owned();
         let path = directory.join(SECRETS_FILE);
         let text = match std::fs::read_to_string(&path) {
@@ -75,6 +82,7 @@ impl SecretSource {
         Ok(Self {
             directory,
             file: parse(&text),
+            vaulted,
         })
     }
 
@@ -93,6 +101,11 @@ impl SecretSource {
                 }
                 Ok(Secret(value))
             }
+            SecretRef::Vault(reference) => self
+                .vaulted
+                .get(reference)
+                .cloned()
+                .ok_or_else(|| SecretError::NotFetched(reference.clone())),
             SecretRef::File(name) => {
                 let path = self.directory.join(name);
                 let text = std::fs::read_to_string(&path).map_err(|source| SecretError::File {

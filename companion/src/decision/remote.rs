@@ -65,7 +65,7 @@ impl Remote {
             .json(request, timeout)
             .await
             .map_err(|error| match error {
-                OutboundError::Unreachable => DecisionError::Unreachable,
+                OutboundError::Unreachable | OutboundError::Forbidden => DecisionError::Unreachable,
                 OutboundError::TimedOut => DecisionError::TimedOut(self.timeout_ms),
                 OutboundError::Status { status, .. } => DecisionError::Rejected(status.as_u16()),
                 OutboundError::Redirected => DecisionError::BadResponse("a redirect"),

@@ -26,6 +26,19 @@ pub(super) struct Claims {
     /// The same under Entra's and Okta's name.
     #[serde(default)]
     scp: Option<OneOrMany>,
+    /// Who acts (RFC 8693 section 4.1).
+    #[serde(default)]
+    pub(super) act: Option<Value>,
+}
+
+/// All claims of a JWT; `None`: it is none. For tokens that the proxy has verified.
+pub(super) fn payload(token: &str) -> Option<Map<String, Value>> {
+    let mut parts = token.split('.');
+    let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    json_object::parse(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +82,11 @@ impl Claims {
     pub(super) fn ends_at(&self) -> Option<u64> {
         // Out of range values saturate; NaN cannot be written in JSON.
         self.exp.map(|exp| exp as u64)
+    }
+
+    /// The `sub` of who acts now.
+    pub(super) fn actor(&self) -> Option<&str> {
+        self.act.as_ref()?.get("sub")?.as_str()
     }
 
     /// Every scope that the token carries.

@@ -5,6 +5,7 @@ use companion_protocol::{SubjectKind, TokenExchange};
 use serde::Deserialize;
 
 use super::DelegationError;
+use super::actor;
 use super::jwt::Claims;
 use crate::json_object;
 
@@ -51,30 +52,61 @@ enum Seconds {
     Text(String),
 }
 
-/// Checks the response to `asked`.
+/// A token response with a bearer token that can be sent.
+pub(super) struct Response {
+    pub(super) token: String,
+    issued_type: Option<String>,
+    expires_in: Option<Seconds>,
+    scope: Option<String>,
+}
+
+impl Response {
+    /// Reads it.
+    pub(super) fn read(body: &[u8]) -> Result<Self, DelegationError> {
+        use DelegationError::BadResponse;
+        let response: TokenResponse =
+            json_object::parse(body).map_err(|_| BadResponse("its JSON has another shape"))?;
+        if !is_sendable(&response.access_token) {
+            return Err(BadResponse("the token cannot stand in a header"));
+        }
+        check_token_type(response.token_type.as_deref())?;
+        Ok(Self {
+            token: response.access_token,
+            issued_type: response.issued_token_type,
+            expires_in: response.expires_in,
+            scope: response.scope,
+        })
+    }
+}
+
+/// What the token has to be.
+pub(super) struct Expected<'a> {
+    pub(super) asked: &'a TokenExchange,
+    /// The `sub` that it must carry.
+    pub(super) sub: Option<&'a str>,
+    /// The `sub` of the actor that it must name.
+    pub(super) actor: Option<&'a str>,
+}
+
+/// Checks a response. `claims`: what is known of its token.
 pub(super) fn minted(
-    body: &[u8],
+    response: Response,
+    claims: Option<&Claims>,
     oauth: &OauthDelegator,
-    asked: &TokenExchange,
+    expected: &Expected<'_>,
     now_s: u64,
 ) -> Result<Minted, DelegationError> {
-    use DelegationError::BadResponse;
-    let response: TokenResponse =
-        json_object::parse(body).map_err(|_| BadResponse("its JSON has another shape"))?;
-    if !is_sendable(&response.access_token) {
-        return Err(BadResponse("the token cannot stand in a header"));
-    }
-    check_token_type(response.token_type.as_deref())?;
-    let claims = Claims::of(&response.access_token);
-    let expires_at = expiry(response.expires_in.as_ref(), claims.as_ref(), now_s)?;
+    let asked = expected.asked;
+    let expires_at = expiry(response.expires_in.as_ref(), claims, now_s)?;
     let scopes = granted(response.scope.as_deref(), asked)?;
     if oauth.strict_response_validation {
-        check_issued_type(response.issued_token_type.as_deref(), asked.subject)?;
-        check_not_wider(&scopes, claims.as_ref(), oauth, asked)?;
-        check_owner(claims.as_ref(), asked)?;
+        check_issued_type(response.issued_type.as_deref(), asked.subject)?;
+        check_not_wider(&scopes, claims, oauth, asked)?;
+        check_owner(claims, expected)?;
+        check_actor(claims, oauth, expected)?;
     }
     Ok(Minted {
-        token: response.access_token,
+        token: response.token,
         scopes,
         expires_at,
     })
@@ -187,8 +219,9 @@ fn check_not_wider(
     }
 }
 
-/// Audience and subject, which only a JWT shows. Whoever needs opaque tokens turns strict validation off by name.
-fn check_owner(claims: Option<&Claims>, asked: &TokenExchange) -> Result<(), DelegationError> {
+/// Audience and subject. Whoever needs opaque tokens that nobody can look into turns strict validation off by name.
+fn check_owner(claims: Option<&Claims>, expected: &Expected<'_>) -> Result<(), DelegationError> {
+    let asked = expected.asked;
     let wrong_audience = || DelegationError::AudienceMismatch(asked.audience.clone());
     let Some(claims) = claims else {
         return Err(match asked.subject {
@@ -201,10 +234,28 @@ fn check_owner(claims: Option<&Claims>, asked: &TokenExchange) -> Result<(), Del
     if !claims.is_for(&asked.audience) {
         return Err(wrong_audience());
     }
-    match (&asked.expected_sub, &claims.sub) {
+    match (expected.sub, &claims.sub) {
         (None, _) => Ok(()),
         (Some(expected), Some(sub)) if expected == sub => Ok(()),
         (Some(_), Some(_)) => Err(DelegationError::SubjectMismatch),
         (Some(_), None) => Err(DelegationError::SubjectUnverifiable),
+    }
+}
+
+/// Whoever acts stands in the token, and not behind more others than policy allows. A provider that leaves the actor out makes
+/// the call look as if the subject itself had made it.
+fn check_actor(
+    claims: Option<&Claims>,
+    oauth: &OauthDelegator,
+    expected: &Expected<'_>,
+) -> Result<(), DelegationError> {
+    let act = claims.and_then(|claims| claims.act.as_ref());
+    actor::too_deep(oauth.max_depth, actor::chain_length(act))?;
+    let named = claims.and_then(Claims::actor);
+    match expected.actor {
+        None => Ok(()),
+        Some(_) if act.is_none() && oauth.accept_missing_actor => Ok(()),
+        Some(actor) if named == Some(actor) => Ok(()),
+        Some(_) => Err(DelegationError::ActorMismatch),
     }
 }

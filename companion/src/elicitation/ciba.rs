@@ -219,6 +219,7 @@ pub enum PingError {
 fn refused(ciba: &Ciba, error: OutboundError) -> ElicitError {
     match error {
         OutboundError::Unreachable => ElicitError::OpUnreachable,
+        OutboundError::Forbidden => ElicitError::EgressDenied,
         OutboundError::TimedOut => ElicitError::OpTimedOut(ciba.config.timeout_ms),
         OutboundError::Status { status, body } => {
             let oauth_error = wire::registered_error(&body);

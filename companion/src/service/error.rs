@@ -48,6 +48,9 @@ pub enum ApiError {
     /// No or another token.
     #[error("a bearer token is required")]
     Unauthorized,
+    /// Too many a second.
+    #[error("too many requests a second from this caller")]
+    TooOften,
     /// Too much at a time.
     #[error("too many requests at a time")]
     Overloaded,
@@ -95,6 +98,7 @@ impl ApiError {
             }
             Self::TooManyEffects { .. } => (StatusCode::BAD_REQUEST, "companion.too_many_effects"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "companion.unauthorized"),
+            Self::TooOften => (StatusCode::TOO_MANY_REQUESTS, "companion.too_often"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "companion.overloaded"),
             Self::UnknownIssuer => (StatusCode::NOT_FOUND, "jwks.unknown_issuer"),
             Self::KeysUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "jwks.unavailable"),

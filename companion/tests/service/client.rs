@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aplomb_companion::outbound::{Egress, EgressRule};
 use aplomb_companion::serve::{Companion, Options};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -54,9 +55,18 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         token_env: None,
         store: None,
         lifetimes: Default::default(),
+        approvals: None,
         approvals_listen: None,
         demo_links: false,
+        egress: loopback(),
+        tls: None,
+        rate_limit: None,
     }
+}
+
+/// The servers of the tests are on this machine.
+pub(crate) fn loopback() -> Egress {
+    Egress::new(vec![EgressRule::Loopback])
 }
 
 impl Running {
@@ -69,7 +79,7 @@ impl Running {
     pub(crate) async fn with_options(directory: TempDir, options: &Options) -> Self {
         let companion = Companion::start(options).await.expect("starts");
         let address = companion.address();
-        tokio::spawn(companion.run(std::future::pending()));
+        tokio::spawn(companion.run(std::future::pending(), || Box::pin(std::future::pending())));
         Self { address, directory }
     }
 

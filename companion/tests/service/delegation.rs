@@ -1,5 +1,20 @@
 //! Token exchange: what is asked, what is accepted, and the code of everything that is not.
 
+#[path = "delegation/actors.rs"]
+mod actors;
+#[path = "delegation/cache.rs"]
+mod cache;
+#[path = "delegation/client_proof.rs"]
+mod client_proof;
+#[path = "delegation/interop.rs"]
+mod interop;
+#[path = "delegation/introspection.rs"]
+mod introspection;
+#[path = "delegation/shapes.rs"]
+mod shapes;
+#[path = "delegation/workload.rs"]
+mod workload;
+
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -9,7 +24,7 @@ use serde_json::{Value, json};
 use crate::client::{Running, config};
 use crate::fault_idp::{FaultIdp, Script, honest, honest_claims, honest_with, now_s};
 
-fn exchange() -> TokenExchange {
+pub(crate) fn exchange() -> TokenExchange {
     TokenExchange {
         delegator: "d".to_owned(),
         subject: SubjectKind::User,
@@ -35,7 +50,7 @@ async fn granted(script: Script, asked: TokenExchange) -> (Grant, FaultIdp) {
     }
 }
 
-fn refusal(result: EffectResult) -> (String, String) {
+pub(crate) fn refusal(result: EffectResult) -> (String, String) {
     match result {
         EffectResult::Denied { code, reason } | EffectResult::Failed { code, reason } => (code, reason),
         other => panic!("not refused: {other:?}"),
@@ -46,7 +61,7 @@ async fn code(script: Script, asked: TokenExchange) -> String {
     refusal(ask(script, asked).await.0).0
 }
 
-fn ok(body: Value) -> Script {
+pub(crate) fn ok(body: Value) -> Script {
     Script::Json(StatusCode::OK, body)
 }
 
@@ -350,6 +365,7 @@ async fn without_strict_validation_scope_must_still_cover_what_was_asked() {
     let idp = FaultIdp::scripted(ok(json!({"access_token": "opaque", "scope": "read"}))).await;
     let mut config = config(&idp.endpoint());
     config["delegators"]["d"]["strict_response_validation"] = json!(false);
+    config["delegators"]["d"]["cache_ttl_s"] = json!(0);
     let companion = Running::with(config).await;
     let result = companion.one(Effect::TokenExchange(exchange())).await;
     let EffectResult::Granted(grant) = result else {

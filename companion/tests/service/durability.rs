@@ -34,10 +34,43 @@ impl Process {
         environment: &[(&str, &str)],
         arguments: &[&str],
     ) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_aplomb-companion"));
+        Self::run(command, directory, config, environment, arguments)
+    }
+
+    /// The same, where a file that may not grow is an error and not the end.
+    pub(crate) fn start_ignoring_xfsz(directory: &Path, config: &Value) -> Self {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "trap '' XFSZ; exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_aplomb-companion"),
+        ]);
+        Self::run(command, directory, config, &[], &[])
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn run(
+        mut command: Command,
+        directory: &Path,
+        config: &Value,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let path = directory.join("companion.json");
         std::fs::write(&path, config.to_string()).expect("writes");
-        let child = Command::new(env!("CARGO_BIN_EXE_aplomb-companion"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        let child = command
+            .args([
+                "serve",
+                "--egress-allow",
+                "loopback",
+                "--listen",
+                "127.0.0.1:0",
+                "--config",
+            ])
             .arg(&path)
             .arg("--data")
             .arg(directory.join("data"))

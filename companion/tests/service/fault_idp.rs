@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,6 +26,7 @@ pub(crate) enum Script {
 /// What it was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) form: BTreeMap<String, String>,
 }
@@ -33,20 +34,33 @@ pub(crate) struct Asked {
 pub(crate) struct FaultIdp {
     pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
-    script: Arc<Mutex<Script>>,
+    script: Arc<Mutex<Answers>>,
 }
+
+/// What is answered to what.
+type Answers = Arc<dyn Fn(&Asked) -> Script + Send + Sync>;
 
 impl FaultIdp {
     pub(crate) async fn scripted(script: Script) -> Self {
+        Self::answering(move |_| script.clone()).await
+    }
+
+    /// Each request as it deserves.
+    pub(crate) async fn answering(answers: impl Fn(&Asked) -> Script + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let script = Arc::new(Mutex::new(script));
+        let script: Arc<Mutex<Answers>> = Arc::new(Mutex::new(Arc::new(answers)));
         let (log, current) = (Arc::clone(&asked), Arc::clone(&script));
-        let app = axum::Router::new().fallback(async move |headers: HeaderMap, body: Bytes| {
-            let form = form_urlencoded::parse(&body).into_owned().collect();
-            log.lock().expect("lock").push(Asked { headers, form });
-            let script = current.lock().expect("lock").clone();
+        let app = axum::Router::new().fallback(async move |uri: Uri, headers: HeaderMap, body: Bytes| {
+            let asked = Asked {
+                path: uri.path().to_owned(),
+                headers,
+                form: form_urlencoded::parse(&body).into_owned().collect(),
+            };
+            let answers = Arc::clone(&current.lock().expect("lock"));
+            let script = answers(&asked);
+            log.lock().expect("lock").push(asked);
             answer(script).await
         });
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -66,7 +80,7 @@ impl FaultIdp {
     }
 
     pub(crate) fn now(&self, script: Script) {
-        *self.script.lock().expect("lock") = script;
+        *self.script.lock().expect("lock") = Arc::new(move |_| script.clone());
     }
 }
 

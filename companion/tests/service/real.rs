@@ -14,31 +14,31 @@ use super::client::{DIGEST, call, perform};
 use super::durability::Process;
 
 /// Where `make setup` puts what npm brings.
-fn tools() -> PathBuf {
+pub(crate) fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools")
 }
 
 /// `None`, with a reason, when something is not installed; in CI that fails.
-fn missing(what: &str) -> Option<PathBuf> {
+pub(crate) fn missing(what: &str) -> Option<PathBuf> {
     let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!in_ci, "{what} is not installed: run `make setup`");
     eprintln!("SKIPPED: {what} is not installed, run `make setup`");
     None
 }
 
-fn in_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates = std::env::split_paths(&path).map(|directory| directory.join(name));
     candidates.find(|file| file.is_file()).or_else(|| missing(name))
 }
 
-fn module(name: &str) -> Option<PathBuf> {
+pub(crate) fn module(name: &str) -> Option<PathBuf> {
     let folder = tools().join("node_modules").join(name);
     folder.exists().then_some(folder).or_else(|| missing(name))
 }
 
 /// A script beside the modules that it imports: Node looks for them upwards from the file.
-fn script(name: &str, text: &str) -> tempfile::TempDir {
+pub(crate) fn script(name: &str, text: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join(name), text).expect("writes");
     let modules = std::fs::canonicalize(tools().join("node_modules")).expect("is there");
@@ -59,7 +59,7 @@ impl Drop for Op {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     listener.local_addr().expect("an address").port()
 }

@@ -140,7 +140,7 @@ fn asked_answer(
                     let most = (now_ms / 1000).saturating_add(u64::from(ttl_s));
                     minted.expires_at = minted.expires_at.min(most);
                 }
-                if let Some(key) = key {
+                if let Some(key) = key.filter(|_| !grant.no_store) {
                     caches.keep_token(key, minted.clone(), now_ms);
                 }
                 let answer = minted.answer();

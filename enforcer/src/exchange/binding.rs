@@ -1,5 +1,6 @@
 //! What an approval is good for: requester, route, operation, arguments as received, and the rules that govern them.
 
+use apl_bytecode::sort_by;
 use apl_vm::{Kind, Node};
 use companion_protocol::Binding;
 use sha2::{Digest as _, Sha256};
@@ -53,7 +54,9 @@ fn canonical(node: Node<'_>, out: &mut Vec<u8>) {
         }
         Kind::Object => {
             let mut members: Vec<_> = node.members().collect();
-            members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+            sort_by(&mut members, |(a, _), (b, _)| {
+                a.encode_utf16().cmp(b.encode_utf16())
+            });
             for (at, (name, value)) in members.into_iter().enumerate() {
                 out.push(if at == 0 { b'{' } else { b',' });
                 json_text::push_string(out, &name);

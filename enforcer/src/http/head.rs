@@ -3,6 +3,7 @@
 use crate::{
     HeaderList,
     assertions::HeaderEdits,
+    codec::Codec,
     http::media::{Media, is_identity, media_type},
     mcp::revision::Revision,
     refusal::Refusal,
@@ -11,6 +12,8 @@ use crate::{
 /// The kept part of a request's head.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
+    /// Known before anything else of it.
+    pub(crate) codec: Codec,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authority: String,
@@ -231,36 +234,22 @@ impl Head {
         })
     }
 
-    /// Judges what an MCP endpoint never takes. `streams`: GET streams can be governed.
+    /// Judges what an endpoint of messages never takes. `streams`: GET streams can be governed.
     ///
     /// # Errors
     ///
     /// The refusal.
-    pub(crate) fn check_mcp(
+    pub(crate) fn check_messages(
         &self,
         end_of_stream: bool,
         max_body: usize,
         streams: bool,
     ) -> Result<(), Refusal> {
-        if self.upgrade || self.method == "CONNECT" {
-            return Err(Refusal::http(
-                403,
-                "protocol.upgrade",
-                "upgrades are not allowed here",
-            ));
-        }
-        if self.overridden {
-            return Err(Refusal::bad_request(
-                "protocol.method_override",
-                "the method cannot be overridden",
-            ));
-        }
-        let allowed = if !self.revision.has_sessions() {
-            "POST"
-        } else if streams {
-            "POST, GET, DELETE"
-        } else {
-            "POST, DELETE"
+        let allowed = match self.codec {
+            Codec::Mcp if !self.revision.has_sessions() => "POST",
+            Codec::Mcp if streams => "POST, GET, DELETE",
+            Codec::Mcp => "POST, DELETE",
+            Codec::A2a | Codec::OpenAi | Codec::Anthropic | Codec::Http => "POST",
         };
         match self.method.as_str() {
             "POST" => self.check_post(end_of_stream, max_body),
@@ -275,7 +264,47 @@ impl Head {
         }
     }
 
+    /// Judges what no protocol takes.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub(crate) fn check_any(&self) -> Result<(), Refusal> {
+        if self.upgrade || self.method == "CONNECT" {
+            return Err(Refusal::http(
+                403,
+                "protocol.upgrade",
+                "upgrades are not allowed here",
+            ));
+        }
+        if self.overridden {
+            return Err(Refusal::bad_request(
+                "protocol.method_override",
+                "the method cannot be overridden",
+            ));
+        }
+        Ok(())
+    }
+
     fn check_post(&self, end_of_stream: bool, max_body: usize) -> Result<(), Refusal> {
+        self.check_body(max_body)?;
+        if end_of_stream {
+            return Err(Refusal::rpc(
+                400,
+                -32600,
+                "protocol.body",
+                "the request has no body",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Judges a body that is going to be read.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub(crate) fn check_body(&self, max_body: usize) -> Result<(), Refusal> {
         if self.encoded {
             return Err(Refusal::http(
                 415,
@@ -299,14 +328,6 @@ impl Head {
         let largest = u64::try_from(max_body).unwrap_or(u64::MAX);
         if self.content_length.is_some_and(|length| length > largest) {
             return Err(Refusal::too_large());
-        }
-        if end_of_stream {
-            return Err(Refusal::rpc(
-                400,
-                -32600,
-                "protocol.body",
-                "the request has no body",
-            ));
         }
         Ok(())
     }

@@ -219,14 +219,17 @@ fn actors(claims: &Map<String, Value>, subject: &str, facts: &mut FactMap) {
     };
     let mut depth = 1_i64;
     let mut actor = now;
+    let mut chain: BTreeSet<String> = text(now, "sub").into_iter().collect();
     while let Some(earlier) = actor.get("act").and_then(Value::as_object) {
         depth = depth.saturating_add(1);
         actor = earlier;
+        chain.extend(text(actor, "sub"));
     }
     let mut put = |key: &str, fact: Fact| facts.insert(key.to_owned(), fact);
     put("delegated", Fact::Bool(true));
     put("delegation.delegated", Fact::Bool(true));
     put("delegation.depth", Fact::Int(depth));
+    put("delegation.chain", Fact::Set(chain));
     put("delegation.origin_subject_id", Fact::Str(subject.to_owned()));
     if let Some(id) = text(now, "sub") {
         put("delegation.actor_subject_id", Fact::Str(id));

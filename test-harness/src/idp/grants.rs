@@ -1,4 +1,4 @@
-//! The three grants. A refusal is an OAuth error (RFC 6749 section 5.2) with Keycloak's status.
+//! The grants. A refusal is an OAuth error (RFC 6749 section 5.2) with Keycloak's status.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::ciba;
 use super::control::{Exchange, Lie};
 use super::keys::random_id;
 use super::realm::{self, Audience, Client, ClientRole, User};
@@ -52,7 +53,8 @@ pub(super) fn token(state: &State, client: &Client, form: &Form) -> Result<Value
         ("password", ClientRole::Agent) => password(state, client, form),
         ("client_credentials", _) => client_credentials(state, client, form),
         (TOKEN_EXCHANGE, ClientRole::Gateway) => exchange(state, client, form),
-        ("password" | TOKEN_EXCHANGE, _) => Err(Refused::bad(
+        (ciba::GRANT, ClientRole::Gateway) => ciba::token(state, client, form),
+        ("password" | TOKEN_EXCHANGE | ciba::GRANT, _) => Err(Refused::bad(
             "unauthorized_client",
             "Client not allowed for this grant",
         )),
@@ -229,6 +231,17 @@ fn respond(state: &State, claims: Map<String, Value>, scope: &str) -> Result<Val
     }))
 }
 
-fn field<'a>(form: &'a Form, name: &str) -> &'a str {
+/// What a client gets when a user has approved: an ID token with their name beside the access token.
+pub(super) fn signed_in(state: &State, client: &Client, user: &User) -> Result<Value, Refused> {
+    let mut claims = claims(state, user.sub, client.id, json!(client.id), "openid");
+    claims.insert("preferred_username".to_owned(), json!(user.name));
+    let failed = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Cannot sign");
+    let id_token = state.key.sign(&Value::Object(claims.clone())).map_err(failed)?;
+    let mut response = respond(state, claims, "openid")?;
+    response["id_token"] = json!(id_token);
+    Ok(response)
+}
+
+pub(super) fn field<'a>(form: &'a Form, name: &str) -> &'a str {
     form.get(name).map(String::as_str).unwrap_or_default()
 }

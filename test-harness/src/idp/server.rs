@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use super::ciba;
 use super::control::{Change, Lie};
 use super::grants::{self, Form, Refused};
 use super::realm::{self, Client};
@@ -31,9 +32,12 @@ pub(super) fn router(state: Arc<State>, with_control: bool) -> Router {
     let realm = Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
         .route(CERTS, get(certs))
-        .route(TOKEN, post(token));
+        .route(TOKEN, post(token))
+        .route(ciba::BACKCHANNEL, post(ciba::begin));
     let mut router = Router::new()
         .nest(REALM_PATH, realm)
+        .route("/ciba", get(ciba::page))
+        .route("/ciba/{id}", post(ciba::answer))
         .route("/healthz", get(async || "ok"));
     if with_control {
         router = router
@@ -50,8 +54,10 @@ async fn discovery(Extract(state): Extract<Arc<State>>) -> Response {
         "token_endpoint": format!("{issuer}{TOKEN}"),
         "jwks_uri": format!("{issuer}{CERTS}"),
         "grant_types_supported": [
-            "password", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange",
+            "password", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange", ciba::GRANT,
         ],
+        "backchannel_authentication_endpoint": format!("{issuer}{}", ciba::BACKCHANNEL),
+        "backchannel_token_delivery_modes_supported": ["poll"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "response_types_supported": ["none"],
@@ -88,12 +94,13 @@ async fn token(Extract(state): Extract<Arc<State>>, headers: HeaderMap, body: By
     }
     match answer(&state, &headers, &body) {
         Ok(response) => ([(CACHE_CONTROL, "no-store")], Json(response)).into_response(),
-        Err(refused) => (
-            refused.status,
-            Json(json!({"error": refused.error, "error_description": refused.description})),
-        )
-            .into_response(),
+        Err(refused) => refusal(refused),
     }
+}
+
+pub(super) fn refusal(refused: Refused) -> Response {
+    let body = json!({"error": refused.error, "error_description": refused.description});
+    (refused.status, Json(body)).into_response()
 }
 
 fn answer(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<serde_json::Value, Refused> {
@@ -103,7 +110,7 @@ fn answer(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<serde_json:
 }
 
 /// Each parameter at most once (RFC 6749 section 3.2).
-fn form(body: &[u8]) -> Result<Form, Refused> {
+pub(super) fn form(body: &[u8]) -> Result<Form, Refused> {
     let mut form = Form::new();
     for (name, value) in form_urlencoded::parse(body) {
         if form.insert(name.into_owned(), value.into_owned()).is_some() {
@@ -118,7 +125,7 @@ fn form(body: &[u8]) -> Result<Form, Refused> {
 }
 
 /// `client_secret_basic`, else `client_secret_post`.
-fn authenticated(headers: &HeaderMap, form: &Form) -> Option<&'static Client> {
+pub(super) fn authenticated(headers: &HeaderMap, form: &Form) -> Option<&'static Client> {
     let (id, secret) = match headers.get(AUTHORIZATION) {
         Some(value) => basic(value.to_str().ok()?)?,
         None => (form.get("client_id")?.clone(), form.get("client_secret")?.clone()),

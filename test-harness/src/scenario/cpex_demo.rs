@@ -1,4 +1,4 @@
-//! The scenarios of the CPEX 0.2 demo over its own, unchanged policy: 01 to 03 and 06 to 09.
+//! The scenarios of the CPEX 0.2 demo over its own, unchanged policy: 01 to 11.
 //!
 //! The policy is somebody else's file and no part of this repository: where it is absent, there is no scenario.
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Allowed, Expect, Scenario, Step};
+use super::{Allowed, Carry, Desk, Event, Expect, Scenario, Step};
 use crate::backend::Role;
 use crate::programs;
 
@@ -55,6 +55,20 @@ fn steps() -> Vec<Step> {
             "s03",
             compensation(true),
             redacted_record(),
+        ),
+        step(
+            "04 alice searches internal repositories",
+            "alice",
+            "s04",
+            search("internal"),
+            found_internal(),
+        ),
+        step(
+            "05 but not external ones",
+            "alice",
+            "s05",
+            search("external"),
+            Expect::denied_saying("cedar.default_deny", "no Cedar permit policy matched the request"),
         ),
         step(
             "06 bob is in no team that reads repositories",
@@ -107,6 +121,71 @@ fn steps() -> Vec<Step> {
             clean_mail(),
             sent(),
         ),
+        step(
+            "10 a small adjustment needs nobody",
+            "bob",
+            "s10",
+            adjust(5_000),
+            adjusted(5_000, 130_000),
+        ),
+        step(
+            "11 S1 a large one waits for bob's manager",
+            "bob",
+            "s11",
+            adjust(25_000),
+            Expect::Pending("alice", "ciba"),
+        ),
+        Step {
+            carry: Carry::Peek,
+            ..step(
+                "11 S2 and still does",
+                "bob",
+                "s11",
+                adjust(25_000),
+                Expect::Pending("alice", "ciba"),
+            )
+        },
+        Step {
+            before: vec![Event::ManagerAnswers("alice", Desk::Provider, true)],
+            carry: Carry::Peek,
+            ..step(
+                "11 S3 a peek spends nothing",
+                "bob",
+                "s11",
+                adjust(25_000),
+                Expect::Approved("alice"),
+            )
+        },
+        Step {
+            carry: Carry::Id,
+            ..step(
+                "11 another amount under that approval",
+                "bob",
+                "s11",
+                adjust(24_000),
+                Expect::denied("elicitation.binding_mismatch"),
+            )
+        },
+        Step {
+            carry: Carry::Id,
+            ..step(
+                "11 S4 the adjustment",
+                "bob",
+                "s11",
+                adjust(25_000),
+                adjusted(25_000, 155_000),
+            )
+        },
+        Step {
+            carry: Carry::Id,
+            ..step(
+                "11 and once only",
+                "bob",
+                "s11",
+                adjust(25_000),
+                Expect::denied("elicitation.unknown_id"),
+            )
+        },
     ]
 }
 
@@ -123,6 +202,7 @@ fn step(title: &'static str, user: &'static str, session: &'static str, call: Ca
         backend,
         tool,
         arguments,
+        carry: Carry::Nothing,
         expect,
     }
 }
@@ -167,12 +247,50 @@ fn redacted_record() -> Expect {
         ],
         token: Some(("workday-api", "read_compensation")),
         arguments: Some(json!({ "employee_id": "EMP-001234", "include_ssn": true, "ssn": "[REDACTED]" })),
+        acts: false,
     })
 }
 
 fn sent() -> Expect {
     Expect::Allowed(Allowed {
         fields: vec![("/status", json!("sent"))],
+        ..Allowed::default()
+    })
+}
+
+fn search(visibility: &str) -> Call {
+    let repo = if visibility == "internal" {
+        "web-app"
+    } else {
+        "partner-sdk"
+    };
+    (
+        Role::Repos,
+        "search_repos",
+        json!({ "repo_name": repo, "visibility": visibility }),
+    )
+}
+
+fn found_internal() -> Expect {
+    Expect::Allowed(Allowed {
+        token: Some(("github-api", "repo:read:internal")),
+        ..Allowed::default()
+    })
+}
+
+fn adjust(amount: i64) -> Call {
+    let arguments = json!({ "employee_id": "EMP-001234", "amount": amount });
+    (Role::Hr, "adjust_compensation", arguments)
+}
+
+fn adjusted(amount: i64, salary: i64) -> Expect {
+    Expect::Allowed(Allowed {
+        fields: vec![
+            ("/status", json!("applied")),
+            ("/adjustment", json!(amount)),
+            ("/new_salary", json!(salary)),
+        ],
+        acts: true,
         ..Allowed::default()
     })
 }

@@ -12,6 +12,10 @@ use crate::stack::Tokens;
 
 /// The JSON-RPC code of a denial.
 const DENIED: i64 = -32001;
+/// The same while an approval waits.
+const PENDING: i64 = -32120;
+/// The same when a peek finds it approved.
+const APPROVED: i64 = -32121;
 
 /// All that one step brought about.
 pub(super) struct Observed<'a> {
@@ -44,15 +48,43 @@ pub(super) fn disagreements(step: &Step, seen: &Observed<'_>) -> Vec<String> {
             verdict(&mut found, VerdictKind::Allow, None, seen);
         }
         Expect::Denied(denied) => {
-            denied_reply(&mut found, denied, seen);
-            let calls = seen.calls.len();
-            check(&mut found, calls == 0, || {
-                format!("the backend received {calls} call(s)")
-            });
+            denied_reply(&mut found, denied, DENIED, seen);
+            not_called(&mut found, seen);
             verdict(&mut found, VerdictKind::Deny, Some(denied.code), seen);
+        }
+        Expect::Pending(approver, channel) => {
+            let code = "elicitation.pending";
+            denied_reply(&mut found, &Denied { code, message: None }, PENDING, seen);
+            data(&mut found, "approver", approver, seen);
+            data(&mut found, "channel", channel, seen);
+            not_called(&mut found, seen);
+            verdict(&mut found, VerdictKind::Pending, Some(code), seen);
+        }
+        Expect::Approved(approver) => {
+            let code = "elicitation.approved";
+            denied_reply(&mut found, &Denied { code, message: None }, APPROVED, seen);
+            data(&mut found, "approver", approver, seen);
+            not_called(&mut found, seen);
+            verdict(&mut found, VerdictKind::Pending, Some(code), seen);
         }
     }
     found
+}
+
+fn not_called(found: &mut Vec<String>, seen: &Observed<'_>) {
+    let calls = seen.calls.len();
+    check(found, calls == 0, || {
+        format!("the backend received {calls} call(s)")
+    });
+}
+
+/// A member of the error's data.
+fn data(found: &mut Vec<String>, name: &str, expected: &str, seen: &Observed<'_>) {
+    let message = seen.reply.message.as_ref();
+    let got = message.and_then(|message| message.pointer(&format!("/error/data/{name}")));
+    check(found, got == Some(&json!(expected)), || {
+        format!("data.{name} is {got:?} instead of `{expected}`")
+    });
 }
 
 fn allowed_reply(found: &mut Vec<String>, allowed: &Allowed, seen: &Observed<'_>) {
@@ -65,6 +97,9 @@ fn allowed_reply(found: &mut Vec<String>, allowed: &Allowed, seen: &Observed<'_>
         check(found, got == Some(value), || {
             format!("{pointer} is {got:?} instead of {value}")
         });
+    }
+    if allowed.acts {
+        return;
     }
     let own = seen
         .direct
@@ -134,7 +169,7 @@ fn allowed_call(found: &mut Vec<String>, step: &Step, allowed: &Allowed, seen: &
     });
 }
 
-fn denied_reply(found: &mut Vec<String>, denied: &Denied, seen: &Observed<'_>) {
+fn denied_reply(found: &mut Vec<String>, denied: &Denied, number: i64, seen: &Observed<'_>) {
     let header = seen.reply.header("x-policy-violation");
     check(found, header == Some(denied.code), || {
         format!("X-Policy-Violation is {header:?} instead of `{}`", denied.code)
@@ -147,8 +182,8 @@ fn denied_reply(found: &mut Vec<String>, denied: &Denied, seen: &Observed<'_>) {
         .cloned()
         .unwrap_or_default();
     let code = error.get("code");
-    check(found, code == Some(&json!(DENIED)), || {
-        format!("the error code is {code:?} instead of {DENIED}")
+    check(found, code == Some(&json!(number)), || {
+        format!("the error code is {code:?} instead of {number}")
     });
     let violation = error.pointer("/data/violation");
     check(found, violation == Some(&json!(denied.code)), || {

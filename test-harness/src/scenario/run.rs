@@ -9,7 +9,7 @@ use companion_protocol::AuditRecord;
 use serde_json::{Value, json};
 
 use super::expectations::{Observed, bearer_claims, disagreements};
-use super::{Event, Expect, Scenario, Step};
+use super::{Carry, Desk, Event, Expect, Scenario, Step, click};
 use crate::backend::Role;
 use crate::backend::record::Request;
 use crate::mcp::{McpClient, Reply};
@@ -103,6 +103,7 @@ pub async fn run(
         stack,
         tokens: HashMap::new(),
         clients: HashMap::new(),
+        approval: None,
     };
     let mut steps = Vec::new();
     for (index, step) in scenario.steps.iter().enumerate() {
@@ -126,6 +127,8 @@ struct Player<'a> {
     stack: &'a mut Stack,
     tokens: HashMap<&'static str, Tokens>,
     clients: HashMap<(&'static str, &'static str, Role), McpClient>,
+    /// The id of the last approval that was pending.
+    approval: Option<String>,
 }
 
 impl Player<'_> {
@@ -145,7 +148,13 @@ impl Player<'_> {
         let verdicts_before = self.verdicts(step.tool)?.len();
         self.stack.backends.forget().await?;
 
+        let client = self.carrying(client, step.carry)?;
         let reply = client.call(&id, step.tool, &step.arguments).await?;
+        let message = reply.message.as_ref();
+        let told = message.and_then(|message| message.pointer("/error/data/elicitation_id"));
+        if let Some(told) = told.and_then(Value::as_str) {
+            self.approval = Some(told.to_owned());
+        }
 
         let calls = self.stack.backends.calls(step.backend).await?;
         let verdicts = self.new_verdicts(step.tool, verdicts_before).await?;
@@ -170,8 +179,31 @@ impl Player<'_> {
         })
     }
 
+    fn carrying(&self, client: McpClient, carry: Carry) -> anyhow::Result<McpClient> {
+        if carry == Carry::Nothing {
+            return Ok(client);
+        }
+        let id = self.approval.clone().context("no approval is pending")?;
+        let mut headers = vec![("x-policy-elicitation-id", id)];
+        if carry == Carry::Peek {
+            headers.push(("x-policy-elicitation-peek", "true".to_owned()));
+        }
+        client.with_headers(&headers)
+    }
+
     async fn happen(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
+            Event::ManagerAnswers(who, desk, approve) => {
+                let url = match desk {
+                    Desk::Page => self.stack.companion.approval_link()?,
+                    Desk::Provider => format!("http://{}/ciba?login_hint={who}", self.stack.idp.address),
+                };
+                let how = click::decide(&url, approve).await?;
+                println!("   {who} {} {how}", if approve { "approves" } else { "denies" });
+                // The provider is asked once a second at most.
+                tokio::time::sleep(Duration::from_millis(1_100)).await;
+                Ok(())
+            }
             Event::KillAndRestartCompanion => self.stack.companion.kill_and_restart().await,
             Event::IdpGrantsLess(less) => self.stack.idp.grant_less(less).await,
             Event::LogInAgain => {
@@ -207,13 +239,13 @@ impl Player<'_> {
 
     /// What the backend itself answers, where the step expects that to come through.
     async fn direct(&self, step: &Step, id: &Value) -> anyhow::Result<Option<Reply>> {
-        match step.expect {
-            Expect::Allowed(_) => {
+        match &step.expect {
+            Expect::Allowed(allowed) if !allowed.acts => {
                 let mut client = self.stack.backends.direct(step.backend)?;
                 client.connect().await?;
                 Ok(Some(client.call(id, step.tool, &step.arguments).await?))
             }
-            Expect::Denied(_) => Ok(None),
+            Expect::Allowed(_) | Expect::Denied(_) | Expect::Pending(..) | Expect::Approved(_) => Ok(None),
         }
     }
 
@@ -257,6 +289,8 @@ impl Player<'_> {
 
 fn title(step: &Step) -> String {
     let event = |event: &Event| match event {
+        Event::ManagerAnswers(_, _, true) => "[the manager approves] ",
+        Event::ManagerAnswers(_, _, false) => "[the manager denies] ",
         Event::KillAndRestartCompanion => "[companion killed and restarted] ",
         Event::IdpGrantsLess(true) => "[identity provider grants less] ",
         Event::IdpGrantsLess(false) => "[identity provider grants what is asked] ",
@@ -267,12 +301,21 @@ fn title(step: &Step) -> String {
 
 fn expected(expect: &Expect) -> String {
     match expect {
+        Expect::Pending(who, channel) => {
+            format!("waits for {who} by {channel}; nothing reaches the backend; one audit record")
+        }
+        Expect::Approved(who) => {
+            format!("{who} has approved; nothing reaches the backend yet; one audit record")
+        }
         Expect::Denied(denied) => format!(
             "denied `{}`; nothing reaches the backend; one audit record",
             denied.code
         ),
         Expect::Allowed(allowed) => {
-            let mut text = "the backend's own reply".to_owned();
+            let mut text = match allowed.acts {
+                true => "the backend acts".to_owned(),
+                false => "the backend's own reply".to_owned(),
+            };
             if let Some((from, to)) = allowed.edited {
                 text.push_str(&format!(" but for {from} → {to}"));
             }

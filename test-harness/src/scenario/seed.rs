@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Allowed, Event, Expect, Scenario, Step};
+use super::{Allowed, Carry, Desk, Event, Expect, Scenario, Step};
 use crate::backend::Role;
 use crate::programs;
 
@@ -135,6 +135,69 @@ fn steps() -> Vec<Step> {
                 found_one(),
             )
         },
+        step(
+            "a small raise needs nobody's approval",
+            "bob",
+            "saturday",
+            adjust(5_000),
+            adjusted(5_000, 130_000),
+        ),
+        step(
+            "a large one waits for bob's manager",
+            "bob",
+            "saturday",
+            adjust(20_000),
+            Expect::Pending("alice", "page"),
+        ),
+        Step {
+            before: vec![Event::KillAndRestartCompanion],
+            carry: Carry::Peek,
+            ..step(
+                "and still does after the companion was killed (-9) and restarted",
+                "bob",
+                "saturday",
+                adjust(20_000),
+                Expect::Pending("alice", "page"),
+            )
+        },
+        Step {
+            before: vec![Event::ManagerAnswers("alice", Desk::Page, true)],
+            carry: Carry::Id,
+            ..step(
+                "another amount is not what she approved",
+                "bob",
+                "saturday",
+                adjust(24_000),
+                Expect::denied("elicitation.binding_mismatch"),
+            )
+        },
+        Step {
+            carry: Carry::Id,
+            ..step(
+                "what she approved goes through",
+                "bob",
+                "saturday",
+                adjust(20_000),
+                adjusted(20_000, 150_000),
+            )
+        },
+        Step {
+            carry: Carry::Id,
+            ..step(
+                "once",
+                "bob",
+                "saturday",
+                adjust(20_000),
+                Expect::denied("elicitation.unknown_id"),
+            )
+        },
+        step(
+            "a raise beyond what a manager may grant is not even asked for",
+            "bob",
+            "saturday",
+            adjust(90_000),
+            Expect::denied("raise.too_large"),
+        ),
     ]
 }
 
@@ -151,6 +214,7 @@ fn step(title: &'static str, user: &'static str, session: &'static str, call: Ca
         backend,
         tool,
         arguments,
+        carry: Carry::Nothing,
         expect,
     }
 }
@@ -226,4 +290,22 @@ fn sent() -> Expect {
 
 fn tainted() -> Expect {
     Expect::denied_saying("session_tainted", "write-down blocked")
+}
+
+fn adjust(amount: i64) -> Call {
+    let arguments = json!({ "employee_id": "EMP-001234", "amount": amount });
+    (Role::Hr, "adjust_compensation", arguments)
+}
+
+fn adjusted(amount: i64, salary: i64) -> Expect {
+    Expect::Allowed(Allowed {
+        fields: vec![
+            ("/status", json!("applied")),
+            ("/adjustment", json!(amount)),
+            ("/new_salary", json!(salary)),
+        ],
+        token: Some(("workday-api", "read_compensation")),
+        acts: true,
+        ..Allowed::default()
+    })
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use companion_protocol::AuditRecord;
+use serde_json::json;
 use tokio::process::Command;
 
 use super::Artefacts;
@@ -23,6 +25,7 @@ pub struct Companion {
     http: reqwest::Client,
     config: PathBuf,
     dir: PathBuf,
+    pages: SocketAddr,
     /// Where it listens, also after a restart.
     pub address: SocketAddr,
 }
@@ -32,9 +35,13 @@ impl Companion {
         let address = ports::free()?;
         let config = artefacts.dir.join("companion.json");
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let process = launch(&http, &config, address, dir).await?;
+        let pages = ports::free()?;
+        let approvals = json!({"public_url": format!("http://{pages}"), "allow_http": true});
+        super::write(&dir.join("approvals.json"), &approvals.to_string())?;
+        let process = launch(&http, &config, [address, pages], dir).await?;
         Ok(Companion {
             process,
+            pages,
             http,
             config,
             dir: dir.to_owned(),
@@ -48,7 +55,7 @@ impl Companion {
     /// When it does not come back.
     pub async fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill().await?;
-        self.process = launch(&self.http, &self.config, self.address, &self.dir).await?;
+        self.process = launch(&self.http, &self.config, [self.address, self.pages], &self.dir).await?;
         Ok(())
     }
 
@@ -58,6 +65,19 @@ impl Companion {
     /// When it cannot be killed.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await
+    }
+
+    /// The newest one-time link to a request for approval.
+    ///
+    /// # Errors
+    /// When it has printed none.
+    pub fn approval_link(&self) -> anyhow::Result<String> {
+        let log = self.process.log();
+        let mut words = log.split_ascii_whitespace().rev();
+        let link = words.find(|word| word.starts_with("http://") && word.contains("/approvals/link/"));
+        Ok(link
+            .context("the companion printed no link to an approval")?
+            .to_owned())
     }
 
     /// The records in its audit log. A line that is still being written is left out.
@@ -91,15 +111,24 @@ impl Companion {
 async fn launch(
     http: &reqwest::Client,
     config: &Path,
-    address: SocketAddr,
+    [address, pages]: [SocketAddr; 2],
     dir: &Path,
 ) -> anyhow::Result<Process> {
     let mut command = Command::new(programs::ours("aplomb-companion")?);
     command
         .arg("serve")
+        // The demo's identity provider is on this machine.
+        .args(["--egress-allow", "loopback", "--demo-links"])
+        .args(["--approvals-listen", &pages.to_string()])
+        .arg("--approvals")
+        .arg(dir.join("approvals.json"))
         .arg("--config")
         .arg(config)
         .args(["--listen", &address.to_string()]);
+    let second = config.with_file_name("shadow-companion.json");
+    if second.exists() {
+        command.arg("--config").arg(second);
+    }
     command
         .arg("--data")
         .arg(data_dir(dir))

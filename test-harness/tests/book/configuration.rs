@@ -97,9 +97,16 @@ fn every_key_of_companion_json_has_a_row() {
         &[
             ("CompanionConfig", ""),
             ("IssuerConfig", "issuers[]."),
-            ("OauthDelegator", "delegators.<name>."),
             ("LifetimesConfig", "session_store.lifetimes."),
             ("ValkeyConfig", "session_store."),
+        ],
+    );
+    check(
+        "docs/companion.md",
+        "companion-protocol/src/config/delegators.rs",
+        &[
+            ("OauthDelegator", "delegators.<name>."),
+            ("SecretDelegator", "delegators.<name>."),
         ],
     );
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use aplomb_companion::outbound::{Egress, EgressRule};
 use aplomb_companion::serve::{Companion, LifetimeOverrides, Options};
 use axum::body::Bytes;
 use axum::http::{Request, StatusCode};
@@ -37,12 +38,16 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
         token_env: None,
         store: None,
         lifetimes: LifetimeOverrides::default(),
+        approvals: None,
         approvals_listen: None,
         demo_links: false,
+        egress: Egress::new(vec![EgressRule::Loopback]),
+        tls: None,
+        rate_limit: None,
     };
     let companion = Companion::start(&options).await.expect("starts");
     let address = companion.address();
-    tokio::spawn(companion.run(std::future::pending()));
+    tokio::spawn(companion.run(std::future::pending(), || Box::pin(std::future::pending())));
     (address, directory)
 }
 

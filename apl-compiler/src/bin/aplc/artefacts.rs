@@ -1,6 +1,7 @@
 //! What `aplc build` writes beside the program: `companion.json`, `filter-config.json`, `secrets.env`.
 
 mod asks;
+mod delegators;
 pub(crate) mod filter;
 mod store;
 
@@ -9,8 +10,7 @@ use std::path::Path;
 
 use apl_compiler::{Deployment, KeyDirectory};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, DelegatorConfig, IssuerConfig, KeyDirectoryConfig, KeyFile,
-    OauthDelegator,
+    CONFIG_VERSION, CompanionConfig, IssuerConfig, KeyDirectoryConfig, KeyFile,
 };
 
 use super::Fault;
@@ -29,26 +29,7 @@ pub(crate) fn companion(
     let mut secrets = BTreeMap::new();
     let mut delegators = BTreeMap::new();
     for (name, delegator) in &deployment.delegators {
-        let client_secret = asks::reference(name, &delegator.secret, &mut secrets);
-        let config = OauthDelegator {
-            token_endpoint: delegator.token_endpoint.clone(),
-            allow_http: delegator.allow_http,
-            client_id: delegator.client_id.clone(),
-            client_secret,
-            timeout_ms: delegator.timeout_ms,
-            outbound_header: delegator.outbound_header.clone(),
-            outbound_prefix: delegator
-                .outbound_prefix
-                .clone()
-                .unwrap_or_else(|| "Bearer ".to_owned()),
-            subject_token_type: delegator
-                .subject_token_type
-                .clone()
-                .unwrap_or_else(|| "urn:ietf:params:oauth:token-type:access_token".to_owned()),
-            allowed_extra_scopes: delegator.allowed_extra_scopes.clone(),
-            strict_response_validation: delegator.strict,
-        };
-        delegators.insert(name.clone(), DelegatorConfig::Oauth(config));
+        delegators.insert(name.clone(), delegators::config(name, delegator, &mut secrets));
     }
     let issuers = deployment
         .issuers
@@ -67,7 +48,10 @@ pub(crate) fn companion(
         issuers,
         delegators,
         session_store,
-        approvals: None,
+        approvals: deployment
+            .approvals
+            .as_ref()
+            .map(|approvals| asks::approvals(approvals, &mut secrets)),
         elicitors: asks::elicitors(deployment, &mut secrets),
         decision_points: asks::points(deployment, directory, &mut secrets)?,
         key_directories: deployment
@@ -124,7 +108,7 @@ pub(crate) fn timeout_ms(deployment: &Deployment) -> u64 {
     deployment
         .delegators
         .values()
-        .map(|delegator| delegator.timeout_ms)
+        .filter_map(delegators::timeout_ms)
         .chain(asks::timeouts(deployment))
         .chain([store::timeout_ms(deployment.store.as_ref())])
         .max()

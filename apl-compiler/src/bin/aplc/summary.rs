@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use apl_bytecode::{Enforcement, Matcher, Needs, Program, Seg, Stage, encode};
+use apl_bytecode::{Enforcement, Needs, Program, Seg, Stage, encode};
 use apl_compiler::diagnostics::Code;
-use apl_compiler::{Compilation, Output, Severity};
+use apl_compiler::outline::route_name;
+use apl_compiler::{Compilation, Delegator, Output, Severity};
 use serde_json::{Value, json};
 
 use super::command::{Build, Mode};
@@ -85,29 +86,19 @@ pub(crate) fn of(
             .deployment
             .delegators
             .values()
-            .map(|delegator| delegator.outbound_header.clone()),
+            .map(|delegator| delegator.outbound_header().to_owned()),
     );
     let routes = program
         .routes
         .iter()
         .zip(&needs)
         .map(|(route, needs)| {
-            let name = match &route.matcher {
-                Matcher::Exact(id) | Matcher::Glob(id) => text(*id),
-                Matcher::Any => "*".to_owned(),
-                Matcher::Http { path, prefix, .. } => {
-                    format!("{}{}", text(*path), if *prefix { "/..." } else { "" })
-                }
-            };
-            let scope = route
-                .scope
-                .map_or_else(String::new, |scope| format!("@{}", text(scope)));
             let mut reads = reads(needs);
             if route.enforcement != Enforcement::Enforce {
                 reads.push("in shadow");
             }
             RouteLine {
-                name: format!("{}:{name}{scope}", route.entity.name()),
+                name: route_name(program, route),
                 reads,
             }
         })
@@ -131,7 +122,10 @@ pub(crate) fn of(
             .deployment
             .delegators
             .iter()
-            .map(|(name, delegator)| format!("{name} at {}", delegator.token_endpoint))
+            .map(|(name, delegator)| match delegator {
+                Delegator::Oauth(oauth) => format!("{name} at {}", oauth.token_endpoint),
+                Delegator::Secret { outbound_header, .. } => format!("{name}, a secret in {outbound_header}"),
+            })
             .collect(),
         lacks_hash_key: hashes(program) && !environment.iter().any(|(what, _)| what.contains("hash")),
         environment,
@@ -254,7 +248,7 @@ impl Summary {
         line(format!("         {}", sections.collect::<Vec<_>>().join(", ")));
         line(format!(
             "needs    companion (cluster `{}`): {}",
-            build.companion_cluster,
+            build.cluster(),
             self.features.join(", ")
         ));
         if !self.headers.is_empty() {

@@ -152,6 +152,7 @@ fn password(node: &Node, reader: &mut Reader<'_>) -> Option<SecretSource> {
             Secret::Literal(text) => SecretSource::Literal(text),
             Secret::Env(name) => SecretSource::Env(name),
             Secret::File(path) => SecretSource::File(path),
+            Secret::Vault { mount, path, field } => SecretSource::Vault { mount, path, field },
         });
     }
     let text = reader.text(node, "password")?;

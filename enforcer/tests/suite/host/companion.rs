@@ -105,6 +105,7 @@ impl Companion {
                 outbound_prefix: "Bearer ".to_owned(),
                 audience: asked.audience.clone(),
                 permissions: asked.permissions.clone(),
+                no_store: false,
                 expires_at: now_ms / 1000
                     + if self.token_life == 0 {
                         300

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apl_compiler::{SecretSource, Store, Valkey};
-use companion_protocol::config::{LifetimesConfig, SecretRef, StoreConfig, ValkeyConfig};
+use companion_protocol::config::{LifetimesConfig, SecretRef, StoreConfig, ValkeyConfig, VaultRef};
 
 use super::variable;
 
@@ -20,6 +20,11 @@ fn valkey(store: &Valkey, secrets: &mut BTreeMap<String, String>) -> ValkeyConfi
     let password = store.password.as_ref().map(|password| match password {
         SecretSource::Env(name) => SecretRef::Env(name.clone()),
         SecretSource::File(path) => SecretRef::File(path.clone()),
+        SecretSource::Vault { mount, path, field } => SecretRef::Vault(VaultRef {
+            mount: mount.clone(),
+            path: path.clone(),
+            field: field.clone(),
+        }),
         SecretSource::Literal(secret) => {
             let variable = variable("session_store", secrets);
             secrets.insert(variable.clone(), secret.clone());

@@ -127,7 +127,11 @@ impl Built {
         let mut urls: Vec<&str> = keys.collect();
         for delegator in self.companion.delegators.values() {
             match delegator {
-                DelegatorConfig::Oauth(oauth) => urls.push(&oauth.token_endpoint),
+                DelegatorConfig::Oauth(oauth) => {
+                    urls.push(&oauth.token_endpoint);
+                    urls.extend(oauth.introspection_endpoint.as_deref());
+                }
+                DelegatorConfig::Secret(_) => {}
             }
         }
         urls.into_iter()

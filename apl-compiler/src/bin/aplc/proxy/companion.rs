@@ -177,6 +177,7 @@ impl Companion {
                 audience: asked.audience.clone(),
                 permissions: permissions.clone().unwrap_or_else(|| asked.permissions.clone()),
                 expires_at: now_ms / 1000 + GRANT_S,
+                no_store: false,
             }),
             Some(Minted::Failed { code, reason }) => failed(code, reason),
             None => {

@@ -1,0 +1,256 @@
+//! Valkey: the primary dies and its replica takes over; the network parts companion and store.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::relay::{Relay, Way};
+use super::{ask_one, code, labels, missing, row, times};
+use crate::client::{DIGEST, append, load};
+use crate::durability::Process;
+use crate::real::{free_port, missing as not_installed, tools};
+
+/// A server with its data; killed when it is dropped.
+struct Server {
+    child: Child,
+    port: u16,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    async fn start(primary: Option<u16>) -> Option<Self> {
+        let program = tools().join("valkey-server");
+        if !program.is_file() {
+            not_installed("valkey-server");
+            return None;
+        }
+        let (port, directory) = (free_port(), tempfile::tempdir().expect("a directory"));
+        let mut command = Command::new(program);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]);
+        command
+            .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
+            .arg(directory.path());
+        if let Some(primary) = primary {
+            command.args(["--replicaof", &format!("127.0.0.1 {primary}")]);
+        }
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let server = Self {
+            child,
+            port,
+            directory,
+        };
+        for _ in 0..500 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Some(server)
+    }
+
+    async fn command(&self, words: &[&str]) -> String {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("an address");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+        let (name, arguments) = words.split_first().expect("a command");
+        let answer: redis::Value = redis::cmd(name)
+            .arg(arguments)
+            .query_async(&mut connection)
+            .await
+            .expect("performs");
+        format!("{answer:?}")
+    }
+
+    async fn synced(&self) {
+        for _ in 0..500 {
+            if self
+                .command(&["INFO", "replication"])
+                .await
+                .contains("master_link_status:up")
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the replica in {} does not sync", self.directory.path().display());
+    }
+}
+
+async fn epoch(process: &Process) -> String {
+    let response = crate::client::perform(process.address, DIGEST, Vec::new()).await;
+    response.epoch
+}
+
+/// Appends until told to stop; what was acknowledged.
+async fn writer(
+    address: std::net::SocketAddr,
+    name: usize,
+    stop: tokio::sync::watch::Receiver<bool>,
+) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for n in 0.. {
+        if *stop.borrow() {
+            break;
+        }
+        let label = format!("w{name}-{n}");
+        if let Some(result) = ask_one(address, append('a', &label)).await
+            && code(&result) == "done"
+        {
+            acknowledged.push(label);
+        }
+    }
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_loses_nothing_that_two_disks_had() {
+    for round in 0..times(1, 10) {
+        let Some(primary) = Server::start(None).await else {
+            return;
+        };
+        let Some(replica) = Server::start(Some(primary.port)).await else {
+            return;
+        };
+        replica.synced().await;
+        let relay = Relay::to(primary.port).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = json!({"version": 1, "policy_digest": DIGEST});
+        let store = relay.address.to_string();
+        let process = Process::start_with(
+            directory.path(),
+            &config,
+            &[],
+            &["--store", &store, "--store-replicas", "1"],
+        );
+        let before = epoch(&process).await;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let writers: Vec<_> = (0..4)
+            .map(|name| tokio::spawn(writer(process.address, name, stopped.clone())))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300 + 37 * round as u64)).await;
+        drop(primary);
+        let dead = ask_one(process.address, append('a', "while-dead"))
+            .await
+            .expect("an answer");
+        assert_eq!(code(&dead), "session.persist_failed");
+        let unread = ask_one(process.address, load('a')).await.expect("an answer");
+        assert_eq!(code(&unread), "session.load_failed");
+        replica.command(&["REPLICAOF", "NO", "ONE"]).await;
+        // Alone it has no second disk: an operator who knows that says so.
+        relay.now(Way::To(replica.port));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let alone = ask_one(process.address, append('a', "alone"))
+            .await
+            .expect("an answer");
+        assert_eq!(code(&alone), "session.persist_failed", "one disk is not two");
+        let Some(second) = Server::start(Some(replica.port)).await else {
+            return;
+        };
+        second.synced().await;
+        let begun = Instant::now();
+        loop {
+            let result = ask_one(process.address, append('a', "again"))
+                .await
+                .expect("an answer");
+            if code(&result) == "done" {
+                break;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "does not recover: {result:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        stop.send_replace(true);
+        let mut acknowledged = Vec::new();
+        for writer in writers {
+            acknowledged.extend(writer.await.expect("joins"));
+        }
+        assert!(!acknowledged.is_empty());
+        let lost = missing(&acknowledged, &labels(process.address, 'a').await);
+        assert_ne!(epoch(&process).await, before, "a failover is another epoch");
+        row(
+            "Valkey primary killed, replica promoted",
+            "`session.persist_failed`, `session.load_failed` until two disks are there; new epoch",
+            acknowledged.len(),
+            lost,
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_refuses_in_time_and_loses_nothing() {
+    let Some(server) = Server::start(None).await else {
+        return;
+    };
+    let relay = Relay::to(server.port).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = json!({"version": 1, "policy_digest": DIGEST});
+    let store = relay.address.to_string();
+    let process = Process::start_with(
+        directory.path(),
+        &config,
+        &[],
+        &["--store", &store, "--store-replicas", "0"],
+    );
+    let mut acknowledged = Vec::new();
+    for (what, way) in [
+        ("swallows bytes", Way::Nowhere),
+        ("closes connections", Way::Closed),
+    ] {
+        for n in 0..20 {
+            let label = format!("{what}{n}").replace(' ', "-");
+            let done = ask_one(process.address, append('a', &label))
+                .await
+                .expect("an answer");
+            assert_eq!(code(&done), "done", "{done:?}");
+            acknowledged.push(label);
+        }
+        relay.now(way);
+        let begun = Instant::now();
+        for effect in [append('a', "parted"), load('a')] {
+            let result = ask_one(process.address, effect).await.expect("an answer");
+            assert!(code(&result).starts_with("session."), "{result:?}");
+        }
+        // Each in the command's two seconds and the connection's one.
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        relay.now(Way::To(server.port));
+        let healed = Instant::now();
+        while code(&ask_one(process.address, load('a')).await.expect("an answer")) != "done" {
+            assert!(healed.elapsed() < Duration::from_secs(20), "does not recover");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let lost = missing(&acknowledged, &labels(process.address, 'a').await);
+        let answered = format!(
+            "`session.persist_failed`, `session.load_failed` in {} ms; well again by itself",
+            took.as_millis()
+        );
+        row(
+            &format!("network to Valkey {what}"),
+            &answered,
+            acknowledged.len(),
+            lost,
+        );
+    }
+}
