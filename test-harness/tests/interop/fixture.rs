@@ -106,9 +106,7 @@ pub(crate) async fn governed(
             "seal_key_env": SEAL_KEY_ENV,
             "denial_shape": denial_shape,
         }),
-        companion: Some(json!({
-            "approvals": { "public_url": "http://approvals.example", "allow_http": true },
-        })),
+        companion: Some(json!({})),
         upstreams: vec![untouched("/mcp", address)],
         in_front,
         adapt: None,
