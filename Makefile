@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test bypass faults vectors fuzz check fmt audit manifests image bench figures scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test bypass interop envoys faults vectors fuzz check fmt audit manifests image bench bench-micro bench-module figures scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -43,6 +43,13 @@ bypass: setup filter ## a hundred ways around a filter, tried on the module: the
 faults: setup filter build ## the fault list: what is injected, what is answered, what is lost of what was acknowledged
 	@CARGO="$(CARGO)" scripts/faults.sh
 
+interop: setup filter build ## the official MCP conformance suite and SDK clients through Envoy with the filter
+	@$(CARGO) test --quiet -p aplomb-test-harness --test interop -- --nocapture --test-threads 1
+
+envoys: setup filter build ## the scenario in every supported Envoy, in both ways of installing
+	@scripts/setup.sh envoys
+	@scripts/envoys.sh
+
 vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FILE for another file of that form
 	@$(if $(APL_VECTORS),APL_VECTORS=$(abspath $(APL_VECTORS))) $(CARGO) test --quiet -p apl-compiler --test vectors -- \
 		--nocapture --exact vectors_are_right_or_differ_by_design
@@ -68,6 +75,12 @@ image: setup filter ## dist/image, an OCI layout of the module that Istio accept
 
 bench: setup filter ## requests per second beside no filter, a no-op module and Envoy's own filters
 	@scripts/bench.sh
+
+bench-module: setup filter ## what loading, requests, large bodies and lists need in the compiled filter, beside their bounds
+	@$(CARGO) bench --quiet -p aplomb-benches --bench module
+
+bench-micro: bench-module ## the same, and the parts of a request natively, with Criterion's statistics
+	@CARGO_TARGET_DIR=$(OUT)/micro $(CARGO) bench --quiet --manifest-path benches/micro/Cargo.toml -- --quiet
 
 figures: setup filter build ## the project's five figures against their bounds
 	@$(OUT)/debug/aplomb-figures

@@ -34,6 +34,9 @@ const FALLBACKS: u8 = 12;
 const SETTINGS: u8 = 13;
 const DATA: u8 = 14;
 const ASSERTIONS: u8 = 15;
+const PINS: u8 = 16;
+const PUBLIC_PATHS: u8 = 17;
+const CHALLENGES: u8 = 18;
 const DEBUG: u8 = 64;
 pub(crate) const SIGNATURE: u8 = 65;
 
@@ -165,11 +168,23 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
-    Ok(decode_with_digest(bytes)?.0)
+    Ok(decode_with_digest(bytes, Debugging::Kept)?.0)
+}
+
+/// What becomes of the debug section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Debugging {
+    /// It is read.
+    Kept,
+    /// It is skipped like a section that is not known.
+    Skipped,
 }
 
 /// The program and the digest that its bytes have.
-pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), DecodeError> {
+pub(crate) fn decode_with_digest(
+    bytes: &[u8],
+    debugging: Debugging,
+) -> Result<(Program, [u8; 32]), DecodeError> {
     let (claimed, mut input) = after_header(bytes)?;
 
     let mut program = Program::default();
@@ -190,7 +205,7 @@ pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), De
         if id < FIRST_ANCILLARY {
             semantic_end = input.at();
         }
-        let known = matches!(id, STRINGS..=ASSERTIONS | DEBUG);
+        let known = matches!(id, STRINGS..=CHALLENGES | DEBUG);
         if known && version != SECTION_VERSION {
             return Err(DecodeError::SectionVersion { id, version, at });
         }
@@ -210,9 +225,12 @@ pub(crate) fn decode_with_digest(bytes: &[u8]) -> Result<(Program, [u8; 32]), De
             SETTINGS => settings = Some(Settings::get(&mut body)?),
             ASSERTIONS => program.assertions = table(&mut body, id)?,
             DATA => program.data = text(&mut body, id)?,
-            DEBUG => program.debug = Some(Debug::get(&mut body)?),
+            PINS => program.pins = table(&mut body, id)?,
+            PUBLIC_PATHS => program.public_paths = Some(Vec::get(&mut body)?),
+            CHALLENGES => program.challenges = table(&mut body, id)?,
+            DEBUG if debugging == Debugging::Kept => program.debug = Some(Debug::get(&mut body)?),
             // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
-            SIGNATURE.. => continue,
+            FIRST_ANCILLARY.. => continue,
             _ => return Err(DecodeError::UnknownSection { id, at }),
         }
         if !body.is_empty() {
@@ -263,6 +281,10 @@ pub(crate) const fn section_name(id: u8) -> &'static str {
         ROUTES => "routes",
         FALLBACKS => "fallbacks",
         SETTINGS => "settings",
+        ASSERTIONS => "assertions",
+        PINS => "pins",
+        PUBLIC_PATHS => "public paths",
+        CHALLENGES => "challenges",
         DEBUG => "debug",
         SIGNATURE => "signature",
         _ => "unknown",
@@ -309,6 +331,9 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         settings,
         data,
         assertions,
+        pins,
+        public_paths,
+        challenges,
         debug: _,
     } = program;
     let mut out = Writer::default();
@@ -329,6 +354,11 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         section(&mut out, DATA, data);
     }
     put_table(&mut out, ASSERTIONS, assertions);
+    put_table(&mut out, PINS, pins);
+    if let Some(paths) = public_paths {
+        section(&mut out, PUBLIC_PATHS, paths);
+    }
+    put_table(&mut out, CHALLENGES, challenges);
     out.into_bytes()
 }
 

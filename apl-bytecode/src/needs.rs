@@ -81,10 +81,65 @@ impl PhaseNeeds {
     }
 }
 
+/// What a phase needs, a bit for each field of [`PhaseNeeds`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bits(u32);
+
+impl Bits {
+    const READS_ARGS: u32 = 1 << 0;
+    const READS_RESULT: u32 = 1 << 1;
+    const EDITS_ARGS: u32 = 1 << 2;
+    const EDITS_RESULT: u32 = 1 << 3;
+    const PIPELINES: u32 = 1 << 4;
+    const SCANS: u32 = 1 << 5;
+    const READS_REQUEST_HEADERS: u32 = 1 << 6;
+    const READS_RESPONSE_HEAD: u32 = 1 << 7;
+    const READS_LABELS: u32 = 1 << 8;
+    const LOADS_LABELS: u32 = 1 << 9;
+    const TAINTS: u32 = 1 << 10;
+    const DELEGATES: u32 = 1 << 11;
+    const ELICITS: u32 = 1 << 12;
+    const DECIDES: u32 = 1 << 13;
+    const COUNTS: u32 = 1 << 14;
+    const RESTRICTS: u32 = 1 << 15;
+    const AUDITS: u32 = 1 << 16;
+    const DURABLE_AUDIT: u32 = 1 << 17;
+
+    /// What both need.
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// As fields.
+    pub(crate) const fn needs(self) -> PhaseNeeds {
+        PhaseNeeds {
+            reads_args: self.0 & Self::READS_ARGS != 0,
+            reads_result: self.0 & Self::READS_RESULT != 0,
+            edits_args: self.0 & Self::EDITS_ARGS != 0,
+            edits_result: self.0 & Self::EDITS_RESULT != 0,
+            pipelines: self.0 & Self::PIPELINES != 0,
+            scans: self.0 & Self::SCANS != 0,
+            reads_request_headers: self.0 & Self::READS_REQUEST_HEADERS != 0,
+            reads_response_head: self.0 & Self::READS_RESPONSE_HEAD != 0,
+            reads_labels: self.0 & Self::READS_LABELS != 0,
+            loads_labels: self.0 & Self::LOADS_LABELS != 0,
+            taints: self.0 & Self::TAINTS != 0,
+            delegates: self.0 & Self::DELEGATES != 0,
+            elicits: self.0 & Self::ELICITS != 0,
+            decides: self.0 & Self::DECIDES != 0,
+            counts: self.0 & Self::COUNTS != 0,
+            restricts: self.0 & Self::RESTRICTS != 0,
+            audits: self.0 & Self::AUDITS != 0,
+            durable_audit: self.0 & Self::DURABLE_AUDIT != 0,
+        }
+    }
+}
+
 /// The needs of every block, in the order of the table. Expressions first: they refer to bodies before them only, and
 /// steps refer to expressions anywhere.
-pub(crate) fn of_blocks(program: &Program) -> Vec<PhaseNeeds> {
-    let mut all = vec![PhaseNeeds::default(); program.blocks.len()];
+pub(crate) fn of_blocks(program: &Program) -> Vec<Bits> {
+    let attrs = of_attrs(program);
+    let mut all = vec![Bits::default(); program.blocks.len()];
     for kind in [BlockKind::Expr, BlockKind::Steps] {
         for (at, block) in program
             .blocks
@@ -92,13 +147,14 @@ pub(crate) fn of_blocks(program: &Program) -> Vec<PhaseNeeds> {
             .enumerate()
             .filter(|(_, block)| block.kind == kind)
         {
-            let mut needs = PhaseNeeds::default();
-            Collect {
+            let mut collect = Collect {
                 program,
-                needs: &mut needs,
+                attrs: &attrs,
                 done: &all,
-            }
-            .block(block);
+                needs: 0,
+            };
+            collect.block(block);
+            let needs = Bits(collect.needs);
             if let Some(slot) = all.get_mut(at) {
                 *slot = needs;
             }
@@ -107,11 +163,43 @@ pub(crate) fn of_blocks(program: &Program) -> Vec<PhaseNeeds> {
     all
 }
 
+/// What reading each attribute needs, with those that its path interpolates: they stand before it.
+fn of_attrs(program: &Program) -> Vec<Bits> {
+    let mut all: Vec<Bits> = Vec::new();
+    for attr in &program.attrs {
+        let name = |seg: Option<&Seg>| match seg {
+            Some(Seg::Name(name)) => program
+                .strings
+                .get(name.at())
+                .map_or("", alloc::string::String::as_str),
+            Some(Seg::Value(_)) | None => "",
+        };
+        let mut needs = match (name(attr.segs.first()), name(attr.segs.get(1))) {
+            ("args", _) => Bits::READS_ARGS,
+            ("result", _) => Bits::READS_RESULT,
+            ("security", "labels" | "") => Bits::READS_LABELS,
+            ("http", "request_headers") => Bits::READS_REQUEST_HEADERS,
+            ("http", "response_headers" | "status") => Bits::READS_RESPONSE_HEAD,
+            // The whole map, or a segment that is only known at run time.
+            ("http", "") => Bits::READS_REQUEST_HEADERS | Bits::READS_RESPONSE_HEAD,
+            _ => 0,
+        };
+        for seg in &attr.segs {
+            if let Seg::Value(inner) = seg {
+                needs |= all.get(inner.at()).map_or(0, |inner| inner.0);
+            }
+        }
+        all.push(Bits(needs));
+    }
+    all
+}
+
 struct Collect<'a> {
     program: &'a Program,
-    needs: &'a mut PhaseNeeds,
+    attrs: &'a [Bits],
     /// Of the blocks that this one can refer to.
-    done: &'a [PhaseNeeds],
+    done: &'a [Bits],
+    needs: u32,
 }
 
 impl Collect<'_> {
@@ -130,7 +218,7 @@ impl Collect<'_> {
                 }
                 Instr::Fold(_, body) => self.body(*body),
                 Instr::Pipeline(pipeline) => self.pipeline(*pipeline),
-                Instr::Scan(..) => self.needs.scans = true,
+                Instr::Scan(..) => self.needs |= Bits::SCANS,
                 Instr::Effect(effect) => {
                     if let Some(effect) = self.program.effects.get(effect.at()) {
                         self.effect(effect);
@@ -166,63 +254,25 @@ impl Collect<'_> {
     }
 
     fn body(&mut self, body: BlockId) {
-        if let Some(known) = self.done.get(body.at()) {
-            *self.needs = self.needs.and(*known);
-        }
+        self.needs |= self.done.get(body.at()).map_or(0, |known| known.0);
     }
 
-    /// An attribute, and those that its path interpolates.
     fn attr(&mut self, id: AttrId) {
-        let Some(attr) = self.program.attrs.get(id.at()) else {
-            return;
-        };
-        let name = |seg: Option<&Seg>| match seg {
-            Some(Seg::Name(name)) => self
-                .program
-                .strings
-                .get(name.at())
-                .map_or("", alloc::string::String::as_str),
-            Some(Seg::Value(_)) | None => "",
-        };
-        match (name(attr.segs.first()), name(attr.segs.get(1))) {
-            ("args", _) => self.needs.reads_args = true,
-            ("result", _) => self.needs.reads_result = true,
-            ("security", "labels") => self.needs.reads_labels = true,
-            ("http", "request_headers") => self.needs.reads_request_headers = true,
-            ("http", "response_headers" | "status") => self.needs.reads_response_head = true,
-            // The whole map, or a segment that is only known at run time.
-            ("http", "") => {
-                self.needs.reads_request_headers = true;
-                self.needs.reads_response_head = true;
-            }
-            ("security", "") => self.needs.reads_labels = true,
-            _ => {}
-        }
-        for seg in &attr.segs {
-            if let Seg::Value(inner) = seg
-                && *inner < id
-            {
-                self.attr(*inner);
-            }
-        }
+        self.needs |= self.attrs.get(id.at()).map_or(0, |known| known.0);
     }
 
     fn pipeline(&mut self, id: PipelineId) {
         let Some(pipeline) = self.program.pipelines.get(id.at()) else {
             return;
         };
-        self.needs.pipelines = true;
-        let edits = match pipeline.side {
-            Side::Args => {
-                self.needs.reads_args = true;
-                &mut self.needs.edits_args
-            }
-            Side::Result => {
-                self.needs.reads_result = true;
-                &mut self.needs.edits_result
-            }
+        let (reads, edits) = match pipeline.side {
+            Side::Args => (Bits::READS_ARGS, Bits::EDITS_ARGS),
+            Side::Result => (Bits::READS_RESULT, Bits::EDITS_RESULT),
         };
-        *edits |= pipeline.stages.iter().any(Stage::edits);
+        self.needs |= Bits::PIPELINES | reads;
+        if pipeline.stages.iter().any(Stage::edits) {
+            self.needs |= edits;
+        }
         for stage in &pipeline.stages {
             match stage {
                 Stage::Taint(_, scopes) => self.taint(*scopes),
@@ -236,26 +286,26 @@ impl Collect<'_> {
     fn effect(&mut self, effect: &Effect) {
         match effect {
             Effect::Taint { scopes, .. } => self.taint(*scopes),
-            Effect::LoadLabels { .. } => self.needs.loads_labels = true,
-            Effect::Delegate(_) => self.needs.delegates = true,
+            Effect::LoadLabels { .. } => self.needs |= Bits::LOADS_LABELS,
+            Effect::Delegate(_) => self.needs |= Bits::DELEGATES,
             Effect::Elicit(elicit) => {
-                self.needs.elicits = true;
+                self.needs |= Bits::ELICITS;
                 match elicit.from {
                     Operand::Text(_) => {}
                     Operand::Attr(attr) => self.attr(attr),
                 }
                 match &elicit.show {
-                    None => self.needs.reads_args = true,
+                    None => self.needs |= Bits::READS_ARGS,
                     Some(shown) => shown.iter().for_each(|attr| self.attr(*attr)),
                 }
             }
             Effect::Decide(decision) => {
-                self.needs.decides = true;
+                self.needs |= Bits::DECIDES;
                 self.body(decision.call);
                 decision.input.iter().for_each(|attr| self.attr(*attr));
             }
             Effect::Count(count) => {
-                self.needs.counts = true;
+                self.needs |= Bits::COUNTS;
                 count.by.iter().for_each(|attr| self.attr(*attr));
                 match count.cost {
                     Cost::Fixed(_) => {}
@@ -263,7 +313,7 @@ impl Collect<'_> {
                 }
             }
             Effect::Restrict(restrict) => {
-                self.needs.restricts = true;
+                self.needs |= Bits::RESTRICTS;
                 for (_, members) in &restrict.lists {
                     match members {
                         Members::Texts(_) => {}
@@ -272,40 +322,17 @@ impl Collect<'_> {
                 }
             }
             Effect::Audit { durable, .. } => {
-                self.needs.audits = true;
-                self.needs.durable_audit |= *durable;
+                self.needs |= Bits::AUDITS;
+                if *durable {
+                    self.needs |= Bits::DURABLE_AUDIT;
+                }
             }
         }
     }
 
     fn taint(&mut self, scopes: Scopes) {
-        self.needs.taints |= scopes.has(Scopes::SESSION) || scopes.has(Scopes::SUBJECT);
-    }
-}
-
-impl PhaseNeeds {
-    /// The needs of both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self {
-            reads_args: self.reads_args || other.reads_args,
-            reads_result: self.reads_result || other.reads_result,
-            edits_args: self.edits_args || other.edits_args,
-            edits_result: self.edits_result || other.edits_result,
-            pipelines: self.pipelines || other.pipelines,
-            scans: self.scans || other.scans,
-            reads_request_headers: self.reads_request_headers || other.reads_request_headers,
-            reads_response_head: self.reads_response_head || other.reads_response_head,
-            reads_labels: self.reads_labels || other.reads_labels,
-            loads_labels: self.loads_labels || other.loads_labels,
-            taints: self.taints || other.taints,
-            delegates: self.delegates || other.delegates,
-            elicits: self.elicits || other.elicits,
-            decides: self.decides || other.decides,
-            counts: self.counts || other.counts,
-            restricts: self.restricts || other.restricts,
-            audits: self.audits || other.audits,
-            durable_audit: self.durable_audit || other.durable_audit,
+        if scopes.has(Scopes::SESSION) || scopes.has(Scopes::SUBJECT) {
+            self.needs |= Bits::TAINTS;
         }
     }
 }

@@ -5,22 +5,26 @@
 //! comprehensions nest to a known depth.
 
 mod assertions;
+mod bind;
 mod code;
 mod effects;
 mod entries;
 mod error;
 mod identities;
+mod pins;
 mod routes;
 
+pub use bind::BoundIssuer;
 pub use error::{Place, VerifyError};
 
 use alloc::{string::String, vec::Vec};
 
 use crate::{
     DecodeError, file,
-    lookup::{HttpRoutes, RouteTable},
+    lookup::{HttpRoutes, RouteTable, Routes},
     model::{Attr, AttrId, BlockId, EntityKind, Phase, Program, Seg},
-    needs::{self, Needs, PhaseNeeds},
+    needs::{self, Bits, Needs, PhaseNeeds},
+    order::{ByHash, Hash},
 };
 
 /// A program that can be run. Made by [`verify`] and [`load`] only.
@@ -29,8 +33,9 @@ pub struct VerifiedProgram {
     program: Program,
     digest: [u8; 32],
     phases: Vec<Option<Phase>>,
-    needs: Vec<PhaseNeeds>,
+    needs: Vec<Bits>,
     keys: Vec<Option<String>>,
+    by_key: ByHash,
     routes: RouteTable,
     http: HttpRoutes,
 }
@@ -52,7 +57,19 @@ pub enum LoadError {
 ///
 /// If the bytes are not exactly one program of a known format with the right digest, or it does not verify.
 pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
-    let (program, digest) = file::decode_with_digest(bytes)?;
+    let (program, digest) = file::decode_with_digest(bytes, file::Debugging::Kept)?;
+    entries::debug(&program)?;
+    // What was read is written in one way only, so that the digest need not be computed from the model again.
+    Ok(verified(program, digest)?)
+}
+
+/// As [`load`], without the debug section, of which running needs nothing: it is not even read.
+///
+/// # Errors
+///
+/// As [`load`], but for what is wrong with the debug section.
+pub fn load_to_run(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
+    let (program, digest) = file::decode_with_digest(bytes, file::Debugging::Skipped)?;
     // What was read is written in one way only, so that the digest need not be computed from the model again.
     Ok(verified(program, digest)?)
 }
@@ -64,16 +81,22 @@ pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
 /// The first thing that is wrong, table by table.
 pub fn verify(program: Program) -> Result<VerifiedProgram, VerifyError> {
     let digest = file::digest(&program);
+    entries::debug(&program)?;
     verified(program, digest)
 }
 
 fn verified(program: Program, digest: [u8; 32]) -> Result<VerifiedProgram, VerifyError> {
     entries::check(&program)?;
     let phases = code::check(&program)?;
+    let keys: Vec<Option<String>> = program.attrs.iter().map(|attr| key(&program, attr)).collect();
+    let hashes = (0_u32..)
+        .zip(&keys)
+        .filter_map(|(at, key)| Some((key_hash(key.as_ref()?), at)));
     Ok(VerifiedProgram {
         digest,
         needs: needs::of_blocks(&program),
-        keys: program.attrs.iter().map(|attr| key(&program, attr)).collect(),
+        by_key: ByHash::new(&hashes.collect::<Vec<_>>()),
+        keys,
         routes: RouteTable::new(&program),
         http: HttpRoutes::new(&program),
         phases,
@@ -139,14 +162,27 @@ impl VerifiedProgram {
     #[must_use]
     pub fn needs_of(&self, pre: Option<BlockId>, post: Option<BlockId>) -> Needs {
         let of = |block: Option<BlockId>| {
-            block
-                .and_then(|block| self.needs.get(block.at()).copied())
-                .unwrap_or_default()
+            let bits = block.and_then(|block| self.needs.get(block.at()).copied());
+            bits.unwrap_or_default().needs()
         };
         Needs {
             pre: of(pre),
             post: of(post),
         }
+    }
+
+    /// What any phase of any route or fallback needs of its host.
+    #[must_use]
+    pub fn all_needs(&self) -> PhaseNeeds {
+        let (routes, fallbacks) = (&self.program.routes, &self.program.fallbacks);
+        let blocks = (routes.iter().map(|route| [route.pre, route.post]))
+            .chain(fallbacks.iter().map(|fallback| [fallback.pre, fallback.post]));
+        blocks
+            .flatten()
+            .flatten()
+            .filter_map(|block| self.needs.get(block.at()).copied())
+            .fold(Bits::default(), Bits::or)
+            .needs()
     }
 
     /// The dotted spelling of an attribute without interpolated segments, as facts are keyed.
@@ -155,10 +191,23 @@ impl VerifiedProgram {
         self.keys.get(attr.at())?.as_deref()
     }
 
-    /// The index of the route that governs an HTTP request: `path` is raw, without its query.
+    /// Whether the program spells this attribute out, by its dotted spelling.
+    #[must_use]
+    pub fn spells(&self, key: &str) -> bool {
+        let candidates = self.by_key.candidates(key_hash(key));
+        candidates.iter().any(|at| self.key(AttrId(*at)) == Some(key))
+    }
+
+    /// The index of the route that governs an HTTP request: `path` is decoded, without its query.
     #[must_use]
     pub fn http_route(&self, path: &str, method: &str, scope: Option<&str>) -> Option<usize> {
-        self.http.find(path, method, scope)
+        self.http.find(path, method, scope, false)
+    }
+
+    /// Whether a backend that reads paths without case would take the request for one that another route governs.
+    #[must_use]
+    pub fn is_case_variant(&self, path: &str, method: &str, scope: Option<&str>) -> bool {
+        self.http.find(path, method, scope, true) != self.http_route(path, method, scope)
     }
 
     /// Whether there are routes for HTTP paths.
@@ -167,11 +216,18 @@ impl VerifiedProgram {
         !self.http.is_empty()
     }
 
-    /// The routing table.
+    /// The routes, for look-up.
     #[must_use]
-    pub const fn routes(&self) -> &RouteTable {
-        &self.routes
+    pub const fn routes(&self) -> Routes<'_> {
+        Routes {
+            program: &self.program,
+            table: &self.routes,
+        }
     }
+}
+
+fn key_hash(key: &str) -> u32 {
+    Hash::NEW.bytes(key.as_bytes()).get()
 }
 
 fn key(program: &Program, attr: &Attr) -> Option<String> {

@@ -51,10 +51,12 @@ pub(crate) trait Wire: Sized {
         }
     }
 
-    /// Reads a list. Memory grows with what was really read, never with the count that the file claims.
+    /// Reads a list. Beyond the room for a few, memory grows with what was really read, never with the count that the file
+    /// claims.
     fn get_list(input: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
+        const FEW: usize = 32;
         let count = input.count()?;
-        let mut list = Vec::new();
+        let mut list = Vec::with_capacity(count.min(FEW));
         for _ in 0..count {
             list.push(Self::get(input)?);
         }

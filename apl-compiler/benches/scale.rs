@@ -14,12 +14,26 @@ const MANY: usize = 10_000;
 
 fn main() {
     println!("{:<62} {:>10} {:>12}", "figure", "bound", "measured");
-    compiling();
-    loading();
-    for (what, globs) in [("exact names", false), ("globs", true)] {
-        requests(what, globs);
+    // `cargo bench --bench scale -- load` measures that part alone.
+    let parts: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if wanted("compile") {
+        compiling();
     }
-    documents();
+    if wanted("load") {
+        loading();
+    }
+    if wanted("request") {
+        for (what, globs) in [("exact names", false), ("globs", true)] {
+            requests(what, globs);
+        }
+    }
+    if wanted("document") {
+        documents();
+    }
 }
 
 fn line(what: &str, bound: &str, measured: String) {
@@ -40,14 +54,15 @@ fn shortest<T>(runs: usize, mut run: impl FnMut() -> T) -> Duration {
     timed.min().unwrap_or_default()
 }
 
-/// A policy of this many routes, each with its own steps. Every other pattern ends in a wildcard, the others begin with one.
+/// A policy of this many routes, each with its own steps. Every other pattern ends in a wildcard, the others begin with one,
+/// and are longer, so that none ties with one of the first kind.
 fn policy(routes: usize, steps: usize, globs: bool) -> String {
     let mut text = String::from("routes:\n");
     for route in 0..routes {
         let name = match (globs, route % 2) {
             (false, _) => format!("tool_{route}"),
             (true, 0) => format!("team_{route}_*"),
-            (true, _) => format!("*_action_{route}"),
+            (true, _) => format!("*_administrative_action_{route}"),
         };
         text.push_str(&format!("  - tool: \"{name}\"\n    pre_invocation:\n"));
         for step in 0..steps {
@@ -94,13 +109,13 @@ fn compiling() {
     let text = policy(MANY, 20, false);
     let start = Instant::now();
     let output = compiled(&text);
-    line(
-        "compile 10,000 routes with 20 steps each",
-        "2000 ms",
-        ms(start.elapsed()),
-    );
-    if let Some(peak) = peak() {
-        line("memory for that", "500 MB", format!("{peak} MB"));
+    let first = start.elapsed();
+    // Before the runs that follow, which only measure time.
+    let memory = peak();
+    let time = shortest(2, || compiled(&text)).min(first);
+    line("compile 10,000 routes with 20 steps each", "2000 ms", ms(time));
+    if let Some(memory) = memory {
+        line("memory for that", "500 MB", format!("{memory} MB"));
     }
     let program = output.program.program();
     line("  text", "", format!("{} KB", text.len() / 1024));
@@ -150,7 +165,7 @@ fn requests(what: &str, globs: bool) {
             .map(|route| match (globs, route % 2) {
                 (false, _) => format!("tool_{route}"),
                 (true, 0) => format!("team_{route}_read"),
-                (true, _) => format!("any_action_{route}"),
+                (true, _) => format!("any_administrative_action_{route}"),
             })
             .collect();
         let look_up = shortest(50, || {

@@ -14,8 +14,7 @@ pub use examples::{Example, TOOLS, examples};
 pub use render::{to_json, to_report};
 pub use sarif::{HELP_BASE, to_sarif};
 
-use std::collections::HashSet;
-
+use crate::known::{self, Known};
 use crate::source::Span;
 
 /// How much it matters.
@@ -114,7 +113,8 @@ impl Diagnostic {
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     list: Vec<Diagnostic>,
-    seen: HashSet<Diagnostic>,
+    /// By code and place.
+    seen: Known,
 }
 
 impl Reports {
@@ -126,7 +126,10 @@ impl Reports {
     /// Adds a diagnostic, once.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         // A section that several routes inherit is read once, but lowered often.
-        if self.seen.insert(diagnostic.clone()) {
+        let hash = known::hash(&(diagnostic.code, diagnostic.span));
+        let said = |at: usize| self.list.get(at) == Some(&diagnostic);
+        if self.seen.find(hash, said).is_none() {
+            self.seen.insert(hash, self.list.len());
             self.list.push(diagnostic);
         }
     }

@@ -1,6 +1,7 @@
 //! Static attributes: one JSON object, read when the program is loaded and looked up by binary search.
 
 use crate::json::{Document, Kind, Limits, Node, NodeId};
+use apl_bytecode::sort_by;
 
 /// The attributes below `data`.
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ impl Data {
             }
             open.extend(container.elements());
         }
-        members.sort();
+        sort_by(&mut members, Ord::cmp);
         Some(Self { document, members })
     }
 

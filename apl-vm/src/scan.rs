@@ -29,6 +29,7 @@ mod reading;
 mod secrets;
 mod walk;
 
+use apl_bytecode::sort_by;
 use std::borrow::Cow;
 
 use apl_bytecode::{Detector, RegexId, ScannerId, StrId};
@@ -164,7 +165,7 @@ impl<'p> Search<'p> {
         if spans.is_empty() {
             return None;
         }
-        spans.sort_unstable();
+        sort_by(&mut spans, Ord::cmp);
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
         let mut last = None;

@@ -40,6 +40,8 @@ mod jwks;
 mod limits;
 #[path = "service/openapi.rs"]
 mod openapi;
+#[path = "service/pins.rs"]
+mod pins;
 #[path = "service/real.rs"]
 mod real;
 #[path = "service/sessions.rs"]

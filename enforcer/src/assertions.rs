@@ -3,9 +3,9 @@
 //! Every header that a contract names is first removed, so that nobody but the proxy can set it; also its twin with
 //! underscores, which some backends take for the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use apl_bytecode::{Assertion, AttrId, Contract, Encoding, HeaderSource, StrId, glob_matches};
+use apl_bytecode::{Assertion, AttrId, Contract, Encoding, HeaderSource, glob_matches};
 use apl_vm::{Fact, Facts, Prepared};
 
 use crate::{identity::token::text_of, json_text, refusal::Refusal};
@@ -60,19 +60,19 @@ impl HeaderEdits {
     /// Everything that any contract of the program removes from requests.
     pub(crate) fn removals(program: &Prepared) -> Self {
         let model = program.program();
-        let names: BTreeSet<StrId> = model
-            .assertions
-            .iter()
-            .flat_map(|assertions| {
-                let headers = assertions.request.headers.iter().map(|header| header.name);
-                headers.chain(assertions.request.strip.iter().copied())
-            })
-            .collect();
+        let mut named = vec![false; model.strings.len()];
+        let mut strip = Vec::new();
+        for assertions in &model.assertions {
+            let headers = assertions.request.headers.iter().map(|header| header.name);
+            for id in headers.chain(assertions.request.strip.iter().copied()) {
+                if let Some(named) = named.get_mut(id.at()).filter(|named| !**named) {
+                    *named = true;
+                    strip.push(text_of(model, id).to_owned());
+                }
+            }
+        }
         Self {
-            strip: names
-                .into_iter()
-                .map(|id| text_of(model, id).to_owned())
-                .collect(),
+            strip,
             set: Vec::new(),
         }
     }

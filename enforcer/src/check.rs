@@ -7,6 +7,8 @@ use apl_vm::Prepared;
 
 use crate::{
     Config, ConfigError, Install, Secrets,
+    config::Speaks,
+    http::public::{covers, patterns},
     identity::{signature::VerifyingKey, token::text_of},
 };
 
@@ -30,12 +32,12 @@ pub(crate) fn check(
         });
     }
     check_signature(digest, config)?;
-    let phases = phases(program);
-    check_companion(program.program(), &phases, config, secrets)?;
+    check_companion(program, config, secrets)?;
     check_hash_key(program.program(), config, secrets)?;
     check_seal_keys(config, secrets)?;
+    check_public_paths(program.program(), config)?;
     if config.install == Install::Single {
-        phases.iter().try_for_each(check_single)?;
+        phases(program).try_for_each(|phases| check_single(program.program(), &phases))?;
     }
     Ok(())
 }
@@ -56,54 +58,54 @@ fn check_signature(digest: &str, config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-/// The needs of one route or fallback, and its name.
+/// The needs of one route or fallback.
 struct Phases {
-    name: String,
+    /// `None`: a fallback.
+    route: Option<usize>,
     pre: PhaseNeeds,
     post: PhaseNeeds,
     /// Request headers are asserted.
     asserts: bool,
 }
 
-fn phases(program: &Prepared) -> Vec<Phases> {
+fn phases(program: &Prepared) -> impl Iterator<Item = Phases> {
     let model = program.program();
     let asserts = |id: Option<AssertionsId>| {
         id.and_then(|id| model.assertions.get(id.at()))
             .is_some_and(|all| !all.request.headers.is_empty() || !all.request.strip.is_empty())
     };
-    let routes = model.routes.iter().enumerate().map(|(at, route)| {
-        let needs = program.needs(at);
-        let name = match &route.matcher {
-            Matcher::Exact(name) | Matcher::Glob(name) | Matcher::Http { path: name, .. } => {
-                text_of(model, *name)
+    let routes = (model.routes.iter().enumerate())
+        .map(|(at, route)| (Some(at), route.pre, route.post, route.assertions));
+    let fallbacks =
+        (model.fallbacks.iter()).map(|fallback| (None, fallback.pre, fallback.post, fallback.assertions));
+    routes
+        .chain(fallbacks)
+        .map(move |(route, pre, post, assertions)| {
+            let needs = program.needs_of(pre, post);
+            Phases {
+                route,
+                pre: needs.pre,
+                post: needs.post,
+                asserts: asserts(assertions),
             }
-            Matcher::Any => "*",
-        };
-        Phases {
-            name: format!("route {}:{name}", route.entity.name()),
-            pre: needs.pre,
-            post: needs.post,
-            asserts: asserts(route.assertions),
-        }
-    });
-    let fallbacks = model.fallbacks.iter().map(|fallback| {
-        let needs = program.needs_of(fallback.pre, fallback.post);
-        Phases {
-            name: "the global rules".to_owned(),
-            pre: needs.pre,
-            post: needs.post,
-            asserts: asserts(fallback.assertions),
-        }
-    });
-    routes.chain(fallbacks).collect()
+        })
 }
 
-fn check_companion(
-    program: &Program,
-    phases: &[Phases],
-    config: &Config,
-    secrets: &Secrets,
-) -> Result<(), ConfigError> {
+/// What a message calls a route.
+fn name(program: &Program, route: Option<usize>) -> String {
+    let Some(route) = route.and_then(|at| program.routes.get(at)) else {
+        return "the global rules".to_owned();
+    };
+    let name = match &route.matcher {
+        Matcher::Exact(name) | Matcher::Glob(name) | Matcher::Http { path: name, .. } => {
+            text_of(program, *name)
+        }
+        Matcher::Any => "*",
+    };
+    format!("route {}:{name}", route.entity.name())
+}
+
+fn check_companion(program: &Prepared, config: &Config, secrets: &Secrets) -> Result<(), ConfigError> {
     match &config.companion {
         Some(companion) => match &companion.token_env {
             Some(name) if secrets.companion_token.as_ref().is_none_or(String::is_empty) => {
@@ -111,42 +113,50 @@ fn check_companion(
             }
             Some(_) | None => Ok(()),
         },
-        None => match wants_companion(program, phases) {
+        None => match wants_companion(program) {
             Some(need) => Err(ConfigError::NeedsCompanion(need)),
             None => Ok(()),
         },
     }
 }
 
-fn wants_companion(program: &Program, phases: &[Phases]) -> Option<&'static str> {
-    let any =
-        |wants: fn(&PhaseNeeds) -> bool| phases.iter().any(|phase| wants(&phase.pre) || wants(&phase.post));
-    if any(|needs| needs.delegates) {
+fn wants_companion(program: &Prepared) -> Option<&'static str> {
+    if !program.program().pins.is_empty() {
+        return Some("pinned tools");
+    }
+    wants(&program.all_needs()).or_else(|| wants_of_identities(program.program()))
+}
+
+/// What a phase asks the companion for.
+const fn wants(needs: &PhaseNeeds) -> Option<&'static str> {
+    if needs.delegates {
         Some("`delegate`")
-    } else if any(|needs| needs.elicits) {
+    } else if needs.elicits {
         Some("an approval")
-    } else if any(|needs| needs.decides) {
+    } else if needs.decides {
         Some("a decision point")
-    } else if any(|needs| needs.counts) {
+    } else if needs.counts {
         Some("`limit` or `budget`")
-    } else if any(|needs| needs.taints) {
+    } else if needs.taints {
         Some("`taint`")
-    } else if any(|needs| needs.loads_labels) {
+    } else if needs.loads_labels {
         Some("`security.labels`")
-    } else if any(PhaseNeeds::companion) {
+    } else if needs.companion() {
         Some("an audit step that waits")
-    } else if program
-        .identities
-        .iter()
+    } else {
+        None
+    }
+}
+
+fn wants_of_identities(program: &Program) -> Option<&'static str> {
+    let mut identities = program.identities.iter();
+    if identities
+        .clone()
         .flat_map(Identity::issuers)
         .any(|issuer| issuer.jwks.is_none())
     {
         Some("the keys of an issuer")
-    } else if program
-        .identities
-        .iter()
-        .any(|identity| matches!(identity.source, CredentialSource::ApiKey { .. }))
-    {
+    } else if identities.any(|identity| matches!(identity.source, CredentialSource::ApiKey { .. })) {
         Some("the directory of API keys")
     } else {
         None
@@ -165,6 +175,18 @@ fn check_hash_key(program: &Program, config: &Config, secrets: &Secrets) -> Resu
         None if hashes && !there => Err(ConfigError::NeedsHashKey("`hash_key_env` names no variable")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// A GET of an MCP endpoint is a stream of what policy governs, so it is never public.
+fn check_public_paths(program: &Program, config: &Config) -> Result<(), ConfigError> {
+    let mcp = |entry: &&crate::config::Protocol| entry.speaks == Speaks::Mcp;
+    for entry in config.protocols.iter().filter(mcp) {
+        let path = entry.path_prefix.as_str();
+        if patterns(program).any(|pattern| covers(pattern, path)) {
+            return Err(ConfigError::PublicPath(path.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that a seal key has at least.
@@ -203,7 +225,7 @@ fn check_seal_keys(config: &Config, secrets: &Secrets) -> Result<(), ConfigError
 }
 
 /// `execution.md` rule 5.
-fn check_single(phases: &Phases) -> Result<(), ConfigError> {
+fn check_single(program: &Program, phases: &Phases) -> Result<(), ConfigError> {
     let need = if phases.pre.delegates || phases.post.delegates {
         "the policy delegates, which sets a request header after the body was read"
     } else if phases.pre.restricts {
@@ -217,6 +239,6 @@ fn check_single(phases: &Phases) -> Result<(), ConfigError> {
     };
     Err(ConfigError::NeedsHeldHeaders {
         need,
-        route: phases.name.clone(),
+        route: name(program, phases.route),
     })
 }

@@ -3,7 +3,7 @@
 mod reads;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     rc::Rc,
 };
 
@@ -28,7 +28,6 @@ use crate::{
         principal::{Principal, Principals, Unverified, Verifying},
     },
     json_text::hex,
-    named_keys::NamedKeys,
     seal::Sealer,
     session::digest,
 };
@@ -52,11 +51,12 @@ pub struct Engine {
     pub(crate) own_properties: Vec<Vec<String>>,
     /// With those of the second program behind them.
     properties: Vec<Vec<String>>,
-    /// Attributes that the program spells out; `None`: it interpolates, so it may read any.
-    mentioned: Option<HashSet<String>>,
+    /// The program asks a decision point or interpolates, so it may read any attribute.
+    reads_all: bool,
+    /// It can read what a delegation came to.
+    reads_delegations: bool,
     /// Values of the variables that asserted headers name.
     pub(crate) variables: BTreeMap<String, String>,
-    pub(crate) named_keys: NamedKeys,
     /// Some route has rules for the phase after the call, or lists are filtered that could be read again on another
     /// stream.
     pub(crate) reads_responses: bool,
@@ -66,6 +66,8 @@ pub struct Engine {
     pub(crate) metadata: Option<Metadata>,
     /// Lists are filtered for their caller.
     pub(crate) filters_lists: bool,
+    /// Definitions of tools are pinned.
+    pub(crate) pins: bool,
     pub(crate) keys: Vec<KeySet>,
     pub(crate) principals: Principals,
     pub(crate) caches: Caches,
@@ -116,8 +118,10 @@ impl Engine {
                 ))
             }
         };
-        let program =
-            Prepared::load(&config.policy).map_err(|error| ConfigError::Program(error.to_string()))?;
+        let mut program = apl_bytecode::load_to_run(&config.policy)
+            .map_err(|error| ConfigError::Program(error.to_string()))?;
+        crate::config::identity::bind(&mut program, &config.identities, config.protocols.is_empty())?;
+        let program = Prepared::new(program).map_err(|error| ConfigError::Program(error.to_string()))?;
         let digest_hex = program.digest_hex();
         check::check(&program, &digest_hex, &config, &secrets)?;
         let keys = reads::key_sets(program.program())?;
@@ -130,6 +134,7 @@ impl Engine {
             .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
         let governs_results = reads::has_rules_after(program.program());
         let filters_lists = config.filter_lists && reads::can_deny(program.program());
+        let pins = !program.program().pins.is_empty();
         let own_properties = reads::properties(program.program());
         let mut properties = own_properties.clone();
         properties.extend(
@@ -142,11 +147,13 @@ impl Engine {
             wanted: reads::wanted(&program),
             own_properties,
             properties,
-            mentioned: reads::mentioned(&program),
-            named_keys: NamedKeys::of(program.program()),
+            reads_all: reads::reads_all(&program),
+            reads_delegations: reads::reads_delegations(&program),
             digest: digest_hex,
+            // A changed definition must not come on a stream that nothing judges.
+            reads_responses: governs_results || pins || (filters_lists && sealer.is_some()),
+            pins,
             beside,
-            reads_responses: governs_results || (filters_lists && sealer.is_some()),
             governs_results,
             metadata: config
                 .protected_resource
@@ -256,7 +263,7 @@ impl Engine {
 
     /// Whether the program can read this attribute: it spells it out, or a part of it that holds it.
     pub(crate) fn mentions(&self, key: &str) -> bool {
-        reads::mentions(self.mentioned.as_ref(), key)
+        self.reads_all || reads::mentions(&self.program, key)
     }
 
     /// The engine of the program that is enforced, or of the second one.
@@ -313,11 +320,12 @@ impl Engine {
         head: &Head,
         now_ms: u64,
     ) -> Result<(Rc<Principal>, bool), Unverified> {
-        let mentioned = self.mentioned.as_ref();
+        let reads_all = self.reads_all;
+        let program = &self.program;
         let cx = Verifying {
             program: self.program.program(),
             keys: &self.keys,
-            keeps: &|key| reads::mentions(mentioned, key),
+            keeps: &|key| reads_all || reads::mentions(program, key),
             now_ms,
         };
         let given = Given {
@@ -331,12 +339,8 @@ impl Engine {
     }
 
     /// Whether the program can read what a delegation came to.
-    pub(crate) fn mentions_delegations(&self) -> bool {
-        self.mentioned.as_ref().is_none_or(|mentioned| {
-            mentioned
-                .iter()
-                .any(|key| key == "delegation" || key.starts_with("delegation."))
-        })
+    pub(crate) const fn mentions_delegations(&self) -> bool {
+        self.reads_all || self.reads_delegations
     }
 
     /// Whether GET streams can be governed, or need not be.

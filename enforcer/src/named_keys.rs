@@ -1,91 +1,88 @@
 //! Keys that a route's policy names in the arguments: a twin that differs only in case is refused (`execution.md` rule 21),
 //! because the backend may take it for the key while policy sees another one, or none.
-
-use std::{collections::HashMap, rc::Rc};
+//!
+//! The code is walked when a request has come: that costs less than running it, and a program of ten thousand routes loads
+//! without it.
 
 use apl_bytecode::{
-    AttrId, Block, BlockId, Cost, Effect, Instr, Members, Operand, PathSeg, Program, Seg, Side, StrId,
+    AttrId, BlockId, Cost, Effect, Instr, Members, Operand, PathSeg, Program, Seg, Side, StrId,
 };
 use apl_vm::{Kind, Node};
 
-/// A path below `args`, as far as its keys are spelled out.
-type Path = Rc<[String]>;
-
-/// The paths that each block reads.
-#[derive(Debug, Default)]
-pub(crate) struct NamedKeys {
-    paths: HashMap<BlockId, Vec<Path>>,
-}
-
-impl NamedKeys {
-    /// Reads the program once.
-    pub(crate) fn of(program: &Program) -> Self {
-        let paths = program
-            .blocks
-            .iter()
-            .enumerate()
-            .filter_map(|(at, block)| {
-                let id = BlockId(u32::try_from(at).ok()?);
-                let mut found = Vec::new();
-                collect(program, block, &mut found, 0);
-                (!found.is_empty()).then_some((id, found))
-            })
-            .collect();
-        Self { paths }
-    }
-
-    /// Whether the arguments hold a twin of a key that one of these blocks names.
-    pub(crate) fn has_twin(&self, blocks: [Option<BlockId>; 2], args: Node<'_>) -> bool {
-        blocks
-            .into_iter()
-            .flatten()
-            .filter_map(|block| self.paths.get(&block))
-            .flatten()
-            .any(|path| twin(args, path))
-    }
-}
-
-/// Documents are depth-limited, so the recursion is.
-fn twin(node: Node<'_>, path: &[String]) -> bool {
-    let Some((key, rest)) = path.split_first() else {
-        return false;
+/// Whether the arguments hold a twin of a key that one of these blocks names.
+pub(crate) fn has_twin(program: &Program, blocks: [Option<BlockId>; 2], args: Node<'_>) -> bool {
+    let mut walk = Walk {
+        program,
+        args,
+        bodies: Seen::default(),
+        attrs: Seen::default(),
+        pipelines: Seen::default(),
     };
-    match node.kind() {
-        Kind::Object => {
-            node.folded_twin(key).is_some() || node.get(key).is_some_and(|child| twin(child, rest))
+    blocks.into_iter().flatten().any(|block| walk.code(block))
+}
+
+/// Numbers that have come up, a bit each: every entry of a table is looked at once.
+#[derive(Default)]
+struct Seen(Vec<u32>);
+
+impl Seen {
+    /// Whether it is the first time.
+    fn first(&mut self, number: u32) -> bool {
+        let (word, bit) = ((number / 32) as usize, 1_u32 << (number % 32));
+        if word >= self.0.len() {
+            self.0.resize(word.saturating_add(1), 0);
         }
-        // Paths fan out over elements.
-        Kind::Array => node.elements().any(|element| twin(element, path)),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::String => false,
+        match self.0.get_mut(word) {
+            Some(word) if *word & bit == 0 => {
+                *word |= bit;
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 }
 
-/// How deep bodies of comprehensions are followed; the verifier allows fewer.
-const MAX_BODIES: u8 = 32;
+struct Walk<'a> {
+    program: &'a Program,
+    args: Node<'a>,
+    bodies: Seen,
+    attrs: Seen,
+    pipelines: Seen,
+}
 
-fn collect(program: &Program, block: &Block, found: &mut Vec<Path>, depth: u8) {
-    for instr in &block.code {
-        let body = match instr {
+impl Walk<'_> {
+    /// An expression that another block runs. They nest to the depth that the verifier allows.
+    fn body(&mut self, id: BlockId) -> bool {
+        self.bodies.first(id.0) && self.code(id)
+    }
+
+    fn code(&mut self, id: BlockId) -> bool {
+        let block = self.program.blocks.get(id.at());
+        block.is_some_and(|block| block.code.iter().any(|instr| self.instr(instr)))
+    }
+
+    fn instr(&mut self, instr: &Instr) -> bool {
+        match instr {
             Instr::Truth(attr)
             | Instr::Exists(attr)
             | Instr::Compare(_, attr, _)
             | Instr::Contains(attr, _)
             | Instr::Load(attr)
-            | Instr::Has(attr) => {
-                add(found, of_attr(program, *attr));
-                None
-            }
-            Instr::In(member, set) => {
-                add(found, of_attr(program, *member));
-                add(found, of_attr(program, *set));
-                None
-            }
-            Instr::Fold(_, body) => Some(*body),
+            | Instr::Has(attr) => self.attr(*attr),
+            Instr::In(member, set) => self.attr(*member) || self.attr(*set),
+            Instr::Fold(_, body) => self.body(*body),
             Instr::Pipeline(id) => {
-                let pipeline = program.pipelines.get(id.at());
+                let pipeline = self.program.pipelines.get(id.at());
                 let pipeline = pipeline.filter(|pipeline| pipeline.side == Side::Args);
-                add(found, pipeline.map(|pipeline| of_path(program, &pipeline.path)));
-                None
+                pipeline.is_some_and(|pipeline| {
+                    self.pipelines.first(id.0) && {
+                        let keys = pipeline.path.iter().map_while(|seg| match seg {
+                            PathSeg::Key(key) => Some(*key),
+                            PathSeg::AnyDepth => None,
+                        });
+                        twin(self.program, self.args, &keys.collect::<Vec<_>>())
+                    }
+                })
             }
             Instr::And
             | Instr::Or
@@ -112,78 +109,81 @@ fn collect(program: &Program, block: &Block, found: &mut Vec<Path>, depth: u8) {
             | Instr::DenyAs(..)
             | Instr::Jump(_)
             | Instr::Scan(..)
-            | Instr::Await => None,
+            | Instr::Await => false,
             Instr::Effect(id) => {
-                let effect = program.effects.get(id.at());
-                effect.and_then(|effect| of_effect(program, effect, found))
+                let effect = self.program.effects.get(id.at());
+                effect.is_some_and(|effect| self.effect(effect))
             }
-        };
-        let body = body.and_then(|body| program.blocks.get(body.at()));
-        if let Some(body) = body.filter(|_| depth < MAX_BODIES) {
-            collect(program, body, found, depth.saturating_add(1));
+        }
+    }
+
+    /// What an effect names, and the expression that it asks with.
+    fn effect(&mut self, effect: &Effect) -> bool {
+        match effect {
+            Effect::Taint { .. } | Effect::LoadLabels { .. } | Effect::Delegate(_) | Effect::Audit { .. } => {
+                false
+            }
+            Effect::Elicit(elicit) => {
+                let from = match elicit.from {
+                    Operand::Attr(attr) => Some(attr),
+                    Operand::Text(_) => None,
+                };
+                let mut shown = elicit.show.iter().flatten().copied().chain(from);
+                shown.any(|attr| self.attr(attr))
+            }
+            Effect::Decide(decision) => self.body(decision.call),
+            Effect::Count(count) => {
+                let cost = match count.cost {
+                    Cost::Attr(attr) => Some(attr),
+                    Cost::Fixed(_) => None,
+                };
+                count.by.iter().copied().chain(cost).any(|attr| self.attr(attr))
+            }
+            Effect::Restrict(restrict) => restrict.lists.iter().any(|(_, members)| match members {
+                Members::Attr(attr) => self.attr(*attr),
+                Members::Texts(_) => false,
+            }),
+        }
+    }
+
+    /// A path below `args`, as far as its keys are spelled out.
+    fn attr(&mut self, id: AttrId) -> bool {
+        if !self.attrs.first(id.0) {
+            return false;
+        }
+        let segs = self.program.attrs.get(id.at()).map_or(&[][..], |attr| &attr.segs);
+        let keys: Vec<StrId> = segs
+            .iter()
+            .map_while(|seg| match seg {
+                Seg::Name(name) => Some(*name),
+                Seg::Value(_) => None,
+            })
+            .collect();
+        match keys.split_first() {
+            Some((first, rest)) => {
+                text(self.program, *first) == "args" && twin(self.program, self.args, rest)
+            }
+            None => false,
         }
     }
 }
 
-/// What an effect names, and the expression that it asks with.
-fn of_effect(program: &Program, effect: &Effect, found: &mut Vec<Path>) -> Option<BlockId> {
-    let mut named: Vec<AttrId> = Vec::new();
-    let mut body = None;
-    match effect {
-        Effect::Taint { .. } | Effect::LoadLabels { .. } | Effect::Delegate(_) | Effect::Audit { .. } => {}
-        Effect::Elicit(elicit) => {
-            named.extend(elicit.show.iter().flatten());
-            match elicit.from {
-                Operand::Attr(attr) => named.push(attr),
-                Operand::Text(_) => {}
-            }
-        }
-        Effect::Decide(decision) => body = Some(decision.call),
-        Effect::Count(count) => {
-            named.extend(&count.by);
-            match count.cost {
-                Cost::Attr(attr) => named.push(attr),
-                Cost::Fixed(_) => {}
-            }
-        }
-        Effect::Restrict(restrict) => {
-            named.extend(restrict.lists.iter().filter_map(|(_, members)| match members {
-                Members::Attr(attr) => Some(*attr),
-                Members::Texts(_) => None,
-            }));
-        }
-    }
-    for attr in named {
-        add(found, of_attr(program, attr));
-    }
-    body
-}
-
-// Not sorted: that would be 20 KB of the module for a handful of paths.
-fn add(found: &mut Vec<Path>, path: Option<Path>) {
-    if let Some(path) = path.filter(|path| !found.contains(path)) {
-        found.push(path);
-    }
-}
-
-fn of_attr(program: &Program, id: AttrId) -> Option<Path> {
-    let (first, rest) = program.attrs.get(id.at())?.segs.split_first()?;
-    let spelled = |seg: &Seg| match seg {
-        Seg::Name(name) => Some(text(program, *name)),
-        Seg::Value(_) => None,
+/// Documents are depth-limited, so the recursion is.
+fn twin(program: &Program, node: Node<'_>, path: &[StrId]) -> bool {
+    let Some((key, rest)) = path.split_first() else {
+        return false;
     };
-    (spelled(first)? == "args").then(|| rest.iter().map_while(spelled).collect())
+    match node.kind() {
+        Kind::Object => {
+            let key = text(program, *key);
+            node.folded_twin(key).is_some() || node.get(key).is_some_and(|child| twin(program, child, rest))
+        }
+        // Paths fan out over elements.
+        Kind::Array => node.elements().any(|element| twin(program, element, path)),
+        Kind::Null | Kind::Bool | Kind::Number | Kind::String => false,
+    }
 }
 
-fn of_path(program: &Program, path: &[PathSeg]) -> Path {
-    path.iter()
-        .map_while(|seg| match seg {
-            PathSeg::Key(key) => Some(text(program, *key)),
-            PathSeg::AnyDepth => None,
-        })
-        .collect()
-}
-
-fn text(program: &Program, id: StrId) -> String {
-    program.strings.get(id.at()).cloned().unwrap_or_default()
+fn text(program: &Program, id: StrId) -> &str {
+    program.strings.get(id.at()).map_or("", String::as_str)
 }

@@ -1,86 +1,136 @@
-//! Patterns, arranged so that a name meets only those whose literal ends it has.
+//! Patterns, arranged so that a name meets only those whose literal text it has.
 
-use alloc::{string::String, vec::Vec};
-use core::cmp::{Ordering, Reverse};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 
-/// The patterns of one group of routes. A look-up costs a binary search for each *shape* (a length of the literal text in
-/// front of the first wildcard with a length of that behind the last), of which real policies have a handful, however
-/// many patterns there are.
+use crate::order::{ByHash, Hash};
+
+/// Patterns found by what of them is literal: the ends, or, where that is more, the longest run between two wildcards. A
+/// look-up costs one or a few look-ups for each *shape* that occurs with the operation's kind and scope; real policies have a
+/// handful, however many patterns there are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Globs {
-    /// Longest first, in bytes; of equal length the first in the table first. An index is a rank.
-    patterns: Vec<(String, usize)>,
-    /// Ranks, ordered by literal front, literal back, rank.
-    order: Vec<usize>,
-    /// The shapes that occur.
-    shapes: Vec<(usize, usize)>,
+    /// Routes by group and literal text.
+    patterns: ByHash,
+    /// Places in `shapes` by group.
+    groups: ByHash,
+    shapes: Vec<Shape>,
+}
+
+/// Which of a pattern's characters it is found by, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// So many before the first wildcard, and so many behind the last.
+    Ends(usize, usize),
+    /// So many somewhere between: each place of a name where they could stand is looked at.
+    Inside(usize),
 }
 
 impl Globs {
-    pub(super) fn new(mut patterns: Vec<(String, usize)>) -> Self {
-        // Stable: of two patterns of one length the first in the table stays first.
-        patterns.sort_by_key(|(pattern, _)| Reverse(pattern.len()));
-        let mut order: Vec<usize> = (0..patterns.len()).collect();
-        order.sort_by(|a, b| ends_at(&patterns, *a).cmp(&ends_at(&patterns, *b)).then(a.cmp(b)));
-        let mut shapes: Vec<(usize, usize)> = patterns
-            .iter()
-            .map(|(pattern, _)| {
-                let (front, back) = ends(pattern);
-                (front.len(), back.len())
-            })
+    /// Each pattern with the hash of its kind and scope, and its route.
+    pub(super) fn new(patterns: &[(Hash, &str, u32)]) -> Self {
+        let mut entries = Vec::new();
+        let mut shapes: Vec<(u32, Shape)> = Vec::new();
+        for (group, pattern, route) in patterns {
+            let (shape, literal) = found_by(pattern);
+            entries.push((literal_hash(*group, shape, literal), *route));
+            shapes.push((group.get(), shape));
+        }
+        // Equal shapes come together, but for those whose numbers collide: they are looked at twice then.
+        let keys: Vec<u32> = shapes.iter().map(|(group, shape)| shape.key(*group)).collect();
+        let mut kept: Vec<(u32, Shape)> = Vec::new();
+        for at in crate::order::order_by_key(&keys) {
+            if let Some(shape) = shapes.get(at as usize)
+                && kept.last() != Some(shape)
+            {
+                kept.push(*shape);
+            }
+        }
+        let groups: Vec<(u32, u32)> = (0_u32..)
+            .zip(&kept)
+            .map(|(at, (group, _))| (*group, at))
             .collect();
-        shapes.sort_unstable();
-        shapes.dedup();
         Self {
-            patterns,
-            order,
-            shapes,
+            patterns: ByHash::new(&entries),
+            groups: ByHash::new(&groups),
+            shapes: kept.into_iter().map(|(_, shape)| shape).collect(),
         }
     }
 
-    /// The route of the longest pattern that matches.
-    pub(super) fn find(&self, name: &str) -> Option<usize> {
-        let best = self
-            .shapes
-            .iter()
-            .filter_map(|shape| self.best(name, *shape))
-            .min()?;
-        self.patterns.get(best).map(|(_, route)| *route)
-    }
-
-    /// The lowest rank of one shape.
-    fn best(&self, name: &str, (front, back): (usize, usize)) -> Option<usize> {
-        let wanted = (name.get(..front)?, name.get(name.len().checked_sub(back)?..)?);
-        let compare = |rank: &usize| ends_at(&self.patterns, *rank).cmp(&wanted);
-        let first = self.order.partition_point(|rank| compare(rank) == Ordering::Less);
-        self.order
-            .get(first..)?
-            .iter()
-            .take_while(|rank| compare(rank) == Ordering::Equal)
-            .copied()
-            .find(|rank| {
-                self.patterns
-                    .get(*rank)
-                    .is_some_and(|(pattern, _)| glob_matches(pattern, name))
-            })
+    /// The route of the longest pattern that matches; of equal length the first in the table. `pattern` gives that of a
+    /// route in this group.
+    pub(super) fn find<'p>(
+        &self,
+        group: Hash,
+        name: &str,
+        pattern: impl Fn(u32) -> Option<&'p str>,
+    ) -> Option<u32> {
+        let mut best: Option<(Reverse<usize>, u32)> = None;
+        let mut meet = |hash: u32| {
+            for route in self.patterns.candidates(hash) {
+                let Some(pattern) = pattern(*route) else { continue };
+                let rank = (Reverse(pattern.len()), *route);
+                if best.is_none_or(|best| rank < best) && glob_matches(pattern, name) {
+                    best = Some(rank);
+                }
+            }
+        };
+        let bytes = name.as_bytes();
+        for at in self.groups.candidates(group.get()) {
+            match self.shapes.get(*at as usize) {
+                Some(shape @ Shape::Ends(front, back)) => {
+                    let tail = bytes.len().checked_sub(*back).and_then(|at| bytes.get(at..));
+                    if let (Some(head), Some(tail)) = (bytes.get(..*front), tail) {
+                        meet(literal_hash(group, *shape, (head, tail)));
+                    }
+                }
+                Some(shape @ Shape::Inside(length)) => {
+                    for window in bytes.windows((*length).max(1)) {
+                        meet(literal_hash(group, *shape, (window, &[])));
+                    }
+                }
+                None => {}
+            }
+        }
+        best.map(|(_, route)| route)
     }
 }
 
-/// The literal text before the first wildcard and behind the last.
-fn ends(pattern: &str) -> (&str, &str) {
-    let wildcard = ['*', '?'];
-    let front = pattern.find(wildcard).unwrap_or(pattern.len());
-    let back = pattern
-        .rfind(wildcard)
-        .map_or(pattern.len(), |at| at.saturating_add(1));
-    (
-        pattern.get(..front).unwrap_or_default(),
-        pattern.get(back..).unwrap_or_default(),
-    )
+impl Shape {
+    /// A number that differs for most shapes that differ.
+    fn key(self, group: u32) -> u32 {
+        let number = match self {
+            Self::Ends(front, back) => front.wrapping_mul(0x0101).wrapping_add(back),
+            Self::Inside(length) => !length,
+        };
+        group ^ (number as u32).wrapping_mul(0x9E37_79B1)
+    }
 }
 
-fn ends_at(patterns: &[(String, usize)], rank: usize) -> (&str, &str) {
-    patterns.get(rank).map_or(("", ""), |(pattern, _)| ends(pattern))
+fn literal_hash(group: Hash, shape: Shape, (head, tail): (&[u8], &[u8])) -> u32 {
+    let kind = match shape {
+        Shape::Ends(..) => 0xfd,
+        Shape::Inside(_) => 0xfc,
+    };
+    group.byte(kind).bytes(head).byte(0xff).bytes(tail).get()
+}
+
+/// What a pattern is found by.
+fn found_by(pattern: &str) -> (Shape, (&[u8], &[u8])) {
+    let mut runs = pattern.split(['*', '?']);
+    let head = runs.next().unwrap_or_default().as_bytes();
+    let tail = runs.next_back().unwrap_or_default().as_bytes();
+    let mut inside: &[u8] = &[];
+    for run in runs.map(str::as_bytes) {
+        if run.len() > inside.len() {
+            inside = run;
+        }
+    }
+    if inside.len() > head.len().saturating_add(tail.len()) {
+        (Shape::Inside(inside.len()), (inside, &[]))
+    } else {
+        (Shape::Ends(head.len(), tail.len()), (head, tail))
+    }
 }
 
 /// Whether a name matches a pattern of literal characters, `*` (any run, also an empty one) and `?` (one character).
@@ -124,7 +174,7 @@ mod tests {
 
     use alloc::{string::String, vec::Vec};
 
-    use super::glob_matches;
+    use super::{Hash, glob_matches};
 
     #[test]
     fn globs_match_runs_and_single_characters() {
@@ -180,11 +230,20 @@ mod tests {
             let patterns: Vec<(String, usize)> = (0..round % 40)
                 .map(|route| (word(next(), next() % 6, &pieces), route))
                 .collect();
-            let index = super::Globs::new(patterns.clone());
+            let group = Hash::NEW.byte(1);
+            let entries: Vec<(Hash, &str, u32)> = patterns
+                .iter()
+                .map(|(pattern, route)| (group, pattern.as_str(), *route as u32))
+                .collect();
+            let index = super::Globs::new(&entries);
+            let find = |name: &str| {
+                let pattern = |route: u32| patterns.get(route as usize).map(|(pattern, _)| pattern.as_str());
+                index.find(group, name, pattern).map(|route| route as usize)
+            };
             for _ in 0..40 {
                 let name = word(next(), next() % 6, &pieces[2..]);
                 assert_eq!(
-                    index.find(&name),
+                    find(&name),
                     one_by_one(&patterns, &name),
                     "{name} in {patterns:?}"
                 );

@@ -3,8 +3,8 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    Assertions, Attr, Code, Effect, Enforcement, Fallback, Identity, Instr, Pipeline, Route, Scanner, StrId,
-    Unmatched,
+    Assertions, Attr, Challenge, Code, Effect, Enforcement, Fallback, Identity, Instr, Pins, Pipeline, Route,
+    Scanner, StrId, Unmatched,
 };
 
 /// One compiled policy.
@@ -41,6 +41,12 @@ pub struct Program {
     /// The static attributes below `data`, as the text of one JSON object; empty: there are none. Whoever runs the program
     /// reads it once and looks attributes up in it by binary search.
     pub data: String,
+    /// Pinned definitions of tools, at most one entry a scope.
+    pub pins: Vec<Pins>,
+    /// `engine_settings.public_paths`: exact, or with a last segment `*` everything below; `None`: the defaults.
+    pub public_paths: Option<Vec<StrId>>,
+    /// What lacking callers are told, at most one entry a route, in the order of routes.
+    pub challenges: Vec<Challenge>,
     /// Where everything was written. Not part of the digest; `--strip` leaves it out.
     pub debug: Option<Debug>,
 }
@@ -126,8 +132,23 @@ pub struct Debug {
     pub files: Vec<String>,
     /// The compiler's version.
     pub compiler: String,
-    /// Spans, ordered by position.
+    /// Spans, ordered by position. That of an instruction holds for those behind it too, up to the next that has one: what
+    /// a step became has one place.
     pub spans: Vec<(Position, Span)>,
+}
+
+impl Debug {
+    /// Where something was written.
+    #[must_use]
+    pub fn span(&self, position: Position) -> Option<&Span> {
+        let behind = self.spans.partition_point(|(at, _)| *at <= position);
+        let (at, span) = self.spans.get(behind.checked_sub(1)?)?;
+        let holds = match (*at, position) {
+            (Position::Instr(block, _), Position::Instr(wanted, _)) => block == wanted,
+            (at, wanted) => at == wanted,
+        };
+        holds.then_some(span)
+    }
 }
 
 /// Something that a span can be given for.

@@ -23,6 +23,7 @@ struct Expr {
 /// Checks the code of every block and yields the phase in which each block of steps runs.
 pub(super) fn check(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError> {
     let mut exprs: Vec<Option<Expr>> = Vec::new();
+    let mut boundaries = Vec::new();
     for (at, block) in program.blocks.iter().enumerate() {
         at_most(
             block.code.len(),
@@ -41,7 +42,7 @@ pub(super) fn check(program: &Program) -> Result<Vec<Option<Phase>>, VerifyError
             program,
             at,
             depth: 0,
-            boundaries: vec![],
+            boundaries: &mut boundaries,
         }
         .block(block)?;
     }
@@ -124,11 +125,12 @@ struct Walk<'a> {
     at: usize,
     depth: usize,
     /// Indices at which the stack is empty, in order.
-    boundaries: Vec<usize>,
+    boundaries: &'a mut Vec<usize>,
 }
 
 impl Walk<'_> {
     fn block(mut self, block: &Block) -> Result<(), VerifyError> {
+        self.boundaries.clear();
         for (index, instr) in block.code.iter().enumerate() {
             if self.depth == 0 {
                 self.boundaries.push(index);

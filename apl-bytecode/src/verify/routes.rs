@@ -1,6 +1,6 @@
 //! Routes, fallbacks, and the debug section that points at them.
 
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use super::{
     Place, VerifyError,
@@ -79,7 +79,8 @@ impl Entries<'_> {
     }
 
     pub(super) fn fallbacks(&self) -> Checked {
-        let mut seen = BTreeSet::new();
+        // One for each kind and one for none: there are a handful.
+        let mut seen = Vec::new();
         for (
             at,
             Fallback {
@@ -94,9 +95,10 @@ impl Entries<'_> {
             let place = Place::Fallback(at);
             self.phases(*pre, *post, identities, place)?;
             self.asserts(*assertions, place)?;
-            if !seen.insert(*entity) {
+            if seen.contains(entity) {
                 return Err(VerifyError::DuplicateFallback { place });
             }
+            seen.push(*entity);
         }
         Ok(())
     }

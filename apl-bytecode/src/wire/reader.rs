@@ -5,18 +5,22 @@ use crate::DecodeError;
 /// The unread rest of a part of the file.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    at: usize,
+    /// The offset behind the last byte.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads `bytes`, which begin at offset `at` of the file.
     pub(crate) const fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { rest: bytes, at }
+        Self {
+            rest: bytes,
+            end: at.saturating_add(bytes.len()),
+        }
     }
 
     /// The offset of the next byte in the file, for errors.
     pub(crate) const fn at(&self) -> usize {
-        self.at
+        self.end.saturating_sub(self.rest.len())
     }
 
     /// Whether everything was read.
@@ -25,25 +29,28 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
-        match self.take(1)? {
-            [byte] => Ok(*byte),
-            _ => Err(DecodeError::Truncated { at: self.at }),
+        match self.rest.split_first() {
+            Some((byte, rest)) => {
+                self.rest = rest;
+                Ok(*byte)
+            }
+            None => Err(DecodeError::Truncated { at: self.at() }),
         }
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let (head, tail) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or(DecodeError::Truncated { at: self.at })?;
-        self.rest = tail;
-        self.at = self.at.saturating_add(count);
-        Ok(head)
+        match self.rest.split_at_checked(count) {
+            Some((head, rest)) => {
+                self.rest = rest;
+                Ok(head)
+            }
+            None => Err(DecodeError::Truncated { at: self.at() }),
+        }
     }
 
     /// LEB128 in its shortest form.
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
-        let at = self.at;
+        let at = self.at();
         let mut value = 0_u64;
         for group in 0..10_u32 {
             let byte = self.byte()?;
@@ -61,13 +68,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn varint32(&mut self) -> Result<u32, DecodeError> {
-        let at = self.at;
+        let at = self.at();
         u32::try_from(self.varint()?).map_err(|_| DecodeError::Varint { at })
     }
 
     /// A number of things of at least one byte each that follow.
     pub(crate) fn count(&mut self) -> Result<usize, DecodeError> {
-        let at = self.at;
+        let at = self.at();
         let count = self.varint32()? as usize;
         if count > self.rest.len() {
             Err(DecodeError::Count { count, at })

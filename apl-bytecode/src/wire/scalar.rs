@@ -31,6 +31,18 @@ impl Wire for u8 {
     }
 }
 
+/// A digest: its bytes, without a count.
+impl Wire for [u8; 32] {
+    fn put(&self, out: &mut Writer<'_>) {
+        out.raw(self);
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = input.at();
+        Self::try_from(input.take(32)?).map_err(|_| DecodeError::Truncated { at })
+    }
+}
+
 impl Wire for u16 {
     fn put(&self, out: &mut Writer<'_>) {
         out.varint(u64::from(*self));
@@ -156,12 +168,12 @@ impl<A: Wire, B: Wire> Wire for (A, B) {
 
 /// An index is a varint; an optional index is 0 for none, else the index plus one.
 macro_rules! index {
-    ($($id:ident $table:ident)*) => {$(
+    ($($id:ident $table:ident $number:literal)*) => {$(
         impl Wire for $id {
             fn put(&self, out: &mut Writer<'_>) {
                 match out.whole() {
                     None => self.0.put(out),
-                    Some(program) => out.entry(stringify!($table), self.0, |out| {
+                    Some(program) => out.entry($number, self.0, |out| {
                         if let Some(entry) = program.$table.get(self.at()) {
                             entry.put(out);
                         }
@@ -195,15 +207,15 @@ macro_rules! index {
 }
 
 index! {
-    StrId strings
-    ConstId consts
-    AttrId attrs
-    BlockId blocks
-    PipelineId pipelines
-    EffectId effects
-    DenialId denials
-    RegexId regexes
-    ScannerId scanners
-    IdentityId identities
-    AssertionsId assertions
+    StrId strings 0
+    ConstId consts 1
+    AttrId attrs 2
+    BlockId blocks 3
+    PipelineId pipelines 4
+    EffectId effects 5
+    DenialId denials 6
+    RegexId regexes 7
+    ScannerId scanners 8
+    IdentityId identities 9
+    AssertionsId assertions 10
 }

@@ -12,8 +12,9 @@ pub(crate) struct Writer<'p> {
     bytes: Vec<u8>,
     /// Set: an index is written as the digest of the entry that it stands for.
     whole: Option<&'p Program>,
-    /// Digests that are known, by table and index.
-    known: BTreeMap<(&'static str, u32), [u8; 32]>,
+    /// Where in `digests` that of an entry stands, by table (the high byte) and index.
+    known: BTreeMap<u32, u32>,
+    digests: Vec<[u8; 32]>,
 }
 
 impl<'p> Writer<'p> {
@@ -31,17 +32,24 @@ impl<'p> Writer<'p> {
     }
 
     /// Appends the digest of an entry, which `put` writes. An entry that leads back to itself is written as zeros there.
-    pub(crate) fn entry(&mut self, table: &'static str, index: u32, put: impl FnOnce(&mut Self)) {
-        let key = (table, index);
+    ///
+    /// No table has as many entries as its index has room for beside the number of the table
+    /// ([`limits::MAX_TABLE`](crate::limits::MAX_TABLE)).
+    pub(crate) fn entry(&mut self, table: u8, index: u32, put: impl FnOnce(&mut Self)) {
+        let key = (u32::from(table) << 24) | index & 0x00ff_ffff;
         let digest = match self.known.get(&key) {
-            Some(digest) => *digest,
+            Some(at) => self.digests.get(*at as usize).copied().unwrap_or_default(),
             None => {
-                self.known.insert(key, [0; 32]);
+                let at = self.digests.len();
+                self.known.insert(key, u32::try_from(at).unwrap_or(u32::MAX));
+                self.digests.push([0; 32]);
                 let outer = core::mem::take(&mut self.bytes);
                 put(self);
                 let digest = Sha256::digest(&self.bytes).into();
                 self.bytes = outer;
-                self.known.insert(key, digest);
+                if let Some(slot) = self.digests.get_mut(at) {
+                    *slot = digest;
+                }
                 digest
             }
         };

@@ -26,11 +26,10 @@ impl Present {
         }
     }
 
-    fn holds(&self, path: &Path) -> bool {
-        let text = shown(path);
+    fn holds(&self, text: &str) -> bool {
         self.names.iter().any(|known| {
             known
-                .strip_prefix(text.as_str())
+                .strip_prefix(text)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
@@ -86,13 +85,17 @@ impl Present {
     }
 
     fn rule(&self, condition: &Predicate, reports: &mut Reports) {
-        let mut asked = HashSet::new();
+        let mut asked = Vec::new();
         exists(condition, &mut asked);
         let mut risky = Vec::new();
         collect(condition, false, &mut risky);
         for (path, how) in risky {
+            let asks = || asked.iter().any(|known| walk::same(known, path));
+            if !may_be_absent(path) || asks() {
+                continue;
+            }
             let name = shown(path);
-            if !may_be_absent(path) || asked.contains(&name) || self.holds(path) {
+            if self.holds(&name) {
                 continue;
             }
             let message = format!("this rule does not deny when `{name}` is absent");
@@ -166,20 +169,18 @@ fn collect<'a>(predicate: &'a Predicate, negated: bool, out: &mut Vec<(&'a Path,
     }
 }
 
-fn exists(predicate: &Predicate, out: &mut HashSet<String>) {
+fn exists<'a>(predicate: &'a Predicate, out: &mut Vec<&'a Path>) {
     match predicate {
         Predicate::Not(inner) => exists(inner, out),
         Predicate::And(parts) | Predicate::Or(parts) => parts.iter().for_each(|part| exists(part, out)),
-        Predicate::Test(Test::Exists(path)) => {
-            out.insert(shown(path));
-        }
+        Predicate::Test(Test::Exists(path)) => out.push(path),
         Predicate::Test(Test::Truth(_) | Test::Compare(..) | Test::Contains(..) | Test::In(..)) => {}
     }
 }
 
 /// The predicate's value when `gone` is absent and nothing else is known; `None`: it depends.
 fn without(predicate: &Predicate, gone: &Path) -> Option<bool> {
-    let is = |path: &Path| path.segs == gone.segs || shown(path) == shown(gone);
+    let is = |path: &Path| walk::same(path, gone);
     match predicate {
         Predicate::Not(inner) => without(inner, gone).map(|value| !value),
         Predicate::And(parts) => join(parts, gone, false),

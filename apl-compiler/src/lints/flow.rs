@@ -78,7 +78,7 @@ fn never(span: Span, before: Span, why: &str, reports: &mut Reports) {
 /// Whether two conditions are written alike; spans do not count.
 fn same(a: &Predicate, b: &Predicate) -> bool {
     use crate::syntax::Test;
-    let path = |a, b| walk::shown(a) == walk::shown(b);
+    let path = walk::same;
     match (a, b) {
         (Predicate::Not(a), Predicate::Not(b)) => same(a, b),
         (Predicate::And(a), Predicate::And(b)) | (Predicate::Or(a), Predicate::Or(b)) => {
@@ -86,7 +86,7 @@ fn same(a: &Predicate, b: &Predicate) -> bool {
         }
         (Predicate::Test(a), Predicate::Test(b)) => match (a, b) {
             (Test::Truth(a), Test::Truth(b)) | (Test::Exists(a), Test::Exists(b)) => path(a, b),
-            (Test::Compare(op, a, x), Test::Compare(other, b, y)) => op == other && path(a, b) && x == y,
+            (Test::Compare(op, a, x), Test::Compare(other, b, y)) => op == other && x == y && path(a, b),
             (Test::Contains(a, x), Test::Contains(b, y)) => path(a, b) && x == y,
             (Test::In(a, x), Test::In(b, y)) => path(a, b) && path(x, y),
             _ => false,

@@ -133,6 +133,16 @@ pub(super) fn predicates<'a>(section: &'a SectionDecl, visit: &mut impl FnMut(&'
     });
 }
 
+/// Whether two paths are written alike; spans do not count.
+pub(super) fn same(a: &Path, b: &Path) -> bool {
+    let alike = |(a, b): (&AttrSeg, &AttrSeg)| match (a, b) {
+        (AttrSeg::Name(a), AttrSeg::Name(b)) => a == b,
+        (AttrSeg::Value(a), AttrSeg::Value(b)) => same(a, b),
+        (AttrSeg::Name(_), AttrSeg::Value(_)) | (AttrSeg::Value(_), AttrSeg::Name(_)) => false,
+    };
+    a.segs.len() == b.segs.len() && a.segs.iter().zip(&b.segs).all(alike)
+}
+
 /// A path as people write it.
 pub(super) fn shown(path: &Path) -> String {
     let mut text = String::new();

@@ -1,5 +1,7 @@
 //! One phase of one operation: field pipelines first, then steps, layer by layer.
 
+use std::rc::Rc;
+
 use apl_bytecode::{BlockId, Code, Instr, Phase, Position, ScanMode};
 
 use super::labels::{self, Reads};
@@ -15,7 +17,7 @@ use crate::syntax::{Field, StageKind, Step};
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     /// The section.
-    pub source: String,
+    pub source: Rc<str>,
     /// The phase.
     pub phase: Phase,
     /// Position in the section's list.
@@ -68,9 +70,10 @@ pub(crate) fn lower(layers: &[&SectionDecl], phase: Phase, lowering: &mut Loweri
             Phase::Pre => &layer.pre,
             Phase::Post => &layer.post,
         };
+        let source: Rc<str> = layer.source.as_str().into();
         for step in list {
             let place = Place {
-                source: layer.source.clone(),
+                source: Rc::clone(&source),
                 phase,
                 index: step.index,
                 reactions: Vec::new(),
@@ -253,11 +256,15 @@ impl Emitter<'_, '_> {
         };
         let (id, new) = self.lowering.tables.block(what, self.code);
         if new {
-            let spans = self.spans.into_iter().enumerate();
-            self.lowering
-                .tables
-                .spans
-                .extend(spans.map(|(at, span)| (Position::Instr(id.0, to_u32(at)), span)));
+            // One entry for the instructions that were written in one place.
+            let mut last = None;
+            for (at, span) in self.spans.into_iter().enumerate() {
+                if last != Some(span) {
+                    let position = Position::Instr(id.0, to_u32(at));
+                    self.lowering.tables.spans.push((position, span));
+                    last = Some(span);
+                }
+            }
         }
         Some(id)
     }

@@ -2,7 +2,6 @@
 //! output deterministic and small.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use apl_bytecode::{
     Assertions, AssertionsId, Attr, AttrId, Block, BlockId, BlockKind, Code, Const, ConstId, Denial,
@@ -10,6 +9,7 @@ use apl_bytecode::{
     ScannerId, Seg, StrId,
 };
 
+use crate::known::{self, Known};
 use crate::source::{Span, to_u32};
 use crate::syntax::{AttrSeg, Literal, Path};
 
@@ -18,27 +18,22 @@ use crate::syntax::{AttrSeg, Literal, Path};
 pub(crate) struct Tables {
     /// The program.
     pub program: Program,
-    strings: HashMap<String, u32>,
-    attrs: HashMap<Attr, u32>,
-    consts: HashMap<ConstKey, u32>,
-    denials: HashMap<Denial, u32>,
-    effects: HashMap<Effect, u32>,
-    scanners: HashMap<Scanner, u32>,
-    pipelines: HashMap<(Pipeline, Span), u32>,
-    regexes: HashMap<String, u32>,
-    blocks: HashMap<(u8, Vec<Instr>), u32>,
-    /// Where things were written, for the debug section.
+    strings: Known,
+    attrs: Known,
+    consts: Known,
+    denials: Known,
+    effects: Known,
+    scanners: Known,
+    pipelines: Known,
+    blocks: Known,
+    assertions: Known,
+    regexes: HashMap<StrId, u32>,
+    /// Where each pipeline was written: two that say the same are two.
+    pipeline_spans: Vec<Span>,
+    /// What each block is for.
+    uses: Vec<Use>,
+    /// Where things were written. An instruction without an entry was written where the one before it was.
     pub spans: Vec<(Position, Span)>,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-enum ConstKey {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Uint(u64),
-    Float(u64),
-    Str(StrId),
 }
 
 /// What a block is for; blocks of different uses are never shared.
@@ -52,33 +47,30 @@ pub(crate) enum Use {
     Post = 2,
 }
 
-fn intern<K: Hash + Eq + Clone, V>(
-    known: &mut HashMap<K, u32>,
-    table: &mut Vec<V>,
-    key: K,
-    make: impl FnOnce(K) -> V,
-) -> u32 {
-    if let Some(id) = known.get(&key) {
-        return *id;
+/// Constants as they are told apart: a double by its bits.
+const fn const_key(constant: Const) -> (u8, u64) {
+    match constant {
+        Const::Null => (0, 0),
+        Const::Bool(value) => (1, value as u64),
+        Const::Int(value) => (2, value.cast_unsigned()),
+        Const::Uint(value) => (3, value),
+        Const::Float(value) => (4, value.to_bits()),
+        Const::Str(id) => (5, id.0 as u64),
     }
-    let id = to_u32(table.len());
-    known.insert(key.clone(), id);
-    table.push(make(key));
-    id
 }
 
 impl Tables {
     /// A text.
     pub(crate) fn str(&mut self, text: &str) -> StrId {
-        if let Some(id) = self.strings.get(text) {
-            return StrId(*id);
-        }
-        StrId(intern(
-            &mut self.strings,
-            &mut self.program.strings,
-            text.to_owned(),
-            |text| text,
-        ))
+        let table = &mut self.program.strings;
+        let hash = known::hash(text);
+        let found = self
+            .strings
+            .find(hash, |at| table.get(at).is_some_and(|known| known == text));
+        StrId(found.unwrap_or_else(|| {
+            table.push(text.to_owned());
+            self.strings.insert(hash, table.len() - 1)
+        }))
     }
 
     /// Texts.
@@ -89,12 +81,7 @@ impl Tables {
     /// An attribute given by its names.
     pub(crate) fn attr_of(&mut self, names: &[&str]) -> AttrId {
         let segs = names.iter().map(|name| Seg::Name(self.str(name))).collect();
-        AttrId(intern(
-            &mut self.attrs,
-            &mut self.program.attrs,
-            Attr { segs },
-            |attr| attr,
-        ))
+        AttrId(self.attrs.intern(&mut self.program.attrs, Attr { segs }))
     }
 
     /// An attribute path. Paths in subscripts come before it in the table.
@@ -107,12 +94,7 @@ impl Tables {
                 AttrSeg::Value(path) => Seg::Value(self.attr(path)),
             })
             .collect();
-        AttrId(intern(
-            &mut self.attrs,
-            &mut self.program.attrs,
-            Attr { segs },
-            |attr| attr,
-        ))
+        AttrId(self.attrs.intern(&mut self.program.attrs, Attr { segs }))
     }
 
     /// A literal of APL.
@@ -128,96 +110,69 @@ impl Tables {
 
     /// A constant.
     pub(crate) fn constant(&mut self, constant: Const) -> ConstId {
-        let key = match constant {
-            Const::Null => ConstKey::Null,
-            Const::Bool(value) => ConstKey::Bool(value),
-            Const::Int(value) => ConstKey::Int(value),
-            Const::Uint(value) => ConstKey::Uint(value),
-            Const::Float(value) => ConstKey::Float(value.to_bits()),
-            Const::Str(id) => ConstKey::Str(id),
-        };
-        if let Some(id) = self.consts.get(&key) {
-            return ConstId(*id);
-        }
-        let id = to_u32(self.program.consts.len());
-        self.consts.insert(key, id);
-        self.program.consts.push(constant);
-        ConstId(id)
+        let table = &mut self.program.consts;
+        let key = const_key(constant);
+        let hash = known::hash(&key);
+        let same = |at: usize| table.get(at).is_some_and(|known| const_key(*known) == key);
+        ConstId(self.consts.find(hash, same).unwrap_or_else(|| {
+            table.push(constant);
+            self.consts.insert(hash, table.len() - 1)
+        }))
     }
 
     /// A denial.
     pub(crate) fn denial(&mut self, code: Code, reason: Option<&str>) -> DenialId {
         let reason = reason.map(|reason| self.str(reason));
-        DenialId(intern(
-            &mut self.denials,
-            &mut self.program.denials,
-            Denial { code, reason },
-            |denial| denial,
-        ))
+        DenialId(
+            self.denials
+                .intern(&mut self.program.denials, Denial { code, reason }),
+        )
     }
 
     /// An effect.
     pub(crate) fn effect(&mut self, effect: Effect) -> EffectId {
-        EffectId(intern(
-            &mut self.effects,
-            &mut self.program.effects,
-            effect,
-            |effect| effect,
-        ))
+        EffectId(self.effects.intern(&mut self.program.effects, effect))
     }
 
     /// Asserted headers.
     pub(crate) fn assertions(&mut self, assertions: Assertions) -> AssertionsId {
-        let list = &mut self.program.assertions;
-        let at = list
-            .iter()
-            .position(|known| *known == assertions)
-            .unwrap_or_else(|| {
-                list.push(assertions);
-                list.len() - 1
-            });
-        AssertionsId(to_u32(at))
+        AssertionsId(self.assertions.intern(&mut self.program.assertions, assertions))
     }
 
     /// A scanner.
     pub(crate) fn scanner(&mut self, scanner: Scanner) -> ScannerId {
-        ScannerId(intern(
-            &mut self.scanners,
-            &mut self.program.scanners,
-            scanner,
-            |scanner| scanner,
-        ))
+        ScannerId(self.scanners.intern(&mut self.program.scanners, scanner))
     }
 
     /// A pipeline.
     pub(crate) fn pipeline(&mut self, pipeline: Pipeline, span: Span) -> PipelineId {
-        let before = self.program.pipelines.len();
-        let id = intern(
-            &mut self.pipelines,
-            &mut self.program.pipelines,
-            (pipeline, span),
-            |(pipeline, _)| pipeline,
-        );
-        if self.program.pipelines.len() > before {
+        let (table, spans) = (&mut self.program.pipelines, &mut self.pipeline_spans);
+        let hash = known::hash(&(&pipeline, span));
+        let same = |at: usize| table.get(at) == Some(&pipeline) && spans.get(at) == Some(&span);
+        PipelineId(self.pipelines.find(hash, same).unwrap_or_else(|| {
+            table.push(pipeline);
+            spans.push(span);
+            let id = self.pipelines.insert(hash, table.len() - 1);
             self.spans.push((Position::Pipeline(id), span));
-        }
-        PipelineId(id)
+            id
+        }))
     }
 
     /// A pattern that was compiled before.
-    pub(crate) fn known_regex(&self, pattern: &str) -> Option<RegexId> {
-        self.regexes.get(pattern).map(|id| RegexId(*id))
+    pub(crate) fn known_regex(&mut self, pattern: &str) -> Option<RegexId> {
+        let pattern = self.str(pattern);
+        self.regexes.get(&pattern).map(|id| RegexId(*id))
     }
 
     /// A compiled pattern.
     pub(crate) fn regex(&mut self, pattern: &str, dfa: Vec<u8>) -> RegexId {
-        let text = self.str(pattern);
-        RegexId(intern(
-            &mut self.regexes,
-            &mut self.program.regexes,
-            pattern.to_owned(),
-            |_| Regex { pattern: text, dfa },
-        ))
+        let pattern = self.str(pattern);
+        let table = &mut self.program.regexes;
+        let id = self.regexes.entry(pattern).or_insert_with(|| {
+            table.push(Regex { pattern, dfa });
+            to_u32(table.len() - 1)
+        });
+        RegexId(*id)
     }
 
     /// An expression block.
@@ -231,11 +186,17 @@ impl Tables {
             Use::Expr => BlockKind::Expr,
             Use::Pre | Use::Post => BlockKind::Steps,
         };
-        let before = self.program.blocks.len();
-        let key = (what as u8, code);
-        let id = intern(&mut self.blocks, &mut self.program.blocks, key, |(_, code)| {
-            Block { kind, code }
-        });
-        (BlockId(id), self.program.blocks.len() > before)
+        let (table, uses) = (&mut self.program.blocks, &mut self.uses);
+        let hash = known::hash(&(what as u8, &code));
+        let same =
+            |at: usize| uses.get(at) == Some(&what) && table.get(at).is_some_and(|block| block.code == code);
+        match self.blocks.find(hash, same) {
+            Some(id) => (BlockId(id), false),
+            None => {
+                table.push(Block { kind, code });
+                uses.push(what);
+                (BlockId(self.blocks.insert(hash, table.len() - 1)), true)
+            }
+        }
     }
 }

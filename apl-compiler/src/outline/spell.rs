@@ -108,8 +108,7 @@ pub(super) fn response(program: &Program, response: &Response) -> String {
 /// `file:line`, when the program has its debug section.
 pub(super) fn place(program: &Program, position: Position) -> Option<String> {
     let debug = program.debug.as_ref()?;
-    let found = debug.spans.binary_search_by_key(&position, |(at, _)| *at).ok()?;
-    let (_, span) = debug.spans.get(found)?;
+    let span = debug.span(position)?;
     let file = debug.files.get(usize::from(span.file))?;
     Some(format!("{file}:{}", span.line))
 }

@@ -7,6 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan, Tag};
 use super::characters;
 use super::{Entry, MAX_ALIASED_NODES, MAX_BYTES, MAX_DEPTH, Node, Style, Value};
 use crate::diagnostics::{Code, Reports, error};
+use crate::known::{self, Known};
 use crate::source::{Source, Span, to_u32};
 
 /// Reads one document. `None` when there is no tree to go on with; the reasons are in `reports`.
@@ -50,7 +51,8 @@ enum Open {
         span: Span,
         anchor: usize,
         entries: Vec<Entry>,
-        seen: HashMap<String, Span>,
+        /// Keys that are complete, by their text.
+        seen: Known,
         key: Option<(String, Style, Span)>,
     },
 }
@@ -151,7 +153,7 @@ impl<'s, 'r> Loader<'s, 'r> {
                         span,
                         anchor,
                         entries: Vec::new(),
-                        seen: HashMap::new(),
+                        seen: Known::default(),
                         key: None,
                     };
                     self.enter(open, span)?;
@@ -254,7 +256,11 @@ impl<'s, 'r> Loader<'s, 'r> {
                                 .help("write the shared part as a group under `groups:` and name it in the routes; quote the key if it is a field's name"),
                         );
                     }
-                    if let Some(first) = seen.insert(text.clone(), node.span) {
+                    let hash = known::hash(text.as_str());
+                    let same = |at: usize| entries.get(at).is_some_and(|entry| entry.key == text);
+                    let first = seen.find(hash, same);
+                    if let Some(first) = first.and_then(|at| entries.get(at as usize)) {
+                        let first = first.key_span;
                         let message = format!("the key `{text}` stands twice in this map");
                         self.reports.push(
                             error(Code::DuplicateKey, node.span, message)
@@ -263,6 +269,8 @@ impl<'s, 'r> Loader<'s, 'r> {
                                 .help("remove or rename one; which of the two would win is not something to rely on"),
                         );
                     }
+                    // What it stands for comes next, and becomes the entry behind those that are there.
+                    seen.insert(hash, entries.len());
                     *key = Some((text, style, node.span));
                 }
                 // It was reported; what it holds would only be reported again.

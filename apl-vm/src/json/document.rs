@@ -75,6 +75,25 @@ pub(super) enum Change {
     Removed,
 }
 
+/// No value of a document, which is shorter than that.
+const REMOVED: u32 = u32::MAX;
+
+impl Change {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Replaced(by) => by,
+            Self::Removed => REMOVED,
+        }
+    }
+
+    const fn of(number: u32) -> Self {
+        match number {
+            REMOVED => Self::Removed,
+            by => Self::Replaced(by),
+        }
+    }
+}
+
 /// Received bytes, the index over them, and edits that [`Document::render`] splices in.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -83,8 +102,9 @@ pub struct Document {
     /// What was put in, one text behind the other.
     pub(super) added: String,
     pub(super) slots: Vec<Slot>,
-    /// By the changed value. Never keyed by the root of a replacement: what it replaced has the entry.
-    pub(super) edits: BTreeMap<u32, Change>,
+    /// By the changed value: the root of what replaced it, or [`REMOVED`]. Never keyed by the root of a replacement: what
+    /// it replaced has the entry. A map of numbers like [`Self::origins`], because each kind of map costs the module 3 KB.
+    edits: BTreeMap<u32, u32>,
     /// What the root of a replacement stands for.
     origins: BTreeMap<u32, u32>,
     limits: Limits,
@@ -193,6 +213,12 @@ impl Document {
         self.change(id, Change::Removed);
     }
 
+    /// Whether this value was taken away.
+    #[must_use]
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        matches!(self.change_of(id.0), Some(Change::Removed))
+    }
+
     /// Forgets every edit. Ids of values that were put in name nothing any more.
     pub fn revert(&mut self) {
         let received = self.slots.partition_point(|slot| !slot.has(Slot::ADDED));
@@ -228,9 +254,14 @@ impl Document {
         let origin = self.origins.get(&id.0).copied().unwrap_or(id.0);
         if let Some(slot) = self.slots.get_mut(origin as usize) {
             slot.flags |= Slot::EDITED;
-            self.edits.insert(origin, change);
+            self.edits.insert(origin, change.number());
         }
         origin
+    }
+
+    /// Every changed value and what happens to it.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (u32, Change)> {
+        self.edits.iter().map(|(id, number)| (*id, Change::of(*number)))
     }
 
     pub(super) fn slot(&self, id: u32) -> Option<&Slot> {
@@ -239,7 +270,7 @@ impl Document {
 
     pub(super) fn change_of(&self, id: u32) -> Option<Change> {
         if self.slot(id)?.has(Slot::EDITED) {
-            self.edits.get(&id).copied()
+            self.edits.get(&id).copied().map(Change::of)
         } else {
             None
         }

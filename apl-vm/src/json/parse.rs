@@ -235,21 +235,25 @@ impl Parser<'_> {
         }
     }
 
+    #[inline(always)]
     fn space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.skip();
         }
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.pos).copied()
     }
 
     /// One byte on. The position never exceeds the length by more than nothing: callers have peeked.
+    #[inline(always)]
     fn skip(&mut self) {
         self.pos = self.pos.wrapping_add(1);
     }
 
+    #[inline(always)]
     fn at(&self) -> u32 {
         self.base.wrapping_add(self.pos as u32)
     }

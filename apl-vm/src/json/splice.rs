@@ -1,6 +1,7 @@
 //! Applying edits: sort them, settle the commas, copy what lies between.
 
 use super::document::{Change, Document, NodeId, Slot};
+use apl_bytecode::sort_by;
 
 /// A stretch of bytes that is left out, and what stands there instead.
 #[derive(Debug, Clone, Copy)]
@@ -86,11 +87,11 @@ fn copy(document: &Document, cuts: &[Cut], mut stack: Vec<Copying>) -> Vec<u8> {
 /// All cuts, ordered, disjoint: of nested ones the outer stays.
 fn cuts(document: &Document) -> Vec<Cut> {
     let mut raw: Vec<Cut> = document
-        .edits
-        .iter()
-        .filter_map(|(id, change)| raw_cut(document, *id, *change))
+        .changes()
+        .filter_map(|(id, change)| raw_cut(document, id, change))
         .collect();
-    raw.sort_unstable_by_key(|cut| (cut.added, cut.start, std::cmp::Reverse(cut.end)));
+    let rank = |cut: &Cut| (cut.added, cut.start, std::cmp::Reverse(cut.end));
+    sort_by(&mut raw, |a, b| rank(a).cmp(&rank(b)));
     let mut done: Vec<Cut> = Vec::with_capacity(raw.len());
     for cut in raw {
         match done.last() {

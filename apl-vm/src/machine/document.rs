@@ -1,7 +1,5 @@
 //! What a run works on, and the steps that work on documents.
 
-use std::collections::BTreeMap;
-
 use apl_bytecode::{BlockId, DenialId, Phase, PipelineId, ScannerId, Side, Stage};
 
 use super::{bind, denial, text};
@@ -83,7 +81,8 @@ pub(super) fn pipeline(
         }));
     };
     // Conditions read what was received, so they are the same before and after any edit.
-    let mut conditions = BTreeMap::new();
+    // At most one for each stage.
+    let mut conditions: Vec<(BlockId, Truth)> = Vec::new();
     trace::pipeline(id);
     for (at, stage) in pipeline.stages.iter().enumerate() {
         if let Stage::Redact(Some(block)) = stage {
@@ -92,7 +91,7 @@ pub(super) fn pipeline(
             if assumed.is_some() && truth == Truth::Unknown {
                 return Ok(None);
             }
-            conditions.insert(*block, truth);
+            conditions.push((*block, truth));
         }
     }
     let view = match pipeline.side {
@@ -103,7 +102,13 @@ pub(super) fn pipeline(
     let view = view.unwrap_or(&mut nothing);
     spend_on(view, fuel)?;
     let mut undecided = false;
-    let mut condition = |block: BlockId, _: &View<'_>| match conditions.get(&block) {
+    let of = |block: BlockId| {
+        conditions
+            .iter()
+            .find(|(known, _)| *known == block)
+            .map(|(_, truth)| truth)
+    };
+    let mut condition = |block: BlockId, _: &View<'_>| match of(block) {
         Some(Truth::True) => Some(true),
         Some(Truth::False) => Some(false),
         Some(Truth::Unknown | Truth::Error | Truth::Fault) | None => {

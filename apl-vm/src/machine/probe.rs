@@ -17,8 +17,6 @@
 //! A shadow run is a probe of the operation at hand ([`Mode::Shadow`]): labels and decision points are asked, and where the
 //! way is certain pipelines, scanners and `restrict` are run for what they find.
 
-use std::collections::BTreeMap;
-
 use apl_bytecode::{
     BlockId, Decision, DenialId, Effect, EffectId, Instr, PipelineId, Program, Scopes, Stage,
 };
@@ -66,8 +64,8 @@ struct Probe<'a> {
     program: &'a Prepared,
     block: BlockId,
     code: &'a [Instr],
-    /// Ways that jumped here from further up.
-    arriving: BTreeMap<usize, Way>,
+    /// Ways that jumped from further up, by where to. As long as the code when there was a jump.
+    arriving: Vec<Option<Way>>,
     first_denial: Option<DenialInfo>,
     /// Questions that nobody could answer.
     given_up: &'a [Origin],
@@ -103,7 +101,7 @@ pub(super) fn run(
         program,
         block,
         code,
-        arriving: BTreeMap::new(),
+        arriving: Vec::new(),
         first_denial: None,
         given_up,
         questions: Vec::new(),
@@ -131,15 +129,17 @@ impl Probe<'_> {
         start.assumed.at_hand = env.mode == Mode::Shadow;
         let mut here = Some(start);
         loop {
-            here = match (here, self.arriving.remove(&at)) {
+            here = match (here, self.arriving.get_mut(at).and_then(Option::take)) {
                 (Some(one), Some(other)) => Some(one.join(other)),
                 (one, other) => one.or(other),
             };
             let Some(mut way) = here else {
                 // Nothing falls through to here: go on where the next jump leads.
-                match self.arriving.keys().next() {
-                    Some(next) => at = *next,
-                    None => return Ok(None),
+                // Jumps go forward.
+                let later = self.arriving.iter().skip(at);
+                match later.take_while(|way| way.is_none()).count().saturating_add(at) {
+                    next if next < self.arriving.len() => at = next,
+                    _ => return Ok(None),
                 }
                 continue;
             };
@@ -312,12 +312,17 @@ impl Probe<'_> {
     }
 
     fn jump(&mut self, target: u32, way: Way) -> Option<Way> {
-        let target = target as usize;
-        let joined = match self.arriving.remove(&target) {
-            Some(other) => other.join(way),
-            None => way,
-        };
-        self.arriving.insert(target, joined);
+        if self.arriving.is_empty() {
+            let places = self.code.len().saturating_add(1);
+            self.arriving.resize_with(places, || None);
+        }
+        // The verifier lets no jump go further than the end.
+        if let Some(place) = self.arriving.get_mut(target as usize) {
+            *place = Some(match place.take() {
+                Some(other) => other.join(way),
+                None => way,
+            });
+        }
         None
     }
 

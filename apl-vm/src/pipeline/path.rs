@@ -5,6 +5,7 @@
 //! and everything below it. An array at the end of the path is one value.
 
 use apl_bytecode::PathSeg;
+use apl_bytecode::sort_by;
 
 use crate::{
     json::{Kind, Node, NodeId},
@@ -115,7 +116,10 @@ pub(super) fn resolve(root: Node<'_>, path: &[Step<'_>], folded: bool) -> Option
     }
     // With `**` most ways end in nothing; what counts is whether one ended in something.
     found.absent &= !any_depth;
-    found.nodes.sort_unstable();
+    // A walk without branches back finds them in order.
+    if !found.nodes.is_sorted() {
+        sort_by(&mut found.nodes, Ord::cmp);
+    }
     found.nodes.dedup();
     Some(found)
 }

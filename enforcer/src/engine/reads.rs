@@ -1,6 +1,7 @@
 //! What a program reads of its host, found out once.
 
-use std::collections::{BTreeMap, HashSet};
+use apl_bytecode::sort_by;
+use std::collections::BTreeMap;
 
 use apl_bytecode::{
     Attr, ClaimField, CredentialSource, Effect, HeaderSource, Identity, Program, Seg, TokenRole, Unmatched,
@@ -79,15 +80,14 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
         .map(|header| text_of(model, header).to_ascii_lowercase())
         .collect();
     credentials.push("authorization".to_owned());
-    credentials.sort();
+    sort_by(&mut credentials, Ord::cmp);
     credentials.dedup();
     let named = |prefix: &str| {
-        let mut names: Vec<String> = (0..model.attrs.len())
-            .filter_map(|at| program.key(apl_bytecode::AttrId(u32::try_from(at).ok()?)))
+        let mut names: Vec<String> = spelled(program)
             .filter_map(|key| key.strip_prefix(prefix))
             .map(str::to_owned)
             .collect();
-        names.sort();
+        sort_by(&mut names, Ord::cmp);
         names.dedup();
         names
     };
@@ -103,26 +103,33 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
     }
 }
 
-pub(super) fn mentioned(program: &Prepared) -> Option<HashSet<String>> {
-    let effects = &program.program().effects;
-    // A decision point is told everything that is known.
-    if effects.iter().any(|effect| matches!(effect, Effect::Decide(_))) {
-        return None;
-    }
-    let count = u32::try_from(program.program().attrs.len()).ok()?;
-    (0..count)
-        .map(|at| program.key(apl_bytecode::AttrId(at)).map(str::to_owned))
-        .collect()
+/// The attributes that the program spells out.
+pub(super) fn spelled(program: &Prepared) -> impl Iterator<Item = &str> {
+    let count = u32::try_from(program.program().attrs.len()).unwrap_or(u32::MAX);
+    (0..count).filter_map(|at| program.key(apl_bytecode::AttrId(at)))
 }
 
-/// Whether a program that mentions these attributes can read `key`: it spells it out, or a part of it that holds it.
-pub(super) fn mentions(mentioned: Option<&HashSet<String>>, key: &str) -> bool {
-    let Some(mentioned) = mentioned else {
-        return true;
-    };
+/// Whether the program may read attributes that it does not spell out.
+pub(super) fn reads_all(program: &Prepared) -> bool {
+    let model = program.program();
+    // A decision point is told everything that is known.
+    let asks = model
+        .effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Decide(_)));
+    asks || spelled(program).count() < model.attrs.len()
+}
+
+/// Whether it spells out what a delegation came to.
+pub(super) fn reads_delegations(program: &Prepared) -> bool {
+    spelled(program).any(|key| key == "delegation" || key.starts_with("delegation."))
+}
+
+/// Whether a program that reads only what it spells out reads `key`: it spells it, or a part of it that holds it.
+pub(super) fn mentions(program: &Prepared, key: &str) -> bool {
     let mut part = key;
     loop {
-        if mentioned.contains(part) {
+        if program.spells(part) {
             return true;
         }
         match part.rsplit_once('.') {

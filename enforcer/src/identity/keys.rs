@@ -76,7 +76,7 @@ impl KeySet {
 
     /// Keys that the policy brings; `None` if none of them can be used.
     pub(crate) fn inline(issuer: &str, jwks: &str) -> Option<Self> {
-        let raw: RawSet = serde_json::from_str(jwks).ok()?;
+        let raw: RawSet = serde_json::from_slice(jwks.as_bytes()).ok()?;
         let nameless = match raw.keys.as_slice() {
             [only] if only.kid.is_none() => public_key(only),
             _ => None,

@@ -1,13 +1,11 @@
 //! Where instructions were written.
 
-use std::collections::HashMap;
-
-use apl_bytecode::{BlockId, Position, Program, Span};
+use apl_bytecode::{BlockId, Debug, Position, Program};
 use apl_compiler::Source;
 
 /// Source places of a program's instructions.
 pub(crate) struct Places<'a> {
-    spans: HashMap<Position, Span>,
+    debug: Option<&'a Debug>,
     sources: &'a [Source],
 }
 
@@ -29,19 +27,15 @@ const QUOTED: usize = 120;
 
 impl<'a> Places<'a> {
     /// Of this program, from its debug section.
-    pub(crate) fn new(program: &Program, sources: &'a [Source]) -> Self {
-        let spans = program
-            .debug
-            .iter()
-            .flat_map(|debug| debug.spans.iter().copied())
-            .collect();
-        Self { spans, sources }
+    pub(crate) fn new(program: &'a Program, sources: &'a [Source]) -> Self {
+        let debug = program.debug.as_ref();
+        Self { debug, sources }
     }
 
     /// Of an instruction.
     pub(crate) fn of(&self, block: BlockId, at: usize) -> Option<Place> {
         let position = Position::Instr(block.0, u32::try_from(at).ok()?);
-        self.spans.get(&position).map(|span| Place {
+        self.debug?.span(position).map(|span| Place {
             file: span.file,
             line: span.line,
             column: span.column,

@@ -1,5 +1,7 @@
 //! Keys of one object must differ.
 
+use apl_bytecode::{order_by_key, sort_by};
+
 use super::Parser;
 use crate::json::{
     document::Slot,
@@ -8,11 +10,11 @@ use crate::json::{
 };
 
 impl Parser<'_> {
-    /// Checks that the keys from `base` on differ, and forgets them. Sorting by hash brings equal keys together; where
+    /// Checks that the keys from `base` on differ, and forgets them. Ordering by hash brings equal keys together; where
     /// hashes are equal the keys themselves are sorted, so that no choice of keys costs more than n log n comparisons.
     pub(super) fn distinct(&mut self, base: usize) -> Result<(), JsonError> {
         let mut keys = std::mem::take(&mut self.keys);
-        let verdict = self.first_duplicate(keys.get_mut(base..).unwrap_or_default());
+        let verdict = self.first_duplicate(keys.get(base..).unwrap_or_default());
         keys.truncate(base);
         self.keys = keys;
         match verdict {
@@ -21,8 +23,8 @@ impl Parser<'_> {
         }
     }
 
-    fn first_duplicate(&self, keys: &mut [u64]) -> Option<u32> {
-        const FEW: usize = 8;
+    fn first_duplicate(&self, keys: &[u64]) -> Option<u32> {
+        const FEW: usize = 24;
         if keys.len() <= FEW {
             for (i, a) in keys.iter().enumerate() {
                 for b in keys.get(i.wrapping_add(1)..).unwrap_or_default() {
@@ -33,10 +35,18 @@ impl Parser<'_> {
             }
             return None;
         }
-        keys.sort_unstable();
-        for same in keys.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
+        let hashes: Vec<u32> = keys.iter().map(|key| (key >> 32) as u32).collect();
+        let order = order_by_key(&hashes);
+        let keys: Vec<u64> = order
+            .iter()
+            .filter_map(|at| keys.get(*at as usize).copied())
+            .collect();
+        for same in keys.chunk_by(|a, b| a >> 32 == b >> 32) {
             if same.len() > 1 {
-                same.sort_by(|a, b| compare(self.key_text(*a).1, self.key_text(*b).1));
+                let mut same = same.to_vec();
+                sort_by(&mut same, |a, b| {
+                    compare(self.key_text(*a).1, self.key_text(*b).1)
+                });
                 for pair in same.windows(2) {
                     let [a, b] = pair else { continue };
                     if compare(self.key_text(*a).1, self.key_text(*b).1).is_eq() {

@@ -1,0 +1,1 @@
+//! Only the benchmarks in `benches/` matter: `make bench-micro`.
