@@ -64,7 +64,9 @@ async fn serve(json: bool, changed: Arc<AtomicBool>) -> SocketAddr {
         .with_json_response(json);
     let sessions = Arc::new(LocalSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(Tools::new(&changed)), sessions, config);
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a port");
     let address = listener.local_addr().expect("an address");
     let router = axum::Router::new().nest_service("/mcp", service);
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -100,7 +102,10 @@ async fn a_changed_tool_is_hidden_and_denied(mode: InstallMode, as_json: bool) {
 
     let filter = std::fs::read_to_string(policy.join("filter-config.json")).expect("built");
     let mut configuration: Value = serde_json::from_str(&filter).expect("JSON");
-    configuration.as_object_mut().expect("an object").remove("install");
+    configuration
+        .as_object_mut()
+        .expect("an object")
+        .remove("install");
     configuration["companion"]["cluster"] = COMPANION_CLUSTER.into();
     let governed = Governed {
         module: programs::filter().expect("built"),
@@ -134,7 +139,11 @@ async fn a_changed_tool_is_hidden_and_denied(mode: InstallMode, as_json: bool) {
     changed.store(true, Ordering::SeqCst);
     let reply = list(&client).await;
     assert!(reply.body.contains("hello"), "{}", reply.summary());
-    assert!(!reply.body.contains("look_up") && !reply.body.contains("files"), "{}", reply.body);
+    assert!(
+        !reply.body.contains("look_up") && !reply.body.contains("files"),
+        "{}",
+        reply.body
+    );
     let denied = ("tool.definition_changed".to_owned(), false);
     assert_eq!(call(&client, "look_up").await, denied);
     assert_eq!(call(&client, "hello").await, (String::new(), true));
@@ -149,7 +158,10 @@ async fn a_changed_tool_is_hidden_and_denied(mode: InstallMode, as_json: bool) {
     let policy_file = policy.join("policy.aplb");
     let place = [&place[..], &[text(&policy_file)]].concat();
     let shown = done("aplomb-companion", &[&["pins", "show"][..], &place].concat());
-    assert!(shown.contains("pin:/look_up") && !shown.contains("hello"), "{shown}");
+    assert!(
+        shown.contains("pin:/look_up") && !shown.contains("hello"),
+        "{shown}"
+    );
     let clear = ["pins", "clear", "--tool", "look_up", "--reason", "it was a trial"];
     let cleared = run("aplomb-companion", &[&clear[..], &place].concat());
     assert!(cleared.status.success(), "{cleared:?}");

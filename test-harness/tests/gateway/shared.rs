@@ -131,7 +131,8 @@ async fn gateway(dir: &Path, filters: Vec<Value>) -> Gateway {
     manager["http_protocol_options"] = json!({"enable_trailers": true});
     manager["server_name"] = json!("gw");
     // A fixed Host, so that what both backends hear is the same.
-    manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["host_rewrite_literal"] = json!("others");
+    manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["host_rewrite_literal"] =
+        json!("others");
     for router in manager["http_filters"].as_array_mut().expect("filters") {
         if router["name"] == "router" {
             router["typed_config"]["suppress_envoy_headers"] = json!(true);
@@ -249,7 +250,10 @@ async fn installing_changes_nothing_for_others(mode: InstallMode) {
     for (what, request) in requests() {
         let (before, _) = without.ask(&request, &[]);
         let (after, _) = with.ask(&request, &[]);
-        assert!(!before.client.is_empty(), "{what}: there was an answer without the filter");
+        assert!(
+            !before.client.is_empty(),
+            "{what}: there was an answer without the filter"
+        );
         assert_eq!(after.client.len(), before.client.len(), "{what}, to the client");
         assert!(after == before, "{what}: {} and {}", show(&after), show(&before));
         count += 1;
@@ -259,7 +263,11 @@ async fn installing_changes_nothing_for_others(mode: InstallMode) {
     let stream = b"GET /stream HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\nte: trailers\r\n\r\n";
     let (before, _) = without.ask(stream, &[]);
     let (after, times) = with.ask(stream, &[]);
-    assert!(before.client.contains("data: 2") && before.client.contains("x-sum: 3"), "{}", before.client);
+    assert!(
+        before.client.contains("data: 2") && before.client.contains("x-sum: 3"),
+        "{}",
+        before.client
+    );
     assert_eq!(after, before);
     let (first, last) = (times.first().expect("pieces"), times.last().expect("pieces"));
     assert!(*last - *first > Duration::from_millis(400), "held: {times:?}");
@@ -271,15 +279,34 @@ async fn installing_changes_nothing_for_others(mode: InstallMode) {
     assert!(before.client.contains("olleh"), "{}", before.client);
     assert_eq!(after, before);
 
-    let unlisted = with.envoy.stat("wasmcustom.aplomb.unlisted").await.expect("stats");
+    let unlisted = with
+        .envoy
+        .stat("wasmcustom.aplomb.unlisted")
+        .await
+        .expect("stats");
     assert_eq!(unlisted, Some(count + 2), "every one of them is counted");
 
     // What is ours elsewhere is not passed by.
-    for header in ["mcp-session-id: 1", "mcp-protocol-version: 2025-06-18", "a2a-version: 1.0", "Mcp-Method: x"] {
-        let request = format!("POST /elsewhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}");
+    for header in [
+        "mcp-session-id: 1",
+        "mcp-protocol-version: 2025-06-18",
+        "a2a-version: 1.0",
+        "Mcp-Method: x",
+    ] {
+        let request = format!(
+            "POST /elsewhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
         let (seen, _) = with.ask(request.as_bytes(), &[]);
-        assert!(seen.client.starts_with("HTTP/1.1 403"), "{header}: {}", seen.client);
-        assert!(seen.client.contains("protocol.unlisted_path"), "{header}: {}", seen.client);
+        assert!(
+            seen.client.starts_with("HTTP/1.1 403"),
+            "{header}: {}",
+            seen.client
+        );
+        assert!(
+            seen.client.contains("protocol.unlisted_path"),
+            "{header}: {}",
+            seen.client
+        );
         assert_eq!(seen.backend, "", "{header}");
     }
 }

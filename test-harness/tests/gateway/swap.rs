@@ -28,9 +28,12 @@ fn call(tool: &str) -> String {
 
 /// The backend: answers every call, knows nothing.
 async fn backend() -> std::net::SocketAddr {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a port");
     let address = listener.local_addr().expect("an address");
-    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "done"}]}});
+    let answer =
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "done"}]}});
     let router = axum::Router::new().fallback(move || {
         let answer = answer.clone();
         async move { axum::Json(answer) }
@@ -146,7 +149,8 @@ fn end_slowly(mut stream: TcpStream, body: &str) -> String {
 async fn stats(envoy: &Envoy, part: &str) -> u64 {
     let text = envoy.admin_get("/stats").await.expect("stats");
     let ours = text.lines().filter(|line| line.contains(part));
-    ours.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    ours.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
 }
 
 async fn a_policy_changes_under_load(mode: &str) {
@@ -163,8 +167,26 @@ async fn a_policy_changes_under_load(mode: &str) {
         std::fs::create_dir_all(ecds).expect("a folder");
         let (listen, admin) = (listen.to_string(), admin.to_string());
         let companion = format!("http://{}", companion.address);
-        let arguments = ["emit", "envoy", "--build", text(build), "--module", text(&module), "--upstream", &upstream];
-        let more = ["--listen", &listen, "--admin", &admin, "--companion", &companion, "--ecds", text(ecds)];
+        let arguments = [
+            "emit",
+            "envoy",
+            "--build",
+            text(build),
+            "--module",
+            text(&module),
+            "--upstream",
+            &upstream,
+        ];
+        let more = [
+            "--listen",
+            &listen,
+            "--admin",
+            &admin,
+            "--companion",
+            &companion,
+            "--ecds",
+            text(ecds),
+        ];
         done("aplc", &[&arguments[..], &more].concat())
     };
     let bootstrap = emit(&builds[0], &running);
@@ -194,7 +216,10 @@ async fn a_policy_changes_under_load(mode: &str) {
     tokio::time::sleep(Duration::from_millis(2500)).await;
     for stream in slow {
         let answer = end_slowly(stream, &body);
-        assert!(answer.contains("policy.one"), "an old stream ends under the old policy: {answer}");
+        assert!(
+            answer.contains("policy.one"),
+            "an old stream ends under the old policy: {answer}"
+        );
     }
     let seen = running_load.end().await;
     let strange: Vec<_> = seen
@@ -205,11 +230,24 @@ async fn a_policy_changes_under_load(mode: &str) {
             Verdict::Other(_) => true,
         })
         .collect();
-    let broken = strange.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Other(_)));
-    assert_eq!(broken.count(), 0, "a request without a verdict: {strange:?}\n{}", envoy.log());
+    let broken = strange
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Other(_)));
+    assert_eq!(
+        broken.count(),
+        0,
+        "a request without a verdict: {strange:?}\n{}",
+        envoy.log()
+    );
     let is = |verdict: &Verdict, name: &str| *verdict == Verdict::Denied(format!("policy.{name}"));
-    let first = seen.iter().find(|(_, verdict)| is(verdict, "two")).expect("the new policy counts");
-    let last = seen.iter().rfind(|(_, verdict)| is(verdict, "one")).expect("the old policy counted");
+    let first = seen
+        .iter()
+        .find(|(_, verdict)| is(verdict, "two"))
+        .expect("the new policy counts");
+    let last = seen
+        .iter()
+        .rfind(|(_, verdict)| is(verdict, "one"))
+        .expect("the old policy counted");
     println!(
         "{mode}: {} requests, {} of them denied while the plugins changed; {} ms from push to the first verdict of the new policy, {} ms to the last of the old one",
         seen.len(),
@@ -217,8 +255,15 @@ async fn a_policy_changes_under_load(mode: &str) {
         first.0.saturating_duration_since(pushed).as_millis(),
         last.0.saturating_duration_since(pushed).as_millis(),
     );
-    assert!(last.0 < pushed + Duration::from_secs(2), "every worker has the new policy");
-    assert_eq!(ask(&http, &url, "counted").await, Verdict::Passed, "the companion holds both");
+    assert!(
+        last.0 < pushed + Duration::from_secs(2),
+        "every worker has the new policy"
+    );
+    assert_eq!(
+        ask(&http, &url, "counted").await,
+        Verdict::Passed,
+        "the companion holds both"
+    );
 
     // A policy that does not load is refused, and the one before it stays.
     let bad = path.join("bad");
@@ -233,9 +278,16 @@ async fn a_policy_changes_under_load(mode: &str) {
     push(&bad, &running);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let now = stats(&envoy, ".config_fail").await + stats(&envoy, ".update_rejected").await;
-    assert!(now > refused, "a metric says so: {}", envoy.admin_get("/stats?filter=config").await.expect("stats"));
+    assert!(
+        now > refused,
+        "a metric says so: {}",
+        envoy.admin_get("/stats?filter=config").await.expect("stats")
+    );
     for _ in 0..20 {
-        assert_eq!(ask(&http, &url, "ask").await, Verdict::Denied("policy.two".to_owned()));
+        assert_eq!(
+            ask(&http, &url, "ask").await,
+            Verdict::Denied("policy.two".to_owned())
+        );
         assert_eq!(ask(&http, &url, "open").await, Verdict::Passed);
     }
 
@@ -244,7 +296,11 @@ async fn a_policy_changes_under_load(mode: &str) {
     let three = Verdict::Denied("policy.three".to_owned());
     let patience = Instant::now() + Duration::from_secs(5);
     while ask(&http, &url, "ask").await != three {
-        assert!(Instant::now() < patience, "the third policy counts\n{}", envoy.log());
+        assert!(
+            Instant::now() < patience,
+            "the third policy counts\n{}",
+            envoy.log()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
