@@ -117,6 +117,7 @@ async fn a_changed_tool_is_hidden_and_denied(mode: InstallMode, as_json: bool) {
         name: "tools".into(),
         path: "/mcp".into(),
         rewrite: "/mcp".into(),
+        keep_host: false,
         address,
     };
     let listen = ports::free().expect("a port");

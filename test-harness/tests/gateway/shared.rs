@@ -117,6 +117,7 @@ async fn gateway(dir: &Path, filters: Vec<Value>) -> Gateway {
         name: "others".into(),
         path: "/".into(),
         rewrite: "/".into(),
+        keep_host: false,
         address: backend.address,
     };
     let setup = Setup::new(ports::free().expect("a port"), filters, vec![upstream]);
