@@ -17,6 +17,7 @@ mod lookup;
 mod plain;
 mod record;
 mod request;
+mod response;
 mod run;
 mod seals;
 mod shadow;
@@ -259,7 +260,12 @@ impl Exchange {
             .or_else(|| engine.metadata.as_ref().map(|metadata| metadata.url.clone()));
         let reply = match self.cloaked(engine, refusal, now_ms) {
             Some(reply) => reply,
-            None => refusal.reply(shape, &self.decision_id, only_events, metadata.as_deref()),
+            None => {
+                let said = self.said(engine, refusal);
+                let mut reply = said.reply(shape, &self.decision_id, only_events, metadata.as_deref());
+                self.dress(engine, refusal, &mut reply);
+                reply
+            }
         };
         out.push(count(refusal.counter(), 1));
         out.push(Command::FilterState {

@@ -1,6 +1,8 @@
 //! Why an exchange is not let through, and the one local reply that says so (`design/wire.md`).
 
-use crate::{Counter, Reply, json_text};
+use apl_bytecode::{Program, Response};
+
+use crate::{Counter, Reply, identity::token::text_of, json_text};
 
 /// A refusal: of the message (malformed), of the caller (identity) or of the operation (policy).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ struct Details {
     allow: Option<&'static str>,
     /// For the error's `data`.
     entries: Vec<(&'static str, String)>,
+    /// Members behind them, as JSON with a comma before each.
+    more: Vec<u8>,
 }
 
 /// What a refusal counts as.
@@ -164,7 +168,10 @@ impl Refusal {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
-        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
         refusal.at(&pending.rule)
     }
 
@@ -174,7 +181,10 @@ impl Refusal {
         let mut refusal = Self::new(200, -32121, "elicitation.approved", reason, RefusalKind::Waiting);
         let mut entries = vec![("elicitation_id", ids.to_owned()), ("plugin", handler.to_owned())];
         entries.extend(approver.map(|approver| ("approver", approver.to_owned())));
-        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
         refusal
     }
 
@@ -363,8 +373,32 @@ impl Refusal {
             out.extend_from_slice(b"\":");
             json_text::push_string(&mut out, value);
         }
+        out.extend(self.details.iter().flat_map(|details| &details.more));
         out.extend_from_slice(end);
         out
+    }
+
+    /// With what the route's `response` says, in the error's `data`: JSON-RPC has no other place for it.
+    pub(crate) fn telling(mut self, response: &Response, program: &Program) -> Self {
+        let more = &mut self.details.get_or_insert_default().more;
+        if response.status > 0 {
+            more.extend_from_slice(b",\"http.status\":");
+            more.extend_from_slice(response.status.to_string().as_bytes());
+        }
+        if let Some(body) = response.body {
+            more.extend_from_slice(b",\"http.body\":");
+            json_text::push_string(more, text_of(program, body));
+        }
+        for (at, (name, value)) in response.headers.iter().enumerate() {
+            more.extend_from_slice(if at == 0 { b",\"http.headers\":{" } else { b"," });
+            json_text::push_string(more, text_of(program, *name));
+            more.push(b':');
+            json_text::push_string(more, text_of(program, *value));
+        }
+        if !response.headers.is_empty() {
+            more.push(b'}');
+        }
+        self
     }
 
     /// What providers of models call it.

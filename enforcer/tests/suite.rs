@@ -36,6 +36,8 @@ mod llm;
 mod program;
 #[path = "suite/protocols.rs"]
 mod protocols;
+#[path = "suite/response.rs"]
+mod response;
 #[path = "suite/responses.rs"]
 mod responses;
 #[path = "suite/revisions.rs"]
