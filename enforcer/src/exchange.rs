@@ -10,10 +10,12 @@ mod answers;
 mod asserted;
 mod batch;
 mod binding;
+mod challenge;
 mod decide;
 mod forward;
 mod lists;
 mod lookup;
+mod pins;
 mod plain;
 mod record;
 mod request;
@@ -29,7 +31,7 @@ use crate::{
     engine::count,
     http::head::Head,
     json_text::hex,
-    refusal::{Refusal, Shape},
+    refusal::{Challenge, Refusal, Shape},
     session::digest,
 };
 use after::After;
@@ -242,6 +244,7 @@ impl Exchange {
             return self.let_go(engine);
         }
         self.record_refusal(engine, refusal, now_ms, out);
+        let lacking = self.lacking(engine, refusal);
         let errors = self
             .batch
             .array
@@ -253,19 +256,29 @@ impl Exchange {
             (None, None) => self.head.codec.shape().unwrap_or(Shape::RpcUnknown),
         };
         let only_events = crate::http::media::only_events(&self.head.accept);
+        let cloaked = self.cloaked(engine, refusal, now_ms);
+        let lacking = lacking.filter(|_| cloaked.is_none());
         let metadata = engine
             .config
             .resource_metadata
             .clone()
             .or_else(|| engine.metadata.as_ref().map(|metadata| metadata.url.clone()));
-        let reply = match self.cloaked(engine, refusal, now_ms) {
+        let challenge = Challenge {
+            resource_metadata: metadata.as_deref(),
+            scopes: lacking.as_deref(),
+        };
+        let reply = match cloaked {
             Some(reply) => reply,
+<<<<<<< HEAD
             None => {
                 let said = self.said(engine, refusal);
                 let mut reply = said.reply(shape, &self.decision_id, only_events, metadata.as_deref());
                 self.dress(engine, refusal, &mut reply);
                 reply
             }
+=======
+            None => refusal.reply(shape, &self.decision_id, only_events, challenge),
+>>>>>>> main
         };
         out.push(count(refusal.counter(), 1));
         out.push(Command::FilterState {

@@ -91,6 +91,35 @@ impl Shape<'_> {
     }
 }
 
+/// What a caller is told to come back with (RFC 6750 section 3, RFC 9728 section 5.1).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Challenge<'a> {
+    /// URL of the metadata document.
+    pub(crate) resource_metadata: Option<&'a str>,
+    /// OAuth scopes, joined by spaces.
+    pub(crate) scopes: Option<&'a str>,
+}
+
+impl Challenge<'_> {
+    fn spelled(self, error: Option<&str>) -> String {
+        let parameters = [
+            ("error", error),
+            ("scope", self.scopes),
+            ("resource_metadata", self.resource_metadata),
+        ];
+        let mut text = "Bearer".to_owned();
+        let mut mark = " ";
+        for (name, value) in parameters {
+            let Some(value) = value else { continue };
+            for part in [mark, name, "=\"", value, "\""] {
+                text.push_str(part);
+            }
+            mark = ", ";
+        }
+        text
+    }
+}
+
 impl Refusal {
     fn new(status: u16, rpc: i32, code: &str, reason: &str, kind: RefusalKind) -> Self {
         Self {
@@ -218,7 +247,7 @@ impl Refusal {
         shape: Shape<'_>,
         decision_id: &str,
         only_events: bool,
-        resource_metadata: Option<&str>,
+        challenge: Challenge<'_>,
     ) -> Reply {
         let mut headers = self.policy_headers(decision_id);
         headers.extend(
@@ -228,11 +257,10 @@ impl Refusal {
                 .map(|methods| ("allow".to_owned(), methods.to_owned())),
         );
         if self.kind == RefusalKind::Identity {
-            let challenge = match resource_metadata {
-                Some(url) => format!("Bearer resource_metadata=\"{url}\""),
-                None => "Bearer".to_owned(),
-            };
-            headers.push(("www-authenticate".to_owned(), challenge));
+            headers.push(("www-authenticate".to_owned(), challenge.spelled(None)));
+        } else if challenge.scopes.is_some() {
+            let lack = Some("insufficient_scope");
+            headers.push(("www-authenticate".to_owned(), challenge.spelled(lack)));
         }
         let (status, body) = match (self.kind, shape) {
             (_, shape) if shape.is_plain() => {
@@ -259,10 +287,15 @@ impl Refusal {
                 | Shape::OpenAi
                 | Shape::Anthropic,
             ) => {
+                let status = if challenge.scopes.is_some() {
+                    403
+                } else {
+                    self.status
+                };
                 let envelope = self.envelope(shape, decision_id, false);
-                let (media, body) = framed(envelope, only_events && self.status == 200);
+                let (media, body) = framed(envelope, only_events && status == 200);
                 headers.push(("content-type".to_owned(), media.to_owned()));
-                (self.status, body)
+                (status, body)
             }
         };
         Reply {
@@ -479,7 +512,7 @@ mod tests {
     #[test]
     fn answers_as_the_wire_contract_says() {
         let denial = Refusal::operation("session_tainted", "write-down \"blocked\"");
-        let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, None);
+        let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, Challenge::default());
         assert_eq!(reply.status, 200);
         assert!(
             reply
@@ -501,7 +534,7 @@ mod tests {
 
     #[test]
     fn answers_as_an_event_when_nothing_else_is_accepted() {
-        let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, None);
+        let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, Challenge::default());
         assert!(
             reply
                 .headers
@@ -514,7 +547,8 @@ mod tests {
 
     #[test]
     fn a_denied_notification_is_a_bare_403() {
-        let reply = Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, None);
+        let reply =
+            Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, Challenge::default());
         assert_eq!((reply.status, reply.body.as_slice()), (403, b"".as_slice()));
     }
 
@@ -524,7 +558,10 @@ mod tests {
             Shape::Rpc(b"1"),
             "d1",
             false,
-            Some("https://x/.well-known/oauth-protected-resource"),
+            Challenge {
+                resource_metadata: Some("https://x/.well-known/oauth-protected-resource"),
+                scopes: None,
+            },
         );
         assert_eq!(reply.status, 401);
         assert!(reply.headers.contains(&(
@@ -535,7 +572,12 @@ mod tests {
 
     #[test]
     fn a_code_cannot_break_a_header() {
-        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(Shape::RpcUnknown, "d1", false, None);
+        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(
+            Shape::RpcUnknown,
+            "d1",
+            false,
+            Challenge::default(),
+        );
         assert!(
             reply
                 .headers
