@@ -269,16 +269,12 @@ impl Exchange {
         };
         let reply = match cloaked {
             Some(reply) => reply,
-<<<<<<< HEAD
             None => {
                 let said = self.said(engine, refusal);
-                let mut reply = said.reply(shape, &self.decision_id, only_events, metadata.as_deref());
+                let mut reply = said.reply(shape, &self.decision_id, only_events, challenge);
                 self.dress(engine, refusal, &mut reply);
                 reply
             }
-=======
-            None => refusal.reply(shape, &self.decision_id, only_events, challenge),
->>>>>>> main
         };
         out.push(count(refusal.counter(), 1));
         out.push(Command::FilterState {

@@ -177,6 +177,20 @@ impl Refusal {
         Self::new(200, -32001, code, reason, RefusalKind::Operation)
     }
 
+    /// A method that nobody here can judge. JSON-RPC's own code, so that clients take it for a server without that method;
+    /// without sessions the status says it too (2026-07-28, Streamable HTTP).
+    pub(crate) fn unknown_method(has_sessions: bool) -> Self {
+        let status = if has_sessions { 200 } else { 404 };
+        let reason = "the method is not known here";
+        Self::new(
+            status,
+            -32601,
+            "protocol.unknown_method",
+            reason,
+            RefusalKind::Operation,
+        )
+    }
+
     /// A human is asked. `ids`: everything that the client is to come back with.
     pub(crate) fn pending(pending: &apl_vm::Pending, ids: &str) -> Self {
         let approval = &pending.approval;
@@ -213,6 +227,18 @@ impl Refusal {
         refusal.details = Some(Box::new(Details {
             entries,
             ..Details::default()
+        }));
+        refusal
+    }
+
+    /// A revision that is not known here. What is offered is what a request without a session may name; the others are agreed
+    /// on by `initialize`.
+    pub(crate) fn unknown_revision(requested: &str, reason: &str) -> Self {
+        let mut refusal = Self::rpc(400, -32022, "protocol.unknown_revision", reason);
+        refusal.details = Some(Box::new(Details {
+            allow: None,
+            entries: vec![("requested", requested.chars().take(64).collect())],
+            more: b",\"supported\":[\"2026-07-28\"]".to_vec(),
         }));
         refusal
     }

@@ -3,12 +3,8 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-<<<<<<< HEAD
-    Assertions, Attr, Code, Effect, Enforcement, Fallback, Identity, Instr, Pipeline, Response, Route,
-=======
-    Assertions, Attr, Challenge, Code, Effect, Enforcement, Fallback, Identity, Instr, Pins, Pipeline, Route,
->>>>>>> main
-    Scanner, StrId, Unmatched,
+    Assertions, Attr, Challenge, Code, Effect, Enforcement, Fallback, Identity, Instr, Pins, Pipeline,
+    Response, Route, Scanner, StrId, Unmatched,
 };
 
 /// One compiled policy.

@@ -53,30 +53,15 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
         let post = lowering.phase(&layers, Phase::Post);
         let at = to_u32(lowering.tables.program.routes.len());
         lowering.tables.spans.push((Position::Route(at), route.span));
-<<<<<<< HEAD
         let said = route.response.as_ref();
         let said = said.or(above.and_then(|above| above.response.as_ref()));
         let response = said.map(|said| response(said, lowering));
-=======
-        let tables = &mut lowering.tables;
-        let response = route
-            .response
-            .as_ref()
-            .or(above.and_then(|above| above.response.as_ref()))
-            .map(|response| Response {
-                status: response.status,
-                body: response.body.as_ref().map(|body| tables.str(body)),
-                headers: response
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (tables.str(name), tables.str(value)))
-                    .collect(),
-            });
         let challenge = route
             .challenge
             .as_ref()
             .or(above.and_then(|above| above.challenge.as_ref()));
         if let Some(challenge) = challenge {
+            let tables = &mut lowering.tables;
             let scopes = tables.strs(&challenge.scopes);
             tables.program.challenges.push(Challenge {
                 route: at,
@@ -84,7 +69,6 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
                 annotates: challenge.annotates,
             });
         }
->>>>>>> main
         let compiled = Route {
             entity: route.selector.entity,
             matcher: matcher(route, lowering),
