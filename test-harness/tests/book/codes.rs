@@ -36,6 +36,7 @@ const OTHER_WORDS: &[&str] = &[
     "audit.jsonl",
     "case.lua",
     "cases.redb",
+    "claim.scope",
     "checkpoints.jsonl",
     "companion.cluster",
     "companion.path",
