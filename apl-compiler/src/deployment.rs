@@ -5,10 +5,11 @@ mod asks;
 use std::collections::BTreeMap;
 
 pub use crate::document::ClientProof;
-pub use asks::{CibaUse, ElicitorUse, PointUse};
+pub use asks::{ApprovalsUse, CibaUse, ElicitorUse, PointUse, SignInUse, WebhookUse};
 
+use crate::bindings::Bound;
 use crate::document::{
-    CredentialDecl, DirectoryDecl, Document, JwtIssuer, Keys, Oauth, PluginKind, Secret, Store,
+    CredentialDecl, DirectoryDecl, Document, IdentityDecl, JwtIssuer, Keys, Oauth, PluginKind, Secret, Store,
 };
 
 /// What the companion is to be told.
@@ -26,6 +27,12 @@ pub struct Deployment {
     pub points: BTreeMap<String, PointUse>,
     /// Where labels live, when the policy says so.
     pub store: Option<Store>,
+    /// The companion's pages, when the policy or its deployment says where they are.
+    pub approvals: Option<ApprovalsUse>,
+    /// Identities whose issuers are not in the program.
+    pub identities: Vec<BoundIdentity>,
+    /// What a deployment's file bound, or has to.
+    pub bound: Bound,
 }
 
 /// Where an issuer's keys are.
@@ -153,29 +160,42 @@ impl std::fmt::Debug for SecretSource {
     }
 }
 
+/// An identity that the program leaves open, with who vouches for it here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundIdentity {
+    /// The plugin's name.
+    pub name: String,
+    /// At least one.
+    pub issuers: Vec<apl_bytecode::BoundIssuer>,
+}
+
 /// Collects what a document needs.
 pub(crate) fn deployment(document: &Document) -> Deployment {
     let mut deployment = Deployment {
         store: document.store.clone(),
+        approvals: document.approvals.as_ref().map(asks::approvals),
         ..Deployment::default()
     };
     for plugin in &document.plugins {
         match &plugin.kind {
-            PluginKind::Identity(decl) => match &decl.source {
-                CredentialDecl::Token { issuers, .. } => {
-                    for keys in issuers.iter().filter_map(issuer_keys) {
-                        if !deployment.issuers.contains(&keys) {
-                            deployment.issuers.push(keys);
+            PluginKind::Identity(decl) => {
+                deployment.identities.extend(bound(&plugin.name, decl));
+                match &decl.source {
+                    CredentialDecl::Token { issuers, .. } => {
+                        for keys in issuers.iter().filter_map(issuer_keys) {
+                            if !deployment.issuers.contains(&keys) {
+                                deployment.issuers.push(keys);
+                            }
                         }
                     }
+                    CredentialDecl::ApiKey { directory, .. } => {
+                        deployment
+                            .directories
+                            .insert(plugin.name.clone(), key_directory(directory));
+                    }
+                    CredentialDecl::Metadata { .. } | CredentialDecl::Peer { .. } => {}
                 }
-                CredentialDecl::ApiKey { directory, .. } => {
-                    deployment
-                        .directories
-                        .insert(plugin.name.clone(), key_directory(directory));
-                }
-                CredentialDecl::Metadata { .. } | CredentialDecl::Peer { .. } => {}
-            },
+            }
             PluginKind::Oauth(oauth) => {
                 deployment
                     .delegators
@@ -204,6 +224,39 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
             .insert(point.name.clone(), asks::point(&point.kind));
     }
     deployment
+}
+
+fn bound(name: &str, decl: &IdentityDecl) -> Option<BoundIdentity> {
+    let issuers = match &decl.source {
+        CredentialDecl::Token { issuers, .. } => issuers
+            .iter()
+            .map(|issuer| apl_bytecode::BoundIssuer {
+                issuer: issuer.issuer.clone(),
+                audiences: issuer.audiences.clone(),
+                algorithms: issuer.algorithms.clone(),
+                leeway_s: issuer.leeway_s,
+                jwks: match &issuer.keys {
+                    Keys::Inline(jwks) => Some(jwks.clone()),
+                    Keys::Url { .. } => None,
+                },
+            })
+            .collect(),
+        CredentialDecl::Metadata { issuers, .. } => issuers
+            .iter()
+            .map(|issuer| apl_bytecode::BoundIssuer {
+                issuer: issuer.issuer.clone(),
+                audiences: issuer.audiences.clone(),
+                algorithms: Vec::new(),
+                leeway_s: issuer.leeway_s,
+                jwks: None,
+            })
+            .collect(),
+        CredentialDecl::Peer { .. } | CredentialDecl::ApiKey { .. } => return None,
+    };
+    decl.bound.then(|| BoundIdentity {
+        name: name.to_owned(),
+        issuers,
+    })
 }
 
 fn issuer_keys(issuer: &JwtIssuer) -> Option<IssuerKeys> {

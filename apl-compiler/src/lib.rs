@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod attribute_files;
+mod bindings;
 mod deployment;
 mod document;
 mod glob;
@@ -32,9 +33,10 @@ pub mod parts;
 pub mod vocabulary;
 pub mod yaml;
 
+pub use bindings::{Bound, BoundUse, Target};
 pub use deployment::{
-    CibaUse, ClientProof, Delegator, Deployment, ElicitorUse, IssuerKeys, KeyDirectory, OauthUse, PointUse,
-    SecretSource,
+    ApprovalsUse, BoundIdentity, CibaUse, ClientProof, Delegator, Deployment, ElicitorUse, IssuerKeys,
+    KeyDirectory, OauthUse, PointUse, SecretSource, SignInUse, WebhookUse,
 };
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::{Store, TextSource, Valkey};
@@ -152,8 +154,20 @@ fn run(
             .map(|(file, _)| file),
     );
     let roots: Vec<yaml::Node> = roots.into_iter().collect::<Option<_>>()?;
-    let (root, teams) = roots.split_first()?;
+    let mut roots = roots;
+    let (root, teams) = roots.split_first_mut()?;
     let attributes = attribute_files::read(root, policy.files, sources, reports);
+    // Behind all others: the program does not know it.
+    let files_of_policy = sources.len();
+    let deploy = match &options.deploy {
+        Some(file) => Some(deploy(file, sources, secrets, unread, reports)?),
+        None => None,
+    };
+    let given = deploy
+        .as_ref()
+        .and_then(|(node, at)| Some((node, sources.get(*at)?)));
+    let bound = bindings::bind(root, given, reports);
+    let (root, teams) = (&*root, &*teams);
     let mut document = document::read(root, sources.first()?, reports);
     document.attributes = attributes;
     document::teams(&mut document, teams, sources.get(1..files)?, reports);
@@ -161,7 +175,8 @@ fn run(
     if let Some(now) = options.now {
         lower::ended(&document, now, reports);
     }
-    let (program, deployment) = lower::lower(&document, sources, reports);
+    let (program, mut deployment) = lower::lower(&document, sources.get(..files_of_policy)?, reports);
+    deployment.bound = bound;
     if options.strict {
         reports.refuse(&[diagnostics::Code::OldSpelling, diagnostics::Code::MayBeAbsent]);
     }
@@ -178,6 +193,30 @@ fn run(
                 format!("the program is refused: {fault}"),
             );
             reports.push(diagnostic.help("split the policy, or shorten the part that the message names"));
+            None
+        }
+    }
+}
+
+/// Reads the deployment's file; its place among the sources comes with it.
+fn deploy(
+    file: &File,
+    sources: &mut Vec<Source>,
+    secrets: &mut Vec<Span>,
+    unread: &mut Vec<usize>,
+    reports: &mut diagnostics::Reports,
+) -> Option<(yaml::Node, usize)> {
+    let at = sources.len();
+    let source = Source::new(&*file.name, &*file.text);
+    let node = yaml::load(&source, u16::try_from(at).ok()?, reports);
+    sources.push(source);
+    match node {
+        Some(node) => {
+            node.secrets(secrets);
+            Some((node, at))
+        }
+        None => {
+            unread.push(at);
             None
         }
     }

@@ -1,5 +1,6 @@
 //! What a check may be told beside the policy.
 
+use crate::input::File;
 use crate::tools::Tools;
 
 /// How to check a policy.
@@ -11,6 +12,8 @@ pub struct Options {
     pub tools: Option<Tools>,
     /// Where the policy comes from: what will differ is reported.
     pub from: Option<Dialect>,
+    /// The deployment that binds what the policy leaves open.
+    pub deploy: Option<File>,
     /// Seconds since 1970: what has ended by now is reported.
     pub now: Option<u64>,
 }

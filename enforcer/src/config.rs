@@ -9,10 +9,12 @@ use serde::Deserialize;
 use self::raw::{RawConfig, RawEnforcement, RawInstall};
 pub use self::{
     error::ConfigError,
+    identity::{BoundIdentity, RawIssuer},
     resource::{ProtectedResource, ServerRequests, SessionSource},
 };
 
 mod error;
+pub(crate) mod identity;
 mod raw;
 mod resource;
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub shadow: bool,
     /// Whether backends may ask clients for something where results are governed.
     pub server_requests: ServerRequests,
+    /// Issuers of identities that the program leaves open.
+    pub identities: Vec<BoundIdentity>,
 }
 
 impl Config {
@@ -100,6 +104,7 @@ impl Config {
             shadow_policy: None,
             shadow: true,
             server_requests: self.server_requests,
+            identities: self.identities.clone(),
         })
     }
 }
@@ -335,6 +340,7 @@ fn decide(raw: RawConfig, install: Install) -> Result<Config, ConfigError> {
             ]
         }),
         server_requests: raw.server_requests,
+        identities: raw.identities,
     })
 }
 
@@ -365,12 +371,6 @@ fn check_protocols(protocols: &[Protocol]) -> Result<(), ConfigError> {
         let prefix = entry.path_prefix.as_str();
         if !prefix.starts_with('/') || prefix.contains(['?', '#', '%', '\\']) || prefix.contains("//") {
             return Err(ConfigError::Prefix(prefix.to_owned()));
-        }
-        match entry.speaks {
-            Speaks::Mcp => {}
-            Speaks::A2a => return Err(ConfigError::Unsupported("a2a")),
-            Speaks::Llm => return Err(ConfigError::Unsupported("llm")),
-            Speaks::Http => return Err(ConfigError::Unsupported("http")),
         }
         let twin = protocols.iter().take(at).any(|other| {
             other.path_prefix.trim_end_matches('/') == prefix.trim_end_matches('/')

@@ -15,9 +15,10 @@ use anyhow::Context as _;
 
 use crate::backend::{Replies, Role};
 use crate::envoy::wasm::{Governed, InstallMode, Plugin};
-use crate::envoy::{Envoy, Setup};
+use crate::envoy::{Adapt, Envoy, Setup};
 use crate::mcp::McpClient;
 use crate::{ports, programs};
+pub(crate) use artefacts::VM_ENVIRONMENT;
 pub use artefacts::{Artefacts, SEAL_KEY_ENV};
 pub use backends::Backends;
 pub use companion::Companion;
@@ -34,6 +35,8 @@ pub const DEMO_IDP_PORT: u16 = 8081;
 pub struct Options {
     /// The policy. The identity provider's address in it is replaced by the real one, in a copy.
     pub policy: PathBuf,
+    /// A second policy, in shadow.
+    pub shadow: Option<PathBuf>,
     /// The plugins in Envoy's chain.
     pub plugins: Vec<Plugin>,
     /// How the backends answer.
@@ -46,6 +49,8 @@ pub struct Options {
     pub tap: bool,
     /// Envoy's worker threads.
     pub workers: u32,
+    /// A last change of Envoy's document.
+    pub adapt: Option<Adapt>,
     /// The folder for everything; it is there and empty.
     pub dir: PathBuf,
 }
@@ -56,12 +61,14 @@ impl Options {
     pub fn new(policy: PathBuf, mode: InstallMode, dir: &Path) -> Self {
         Options {
             policy,
+            shadow: None,
             plugins: mode.plugins(),
             replies: Replies::Sse,
             demo_ports: false,
             filter_config: serde_json::Map::new(),
             tap: false,
             workers: 1,
+            adapt: None,
             dir: dir.to_owned(),
         }
     }
@@ -101,7 +108,13 @@ impl Stack {
         let idp = Idp::start(idp_address, dir).await?;
 
         tell("building the policy");
-        let artefacts = Artefacts::build(&options.policy, idp.address.port(), dir).await?;
+        let artefacts = Artefacts::build(
+            &options.policy,
+            options.shadow.as_deref(),
+            idp.address.port(),
+            dir,
+        )
+        .await?;
 
         tell("starting the companion");
         let companion = Companion::start(&artefacts, dir).await?;
@@ -122,17 +135,19 @@ impl Stack {
         let governed = Governed {
             module,
             configuration,
-            environment: BTreeMap::from([
-                (artefacts::HASH_KEY_ENV.to_owned(), artefacts::HASH_KEY.to_owned()),
-                (artefacts::SEAL_KEY_ENV.to_owned(), artefacts::SEAL_KEY.to_owned()),
-            ]),
+            environment: BTreeMap::from(
+                VM_ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())),
+            ),
             plugins: options.plugins.clone(),
         };
         let listen = port(options.demo_ports, DEMO_PORT)?;
         let mut setup = Setup::new(listen, governed.filters(), backends.upstreams());
         setup.workers = options.workers;
         setup.companion = Some(tap.as_ref().map_or(companion.address, |tap| tap.address));
-        let envoy = Envoy::start(&setup, dir).await?;
+        let envoy = match &options.adapt {
+            None => Envoy::start(&setup, dir).await?,
+            Some(adapt) => Envoy::start_adapted(&setup, dir, adapt).await?,
+        };
         Ok(Stack {
             idp,
             companion,

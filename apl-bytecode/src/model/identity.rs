@@ -63,7 +63,7 @@ pub enum CredentialSource {
         header: StrId,
         /// What stands before the token; `None`: `Bearer ` may, in any case.
         prefix: Option<StrId>,
-        /// At least one.
+        /// None: the deployment binds them.
         issuers: Vec<Issuer>,
     },
     /// Claims of a token that the proxy has verified (`identity/mesh-jwt`), in its dynamic metadata.
@@ -72,7 +72,7 @@ pub enum CredentialSource {
         namespace: StrId,
         /// As `payload`.
         key: StrId,
-        /// At least one.
+        /// None: the deployment binds them.
         issuers: Vec<MeshIssuer>,
     },
     /// The workload at the other end of the connection (`identity/spiffe`).

@@ -47,20 +47,29 @@ pub(super) fn check(program: &Program) -> Checked {
     for (at, effect) in program.effects.iter().enumerate() {
         cx.effect(effect, Place::Effect(at))?;
     }
-    for (at, identity) in program.identities.iter().enumerate() {
-        cx.identity(identity, Place::Identity(at))?;
-    }
+    identities(program)?;
     for (at, route) in program.routes.iter().enumerate() {
         cx.route(route, Place::Route(at))?;
     }
     cx.fallbacks()?;
-    cx.assertions()
+    cx.assertions()?;
+    cx.pins()?;
+    cx.public_paths()?;
+    cx.challenges()
 }
 
 /// Checks the debug section.
 pub(super) fn debug(program: &Program) -> Checked {
     let cx = Entries { program };
     program.debug.as_ref().map_or(Ok(()), |debug| cx.debug(debug))
+}
+
+pub(super) fn identities(program: &Program) -> Checked {
+    let cx = Entries { program };
+    for (at, identity) in program.identities.iter().enumerate() {
+        cx.identity(identity, Place::Identity(at))?;
+    }
+    Ok(())
 }
 
 pub(super) fn at_most(count: usize, limit: usize, what: &'static str, place: Place) -> Checked {
@@ -108,6 +117,8 @@ impl Entries<'_> {
             (p.routes.len(), "routes"),
             (p.fallbacks.len(), "fallbacks"),
             (p.assertions.len(), "assertions"),
+            (p.pins.len(), "pinned servers"),
+            (p.challenges.len(), "challenges"),
         ] {
             at_most(count, limits::MAX_TABLE, what, Place::Tables)?;
         }

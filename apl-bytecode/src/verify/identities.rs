@@ -21,6 +21,7 @@ impl Entries<'_> {
         self.text(*name, place)?;
         self.texts(trust_domains, "trust domains", place)?;
         match source {
+            // Without issuers: the deployment binds them.
             CredentialSource::Token {
                 header,
                 prefix,
@@ -28,7 +29,6 @@ impl Entries<'_> {
             } => {
                 self.text(*header, place)?;
                 self.option(*prefix, place)?;
-                at_least_one(issuers.len(), "issuer", place)?;
                 at_most(issuers.len(), limits::MAX_LIST, "issuers", place)?;
                 issuers.iter().try_for_each(|issuer| self.issuer(issuer, place))?;
             }
@@ -39,7 +39,6 @@ impl Entries<'_> {
             } => {
                 self.text(*namespace, place)?;
                 self.text(*key, place)?;
-                at_least_one(issuers.len(), "issuer", place)?;
                 at_most(issuers.len(), limits::MAX_LIST, "issuers", place)?;
                 for MeshIssuer {
                     issuer,

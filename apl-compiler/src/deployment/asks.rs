@@ -3,7 +3,7 @@
 use apl_vm::Tree;
 
 use super::{SecretSource, secret};
-use crate::document::{Elicitor, PointKind, TextSource};
+use crate::document::{Approvals, Elicitor, PointKind, TextSource, Webhook};
 
 /// A way to ask humans.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub enum ElicitorUse {
         timeout_s: u64,
         /// The requester may approve.
         allow_self: bool,
+        /// Is told of every new request.
+        webhook: Option<Box<WebhookUse>>,
     },
     /// OpenID Connect CIBA.
     Ciba(Box<CibaUse>),
@@ -88,14 +90,87 @@ pub enum PointUse {
     },
 }
 
+/// Where the companion's pages are, and who may sign in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApprovalsUse {
+    /// For browsers.
+    pub public_url: String,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// OpenID Connect; `None`: one-time links only.
+    pub sign_in: Option<SignInUse>,
+}
+
+/// OpenID Connect for approvers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignInUse {
+    /// The exact `iss`.
+    pub issuer: String,
+    /// Where the browser is sent.
+    pub authorization_endpoint: String,
+    /// Where the code is redeemed.
+    pub token_endpoint: String,
+    /// The companion's client.
+    pub client_id: String,
+    /// Its secret; `None`: a public client.
+    pub secret: Option<SecretSource>,
+    /// `None`: the companion's default.
+    pub scope: Option<String>,
+    /// `None`: the companion's default.
+    pub approver_claim: Option<String>,
+    /// Time for redeeming the code, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Who is told of a new request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookUse {
+    /// The receiver.
+    pub url: String,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// The key of its signature.
+    pub secret: SecretSource,
+    /// Time for one attempt, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+pub(super) fn approvals(approvals: &Approvals) -> ApprovalsUse {
+    ApprovalsUse {
+        public_url: approvals.public_url.clone(),
+        allow_http: approvals.allow_http,
+        sign_in: approvals.sign_in.as_ref().map(|sign_in| SignInUse {
+            issuer: sign_in.issuer.clone(),
+            authorization_endpoint: sign_in.authorization_endpoint.clone(),
+            token_endpoint: sign_in.token_endpoint.clone(),
+            client_id: sign_in.client_id.clone(),
+            secret: sign_in.secret.as_ref().map(secret),
+            scope: sign_in.scope.clone(),
+            approver_claim: sign_in.approver_claim.clone(),
+            timeout_ms: sign_in.timeout_ms,
+        }),
+    }
+}
+
+fn webhook(webhook: &Webhook) -> WebhookUse {
+    WebhookUse {
+        url: webhook.url.clone(),
+        allow_http: webhook.allow_http,
+        secret: secret(&webhook.secret),
+        timeout_ms: webhook.timeout_ms,
+    }
+}
+
 pub(super) fn elicitor(elicitor: &Elicitor) -> ElicitorUse {
     match elicitor {
         Elicitor::Page {
             timeout_s,
             allow_self,
+            webhook,
         } => ElicitorUse::Page {
             timeout_s: *timeout_s,
             allow_self: *allow_self,
+            webhook: webhook.as_ref().map(|webhook| Box::new(self::webhook(webhook))),
         },
         Elicitor::Ciba(ciba) => ElicitorUse::Ciba(Box::new(CibaUse {
             backchannel_endpoint: ciba.backchannel_endpoint.clone(),

@@ -13,6 +13,8 @@ pub(crate) struct IdentityDecl {
     pub trust_domains: Vec<String>,
     /// How its claims become attributes.
     pub claims: ClaimMapDecl,
+    /// The deployment says who vouches for it: its issuers are not in the program.
+    pub bound: bool,
 }
 
 /// Where a credential is.

@@ -1,6 +1,7 @@
 //! Plugin declarations. One reader per kind of plugin, each in a file of its own.
 
 mod api_key;
+mod approvals;
 mod claims;
 mod decoding_key;
 mod elicitor;
@@ -12,6 +13,7 @@ mod spiffe;
 mod store;
 mod url;
 
+pub(crate) use approvals::approvals;
 pub(crate) use pdp::decision_points;
 pub(crate) use store::session_store;
 
@@ -61,11 +63,15 @@ pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Plugin> {
                 .push(error(Code::Duplicate, span, message).related(first.span, "the first one"));
             continue;
         }
-        let kind = kind(item, reader);
+        let mut kind = kind(item, reader);
+        if let PluginKind::Identity(decl) = &mut kind {
+            decl.bound = item.get("bind").is_some();
+        }
         behaviour(item, &kind, reader);
         plugins.push(Plugin {
             name: name.to_owned(),
             span,
+            word: reader.text(item, "kind").unwrap_or_default().to_owned(),
             kind,
         });
     }
@@ -77,7 +83,16 @@ fn kind(item: &Node, reader: &mut Reader<'_>) -> PluginKind {
         return PluginKind::Broken;
     };
     let span = item.get("kind").map_or(item.span, |entry| entry.node.span);
-    let config = item.get("config").map(|entry| &entry.node);
+    configured(word, item.get("config").map(|entry| &entry.node), span, reader)
+}
+
+/// What a plugin of a kind is with this configuration. `span`: for what is missing in it.
+pub(super) fn configured(
+    word: &str,
+    config: Option<&Node>,
+    span: crate::source::Span,
+    reader: &mut Reader<'_>,
+) -> PluginKind {
     let empty = Node {
         span,
         value: crate::yaml::Value::Map(Vec::new()),
@@ -141,7 +156,7 @@ fn identity(read: Option<IdentityDecl>) -> PluginKind {
 }
 
 /// `mode` and `on_error`, which upstream lets weaken a guard.
-fn behaviour(item: &Node, kind: &PluginKind, reader: &mut Reader<'_>) {
+pub(super) fn behaviour(item: &Node, kind: &PluginKind, reader: &mut Reader<'_>) {
     let modes = [
         "sequential",
         "transform",

@@ -76,6 +76,8 @@ pub(crate) enum Elicitor {
         timeout_s: u64,
         /// The requester may approve.
         allow_self: bool,
+        /// Is told of every new request.
+        webhook: Option<Webhook>,
     },
     /// `elicitation/ciba`.
     Ciba(Box<Ciba>),
@@ -108,4 +110,49 @@ pub(crate) struct Ciba {
     pub ping: bool,
     /// The requester may approve.
     pub allow_self: bool,
+}
+
+/// Where the companion's pages are, and who may sign in.
+#[derive(Debug, Clone)]
+pub(crate) struct Approvals {
+    /// For browsers.
+    pub public_url: String,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// OpenID Connect.
+    pub sign_in: Option<SignIn>,
+}
+
+/// OpenID Connect for approvers.
+#[derive(Debug, Clone)]
+pub(crate) struct SignIn {
+    /// The exact `iss`.
+    pub issuer: String,
+    /// Where the browser is sent.
+    pub authorization_endpoint: String,
+    /// Where the code is redeemed.
+    pub token_endpoint: String,
+    /// The companion's client.
+    pub client_id: String,
+    /// Its secret, if it has one.
+    pub secret: Option<Secret>,
+    /// Scopes.
+    pub scope: Option<String>,
+    /// Compared with `from`.
+    pub approver_claim: Option<String>,
+    /// Milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Who is told of a new request.
+#[derive(Debug, Clone)]
+pub(crate) struct Webhook {
+    /// The receiver.
+    pub url: String,
+    /// Plain HTTP is allowed.
+    pub allow_http: bool,
+    /// The key of its signature.
+    pub secret: Secret,
+    /// Milliseconds.
+    pub timeout_ms: u64,
 }

@@ -13,7 +13,7 @@ pub(super) fn identity(name: &str, decl: &IdentityDecl, tables: &mut Tables) -> 
     let identity = Identity {
         name: tables.str(name),
         role: decl.role,
-        source: source(name, &decl.source, tables),
+        source: source(name, &decl.source, decl.bound, tables),
         trust_domains: tables.strs(&decl.trust_domains),
         claim_map: claim_map(&decl.claims, tables),
     };
@@ -28,7 +28,9 @@ pub(super) fn identity(name: &str, decl: &IdentityDecl, tables: &mut Tables) -> 
     IdentityId(to_u32(at))
 }
 
-fn source(name: &str, decl: &CredentialDecl, tables: &mut Tables) -> CredentialSource {
+fn source(name: &str, decl: &CredentialDecl, bound: bool, tables: &mut Tables) -> CredentialSource {
+    // Whoever vouches for a bound identity is not in the program.
+    let kept = if bound { 0 } else { usize::MAX };
     match decl {
         CredentialDecl::Token {
             header,
@@ -39,6 +41,7 @@ fn source(name: &str, decl: &CredentialDecl, tables: &mut Tables) -> CredentialS
             prefix: prefix.as_ref().map(|prefix| tables.str(prefix)),
             issuers: issuers
                 .iter()
+                .take(kept)
                 .map(|issuer| Issuer {
                     issuer: tables.str(&issuer.issuer),
                     audiences: tables.strs(&issuer.audiences),
@@ -60,6 +63,7 @@ fn source(name: &str, decl: &CredentialDecl, tables: &mut Tables) -> CredentialS
             key: tables.str(key),
             issuers: issuers
                 .iter()
+                .take(kept)
                 .map(|issuer| MeshIssuer {
                     issuer: tables.str(&issuer.issuer),
                     audiences: tables.strs(&issuer.audiences),

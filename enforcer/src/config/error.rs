@@ -24,9 +24,6 @@ pub enum ConfigError {
     /// Two entries for the same authority and prefix.
     #[error("`protocols` has two entries for `{0}`")]
     DuplicateProtocol(String),
-    /// A protocol that this build does not speak.
-    #[error("`protocols[].speaks: {0}` is not in this build")]
-    Unsupported(&'static str),
     /// `policy` is missing.
     #[error("`policy` is missing: base64 of the file that `aplc build` writes")]
     MissingPolicy,
@@ -85,9 +82,23 @@ pub enum ConfigError {
     /// A seal key that is too short, or one that cannot be used.
     #[error("`{0}`: {1}")]
     SealKey(&'static str, &'static str),
+    /// The policy makes public what it governs.
+    #[error(
+        "`engine_settings.public_paths` of the policy makes `{0}` public, which `protocols` governs: name paths below it"
+    )]
+    PublicPath(String),
     /// Something that a later build brings.
     #[error("{0} is not in this build")]
     NotInBuild(&'static str),
+    /// The policy leaves an identity to the deployment, and the configuration does not name its issuers.
+    #[error(
+        "the policy leaves the issuers of `{0}` to the deployment, and `identities` does not name them: build with `aplc \
+         build --deploy FILE`"
+    )]
+    Unbound(String),
+    /// Issuers for an identity that has its own, or that is none.
+    #[error("`identities` binds `{0}`, which is no identity that the policy leaves to the deployment")]
+    NothingToBind(String),
     /// Keys that the policy brings are not a JWKS.
     #[error("the keys of issuer `{0}` in the policy are not a JWKS")]
     InlineKeys(String),

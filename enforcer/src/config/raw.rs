@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{Companion, DenialShape, Limits, ProtectedResource, Protocol, ServerRequests, SessionSource};
+use super::{
+    BoundIdentity, Companion, DenialShape, Limits, ProtectedResource, Protocol, ServerRequests, SessionSource,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +49,8 @@ pub(super) struct RawConfig {
     pub(super) seal_key_env: Option<String>,
     #[serde(default)]
     pub(super) seal_previous_key_env: Option<String>,
+    #[serde(default)]
+    pub(super) identities: Vec<BoundIdentity>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

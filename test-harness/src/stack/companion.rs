@@ -31,7 +31,7 @@ pub struct Companion {
 }
 
 impl Companion {
-    pub(super) async fn start(artefacts: &Artefacts, dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(artefacts: &Artefacts, dir: &Path) -> anyhow::Result<Self> {
         let address = ports::free()?;
         let config = artefacts.dir.join("companion.json");
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -125,6 +125,10 @@ async fn launch(
         .arg("--config")
         .arg(config)
         .args(["--listen", &address.to_string()]);
+    let second = config.with_file_name("shadow-companion.json");
+    if second.exists() {
+        command.arg("--config").arg(second);
+    }
     command
         .arg("--data")
         .arg(data_dir(dir))

@@ -48,7 +48,10 @@ pub(crate) fn companion(
         issuers,
         delegators,
         session_store,
-        approvals: None,
+        approvals: deployment
+            .approvals
+            .as_ref()
+            .map(|approvals| asks::approvals(approvals, &mut secrets)),
         elicitors: asks::elicitors(deployment, &mut secrets),
         decision_points: asks::points(deployment, directory, &mut secrets)?,
         key_directories: deployment

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use apl_compiler::Options;
 use companion_protocol::config::CompanionConfig;
 use serde_json::Value;
 
@@ -14,7 +15,11 @@ use super::{End, Fault, artefacts, input, shared, sign, summary};
 
 /// Compiles and writes everything, or nothing if the policy has errors.
 pub(crate) fn run(build: &Build) -> Result<End, Fault> {
-    let compilation = input::policy(&build.policy)?;
+    let options = Options {
+        deploy: build.deploy.as_deref().map(input::file).transpose()?,
+        ..Options::default()
+    };
+    let compilation = input::policy_with(&build.policy, &options)?;
     if build.format == Format::Text {
         input::report(&compilation, build.no_notes);
     }
@@ -27,6 +32,18 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
         }
         return Ok(End::PolicyAtFault);
     };
+    let bound = &output.deployment.bound;
+    if let Some(left) = bound.uses.first().filter(|_| !bound.by_file) {
+        return Err(Fault::Argument(format!(
+            "`{}` leaves {} to the deployment (`{}` to `bind: {}`): give its file with `--deploy FILE`; docs/deployments.md \
+             shows one",
+            build.policy.display(),
+            bound.uses.len(),
+            left.of,
+            left.binding,
+        )));
+    }
+    let build = &build.with(&bound.target);
     let mut model = output.program.program().clone();
     if build.strip {
         model.debug = None;

@@ -17,6 +17,7 @@ pub(crate) fn run(check: &Check) -> Result<End, Fault> {
             From::Cpex02 => Dialect::Cpex02,
             From::Praxis05 => Dialect::Praxis05,
         }),
+        deploy: check.deploy.as_deref().map(input::file).transpose()?,
         ..Options::default()
     };
     let compilation = input::policy_with(&check.policy, &options)?;

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Run the tests beside a policy on the filter's own code.
     Test(Test),
+    /// Say why a decision fell as it did, from the companion's audit log.
+    Why(super::why::Why),
 }
 
 /// How diagnostics are written.
@@ -118,6 +120,9 @@ pub(crate) struct Check {
     /// Say what will differ from where the policy comes from.
     #[arg(long, value_enum, value_name = "WHERE")]
     pub from: Option<From>,
+    /// Check what this deployment binds, too.
+    #[arg(long, value_name = "FILE")]
+    pub deploy: Option<PathBuf>,
     /// What stands in front of `docs/diagnostics.md` in the help URIs of SARIF.
     #[arg(long, value_name = "URI")]
     pub help_base: Option<String>,
@@ -127,13 +132,16 @@ pub(crate) struct Check {
 }
 
 /// `aplc build`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Build {
     /// The policy.
     pub policy: PathBuf,
     /// The folder for what is written; made if it is not there.
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
+    /// The deployment: what differs between staging and production, bound outside the program.
+    #[arg(long, value_name = "FILE")]
+    pub deploy: Option<PathBuf>,
     /// How diagnostics and the summary are written.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
@@ -160,9 +168,9 @@ pub(crate) struct Build {
     /// Which plugin of a pair the filter's configuration is for. Default: the decider.
     #[arg(long, value_enum)]
     pub role: Option<Role>,
-    /// The Envoy cluster of the companion.
-    #[arg(long, value_name = "NAME", default_value = "aplomb-companion")]
-    pub companion_cluster: String,
+    /// The Envoy cluster of the companion. Default: the deployment's, or `aplomb-companion`.
+    #[arg(long, value_name = "NAME")]
+    pub companion_cluster: Option<String>,
     /// `:authority` of calls to the companion. Default: the cluster's name.
     #[arg(long, value_name = "HOST")]
     pub companion_authority: Option<String>,
@@ -184,6 +192,27 @@ pub(crate) struct Build {
     /// Leave out notes.
     #[arg(long)]
     pub no_notes: bool,
+}
+
+impl Build {
+    /// The companion's cluster.
+    pub(crate) fn cluster(&self) -> &str {
+        self.companion_cluster.as_deref().unwrap_or("aplomb-companion")
+    }
+
+    /// The same with what the deployment says where no flag does.
+    pub(crate) fn with(&self, target: &apl_compiler::Target) -> Self {
+        let or = |flag: &Option<String>, said: &Option<String>| flag.clone().or_else(|| said.clone());
+        Self {
+            companion_cluster: or(&self.companion_cluster, &target.companion_cluster),
+            companion_authority: or(&self.companion_authority, &target.companion_authority),
+            companion_path: or(&self.companion_path, &target.companion_path),
+            companion_token_env: or(&self.companion_token_env, &target.companion_token_env),
+            hash_key_env: or(&self.hash_key_env, &target.hash_key_env),
+            seal_key_env: or(&self.seal_key_env, &target.seal_key_env),
+            ..self.clone()
+        }
+    }
 }
 
 /// Whether verdicts count.

@@ -119,7 +119,7 @@ fn team_files(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
 }
 
 /// A file of a policy.
-fn file(path: &Path) -> Result<File, Fault> {
+pub(crate) fn file(path: &Path) -> Result<File, Fault> {
     let text = text(path)?;
     // The name in the program's debug section must not depend on where it was compiled, so that the same policy gives the
     // same bytes; but it is what people click on, so it stays as it was typed.

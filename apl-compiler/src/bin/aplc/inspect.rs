@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use apl_bytecode::CredentialSource;
 use apl_compiler::outline::outline;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -93,6 +94,7 @@ fn program(bytes: &[u8]) -> Value {
         "compiler": model.debug.as_ref().map(|debug| debug.compiler.clone()),
         "sections": sections,
         "unmatched": if outline.unmatched_allowed { "allow" } else { "deny" },
+        "open_identities": open(model),
         "identities": outline.identities.iter().map(|identity| format!("{}: {}", identity.name, identity.what)).collect::<Vec<_>>(),
         "companion": companion(&loaded),
         "labels": labels(model),
@@ -129,6 +131,22 @@ fn companion(loaded: &apl_bytecode::VerifiedProgram) -> Vec<&'static str> {
     .filter(|(_, used)| *used)
     .map(|(name, _)| name)
     .collect()
+}
+
+/// Identities whose issuers the deployment names.
+fn open(model: &apl_bytecode::Program) -> Vec<String> {
+    let mut names: Vec<String> = model
+        .identities
+        .iter()
+        .filter(|identity| match &identity.source {
+            CredentialSource::Token { issuers, .. } => issuers.is_empty(),
+            CredentialSource::Metadata { issuers, .. } => issuers.is_empty(),
+            CredentialSource::Peer { .. } | CredentialSource::ApiKey { .. } => false,
+        })
+        .filter_map(|identity| model.strings.get(identity.name.at()).cloned())
+        .collect();
+    names.sort();
+    names
 }
 
 /// Labels that effects set.
@@ -192,14 +210,43 @@ fn configuration(map: &Map<String, Value>, at: &str) -> Option<Value> {
     entry.insert("at".to_owned(), at.into());
     for (key, value) in map
         .iter()
-        .filter(|(key, _)| !matches!(key.as_str(), "policy" | "shadow_policy"))
+        .filter(|(key, _)| !matches!(key.as_str(), "policy" | "shadow_policy" | "identities"))
     {
         entry.insert(key.clone(), value.clone());
+    }
+    if let Some(identities) = map.get("identities").and_then(Value::as_array) {
+        entry.insert("bindings".to_owned(), identities.iter().map(binding).collect());
     }
     if let Some(bytes) = bytes {
         entry.insert("program".to_owned(), program(&bytes));
     }
     Some(Value::Object(entry))
+}
+
+/// An identity with who vouches for it in this deployment.
+fn binding(identity: &Value) -> Value {
+    let texts = |value: &Value| {
+        let items = value.as_array().into_iter().flatten();
+        items.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let issuers = identity["issuers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|issuer| {
+            format!(
+                "{} for {} ({})",
+                issuer["issuer"].as_str().unwrap_or("?"),
+                texts(&issuer["audiences"]),
+                texts(&issuer["algorithms"]),
+            )
+        });
+    format!(
+        "{}: {}",
+        identity["name"].as_str().unwrap_or("?"),
+        issuers.collect::<Vec<_>>().join("; ")
+    )
+    .into()
 }
 
 /// JSON as indented lines.

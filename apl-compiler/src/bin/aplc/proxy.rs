@@ -8,7 +8,7 @@ mod message;
 
 use std::collections::BTreeMap;
 
-use apl_bytecode::{EntityKind, Program, VerifiedProgram, encode};
+use apl_bytecode::{BoundIssuer, EntityKind, Program, VerifiedProgram, encode};
 use apl_vm::trace::TraceEvent;
 use aplomb_enforcer::{Engine, PluginConfig, Secrets};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -240,6 +240,19 @@ fn outcome(
 /// Keys that the policy itself brings are of somebody else, who alone can sign with them. So that the tokens of a test
 /// verify, they are asked of the (test's) companion like all others. Nothing else of the program changes.
 fn with_test_keys(program: &VerifiedProgram) -> Result<(VerifiedProgram, Vec<u8>), ProxyError> {
+    let mut program = program.clone();
+    while let Some(name) = program.unbound().map(str::to_owned) {
+        let issuer = BoundIssuer {
+            issuer: "https://unbound.invalid".to_owned(),
+            audiences: vec!["aplc-test".to_owned()],
+            algorithms: vec![apl_bytecode::Algorithm::Rs256],
+            leeway_s: 60,
+            jwks: None,
+        };
+        program
+            .bind(&name, &[issuer])
+            .map_err(|error| ProxyError::Enforcer(error.to_string()))?;
+    }
     let mut model = program.program().clone();
     for issuer in model
         .identities

@@ -125,4 +125,10 @@ pub(super) const EXAMPLES: &[Example] = &[
         wrong: "routes:\n  - tool: search\n    until: 2030-01-31T12:00:00Z\n    pre_invocation: [\"require(exists(args.query))\"]\n",
         right: "routes:\n  - tool: search\n    enforcement: shadow\n    until: 2030-01-31T12:00:00Z\n    pre_invocation: [\"require(exists(args.query))\"]\n",
     },
+    Example {
+        code: Code::Binding,
+        why: "a setting that nobody gives, or that two files give, must not be guessed",
+        wrong: "plugins:\n  - name: scan\n    kind: validator/pii-scan\n    bind: scanner\nroutes:\n  - tool: search\n    pre_invocation: [\"run(scan)\"]\n",
+        right: "plugins:\n  - name: scan\n    kind: validator/pii-scan\nroutes:\n  - tool: search\n    pre_invocation: [\"run(scan)\"]\n",
+    },
 ];

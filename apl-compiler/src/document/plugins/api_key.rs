@@ -46,6 +46,7 @@ pub(super) fn api_key(config: &Node, at: Span, reader: &mut Reader<'_>) -> Optio
         },
         trust_domains,
         claims,
+        bound: false,
     })
 }
 

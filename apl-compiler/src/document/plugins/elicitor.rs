@@ -1,5 +1,6 @@
 //! `elicitation/ciba` and `elicitation/page`.
 
+use super::approvals;
 use super::oauth::secret;
 use super::url::url;
 use crate::diagnostics::Code;
@@ -18,6 +19,9 @@ pub(super) fn page(config: &Node, reader: &mut Reader<'_>) -> Elicitor {
     Elicitor::Page {
         timeout_s: u64::try_from(timeout).unwrap_or(0),
         allow_self: reader.boolean(config, "allow_self").unwrap_or(false),
+        webhook: config
+            .get("webhook")
+            .and_then(|entry| approvals::webhook(&entry.node, reader)),
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn jwt(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<Id
         },
         trust_domains,
         claims,
+        bound: false,
     })
 }
 
@@ -62,6 +63,7 @@ pub(super) fn mesh(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option<I
         },
         trust_domains,
         claims,
+        bound: false,
     })
 }
 

@@ -46,7 +46,8 @@ pub(crate) fn decision_points(node: &Node, reader: &mut Reader<'_>) -> Vec<Point
             continue;
         }
         points.push(Point {
-            reads_labels: reads_labels(&kind),
+            // What a deployment binds must not change the program.
+            reads_labels: item.get("bind").is_some() || reads_labels(&kind),
             name,
             span,
             kind,

@@ -40,5 +40,6 @@ pub(super) fn spiffe(config: &Node, at: Span, reader: &mut Reader<'_>) -> Option
         source: CredentialDecl::Peer { waypoint },
         trust_domains,
         claims: ClaimMapDecl::default(),
+        bound: false,
     })
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use apl_compiler::{Deployment, ElicitorUse, PointUse, SecretSource, TextSource};
+use apl_compiler::{ApprovalsUse, Deployment, ElicitorUse, PointUse, SecretSource, TextSource};
 use apl_vm::Tree;
 use companion_protocol::Json;
 use companion_protocol::config::{
-    CedarPoint, CibaDelivery, CibaElicitor, CibaHint, DecisionPointConfig, ElicitorConfig, OpaPoint,
-    PageElicitor, RemotePoint, SecretRef, VaultRef,
+    ApprovalsConfig, CedarPoint, CibaDelivery, CibaElicitor, CibaHint, DecisionPointConfig, ElicitorConfig,
+    OpaPoint, PageElicitor, RemotePoint, SecretRef, SignInConfig, VaultRef, WebhookConfig,
 };
 
 use super::super::Fault;
@@ -41,16 +41,50 @@ pub(super) fn reference(name: &str, secret: &SecretSource, secrets: &mut Secrets
     }
 }
 
+/// The companion's pages.
+pub(super) fn approvals(approvals: &ApprovalsUse, secrets: &mut Secrets) -> ApprovalsConfig {
+    let sign_in = approvals.sign_in.as_ref().map(|sign_in| SignInConfig {
+        issuer: sign_in.issuer.clone(),
+        authorization_endpoint: sign_in.authorization_endpoint.clone(),
+        token_endpoint: sign_in.token_endpoint.clone(),
+        client_id: sign_in.client_id.clone(),
+        client_secret: sign_in
+            .secret
+            .as_ref()
+            .map(|secret| reference("approvals", secret, secrets)),
+        scope: sign_in
+            .scope
+            .clone()
+            .unwrap_or_else(|| "openid profile email".to_owned()),
+        approver_claim: sign_in
+            .approver_claim
+            .clone()
+            .unwrap_or_else(|| "preferred_username".to_owned()),
+        timeout_ms: sign_in.timeout_ms,
+    });
+    ApprovalsConfig {
+        public_url: approvals.public_url.clone(),
+        allow_http: approvals.allow_http,
+        sign_in,
+    }
+}
+
 pub(super) fn elicitors(deployment: &Deployment, secrets: &mut Secrets) -> BTreeMap<String, ElicitorConfig> {
     let config = |(name, elicitor): (&String, &ElicitorUse)| {
         let config = match elicitor {
             ElicitorUse::Page {
                 timeout_s,
                 allow_self,
+                webhook,
             } => ElicitorConfig::Page(PageElicitor {
                 timeout_s: if *timeout_s == 0 { PAGE_S } else { *timeout_s },
                 allow_self: *allow_self,
-                webhook: None,
+                webhook: webhook.as_ref().map(|webhook| WebhookConfig {
+                    url: webhook.url.clone(),
+                    allow_http: webhook.allow_http,
+                    secret: reference(name, &webhook.secret, secrets),
+                    timeout_ms: webhook.timeout_ms,
+                }),
             }),
             ElicitorUse::Ciba(ciba) => ElicitorConfig::Ciba(CibaElicitor {
                 backchannel_endpoint: ciba.backchannel_endpoint.clone(),

@@ -1,7 +1,7 @@
 //! `filter-config.json`.
 
 use apl_bytecode::VerifiedProgram;
-use apl_compiler::Deployment;
+use apl_compiler::{BoundIdentity, Deployment};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -24,12 +24,9 @@ pub(crate) fn config(
         entries.collect::<Result<_, _>>()?
     };
     let mut companion = Map::new();
-    companion.insert("cluster".to_owned(), build.companion_cluster.clone().into());
-    let authority = build
-        .companion_authority
-        .as_ref()
-        .unwrap_or(&build.companion_cluster);
-    companion.insert("authority".to_owned(), authority.clone().into());
+    companion.insert("cluster".to_owned(), build.cluster().into());
+    let authority = build.companion_authority.as_deref().unwrap_or(build.cluster());
+    companion.insert("authority".to_owned(), authority.into());
     if let Some(path) = &build.companion_path {
         if !path.starts_with('/') || path.contains(['?', '#', ' ']) || path.ends_with('/') {
             return Err(Fault::Argument(format!(
@@ -61,6 +58,10 @@ pub(crate) fn config(
         };
     }
     config.insert("companion".to_owned(), companion.into());
+    if !deployment.identities.is_empty() {
+        let identities = deployment.identities.iter().map(identity).collect();
+        config.insert("identities".to_owned(), identities);
+    }
     if let Some(key) = public_key {
         config.insert("policy_public_key".to_owned(), key.into());
     }
@@ -74,6 +75,23 @@ pub(crate) fn config(
         DenialShape::ToolResult => config.insert("denial_shape".to_owned(), "tool_result".into()),
     };
     Ok(config.into())
+}
+
+/// Who vouches for an identity that the program leaves open.
+pub(crate) fn identity(bound: &BoundIdentity) -> Value {
+    let issuers = bound.issuers.iter().map(|issuer| {
+        let mut object = json!({
+            "issuer": issuer.issuer,
+            "audiences": issuer.audiences,
+            "algorithms": issuer.algorithms.iter().map(|one| one.name()).collect::<Vec<_>>(),
+            "leeway_s": issuer.leeway_s,
+        });
+        if let (Some(jwks), Some(map)) = (&issuer.jwks, object.as_object_mut()) {
+            map.insert("jwks".to_owned(), jwks.clone().into());
+        }
+        object
+    });
+    json!({ "name": bound.name, "issuers": issuers.collect::<Vec<_>>() })
 }
 
 /// The variables of the proxy's VM that a build names: key in the configuration, flag, name.
