@@ -4,6 +4,7 @@ mod assertions;
 mod enforcement;
 mod identity;
 pub(crate) mod keys;
+mod overrides;
 mod plugin;
 mod plugins;
 mod point;
@@ -15,6 +16,7 @@ mod teams;
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use enforcement::EnforcementDecl;
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
+pub(crate) use overrides::Override;
 pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
@@ -104,6 +106,7 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     if let Some(entry) = root.get("routes") {
         document.routes = route::read(&entry.node, &mut reader);
     }
+    overrides::resolve(&mut document, &mut reader);
     document
 }
 

@@ -15,6 +15,7 @@ pub enum Section {
     HttpSelector,
     Meta,
     Plugin,
+    Override,
     EngineSettings,
     PluginSettings,
     Response,
@@ -202,6 +203,15 @@ const PLUGIN: &[Key] = &[
     (
         "conditions",
         NotYet("put the condition into a `when:` around the step"),
+    ),
+];
+
+const OVERRIDE: &[Key] = &[
+    ("config", Read),
+    ("on_error", Read),
+    (
+        "capabilities",
+        Inert("built-in kinds see what they need and no more"),
     ),
 ];
 
@@ -489,6 +499,7 @@ impl Section {
             Self::HttpSelector => (HTTP_SELECTOR, false),
             Self::Meta => (META, false),
             Self::Plugin => (PLUGIN, false),
+            Self::Override => (OVERRIDE, false),
             Self::EngineSettings => (ENGINE_SETTINGS, false),
             Self::PluginSettings => (PLUGIN_SETTINGS, false),
             Self::Response => (RESPONSE, false),
@@ -560,6 +571,7 @@ impl Section {
             Self::HttpSelector => "`http`",
             Self::Meta => "`meta`",
             Self::Plugin => "a plugin",
+            Self::Override => "an override of a plugin",
             Self::EngineSettings => "`engine_settings`",
             Self::PluginSettings => "`plugin_settings`",
             Self::Response => "`response`",

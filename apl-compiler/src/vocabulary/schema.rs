@@ -168,6 +168,7 @@ fn below(section: Section, key: &str) -> Below {
         (Section::Global | Section::Apl, "pdp") => Below::List(Section::Pdp),
         (Section::Top, "global") => Below::One(Section::Global),
         (Section::Top, "plugins") => Below::List(Section::Plugin),
+        (_, "plugins") => Below::Named(Section::Override),
         (Section::Top, "groups") | (Section::Global, "policies") => Below::Named(Section::Bundle),
         (Section::Top, "routes") => Below::List(Section::Route),
         (Section::Top, "engine_settings") => Below::One(Section::EngineSettings),
