@@ -11,6 +11,7 @@ mod effects;
 mod entries;
 mod error;
 mod identities;
+mod pins;
 mod routes;
 
 pub use bind::BoundIssuer;

@@ -5,6 +5,7 @@ mod enforcement;
 mod identity;
 pub(crate) mod keys;
 mod overrides;
+mod pins;
 mod plugin;
 mod plugins;
 mod point;
@@ -17,6 +18,7 @@ pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl
 pub(crate) use enforcement::EnforcementDecl;
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
 pub(crate) use overrides::Override;
+pub(crate) use pins::PinsDecl;
 pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
@@ -54,6 +56,10 @@ pub(crate) struct Document {
     pub secrets: Vec<SecretDecl>,
     /// `engine_settings`.
     pub settings: Settings,
+    /// `engine_settings.public_paths`; `None`: the defaults.
+    pub public_paths: Option<Vec<String>>,
+    /// `pins`.
+    pub pins: Vec<PinsDecl>,
     /// `global.enforcement`.
     pub enforcement: Option<EnforcementDecl>,
     /// `global.attribute_files`, merged.
@@ -90,6 +96,10 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     }
     if let Some(entry) = root.get("engine_settings") {
         document.settings = settings(&entry.node, &mut reader);
+        document.public_paths = pins::public_paths(&entry.node, &mut reader);
+    }
+    if let Some(entry) = root.get("pins") {
+        document.pins = pins::read(&entry.node, &mut reader);
     }
     if let Some(entry) = root.get("secrets") {
         document.secrets = assertions::secrets(&entry.node, &mut reader);

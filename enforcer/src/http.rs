@@ -5,3 +5,4 @@ pub(crate) mod head;
 pub(crate) mod media;
 pub(crate) mod metadata;
 pub(crate) mod path;
+pub(crate) mod public;

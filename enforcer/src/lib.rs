@@ -49,6 +49,7 @@ mod llm;
 mod mcp;
 mod metrics;
 mod named_keys;
+mod pins;
 mod refusal;
 mod restrict;
 mod seal;
@@ -61,6 +62,7 @@ pub use engine::Engine;
 pub use event::{CallToken, Event, ExchangeId, HeaderList};
 pub use exchange::Exchange;
 pub use metrics::{Counter, Gauge};
+pub use pins::PinMark;
 
 /// How often a host should call [`Engine::on_tick`], in milliseconds.
 pub const TICK_MS: u64 = 250;

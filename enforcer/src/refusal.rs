@@ -28,6 +28,8 @@ struct Details {
     allow: Option<&'static str>,
     /// For the error's `data`.
     entries: Vec<(&'static str, String)>,
+    /// A member of it that is no text, as JSON.
+    member: &'static str,
 }
 
 /// What a refusal counts as.
@@ -84,6 +86,35 @@ impl Shape<'_> {
 
     const fn is_plain(self) -> bool {
         matches!(self, Self::Problem | Self::OpenAi | Self::Anthropic)
+    }
+}
+
+/// What a caller is told to come back with (RFC 6750 section 3, RFC 9728 section 5.1).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Challenge<'a> {
+    /// URL of the metadata document.
+    pub(crate) resource_metadata: Option<&'a str>,
+    /// OAuth scopes, joined by spaces.
+    pub(crate) scopes: Option<&'a str>,
+}
+
+impl Challenge<'_> {
+    fn spelled(self, error: Option<&str>) -> String {
+        let parameters = [
+            ("error", error),
+            ("scope", self.scopes),
+            ("resource_metadata", self.resource_metadata),
+        ];
+        let mut text = "Bearer".to_owned();
+        let mut mark = " ";
+        for (name, value) in parameters {
+            let Some(value) = value else { continue };
+            for part in [mark, name, "=\"", value, "\""] {
+                text.push_str(part);
+            }
+            mark = ", ";
+        }
+        text
     }
 }
 
@@ -144,6 +175,20 @@ impl Refusal {
         Self::new(200, -32001, code, reason, RefusalKind::Operation)
     }
 
+    /// A method that nobody here can judge. JSON-RPC's own code, so that clients take it for a server without that method;
+    /// without sessions the status says it too (2026-07-28, Streamable HTTP).
+    pub(crate) fn unknown_method(has_sessions: bool) -> Self {
+        let status = if has_sessions { 200 } else { 404 };
+        let reason = "the method is not known here";
+        Self::new(
+            status,
+            -32601,
+            "protocol.unknown_method",
+            reason,
+            RefusalKind::Operation,
+        )
+    }
+
     /// A human is asked. `ids`: everything that the client is to come back with.
     pub(crate) fn pending(pending: &apl_vm::Pending, ids: &str) -> Self {
         let approval = &pending.approval;
@@ -164,7 +209,10 @@ impl Refusal {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
-        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
         refusal.at(&pending.rule)
     }
 
@@ -174,7 +222,22 @@ impl Refusal {
         let mut refusal = Self::new(200, -32121, "elicitation.approved", reason, RefusalKind::Waiting);
         let mut entries = vec![("elicitation_id", ids.to_owned()), ("plugin", handler.to_owned())];
         entries.extend(approver.map(|approver| ("approver", approver.to_owned())));
-        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
+        refusal
+    }
+
+    /// A revision that is not known here. What is offered is what a request without a session may name; the others are agreed
+    /// on by `initialize`.
+    pub(crate) fn unknown_revision(requested: &str, reason: &str) -> Self {
+        let mut refusal = Self::rpc(400, -32022, "protocol.unknown_revision", reason);
+        refusal.details = Some(Box::new(Details {
+            allow: None,
+            entries: vec![("requested", requested.chars().take(64).collect())],
+            member: "\"supported\":[\"2026-07-28\"]",
+        }));
         refusal
     }
 
@@ -208,7 +271,7 @@ impl Refusal {
         shape: Shape<'_>,
         decision_id: &str,
         only_events: bool,
-        resource_metadata: Option<&str>,
+        challenge: Challenge<'_>,
     ) -> Reply {
         let mut headers = self.policy_headers(decision_id);
         headers.extend(
@@ -218,11 +281,10 @@ impl Refusal {
                 .map(|methods| ("allow".to_owned(), methods.to_owned())),
         );
         if self.kind == RefusalKind::Identity {
-            let challenge = match resource_metadata {
-                Some(url) => format!("Bearer resource_metadata=\"{url}\""),
-                None => "Bearer".to_owned(),
-            };
-            headers.push(("www-authenticate".to_owned(), challenge));
+            headers.push(("www-authenticate".to_owned(), challenge.spelled(None)));
+        } else if challenge.scopes.is_some() {
+            let lack = Some("insufficient_scope");
+            headers.push(("www-authenticate".to_owned(), challenge.spelled(lack)));
         }
         let (status, body) = match (self.kind, shape) {
             (_, shape) if shape.is_plain() => {
@@ -249,10 +311,15 @@ impl Refusal {
                 | Shape::OpenAi
                 | Shape::Anthropic,
             ) => {
+                let status = if challenge.scopes.is_some() {
+                    403
+                } else {
+                    self.status
+                };
                 let envelope = self.envelope(shape, decision_id, false);
-                let (media, body) = framed(envelope, only_events && self.status == 200);
+                let (media, body) = framed(envelope, only_events && status == 200);
                 headers.push(("content-type".to_owned(), media.to_owned()));
-                (self.status, body)
+                (status, body)
             }
         };
         Reply {
@@ -357,6 +424,10 @@ impl Refusal {
         if executed {
             out.extend_from_slice(b",\"executed\":true");
         }
+        if let Some(details) = self.details.as_ref().filter(|details| !details.member.is_empty()) {
+            out.push(b',');
+            out.extend_from_slice(details.member.as_bytes());
+        }
         for (name, value) in self.details.iter().flat_map(|details| &details.entries) {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
@@ -445,7 +516,7 @@ mod tests {
     #[test]
     fn answers_as_the_wire_contract_says() {
         let denial = Refusal::operation("session_tainted", "write-down \"blocked\"");
-        let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, None);
+        let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, Challenge::default());
         assert_eq!(reply.status, 200);
         assert!(
             reply
@@ -467,7 +538,7 @@ mod tests {
 
     #[test]
     fn answers_as_an_event_when_nothing_else_is_accepted() {
-        let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, None);
+        let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, Challenge::default());
         assert!(
             reply
                 .headers
@@ -480,7 +551,8 @@ mod tests {
 
     #[test]
     fn a_denied_notification_is_a_bare_403() {
-        let reply = Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, None);
+        let reply =
+            Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, Challenge::default());
         assert_eq!((reply.status, reply.body.as_slice()), (403, b"".as_slice()));
     }
 
@@ -490,7 +562,10 @@ mod tests {
             Shape::Rpc(b"1"),
             "d1",
             false,
-            Some("https://x/.well-known/oauth-protected-resource"),
+            Challenge {
+                resource_metadata: Some("https://x/.well-known/oauth-protected-resource"),
+                scopes: None,
+            },
         );
         assert_eq!(reply.status, 401);
         assert!(reply.headers.contains(&(
@@ -501,7 +576,12 @@ mod tests {
 
     #[test]
     fn a_code_cannot_break_a_header() {
-        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(Shape::RpcUnknown, "d1", false, None);
+        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(
+            Shape::RpcUnknown,
+            "d1",
+            false,
+            Challenge::default(),
+        );
         assert!(
             reply
                 .headers

@@ -14,6 +14,8 @@ mod batch_answers;
 mod batches;
 #[path = "suite/bindings.rs"]
 mod bindings;
+#[path = "suite/challenges.rs"]
+mod challenges;
 #[path = "suite/credentials.rs"]
 mod credentials;
 #[path = "suite/effects.rs"]
@@ -32,6 +34,8 @@ mod laws;
 mod lists;
 #[path = "suite/llm.rs"]
 mod llm;
+#[path = "suite/pins.rs"]
+mod pins;
 #[path = "suite/program.rs"]
 mod program;
 #[path = "suite/protocols.rs"]

@@ -6,6 +6,7 @@ use apl_bytecode::EntityKind;
 
 use super::enforcement::{self, EnforcementDecl};
 use super::keys::{Reader, check};
+use super::pins::{ChallengeDecl, challenge};
 use super::section::{self, SectionDecl};
 use crate::diagnostics::{Code, error};
 use crate::source::Span;
@@ -29,6 +30,8 @@ pub(crate) struct RouteDecl {
     pub response: Option<ResponseDecl>,
     /// `unparseable_result: pass`.
     pub pass_unparseable: bool,
+    /// `challenge`.
+    pub challenge: Option<ChallengeDecl>,
     /// `enforcement`; `None`: as everything else.
     pub enforcement: Option<EnforcementDecl>,
     /// `owner`.
@@ -120,6 +123,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let properties = properties(node, reader);
     let response = response(node, reader);
     let pass_unparseable = reader.word(node, "unparseable_result", &["deny", "pass"]) == Some("pass");
+    let challenge = challenge(node, reader);
     let enforcement = enforcement::read(node, reader);
     let owner = reader.text(node, "owner").map(str::to_owned);
     let suffix = scope
@@ -141,6 +145,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                 section: section::read(node, Section::Route, &source, reader),
                 response: response.clone(),
                 pass_unparseable,
+                challenge: challenge.clone(),
                 enforcement,
                 owner: owner.clone(),
                 team: None,

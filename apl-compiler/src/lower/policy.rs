@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use apl_bytecode::{Debug, EntityKind, Fallback, Phase, Program};
+use apl_bytecode::{Debug, EntityKind, Fallback, Phase, Pin, Pins, Program};
 
 use super::tables::Tables;
 use super::{assertions, phase, routes};
@@ -109,6 +109,7 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
     }
     lowering.tables.program.data = document.attributes.to_json();
     routes::lower(&mut lowering);
+    beside_rules(&mut lowering);
     fallbacks(&mut lowering);
     unreached(&mut lowering);
     for plugin in &document.plugins {
@@ -126,6 +127,26 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
     unused_overrides(&mut lowering);
     let deployment = deployment(document);
     (finish(lowering), deployment)
+}
+
+/// Pins and public paths.
+fn beside_rules(lowering: &mut Lowering<'_>) {
+    let document = lowering.document;
+    let tables = &mut lowering.tables;
+    for pins in &document.pins {
+        let scope = pins.scope.as_ref().map(|scope| tables.str(scope));
+        let tools = pins.tools.iter().map(|(name, digest)| Pin {
+            name: tables.str(name),
+            digest: *digest,
+        });
+        let tools = tools.collect();
+        tables.program.pins.push(Pins {
+            scope,
+            hides_unpinned: pins.hides_unpinned,
+            tools,
+        });
+    }
+    tables.program.public_paths = document.public_paths.as_ref().map(|paths| tables.strs(paths));
 }
 
 /// Kinds of operation that can meet a policy without a route for them.

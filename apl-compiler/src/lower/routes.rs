@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use apl_bytecode::{Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route};
+use apl_bytecode::{
+    Challenge, Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route,
+};
 
 use super::assertions;
 use super::shadow;
@@ -65,6 +67,18 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
                     .map(|(name, value)| (tables.str(name), tables.str(value)))
                     .collect(),
             });
+        let challenge = route
+            .challenge
+            .as_ref()
+            .or(above.and_then(|above| above.challenge.as_ref()));
+        if let Some(challenge) = challenge {
+            let scopes = tables.strs(&challenge.scopes);
+            tables.program.challenges.push(Challenge {
+                route: at,
+                scopes,
+                annotates: challenge.annotates,
+            });
+        }
         let compiled = Route {
             entity: route.selector.entity,
             matcher: matcher(route, lowering),

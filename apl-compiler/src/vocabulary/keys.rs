@@ -56,6 +56,8 @@ pub enum Section {
     Secrets,
     SecretProvider,
     SecretValue,
+    Pins,
+    Challenge,
     Team,
     TeamFile,
     TeamSection,
@@ -109,6 +111,7 @@ const TOP: &[Key] = &[
     ("teams", Read),
     ("plugin_settings", Read),
     ("engine_settings", Read),
+    ("pins", Read),
     ("plugin_dirs", Inert("plugins are the built-in kinds")),
     ("secrets", Read),
 ];
@@ -165,6 +168,7 @@ const ROUTE: &[Key] = &[
     ("response", Read),
     ("unparseable_result", Read),
     ("owner", Read),
+    ("challenge", Read),
     ("enforcement", Read),
     ("until", Read),
     (
@@ -218,10 +222,7 @@ const OVERRIDE: &[Key] = &[
 const ENGINE_SETTINGS: &[Key] = &[
     ("unmatched", Read),
     ("forward_inbound_credentials", Read),
-    (
-        "public_paths",
-        NotYet("list the traffic that is governed in `protocols` of the filter configuration"),
-    ),
+    ("public_paths", Read),
     ("dispatch", Inert("policy decides what runs")),
     (
         "plugin_timeout",
@@ -456,6 +457,10 @@ const SECRET_PROVIDER: &[Key] = &[
 
 const SECRET_VALUE: &[Key] = &[("provider", Read), ("ref", Read)];
 
+const PINS: &[Key] = &[("scope", Read), ("unpinned", Read), ("tools", Read)];
+
+const CHALLENGE: &[Key] = &[("scopes", Read), ("lists", Read)];
+
 /// What a platform says of a team.
 const TEAM: &[Key] = &[
     ("tool", Read),
@@ -481,6 +486,7 @@ const TEAM_SECTION: &[Key] = &[
     ("meta", Read),
     ("groups", Read),
     ("owner", Read),
+    ("challenge", Read),
     ("response", Read),
     ("description", Read),
     ("metadata", Read),
@@ -540,6 +546,8 @@ impl Section {
             Self::Secrets => (SECRETS, false),
             Self::SecretProvider => (SECRET_PROVIDER, false),
             Self::SecretValue => (SECRET_VALUE, false),
+            Self::Pins => (PINS, false),
+            Self::Challenge => (CHALLENGE, false),
             Self::Team => (TEAM, false),
             Self::TeamFile => (TEAM_FILE, false),
             Self::TeamSection => (TEAM_SECTION, true),
@@ -612,6 +620,8 @@ impl Section {
             Self::Secrets => "`secrets`",
             Self::SecretProvider => "a provider of secrets",
             Self::SecretValue => "a secret",
+            Self::Pins => "a list of pins",
+            Self::Challenge => "`challenge`",
             Self::Team => "a team",
             Self::TeamFile => "a team's file",
             Self::TeamSection => "a team's route or group",

@@ -173,6 +173,12 @@ fn below(section: Section, key: &str) -> Below {
         (Section::Top, "routes") => Below::List(Section::Route),
         (Section::Top, "engine_settings") => Below::One(Section::EngineSettings),
         (Section::Top, "plugin_settings") => Below::One(Section::PluginSettings),
+        (Section::Top, "pins") => Below::List(Section::Pins),
+        (Section::Pins, "scope") => Below::Text,
+        (Section::Pins, "unpinned") => Below::Words(&["allow", "hide"]),
+        (Section::EngineSettings, "public_paths") | (Section::Challenge, "scopes") => Below::Names,
+        (Section::Route, "challenge") => Below::One(Section::Challenge),
+        (Section::Challenge, "lists") => Below::Words(&["hide", "annotate"]),
         (Section::Top, "teams") => Below::Named(Section::Team),
         (Section::Global, "defaults") => Below::Named(Section::Defaults),
         (Section::Route, "tool" | "prompt" | "resource" | "llm" | "a2a" | "groups")
@@ -246,6 +252,14 @@ fn describe(section: Section, key: &str) -> String {
         }
         "until" => "When a shadow ends and the policy is enforced: `2027-01-31T12:00:00Z`.",
         "owner" => "Who answers for the route; it reaches audit and explanations.",
+        "pins" => {
+            "Digests of tools' definitions, as `aplc pin` prints them: a changed one is hidden and denied."
+        }
+        "unpinned" => "What happens to tools of the server without a pin: `allow` (default) or `hide`.",
+        "public_paths" => {
+            "Paths that GET needs no identity for; default: RFC 9728 metadata and the agent card."
+        }
+        "challenge" => "What a caller whom the rules deny may acquire (RFC 6750).",
         "meta" => "Tags, which join groups of that name, and the scope.",
         _ => return format!("`{key}` of {}.", section.name().trim_matches('`')),
     };

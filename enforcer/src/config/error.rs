@@ -82,6 +82,11 @@ pub enum ConfigError {
     /// A seal key that is too short, or one that cannot be used.
     #[error("`{0}`: {1}")]
     SealKey(&'static str, &'static str),
+    /// The policy makes public what it governs.
+    #[error(
+        "`engine_settings.public_paths` of the policy makes `{0}` public, which `protocols` governs: name paths below it"
+    )]
+    PublicPath(String),
     /// Something that a later build brings.
     #[error("{0} is not in this build")]
     NotInBuild(&'static str),

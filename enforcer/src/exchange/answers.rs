@@ -4,7 +4,7 @@
 use apl_vm::{Answer as Told, Document, Kind, NodeId};
 
 use super::{
-    Exchange, Out,
+    Exchange, Out, pins,
     request::json_limits,
     run::{self, Context, Step},
     work::Work,
@@ -257,7 +257,7 @@ impl Exchange {
         };
         let step = match message {
             None => Step::Verdict(Some(unparseable("a message of the result cannot be read"))),
-            Some(message) => match self.prepared(engine, &work, message, now_ms, out) {
+            Some(message) => match self.prepared(engine, &mut work, message, now_ms, out) {
                 Err(refusal) => Step::Verdict(Some(refusal)),
                 Ok(mut result) => {
                     result.replay = self.after.replay.take();
@@ -267,8 +267,7 @@ impl Exchange {
                         decision_id: &self.decision_id,
                         now_ms,
                     };
-                    let post = work.law.post;
-                    run::start(engine, &mut work, post, self.after.result.as_mut(), &cx, out)
+                    pins::after(engine, &mut work, self.after.result.as_mut(), &cx, out)
                 }
             },
         };
@@ -280,16 +279,20 @@ impl Exchange {
     fn prepared(
         &self,
         engine: &mut Engine,
-        work: &Work,
+        work: &mut Work,
         mut message: Document,
         now_ms: u64,
         out: &mut Out,
     ) -> Result<GovernedResult, Refusal> {
         if work.is_sifted(engine) {
-            let hidden = self.sift(engine, work, &mut message, now_ms)?;
-            if hidden > 0 {
-                out.push(count(Counter::Hidden, hidden));
+            let sifted = self.sift(engine, work, &mut message, now_ms)?;
+            let changed = u64::try_from(sifted.changed.len()).unwrap_or(u64::MAX);
+            for (counter, by) in [(Counter::Hidden, sifted.hidden), (Counter::PinsChanged, changed)] {
+                if by > 0 {
+                    out.push(count(counter, by));
+                }
             }
+            work.marks = sifted.changed;
         }
         if work.law.post.is_none() {
             return Ok(GovernedResult::whole(message));

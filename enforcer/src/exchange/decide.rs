@@ -7,7 +7,7 @@ use apl_bytecode::EntityKind;
 use apl_vm::{Answer, Fact, FactMap, Facts, LabelState};
 
 use super::{
-    Exchange, Out, Stage,
+    Exchange, Out, Stage, pins,
     run::{self, Context, Step},
     work::{Law, Work},
 };
@@ -83,9 +83,7 @@ impl Exchange {
             decision_id: &self.decision_id,
             now_ms,
         };
-        // What is resumed was performed on an earlier exchange.
-        let block = work.law.pre.filter(|_| !work.resumed);
-        let step = run::start(engine, &mut work, block, None, &cx, out);
+        let step = pins::before(engine, &mut work, scope.as_deref(), &cx, out);
         self.work = Some(work);
         self.pre_step(engine, step, now_ms, out);
     }

@@ -15,9 +15,9 @@ use crate::{
     config::Speaks,
     http::{
         arguments,
-        head::is_public,
         media::{Media, is_identity, is_json_kind, media_type},
         path::canonical,
+        public::is_public,
     },
     identity::token::text_of,
     llm,
@@ -36,7 +36,7 @@ impl Exchange {
                     .path
                     .strip_prefix(entry.path_prefix.trim_end_matches('/'))
             })
-            .is_some_and(|path| is_public(&self.head.method, path))
+            .is_some_and(|path| is_public(engine.program.program(), &self.head.method, path))
     }
 
     /// An endpoint of a provider that holds no operation that is governed: lists of models need identity and the global

@@ -10,8 +10,9 @@ use crate::{
     codec::Codec,
     engine::count,
     http::{
-        head::{Head, is_public},
+        head::Head,
         path::{Listing, listing},
+        public::is_public,
     },
     json_text::hex,
     llm,
@@ -63,7 +64,10 @@ impl Exchange {
                 return self.refuse(engine, &refusal, now_ms, out);
             }
             // Clients send their revision when they look for metadata, too.
-            Listing::Unlisted if Head::speaks_agent_protocol(headers) && !is_public(&method, &path) => {
+            Listing::Unlisted
+                if Head::speaks_agent_protocol(headers)
+                    && !is_public(engine.program.program(), &method, &path) =>
+            {
                 let refusal = Refusal::http(403, "protocol.unlisted_path", "no policy covers this path");
                 return self.refuse(engine, &refusal, now_ms, out);
             }
@@ -86,7 +90,10 @@ impl Exchange {
             head.properties = self.head.properties.split_off(own);
             self.head_beside = Some(Box::new(head));
         }
-        if self.head.is_preflight() || self.head.is_public() || self.is_card(engine) {
+        if self.head.is_preflight()
+            || is_public(engine.program.program(), &method, &path)
+            || self.is_card(engine)
+        {
             // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
             let touches = !engine.all_in_shadow(now_ms);
             for name in self.head.asserted.iter().filter(|_| touches) {

@@ -6,6 +6,7 @@ use apl_bytecode::{AssertionsId, BlockId, Enforcement, EntityKind, IdentityId, P
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
 use companion_protocol::{Binding, SessionKey, ShadowVerdict};
 
+use super::pins::Asking;
 use crate::{
     Engine,
     codec::Codec,
@@ -15,6 +16,7 @@ use crate::{
     identity::principal::Principal,
     mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult},
     named_keys,
+    pins::PinMark,
     refusal::Shape,
 };
 
@@ -44,6 +46,12 @@ pub(super) struct Work {
     pub(super) approvals: Vec<Approved>,
     /// They are being spent: the answers that come next are about that.
     pub(super) redeeming: bool,
+    /// The answers that come next are about a pin.
+    pub(super) asking: Option<Asking>,
+    /// Marks that are to be stored before its answer is released.
+    pub(super) marks: Vec<PinMark>,
+    /// The session's labels, loaded with a mark, for the rules' first load.
+    pub(super) preloaded: Option<Vec<String>>,
     /// What approvals are bound to, but for the step.
     pub(super) binding: Option<Binding>,
     /// Numbers the effects of the exchange.
@@ -225,6 +233,9 @@ impl Work {
             minted: Vec::new(),
             approvals: Vec::new(),
             redeeming: false,
+            asking: None,
+            marks: Vec::new(),
+            preloaded: None,
             binding: None,
             position: 0,
             request_digest: None,
@@ -343,7 +354,8 @@ impl Work {
 
     /// Whether its answer holds lists that are filtered.
     pub(super) fn is_sifted(&self, engine: &Engine) -> bool {
-        engine.filters_lists && self.entity.is_none() && is_list(&self.method) && !self.lifted
+        let listens = engine.filters_lists || engine.pins;
+        listens && self.entity.is_none() && is_list(&self.method) && !self.lifted
     }
 
     /// Runs the machine with what it reads.

@@ -214,11 +214,6 @@ impl Head {
         self.method == "OPTIONS" && self.preflight == (true, true)
     }
 
-    /// Whether it asks for metadata that must be readable without identity (`execution.md` rule 22).
-    pub(crate) fn is_public(&self) -> bool {
-        is_public(&self.method, &self.path)
-    }
-
     /// Whether it carries headers of MCP or A2A.
     pub(crate) fn speaks_agent_protocol(headers: &HeaderList) -> bool {
         headers.iter().any(|(name, _)| {
@@ -331,18 +326,6 @@ impl Head {
         }
         Ok(())
     }
-}
-
-/// As [`Head::is_public`].
-pub(crate) fn is_public(method: &str, path: &str) -> bool {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let metadata = "/.well-known/oauth-protected-resource";
-    matches!(method, "GET" | "HEAD")
-        && (path == "/.well-known/agent-card.json"
-            || path.strip_prefix(metadata).is_some_and(|rest| {
-                rest.is_empty()
-                    || (rest.starts_with('/') && !rest.contains(['%', '\\', ';']) && !rest.contains(".."))
-            }))
 }
 
 fn duplicate(name: &str) -> Refusal {

@@ -85,7 +85,7 @@ pub(crate) fn unescaped(text: &str, fine: impl Fn(u8) -> bool) -> Option<Vec<u8>
 }
 
 /// No escape, no empty, dot or parameter segment, no control byte: everybody reads it the same way.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains("//")
         && path
