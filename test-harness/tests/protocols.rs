@@ -155,6 +155,7 @@ async fn all_traffic_is_governed(mode: InstallMode) {
         name: "backend".into(),
         path: "/".into(),
         rewrite: "/".into(),
+        keep_host: false,
         address,
     };
     let setup = Setup::new(ports::free().expect("a port"), governed.filters(), vec![upstream]);
