@@ -11,10 +11,9 @@ const WIRE: &[&str] = &[
 
 /// What the page says of a type: its line, and those that are indented below it.
 fn entry(name: &str) -> Option<String> {
-    let mut lines = PAGE.lines().skip_while(|line| {
-        line.strip_prefix(name)
-            .is_none_or(|rest| !rest.starts_with(' '))
-    });
+    let mut lines = PAGE
+        .lines()
+        .skip_while(|line| line.strip_prefix(name).is_none_or(|rest| !rest.starts_with(' ')));
     let mut text = lines.next()?.to_owned();
     for line in lines.take_while(|line| line.starts_with("    ")) {
         text.push(' ');
@@ -40,7 +39,10 @@ fn tables() -> Vec<(&'static str, &'static str, &'static str)> {
 
 #[test]
 fn every_opcode_has_a_row() {
-    let (_, _, body) = tables().into_iter().find(|(_, name, _)| *name == "Instr").unwrap();
+    let (_, _, body) = tables()
+        .into_iter()
+        .find(|(_, name, _)| *name == "Instr")
+        .unwrap();
     let codes: Vec<&str> = body.split("0x").skip(1).map(|rest| &rest[..2]).collect();
     assert!(codes.len() > 35, "{codes:?}");
     for code in codes {
@@ -57,7 +59,11 @@ fn every_opcode_has_a_row() {
 #[test]
 fn every_function_has_its_number_and_the_count_of_its_arguments() {
     let text = entry("Function").expect("the functions");
-    let listed: Vec<&str> = text.trim_start_matches("Function").split('|').map(str::trim).collect();
+    let listed: Vec<&str> = text
+        .trim_start_matches("Function")
+        .split('|')
+        .map(str::trim)
+        .collect();
     // A line's end separates, too.
     let listed: Vec<String> = listed
         .iter()
@@ -92,11 +98,12 @@ fn every_choice_with_an_entry_has_all_of_its_numbers() {
         let Some(text) = entry(page_name) else { continue };
         seen += 1;
         for line in body.split("=>").collect::<Vec<_>>().split_last().unwrap().1 {
-            let number = line.split([',', ' ', '\n', '}']).filter(|word| !word.is_empty()).next_back();
+            let number = line
+                .split([',', ' ', '\n', '}'])
+                .filter(|word| !word.is_empty())
+                .next_back();
             let number = number.unwrap();
-            let has = text
-                .split([' ', '|', '('])
-                .any(|word| word == number);
+            let has = text.split([' ', '|', '(']).any(|word| word == number);
             assert!(has, "`{name}` has {number}, and the page has not: {text}");
         }
     }
@@ -115,9 +122,16 @@ fn every_record_with_an_entry_has_all_of_its_fields() {
         };
         seen += 1;
         let mut at = 0;
-        for field in body.split([',', '}', ')', ';']).map(str::trim).filter(|field| !field.is_empty()) {
+        for field in body
+            .split([',', '}', ')', ';'])
+            .map(str::trim)
+            .filter(|field| !field.is_empty())
+        {
             let place = text[at..].find(&format!("{field}: "));
-            assert!(place.is_some(), "`{name}` has `{field}` here, and the page has not: {text}");
+            assert!(
+                place.is_some(),
+                "`{name}` has `{field}` here, and the page has not: {text}"
+            );
             at += place.unwrap();
         }
     }

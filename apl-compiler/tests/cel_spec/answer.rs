@@ -45,7 +45,15 @@ pub(crate) fn answer(test: &Message) -> Answer {
     } else if test.get("unknown").is_some() || test.get("any_unknowns").is_some() {
         return Answer::NotAccepted("unknowns".to_owned());
     } else {
-        match test.message("value") {
+        if let Some(typed) = test.message("typed_result")
+            && typed.message("result").is_none()
+        {
+            return Answer::NotAccepted("only a type is deduced".to_owned());
+        }
+        let typed = test
+            .message("typed_result")
+            .and_then(|typed| typed.message("result"));
+        match test.message("value").or(typed) {
             // Without a value the specification wants true.
             None => (expression.to_owned(), Truth::True),
             Some(value) => match value.get("bool_value") {

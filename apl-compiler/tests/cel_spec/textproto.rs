@@ -16,7 +16,10 @@ pub(crate) enum Field {
 
 impl Message {
     pub(crate) fn get(&self, name: &str) -> Option<&Field> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, field)| field)
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, field)| field)
     }
 
     pub(crate) fn all<'m>(&'m self, name: &'m str) -> impl Iterator<Item = &'m Self> {
@@ -27,10 +30,6 @@ impl Message {
     }
 
     pub(crate) fn message(&self, name: &str) -> Option<&Self> {
-        self.all_one(name)
-    }
-
-    fn all_one(&self, name: &str) -> Option<&Self> {
         match self.get(name)? {
             Field::Message(message) => Some(message),
             Field::Text(_) | Field::Word(_) => None,
