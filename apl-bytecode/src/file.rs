@@ -34,6 +34,9 @@ const FALLBACKS: u8 = 12;
 const SETTINGS: u8 = 13;
 const DATA: u8 = 14;
 const ASSERTIONS: u8 = 15;
+const PINS: u8 = 16;
+const PUBLIC_PATHS: u8 = 17;
+const CHALLENGES: u8 = 18;
 const DEBUG: u8 = 64;
 pub(crate) const SIGNATURE: u8 = 65;
 
@@ -202,7 +205,7 @@ pub(crate) fn decode_with_digest(
         if id < FIRST_ANCILLARY {
             semantic_end = input.at();
         }
-        let known = matches!(id, STRINGS..=ASSERTIONS | DEBUG);
+        let known = matches!(id, STRINGS..=CHALLENGES | DEBUG);
         if known && version != SECTION_VERSION {
             return Err(DecodeError::SectionVersion { id, version, at });
         }
@@ -222,6 +225,9 @@ pub(crate) fn decode_with_digest(
             SETTINGS => settings = Some(Settings::get(&mut body)?),
             ASSERTIONS => program.assertions = table(&mut body, id)?,
             DATA => program.data = text(&mut body, id)?,
+            PINS => program.pins = table(&mut body, id)?,
+            PUBLIC_PATHS => program.public_paths = Some(Vec::get(&mut body)?),
+            CHALLENGES => program.challenges = table(&mut body, id)?,
             DEBUG if debugging == Debugging::Kept => program.debug = Some(Debug::get(&mut body)?),
             // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
             FIRST_ANCILLARY.. => continue,
@@ -275,6 +281,10 @@ pub(crate) const fn section_name(id: u8) -> &'static str {
         ROUTES => "routes",
         FALLBACKS => "fallbacks",
         SETTINGS => "settings",
+        ASSERTIONS => "assertions",
+        PINS => "pins",
+        PUBLIC_PATHS => "public paths",
+        CHALLENGES => "challenges",
         DEBUG => "debug",
         SIGNATURE => "signature",
         _ => "unknown",
@@ -321,6 +331,9 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         settings,
         data,
         assertions,
+        pins,
+        public_paths,
+        challenges,
         debug: _,
     } = program;
     let mut out = Writer::default();
@@ -341,6 +354,11 @@ fn semantic_sections(program: &Program) -> Vec<u8> {
         section(&mut out, DATA, data);
     }
     put_table(&mut out, ASSERTIONS, assertions);
+    put_table(&mut out, PINS, pins);
+    if let Some(paths) = public_paths {
+        section(&mut out, PUBLIC_PATHS, paths);
+    }
+    put_table(&mut out, CHALLENGES, challenges);
     out.into_bytes()
 }
 

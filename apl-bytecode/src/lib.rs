@@ -40,7 +40,7 @@ mod wire;
 
 pub use file::{DecodeError, FIRST_ANCILLARY, FORMAT, MAGIC, decode, encode};
 pub use listing::{listing, spell_code, spell_effect, spell_position};
-pub use lookup::{Routes, glob_matches};
+pub use lookup::{A2A_METHODS, HttpRank, Routes, a2a_operation, captured, glob_matches, http_rank};
 pub use model::*;
 pub use needs::{Needs, PhaseNeeds};
 pub use order::{order_by_key, sort_by};

@@ -6,6 +6,7 @@
 mod asks;
 mod assertions;
 mod names;
+mod pins;
 
 pub use names::{spell_code, spell_position};
 
@@ -32,9 +33,11 @@ pub fn listing(program: &Program) -> String {
     for (at, assertions) in program.assertions.iter().enumerate() {
         out.assertions(at, assertions);
     }
+    out.pins();
     for (at, route) in program.routes.iter().enumerate() {
         out.route(at, route);
     }
+    out.challenges();
     for fallback in &program.fallbacks {
         let kind = fallback.entity.map_or("housekeeping", |entity| entity.name());
         let phases = out.phases(fallback.pre, fallback.post);

@@ -4,9 +4,12 @@
 //! routes and among ten thousand, and arranging the routes costs one pass over them. Hashes collide only where a policy
 //! is written for it, and then cost comparisons, nothing else.
 
+mod a2a;
 mod http;
 
+pub use a2a::{A2A_METHODS, a2a_operation};
 pub(crate) use http::HttpRoutes;
+pub use http::{HttpRank, captured, http_rank};
 
 use alloc::vec::Vec;
 

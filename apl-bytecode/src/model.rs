@@ -11,6 +11,7 @@ mod effect;
 mod identity;
 mod ids;
 mod instr;
+mod pin;
 mod pipeline;
 mod program;
 mod restrict;
@@ -30,6 +31,7 @@ pub use ids::{
     StrId,
 };
 pub use instr::{Arith, CmpOp, Fold, Instr, Jump};
+pub use pin::{Challenge, Pin, Pins};
 pub use pipeline::{Detector, ScanMode, Scanner};
 pub use pipeline::{PathSeg, Pipeline, Side, Stage, TypeCheck};
 pub use program::{Block, BlockKind, Const, Debug, Denial, Position, Program, Regex, Settings, Span};

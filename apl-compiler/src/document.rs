@@ -4,6 +4,8 @@ mod assertions;
 mod enforcement;
 mod identity;
 pub(crate) mod keys;
+mod overrides;
+mod pins;
 mod plugin;
 mod plugins;
 mod point;
@@ -15,11 +17,13 @@ mod teams;
 pub(crate) use assertions::{AssertionsDecl, ContractDecl, HeaderDecl, SecretDecl, SourceDecl};
 pub(crate) use enforcement::EnforcementDecl;
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
+pub(crate) use overrides::Override;
+pub(crate) use pins::PinsDecl;
 pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Approvals, Elicitor, Point, PointKind, Webhook};
-pub(crate) use route::RouteDecl;
+pub(crate) use route::{HttpSelector, RouteDecl};
 pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
@@ -52,6 +56,10 @@ pub(crate) struct Document {
     pub secrets: Vec<SecretDecl>,
     /// `engine_settings`.
     pub settings: Settings,
+    /// `engine_settings.public_paths`; `None`: the defaults.
+    pub public_paths: Option<Vec<String>>,
+    /// `pins`.
+    pub pins: Vec<PinsDecl>,
     /// `global.enforcement`.
     pub enforcement: Option<EnforcementDecl>,
     /// `global.attribute_files`, merged.
@@ -88,6 +96,10 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     }
     if let Some(entry) = root.get("engine_settings") {
         document.settings = settings(&entry.node, &mut reader);
+        document.public_paths = pins::public_paths(&entry.node, &mut reader);
+    }
+    if let Some(entry) = root.get("pins") {
+        document.pins = pins::read(&entry.node, &mut reader);
     }
     if let Some(entry) = root.get("secrets") {
         document.secrets = assertions::secrets(&entry.node, &mut reader);
@@ -104,6 +116,7 @@ pub(crate) fn read(root: &Node, source: &Source, reports: &mut Reports) -> Docum
     if let Some(entry) = root.get("routes") {
         document.routes = route::read(&entry.node, &mut reader);
     }
+    overrides::resolve(&mut document, &mut reader);
     document
 }
 
@@ -134,7 +147,7 @@ fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
                 let message = format!("`{}` is no kind of operation", default.key);
                 reader.reports.push(
                     error(Code::UnknownKey, default.key_span, message)
-                        .help("`tool`, `prompt`, `resource` or `llm`"),
+                        .help("`tool`, `prompt`, `resource`, `llm`, `a2a` or `http`"),
                 );
                 continue;
             };
@@ -194,6 +207,8 @@ pub(crate) fn entity(word: &str) -> Option<EntityKind> {
         "prompt" => Some(EntityKind::Prompt),
         "resource" => Some(EntityKind::Resource),
         "llm" => Some(EntityKind::Llm),
+        "a2a" => Some(EntityKind::A2a),
+        "http" => Some(EntityKind::Http),
         _ => None,
     }
 }

@@ -254,8 +254,19 @@ pub fn route_name(program: &Program, route: &apl_bytecode::Route) -> String {
     let name = match &route.matcher {
         Matcher::Exact(id) | Matcher::Glob(id) => text(program, *id),
         Matcher::Any => "*".to_owned(),
-        Matcher::Http { path, prefix, .. } => {
-            format!("{}{}", text(program, *path), if *prefix { "/..." } else { "" })
+        Matcher::Http {
+            path,
+            prefix,
+            methods,
+        } => {
+            let methods: Vec<String> = methods.iter().map(|id| text(program, *id)).collect();
+            let below = match (text(program, *path).as_str(), prefix) {
+                (_, true) => "/**",
+                ("", false) => "/",
+                (_, false) => "",
+            };
+            let space = if methods.is_empty() { "" } else { " " };
+            format!("{}{space}{}{below}", methods.join(","), text(program, *path))
         }
     };
     let scope = route

@@ -300,12 +300,12 @@ fn pins_are_the_digests_of_canonical_definitions() {
     // and {"inputSchema":{"properties":{"a":{},"b":{}},"type":"object"},"name":"pay \"now\""}.
     assert_eq!(
         yaml,
-        "pins:\n  \"a\": 56f295571c89ffe3c2b199f9bc172d6a7f75d3a876724259e892e61c798f6432\n  \"pay \\\"now\\\"\": 181837217e6b17708696f6ab55da91c82a5b0f50924e7c2a75ff84b182c53b2f\n"
+        "pins:\n  - tools:\n      \"a\": \"56f295571c89ffe3c2b199f9bc172d6a7f75d3a876724259e892e61c798f6432\"\n      \"pay \\\"now\\\"\": \"181837217e6b17708696f6ab55da91c82a5b0f50924e7c2a75ff84b182c53b2f\"\n"
     );
     let (text, _) = run(folder.path(), &["pin", "tools.json", "--format", "json"], 0);
     let answer: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(
-        answer["pins"]["a"],
+        answer["pins"][0]["tools"]["a"],
         "56f295571c89ffe3c2b199f9bc172d6a7f75d3a876724259e892e61c798f6432"
     );
 }

@@ -4,12 +4,16 @@
 mod cli;
 #[path = "commands/diff.rs"]
 mod diff;
+#[path = "commands/emit.rs"]
+mod emit;
 #[path = "commands/graph.rs"]
 mod graph;
 #[path = "commands/inspect.rs"]
 mod inspect;
 #[path = "commands/mermaid.rs"]
 mod mermaid;
+#[path = "commands/pins.rs"]
+mod pins;
 #[path = "commands/rewrite.rs"]
 mod rewrite;
 #[path = "commands/sign.rs"]

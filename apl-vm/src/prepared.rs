@@ -106,7 +106,8 @@ fn unpack(bytes: &[u8]) -> Option<DFA<Vec<u8>>> {
 }
 
 /// The index of the route that governs an operation, or `None`: then a fallback does. Scoped routes win over unscoped
-/// ones, exact names over the longest matching glob, and globs over `*`.
+/// ones, exact names over the longest matching glob, and globs over `*`. The name of an HTTP operation is its method and
+/// its path, with a space between them.
 #[must_use]
 pub fn find_route(
     program: &VerifiedProgram,
@@ -114,5 +115,8 @@ pub fn find_route(
     name: &str,
     scope: Option<&str>,
 ) -> Option<usize> {
-    program.routes().find(entity, name, scope)
+    match (entity, name.split_once(' ')) {
+        (EntityKind::Http, Some((method, path))) => program.http_route(path, method, scope),
+        _ => program.routes().find(entity, name, scope),
+    }
 }

@@ -2,6 +2,8 @@
 
 #[path = "main/audit.rs"]
 mod audit;
+#[path = "main/pins.rs"]
+mod pins;
 #[path = "main/sessions.rs"]
 mod sessions;
 
@@ -37,6 +39,9 @@ enum Command {
     /// Shows or removes the labels of sessions, in a running companion or in its data directory.
     #[command(subcommand)]
     Sessions(sessions::Sessions),
+    /// Shows or removes marks of pinned tools whose definition changed.
+    #[command(subcommand)]
+    Pins(pins::Pins),
     /// Checks or counts the records of an audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -202,6 +207,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         match command {
             Command::Serve(asked) => serve(&asked.options()?).await?,
             Command::Sessions(asked) => sessions::run(asked).await?,
+            Command::Pins(asked) => pins::run(asked).await?,
             Command::Audit(asked) => return audit::run(asked),
         }
         Ok(ExitCode::SUCCESS)

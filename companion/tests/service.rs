@@ -36,6 +36,8 @@ mod figures;
 mod jwks;
 #[path = "service/limits.rs"]
 mod limits;
+#[path = "service/pins.rs"]
+mod pins;
 #[path = "service/real.rs"]
 mod real;
 #[path = "service/sessions.rs"]

@@ -7,6 +7,8 @@ use apl_vm::Prepared;
 
 use crate::{
     Config, ConfigError, Install, Secrets,
+    config::Speaks,
+    http::public::{covers, patterns},
     identity::{signature::VerifyingKey, token::text_of},
 };
 
@@ -33,6 +35,7 @@ pub(crate) fn check(
     check_companion(program, config, secrets)?;
     check_hash_key(program.program(), config, secrets)?;
     check_seal_keys(config, secrets)?;
+    check_public_paths(program.program(), config)?;
     if config.install == Install::Single {
         phases(program).try_for_each(|phases| check_single(program.program(), &phases))?;
     }
@@ -118,6 +121,9 @@ fn check_companion(program: &Prepared, config: &Config, secrets: &Secrets) -> Re
 }
 
 fn wants_companion(program: &Prepared) -> Option<&'static str> {
+    if !program.program().pins.is_empty() {
+        return Some("pinned tools");
+    }
     wants(&program.all_needs()).or_else(|| wants_of_identities(program.program()))
 }
 
@@ -169,6 +175,18 @@ fn check_hash_key(program: &Program, config: &Config, secrets: &Secrets) -> Resu
         None if hashes && !there => Err(ConfigError::NeedsHashKey("`hash_key_env` names no variable")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// A GET of an MCP endpoint is a stream of what policy governs, so it is never public.
+fn check_public_paths(program: &Program, config: &Config) -> Result<(), ConfigError> {
+    let mcp = |entry: &&crate::config::Protocol| entry.speaks == Speaks::Mcp;
+    for entry in config.protocols.iter().filter(mcp) {
+        let path = entry.path_prefix.as_str();
+        if patterns(program).any(|pattern| covers(pattern, path)) {
+            return Err(ConfigError::PublicPath(path.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that a seal key has at least.

@@ -372,12 +372,6 @@ fn check_protocols(protocols: &[Protocol]) -> Result<(), ConfigError> {
         if !prefix.starts_with('/') || prefix.contains(['?', '#', '%', '\\']) || prefix.contains("//") {
             return Err(ConfigError::Prefix(prefix.to_owned()));
         }
-        match entry.speaks {
-            Speaks::Mcp => {}
-            Speaks::A2a => return Err(ConfigError::Unsupported("a2a")),
-            Speaks::Llm => return Err(ConfigError::Unsupported("llm")),
-            Speaks::Http => return Err(ConfigError::Unsupported("http")),
-        }
         let twin = protocols.iter().take(at).any(|other| {
             other.path_prefix.trim_end_matches('/') == prefix.trim_end_matches('/')
                 && match (&other.authority, &entry.authority) {

@@ -66,6 +66,8 @@ pub struct Engine {
     pub(crate) metadata: Option<Metadata>,
     /// Lists are filtered for their caller.
     pub(crate) filters_lists: bool,
+    /// Definitions of tools are pinned.
+    pub(crate) pins: bool,
     pub(crate) keys: Vec<KeySet>,
     pub(crate) principals: Principals,
     pub(crate) caches: Caches,
@@ -132,6 +134,7 @@ impl Engine {
             .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
         let governs_results = reads::has_rules_after(program.program());
         let filters_lists = config.filter_lists && reads::can_deny(program.program());
+        let pins = !program.program().pins.is_empty();
         let own_properties = reads::properties(program.program());
         let mut properties = own_properties.clone();
         properties.extend(
@@ -147,8 +150,10 @@ impl Engine {
             reads_all: reads::reads_all(&program),
             reads_delegations: reads::reads_delegations(&program),
             digest: digest_hex,
+            // A changed definition must not come on a stream that nothing judges.
+            reads_responses: governs_results || pins || (filters_lists && sealer.is_some()),
+            pins,
             beside,
-            reads_responses: governs_results || (filters_lists && sealer.is_some()),
             governs_results,
             metadata: config
                 .protected_resource

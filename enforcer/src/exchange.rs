@@ -10,10 +10,13 @@ mod answers;
 mod asserted;
 mod batch;
 mod binding;
+mod challenge;
 mod decide;
 mod forward;
 mod lists;
 mod lookup;
+mod pins;
+mod plain;
 mod record;
 mod request;
 mod run;
@@ -27,7 +30,7 @@ use crate::{
     engine::count,
     http::head::Head,
     json_text::hex,
-    refusal::{Refusal, Shape},
+    refusal::{Challenge, Refusal, Shape},
     session::digest,
 };
 use after::After;
@@ -240,6 +243,7 @@ impl Exchange {
             return self.let_go(engine);
         }
         self.record_refusal(engine, refusal, now_ms, out);
+        let lacking = self.lacking(engine, refusal);
         let errors = self
             .batch
             .array
@@ -247,18 +251,24 @@ impl Exchange {
             .flatten();
         let shape = match (&errors, &self.work) {
             (Some(errors), _) => Shape::Batch(errors),
-            (None, Some(work)) => work.shape(engine, self.head.revision),
-            (None, None) => Shape::RpcUnknown,
+            (None, Some(work)) => work.shape(engine, &self.head),
+            (None, None) => self.head.codec.shape().unwrap_or(Shape::RpcUnknown),
         };
         let only_events = crate::http::media::only_events(&self.head.accept);
+        let cloaked = self.cloaked(engine, refusal, now_ms);
+        let lacking = lacking.filter(|_| cloaked.is_none());
         let metadata = engine
             .config
             .resource_metadata
             .clone()
             .or_else(|| engine.metadata.as_ref().map(|metadata| metadata.url.clone()));
-        let reply = match self.cloaked(engine, refusal, now_ms) {
+        let challenge = Challenge {
+            resource_metadata: metadata.as_deref(),
+            scopes: lacking.as_deref(),
+        };
+        let reply = match cloaked {
             Some(reply) => reply,
-            None => refusal.reply(shape, &self.decision_id, only_events, metadata.as_deref()),
+            None => refusal.reply(shape, &self.decision_id, only_events, challenge),
         };
         out.push(count(refusal.counter(), 1));
         out.push(Command::FilterState {

@@ -35,6 +35,7 @@ mod assertions;
 mod audit;
 mod cache;
 mod check;
+mod codec;
 mod command;
 pub mod config;
 mod effects;
@@ -44,9 +45,11 @@ mod exchange;
 mod http;
 mod identity;
 mod json_text;
+mod llm;
 mod mcp;
 mod metrics;
 mod named_keys;
+mod pins;
 mod refusal;
 mod restrict;
 mod seal;
@@ -59,6 +62,7 @@ pub use engine::Engine;
 pub use event::{CallToken, Event, ExchangeId, HeaderList};
 pub use exchange::Exchange;
 pub use metrics::{Counter, Gauge};
+pub use pins::PinMark;
 
 /// How often a host should call [`Engine::on_tick`], in milliseconds.
 pub const TICK_MS: u64 = 250;

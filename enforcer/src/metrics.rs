@@ -60,6 +60,10 @@ Counter {
     CutEvents = "aplomb.cut_events",
     /// Entries of lists that were hidden from a caller.
     Hidden = "aplomb.list_entries_hidden",
+    /// Definitions of tools that are not as pinned, hidden from lists.
+    PinsChanged = "aplomb.pins_changed",
+    /// Calls of such tools that were denied.
+    PinsDenied = "aplomb.pins_denied",
     /// Operations that a policy in shadow would have let through.
     WouldAllow = "aplomb.would_allow",
     /// Operations that it would have denied before the call.

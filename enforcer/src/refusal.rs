@@ -56,6 +56,64 @@ pub(crate) enum Shape<'a> {
     Notification,
     /// Several messages: these errors, ready to be sent.
     Batch(&'a [u8]),
+    /// A JSON-RPC error of A2A, which has other codes.
+    Agent(&'a [u8]),
+    /// RFC 9457.
+    Problem,
+    /// An error as OpenAI's clients read it.
+    OpenAi,
+    /// The same of Anthropic's.
+    Anthropic,
+}
+
+impl Shape<'_> {
+    /// Its media type.
+    pub(crate) const fn media(self) -> &'static str {
+        match self {
+            Self::Problem => "application/problem+json",
+            Self::Rpc(_)
+            | Self::Tool { .. }
+            | Self::RpcUnknown
+            | Self::Notification
+            | Self::Batch(_)
+            | Self::Agent(_)
+            | Self::OpenAi
+            | Self::Anthropic => "application/json",
+        }
+    }
+
+    const fn is_plain(self) -> bool {
+        matches!(self, Self::Problem | Self::OpenAi | Self::Anthropic)
+    }
+}
+
+/// What a caller is told to come back with (RFC 6750 section 3, RFC 9728 section 5.1).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Challenge<'a> {
+    /// URL of the metadata document.
+    pub(crate) resource_metadata: Option<&'a str>,
+    /// OAuth scopes, joined by spaces.
+    pub(crate) scopes: Option<&'a str>,
+}
+
+impl Challenge<'_> {
+    fn spelled(self, error: Option<&str>) -> String {
+        let parameters = [
+            ("error", error),
+            ("scope", self.scopes),
+            ("resource_metadata", self.resource_metadata),
+        ];
+        let mut text = "Bearer".to_owned();
+        let mut mark = " ";
+        for (name, value) in parameters {
+            let Some(value) = value else { continue };
+            for part in [mark, name, "=\"", value, "\""] {
+                text.push_str(part);
+            }
+            mark = ", ";
+        }
+        text
+    }
 }
 
 impl Refusal {
@@ -84,6 +142,15 @@ impl Refusal {
     /// The same with a JSON-RPC code.
     pub(crate) fn rpc(status: u16, rpc: i32, code: &str, reason: &str) -> Self {
         Self::new(status, rpc, code, reason, RefusalKind::Message)
+    }
+
+    /// Not strict JSON, or over a limit.
+    pub(crate) fn json(error: &apl_vm::JsonError) -> Self {
+        if error.is_limit() {
+            Self::bad_request("protocol.too_complex", &error.to_string())
+        } else {
+            Self::rpc(400, -32700, "protocol.invalid_json", &error.to_string())
+        }
     }
 
     /// Over `limits.max_body_bytes`.
@@ -170,7 +237,7 @@ impl Refusal {
         shape: Shape<'_>,
         decision_id: &str,
         only_events: bool,
-        resource_metadata: Option<&str>,
+        challenge: Challenge<'_>,
     ) -> Reply {
         let mut headers = self.policy_headers(decision_id);
         headers.extend(
@@ -179,13 +246,18 @@ impl Refusal {
                 .and_then(|details| details.allow)
                 .map(|methods| ("allow".to_owned(), methods.to_owned())),
         );
+        if self.kind == RefusalKind::Identity {
+            headers.push(("www-authenticate".to_owned(), challenge.spelled(None)));
+        } else if challenge.scopes.is_some() {
+            let lack = Some("insufficient_scope");
+            headers.push(("www-authenticate".to_owned(), challenge.spelled(lack)));
+        }
         let (status, body) = match (self.kind, shape) {
+            (_, shape) if shape.is_plain() => {
+                headers.push(("content-type".to_owned(), shape.media().to_owned()));
+                (self.plain_status(), self.envelope(shape, decision_id, false))
+            }
             (RefusalKind::Identity, _) => {
-                let challenge = match resource_metadata {
-                    Some(url) => format!("Bearer resource_metadata=\"{url}\""),
-                    None => "Bearer".to_owned(),
-                };
-                headers.push(("www-authenticate".to_owned(), challenge));
                 headers.push(("content-type".to_owned(), "text/plain; charset=utf-8".to_owned()));
                 (401, format!("{}: {}", self.code, self.reason).into_bytes())
             }
@@ -195,17 +267,25 @@ impl Refusal {
             }
             (RefusalKind::Message, Shape::Notification) => (self.status, Vec::new()),
             (
-                RefusalKind::Operation | RefusalKind::Waiting,
-                Shape::Rpc(_) | Shape::Tool { .. } | Shape::Batch(_),
-            )
-            | (
-                RefusalKind::Message,
-                Shape::Rpc(_) | Shape::Tool { .. } | Shape::RpcUnknown | Shape::Batch(_),
+                RefusalKind::Message | RefusalKind::Operation | RefusalKind::Waiting,
+                Shape::Rpc(_)
+                | Shape::Tool { .. }
+                | Shape::RpcUnknown
+                | Shape::Batch(_)
+                | Shape::Agent(_)
+                | Shape::Problem
+                | Shape::OpenAi
+                | Shape::Anthropic,
             ) => {
+                let status = if challenge.scopes.is_some() {
+                    403
+                } else {
+                    self.status
+                };
                 let envelope = self.envelope(shape, decision_id, false);
-                let (media, body) = framed(envelope, only_events && self.status == 200);
+                let (media, body) = framed(envelope, only_events && status == 200);
                 headers.push(("content-type".to_owned(), media.to_owned()));
-                (self.status, body)
+                (status, body)
             }
         };
         Reply {
@@ -224,14 +304,52 @@ impl Refusal {
         ]
     }
 
+    /// The status where no protocol has one of its own for denials.
+    pub(crate) const fn plain_status(&self) -> u16 {
+        if self.status == 200 { 403 } else { self.status }
+    }
+
     /// The JSON-RPC error, or the result of a tool that failed. `executed`: the backend has acted.
     pub(crate) fn envelope(&self, shape: Shape<'_>, decision_id: &str, executed: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        let id = match shape {
+        let mut rpc = self.rpc;
+        let mut end: &[u8] = b"}}}";
+        let mut id: &[u8] = b"null";
+        match shape {
             Shape::Batch(errors) => return errors.to_vec(),
-            Shape::Rpc(id) | Shape::Tool { id, .. } => id,
-            Shape::RpcUnknown | Shape::Notification => b"null",
-        };
+            Shape::Rpc(sent) | Shape::Tool { id: sent, .. } => id = sent,
+            Shape::Agent(sent) => {
+                id = sent;
+                // -32001 says there that a task was not found.
+                if rpc == -32001 {
+                    rpc = -32000;
+                }
+            }
+            Shape::RpcUnknown | Shape::Notification => {}
+            Shape::Problem => {
+                out.extend_from_slice(b"{\"title\":");
+                json_text::push_string(&mut out, self.title());
+                out.extend_from_slice(b",\"detail\":");
+                end = b"}";
+            }
+            Shape::OpenAi | Shape::Anthropic => {
+                if shape == Shape::Anthropic {
+                    out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
+                } else {
+                    out.extend_from_slice(b"{\"error\":{\"param\":null,\"code\":");
+                    json_text::push_string(&mut out, &self.code);
+                    out.extend_from_slice(b",\"type\":");
+                }
+                json_text::push_string(&mut out, self.error_type());
+                out.extend_from_slice(b",\"message\":");
+                end = b"}}";
+            }
+        }
+        if shape.is_plain() {
+            json_text::push_string(&mut out, &self.reason);
+            out.extend_from_slice(b",\"violation\":");
+            return self.push_data(out, decision_id, executed, end);
+        }
         push_id(&mut out, id);
         let tool = match shape {
             // A malformed message is no failure of a tool.
@@ -240,7 +358,11 @@ impl Refusal {
             | Shape::Rpc(_)
             | Shape::RpcUnknown
             | Shape::Notification
-            | Shape::Batch(_) => None,
+            | Shape::Batch(_)
+            | Shape::Agent(_)
+            | Shape::Problem
+            | Shape::OpenAi
+            | Shape::Anthropic => None,
         };
         match tool {
             Some(complete) => {
@@ -253,10 +375,15 @@ impl Refusal {
                 out.extend_from_slice(b"}],\"isError\":true,\"structuredContent\":{\"violation\":");
             }
             None => {
-                push_error(&mut out, self.rpc, &self.reason);
+                push_error(&mut out, rpc, &self.reason);
                 out.extend_from_slice(b",\"data\":{\"violation\":");
             }
         }
+        self.push_data(out, decision_id, executed, end)
+    }
+
+    /// The code and what comes behind it.
+    fn push_data(&self, mut out: Vec<u8>, decision_id: &str, executed: bool, end: &[u8]) -> Vec<u8> {
         json_text::push_string(&mut out, &self.code);
         out.extend_from_slice(b",\"decision_id\":");
         json_text::push_string(&mut out, decision_id);
@@ -269,8 +396,27 @@ impl Refusal {
             out.extend_from_slice(b"\":");
             json_text::push_string(&mut out, value);
         }
-        out.extend_from_slice(b"}}}");
+        out.extend_from_slice(end);
         out
+    }
+
+    /// What providers of models call it.
+    const fn error_type(&self) -> &'static str {
+        match self.kind {
+            RefusalKind::Message => "invalid_request_error",
+            RefusalKind::Identity => "authentication_error",
+            RefusalKind::Operation => "permission_error",
+            RefusalKind::Waiting => "policy_pending",
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self.kind {
+            RefusalKind::Message => "the request cannot be judged",
+            RefusalKind::Identity => "the caller is not identified",
+            RefusalKind::Operation => "denied by policy",
+            RefusalKind::Waiting => "waits for an approval",
+        }
     }
 }
 
@@ -332,7 +478,7 @@ mod tests {
     #[test]
     fn answers_as_the_wire_contract_says() {
         let denial = Refusal::operation("session_tainted", "write-down \"blocked\"");
-        let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, None);
+        let reply = denial.reply(Shape::Rpc(b"\"7\""), "d1", false, Challenge::default());
         assert_eq!(reply.status, 200);
         assert!(
             reply
@@ -354,7 +500,7 @@ mod tests {
 
     #[test]
     fn answers_as_an_event_when_nothing_else_is_accepted() {
-        let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, None);
+        let reply = Refusal::operation("x", "y").reply(Shape::Rpc(b"7"), "d1", true, Challenge::default());
         assert!(
             reply
                 .headers
@@ -367,7 +513,8 @@ mod tests {
 
     #[test]
     fn a_denied_notification_is_a_bare_403() {
-        let reply = Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, None);
+        let reply =
+            Refusal::operation("x", "y").reply(Shape::Notification, "d1", false, Challenge::default());
         assert_eq!((reply.status, reply.body.as_slice()), (403, b"".as_slice()));
     }
 
@@ -377,7 +524,10 @@ mod tests {
             Shape::Rpc(b"1"),
             "d1",
             false,
-            Some("https://x/.well-known/oauth-protected-resource"),
+            Challenge {
+                resource_metadata: Some("https://x/.well-known/oauth-protected-resource"),
+                scopes: None,
+            },
         );
         assert_eq!(reply.status, 401);
         assert!(reply.headers.contains(&(
@@ -388,7 +538,12 @@ mod tests {
 
     #[test]
     fn a_code_cannot_break_a_header() {
-        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(Shape::RpcUnknown, "d1", false, None);
+        let reply = Refusal::operation("a\r\nb: c\u{e9}", "y").reply(
+            Shape::RpcUnknown,
+            "d1",
+            false,
+            Challenge::default(),
+        );
         assert!(
             reply
                 .headers

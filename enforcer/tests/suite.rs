@@ -1,5 +1,7 @@
 //! The enforcer against a mock host: event sequences as Envoy would deliver them, and a scripted companion.
 
+#[path = "suite/a2a.rs"]
+mod a2a;
 #[path = "suite/asks.rs"]
 mod asks;
 #[path = "suite/assertions.rs"]
@@ -12,12 +14,16 @@ mod batch_answers;
 mod batches;
 #[path = "suite/bindings.rs"]
 mod bindings;
+#[path = "suite/challenges.rs"]
+mod challenges;
 #[path = "suite/credentials.rs"]
 mod credentials;
 #[path = "suite/effects.rs"]
 mod effects;
 #[path = "suite/host.rs"]
 mod host;
+#[path = "suite/http.rs"]
+mod http;
 #[path = "suite/identity.rs"]
 mod identity;
 #[path = "suite/jwt.rs"]
@@ -26,8 +32,14 @@ mod jwt;
 mod laws;
 #[path = "suite/lists.rs"]
 mod lists;
+#[path = "suite/llm.rs"]
+mod llm;
+#[path = "suite/pins.rs"]
+mod pins;
 #[path = "suite/program.rs"]
 mod program;
+#[path = "suite/protocols.rs"]
+mod protocols;
 #[path = "suite/responses.rs"]
 mod responses;
 #[path = "suite/revisions.rs"]

@@ -34,6 +34,8 @@ pub const DEMO_IDP_PORT: u16 = 8081;
 pub struct Options {
     /// The policy. The identity provider's address in it is replaced by the real one, in a copy.
     pub policy: PathBuf,
+    /// A second policy, in shadow.
+    pub shadow: Option<PathBuf>,
     /// The plugins in Envoy's chain.
     pub plugins: Vec<Plugin>,
     /// How the backends answer.
@@ -56,6 +58,7 @@ impl Options {
     pub fn new(policy: PathBuf, mode: InstallMode, dir: &Path) -> Self {
         Options {
             policy,
+            shadow: None,
             plugins: mode.plugins(),
             replies: Replies::Sse,
             demo_ports: false,
@@ -101,7 +104,13 @@ impl Stack {
         let idp = Idp::start(idp_address, dir).await?;
 
         tell("building the policy");
-        let artefacts = Artefacts::build(&options.policy, idp.address.port(), dir).await?;
+        let artefacts = Artefacts::build(
+            &options.policy,
+            options.shadow.as_deref(),
+            idp.address.port(),
+            dir,
+        )
+        .await?;
 
         tell("starting the companion");
         let companion = Companion::start(&artefacts, dir).await?;

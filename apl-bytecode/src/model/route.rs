@@ -73,7 +73,8 @@ pub enum Matcher {
     Any,
     /// An HTTP path, with its methods: upper-case, sorted, none for all.
     Http {
-        /// Absolute, as it stands before the query. A prefix ends at a segment boundary and has no slash at its end.
+        /// Absolute and decoded, without a slash at its end. `{name}` is one segment, `*` any run within one. A prefix
+        /// ends at a segment boundary.
         path: StrId,
         /// A prefix.
         prefix: bool,

@@ -52,7 +52,10 @@ pub(super) fn check(program: &Program) -> Checked {
         cx.route(route, Place::Route(at))?;
     }
     cx.fallbacks()?;
-    cx.assertions()
+    cx.assertions()?;
+    cx.pins()?;
+    cx.public_paths()?;
+    cx.challenges()
 }
 
 /// Checks the debug section.
@@ -114,6 +117,8 @@ impl Entries<'_> {
             (p.routes.len(), "routes"),
             (p.fallbacks.len(), "fallbacks"),
             (p.assertions.len(), "assertions"),
+            (p.pins.len(), "pinned servers"),
+            (p.challenges.len(), "challenges"),
         ] {
             at_most(count, limits::MAX_TABLE, what, Place::Tables)?;
         }

@@ -167,6 +167,8 @@ pub enum Place {
     Route(usize),
     Fallback(usize),
     Assertions(usize),
+    Pins(usize),
+    Challenge(usize),
     Debug,
 }
 
@@ -186,6 +188,8 @@ impl fmt::Display for Place {
             Self::Effect(at) => write!(out, "effect {at}"),
             Self::Identity(at) => write!(out, "identity {at}"),
             Self::Route(at) => write!(out, "route {at}"),
+            Self::Pins(at) => write!(out, "pins {at}"),
+            Self::Challenge(at) => write!(out, "challenge {at}"),
             Self::Assertions(at) => write!(out, "assertions {at}"),
             Self::Fallback(at) => write!(out, "fallback {at}"),
             Self::Debug => out.write_str("the debug section"),

@@ -31,6 +31,18 @@ impl Wire for u8 {
     }
 }
 
+/// A digest: its bytes, without a count.
+impl Wire for [u8; 32] {
+    fn put(&self, out: &mut Writer<'_>) {
+        out.raw(self);
+    }
+
+    fn get(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = input.at();
+        Self::try_from(input.take(32)?).map_err(|_| DecodeError::Truncated { at })
+    }
+}
+
 impl Wire for u16 {
     fn put(&self, out: &mut Writer<'_>) {
         out.varint(u64::from(*self));

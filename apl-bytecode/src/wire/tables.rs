@@ -4,11 +4,11 @@ use super::{Reader, Wire, Writer, choice, record};
 use crate::{
     DecodeError,
     model::{
-        Actor, Algorithm, Assertion, Assertions, Attr, ClaimField, ClaimMap, ClaimPath, ClaimRule,
+        Actor, Algorithm, Assertion, Assertions, Attr, Challenge, ClaimField, ClaimMap, ClaimPath, ClaimRule,
         ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Denial, Detector, Effect,
         Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher, MeshIssuer,
-        OnError, PathSeg, Phase, Pipeline, Position, Regex, Response, Route, ScanMode, Scanner, Scopes, Seg,
-        Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode, Scanner,
+        Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
     },
 };
 
@@ -205,6 +205,17 @@ record!(Assertion {
 });
 choice!(HeaderSource, "source of a header" { 0 => Attr(attr), 1 => Members(members), 2 => Variable(name) });
 choice!(Encoding, "encoding of a header" { 0 => Plain, 1 => Json, 2 => Csv });
+record!(Pins {
+    scope,
+    hides_unpinned,
+    tools
+});
+record!(Pin { name, digest });
+record!(Challenge {
+    route,
+    scopes,
+    annotates
+});
 record!(Response {
     status,
     body,

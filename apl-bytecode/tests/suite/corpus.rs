@@ -687,6 +687,27 @@ pub(crate) fn every_variant() -> Program {
         owner: Some(t),
         ..route(EntityKind::Http, Matcher::Glob(s), Some(pre), Some(post))
     });
+    let (early, late) = (text(p, "a"), text(p, "b"));
+    p.pins = vec![
+        Pins {
+            scope: None,
+            hides_unpinned: false,
+            tools: vec![],
+        },
+        Pins {
+            scope: Some(s),
+            hides_unpinned: true,
+            tools: [(early, [7; 32]), (late, [0xfe; 32])]
+                .map(|(name, digest)| Pin { name, digest })
+                .into(),
+        },
+    ];
+    p.public_paths = Some(vec![path]);
+    p.challenges = vec![Challenge {
+        route: 1,
+        scopes: vec![s, t],
+        annotates: true,
+    }];
     p.settings = Settings {
         unmatched: Unmatched::Allow,
         never_forward_credentials: true,

@@ -307,3 +307,37 @@ fn static_attributes_have_a_limit() {
         Err(VerifyError::TooMany { .. })
     ));
 }
+
+#[test]
+fn refuses_pins_that_cannot_be_looked_up_and_challenges_of_no_route() {
+    let meaningless = |change: &dyn Fn(&mut Program)| {
+        let mut program = corpus::every_variant();
+        change(&mut program);
+        refused(program)
+    };
+    for change in [
+        (|program: &mut Program| program.pins[1].tools.reverse()) as fn(&mut Program),
+        |program| {
+            let first = program.pins[1].tools[0];
+            program.pins[1].tools[1] = first;
+        },
+        |program| program.pins[1].scope = None,
+        |program| {
+            let again = program.challenges[0].clone();
+            program.challenges.push(again);
+        },
+    ] {
+        let error = meaningless(&change);
+        assert!(matches!(error, VerifyError::Meaningless { .. }), "{error}");
+    }
+    for change in [
+        (|program: &mut Program| program.pins[1].tools[1].name = StrId(9999)) as fn(&mut Program),
+        |program| program.public_paths = Some(vec![StrId(9999)]),
+        |program| program.challenges[0].route = 9999,
+    ] {
+        let error = meaningless(&change);
+        assert!(matches!(error, VerifyError::Index { .. }), "{error}");
+    }
+    let error = meaningless(&|program| program.challenges[0].scopes.clear());
+    assert!(matches!(error, VerifyError::Empty { .. }), "{error}");
+}

@@ -74,7 +74,7 @@ codes! {
     NotInBuild "APL0110" "not in this build"
         "The construct is part of the language, but this build cannot enforce it yet. What is only a step becomes a step that denies (a note says so); anything else does not compile. Nothing is ever skipped silently."
     Selector "APL0111" "a route needs exactly one selector"
-        "A route governs one kind of thing: exactly one of `tool`, `prompt`, `resource`, `llm`, with a name, a pattern, or a list of names."
+        "A route governs one kind of thing: exactly one of `tool`, `prompt`, `resource`, `llm`, `a2a`, `http`, with a name, a pattern, or a list of names."
     UndefinedGroup "APL0112" "a group that is not defined"
         "The route joins a group that no `groups:` entry defines, so the rules it counts on do not exist."
     Duplicate "APL0113" "two declarations for one thing"

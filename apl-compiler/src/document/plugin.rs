@@ -13,6 +13,8 @@ pub(crate) struct Plugin {
     pub name: String,
     /// Where the name is.
     pub span: Span,
+    /// `kind`, as written.
+    pub word: String,
     /// What it is.
     pub kind: PluginKind,
 }

@@ -71,6 +71,7 @@ pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Plugin> {
         plugins.push(Plugin {
             name: name.to_owned(),
             span,
+            word: reader.text(item, "kind").unwrap_or_default().to_owned(),
             kind,
         });
     }
@@ -82,7 +83,16 @@ fn kind(item: &Node, reader: &mut Reader<'_>) -> PluginKind {
         return PluginKind::Broken;
     };
     let span = item.get("kind").map_or(item.span, |entry| entry.node.span);
-    let config = item.get("config").map(|entry| &entry.node);
+    configured(word, item.get("config").map(|entry| &entry.node), span, reader)
+}
+
+/// What a plugin of a kind is with this configuration. `span`: for what is missing in it.
+pub(super) fn configured(
+    word: &str,
+    config: Option<&Node>,
+    span: crate::source::Span,
+    reader: &mut Reader<'_>,
+) -> PluginKind {
     let empty = Node {
         span,
         value: crate::yaml::Value::Map(Vec::new()),
@@ -146,7 +156,7 @@ fn identity(read: Option<IdentityDecl>) -> PluginKind {
 }
 
 /// `mode` and `on_error`, which upstream lets weaken a guard.
-fn behaviour(item: &Node, kind: &PluginKind, reader: &mut Reader<'_>) {
+pub(super) fn behaviour(item: &Node, kind: &PluginKind, reader: &mut Reader<'_>) {
     let modes = [
         "sequential",
         "transform",

@@ -1,16 +1,17 @@
 //! Routes.
 
-use std::collections::HashSet;
+mod selector;
 
 use apl_bytecode::EntityKind;
 
 use super::enforcement::{self, EnforcementDecl};
 use super::keys::{Reader, check};
+use super::pins::{ChallengeDecl, challenge};
 use super::section::{self, SectionDecl};
 use crate::diagnostics::{Code, error};
 use crate::source::Span;
 use crate::vocabulary::Section;
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::{Entry, Node};
 
 /// A route as written. One with a list of names is one of these for each name.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct RouteDecl {
     pub response: Option<ResponseDecl>,
     /// `unparseable_result: pass`.
     pub pass_unparseable: bool,
+    /// `challenge`.
+    pub challenge: Option<ChallengeDecl>,
     /// `enforcement`; `None`: as everything else.
     pub enforcement: Option<EnforcementDecl>,
     /// `owner`.
@@ -48,6 +51,19 @@ pub(crate) struct Selector {
     pub name: String,
     /// It is one of a list, where names are literal.
     pub listed: bool,
+    /// The rest of it, of an `http` route; `name` shows it then.
+    pub http: Option<HttpSelector>,
+}
+
+/// What HTTP requests a route governs.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpSelector {
+    /// Decoded, without a slash at its end; `{name}` is one segment, `*` any run within one.
+    pub path: String,
+    /// Everything below it too.
+    pub prefix: bool,
+    /// Upper-case, sorted; none: all.
+    pub methods: Vec<String>,
 }
 
 /// A custom denial.
@@ -81,7 +97,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let kinds = ["tool", "prompt", "resource", "llm", "http", "a2a"];
     let selectors: Vec<&Entry> = kinds.iter().filter_map(|kind| node.get(kind)).collect();
     let names = match selectors.as_slice() {
-        [only] => names(only, reader),
+        [only] => selector::names(only, reader),
         [] => {
             reader.reports.push(
                 error(
@@ -89,7 +105,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                     node.span,
                     "this route does not say what it governs",
                 )
-                .help("add `tool: name`, `prompt:`, `resource:` or `llm:`"),
+                .help("add `tool: name`, `prompt:`, `resource:`, `llm:`, `a2a:` or `http:`"),
             );
             Vec::new()
         }
@@ -107,6 +123,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
     let properties = properties(node, reader);
     let response = response(node, reader);
     let pass_unparseable = reader.word(node, "unparseable_result", &["deny", "pass"]) == Some("pass");
+    let challenge = challenge(node, reader);
     let enforcement = enforcement::read(node, reader);
     let owner = reader.text(node, "owner").map(str::to_owned);
     let suffix = scope
@@ -128,6 +145,7 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
                 section: section::read(node, Section::Route, &source, reader),
                 response: response.clone(),
                 pass_unparseable,
+                challenge: challenge.clone(),
                 enforcement,
                 owner: owner.clone(),
                 team: None,
@@ -135,36 +153,6 @@ fn route(node: &Node, reader: &mut Reader<'_>) -> Vec<RouteDecl> {
             }
         })
         .collect()
-}
-
-fn names(entry: &Entry, reader: &mut Reader<'_>) -> Vec<(Selector, Span)> {
-    // `http` and `a2a` were refused by their table already.
-    let Some(entity) = super::entity(&entry.key) else {
-        return Vec::new();
-    };
-    let listed = matches!(entry.node.value, Value::List(_));
-    let texts = reader.texts(&entry.node, &entry.key);
-    if listed && texts.is_empty() {
-        reader.reports.error(
-            Code::Selector,
-            entry.node.span,
-            format!("the list of `{}` names is empty", entry.key),
-        );
-    }
-    let mut names: Vec<(Selector, Span)> = Vec::new();
-    let mut seen = HashSet::new();
-    for (name, span) in texts {
-        if !seen.insert(name.clone()) {
-            reader.reports.error(
-                Code::Duplicate,
-                span,
-                format!("`{name}` stands twice in this list"),
-            );
-            continue;
-        }
-        names.push((Selector { entity, name, listed }, span));
-    }
-    names
 }
 
 type Groups = Vec<(String, Span, bool)>;

@@ -4,6 +4,7 @@ use apl_bytecode::Side;
 
 use super::assertions::{self, AssertionsDecl};
 use super::keys::{Reader, check};
+use super::overrides::{self, Override};
 use crate::diagnostics::{Code, error, note};
 use crate::source::Span;
 use crate::syntax::{Context, Field, Step, parse_field, parse_steps};
@@ -25,6 +26,8 @@ pub(crate) struct SectionDecl {
     pub result: Vec<Field>,
     /// Asserted headers.
     pub assertions: AssertionsDecl,
+    /// Other settings of declared plugins.
+    pub overrides: Vec<Override>,
     /// Credentials.
     pub authentication: Option<Authentication>,
 }
@@ -66,7 +69,7 @@ pub(crate) fn read(node: &Node, kind: Section, source: &str, reader: &mut Reader
         }
         None => node,
     };
-    overrides(policy, reader);
+    section.overrides = overrides::read(policy, reader);
     section.pre = phase(policy, &PRE, "pre_invocation", Side::Args, reader);
     section.post = phase(policy, &POST, "post_invocation", Side::Result, reader);
     section.args = fields(policy, "args", Side::Args, reader);
@@ -91,32 +94,6 @@ fn beside_wrapper(node: &Node, wrapper: &Entry, reader: &mut Reader<'_>) {
                 .help("CPEX would ignore it silently; remove the wrapper and keep everything on one level"),
         );
     }
-}
-
-/// Per-section plugin overrides and lists.
-fn overrides(node: &Node, reader: &mut Reader<'_>) {
-    let Some(entry) = node.get("plugins") else { return };
-    let empty = match &entry.node.value {
-        Value::Null => true,
-        Value::List(items) => items.is_empty(),
-        Value::Map(entries) => entries.is_empty(),
-        Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(..) => false,
-    };
-    if empty {
-        return;
-    }
-    let help = match &entry.node.value {
-        Value::List(_) => "plugins run where a step names them: write `run(name)` in `pre_invocation`",
-        _ => "declare a second plugin with the other configuration and name that one",
-    };
-    reader.reports.push(
-        error(
-            Code::NotInBuild,
-            entry.key_span,
-            "`plugins` in a section is not in this build",
-        )
-        .help(help),
-    );
 }
 
 /// One phase, under whichever of its spellings.

@@ -112,32 +112,29 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
                 label: Some(lowering.tables.str(label)),
             }
         }
-        StageKind::Run(name) => {
-            let plugin = lowering.plugin(name, span)?;
-            match &plugin.kind {
-                PluginKind::Pii(pii) => {
-                    let (pii, mode) = (pii.clone(), pii.mode);
-                    Stage::Scan {
-                        scanner: scanner(name, &pii, lowering)?,
-                        mode,
-                        label: None,
-                    }
-                }
-                PluginKind::Broken => return None,
-                other @ (PluginKind::Identity(_)
-                | PluginKind::Oauth(_)
-                | PluginKind::BackendSecret(_)
-                | PluginKind::Audit { .. }
-                | PluginKind::Elicitor(_)) => {
-                    let message = format!("`{name}` is {}, which is no stage", other.what());
-                    lowering.reports.push(
-                        error(diagnostics::Code::WrongKind, span, message)
-                            .help("a stage can run a validator such as `validator/pii-scan`"),
-                    );
-                    return None;
+        StageKind::Run(name) => match lowering.kind(name, span)? {
+            PluginKind::Pii(pii) => {
+                let (pii, mode) = (pii.clone(), pii.mode);
+                Stage::Scan {
+                    scanner: scanner(name, &pii, lowering)?,
+                    mode,
+                    label: None,
                 }
             }
-        }
+            PluginKind::Broken => return None,
+            other @ (PluginKind::Identity(_)
+            | PluginKind::Oauth(_)
+            | PluginKind::BackendSecret(_)
+            | PluginKind::Audit { .. }
+            | PluginKind::Elicitor(_)) => {
+                let message = format!("`{name}` is {}, which is no stage", other.what());
+                lowering.reports.push(
+                    error(diagnostics::Code::WrongKind, span, message)
+                        .help("a stage can run a validator such as `validator/pii-scan`"),
+                );
+                return None;
+            }
+        },
     })
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use apl_bytecode::{Debug, EntityKind, Fallback, Phase, Program};
+use apl_bytecode::{Debug, EntityKind, Fallback, Phase, Pin, Pins, Program};
 
 use super::tables::Tables;
 use super::{assertions, phase, routes};
 use crate::deployment::{Deployment, deployment};
 use crate::diagnostics::{Code, Reports, error, warning};
-use crate::document::{Document, Plugin};
+use crate::document::{Document, Override, Plugin, PluginKind, SectionDecl};
 use crate::lints;
 use crate::source::{LineColumn, Source, Span};
 use crate::syntax::{Path, Predicate};
@@ -31,6 +31,10 @@ pub(crate) struct Lowering<'a> {
     named: HashSet<String>,
     /// Decision points that steps ask.
     pub asked: HashSet<String>,
+    /// Overrides of the layers that are being lowered, outermost first.
+    overrides: Vec<&'a Override>,
+    /// Where overrides are that some step goes by.
+    overridden: HashSet<Span>,
 }
 
 impl<'a> Lowering<'a> {
@@ -49,6 +53,16 @@ impl<'a> Lowering<'a> {
                 .push(error(Code::UnknownPlugin, span, format!("no plugin is called `{name}`")).help(help));
         }
         found
+    }
+
+    /// What a plugin that a step runs is where the step runs: the narrowest override's word counts.
+    pub(crate) fn kind(&mut self, name: &str, span: Span) -> Option<&'a PluginKind> {
+        let declared = &self.plugin(name, span)?.kind;
+        let Some(entry) = self.overrides.iter().rfind(|entry| entry.name == name) else {
+            return Some(declared);
+        };
+        self.overridden.insert(entry.span);
+        Some(&entry.kind)
     }
 
     /// Lints of a predicate.
@@ -86,6 +100,8 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
         authenticates: routes::authenticates(document),
         named: HashSet::new(),
         asked: HashSet::new(),
+        overrides: Vec::new(),
+        overridden: HashSet::new(),
     };
     lowering.tables.program.settings = document.settings.clone();
     if let Some(said) = document.enforcement {
@@ -93,6 +109,7 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
     }
     lowering.tables.program.data = document.attributes.to_json();
     routes::lower(&mut lowering);
+    beside_rules(&mut lowering);
     fallbacks(&mut lowering);
     unreached(&mut lowering);
     for plugin in &document.plugins {
@@ -107,8 +124,29 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
             );
         }
     }
+    unused_overrides(&mut lowering);
     let deployment = deployment(document);
     (finish(lowering), deployment)
+}
+
+/// Pins and public paths.
+fn beside_rules(lowering: &mut Lowering<'_>) {
+    let document = lowering.document;
+    let tables = &mut lowering.tables;
+    for pins in &document.pins {
+        let scope = pins.scope.as_ref().map(|scope| tables.str(scope));
+        let tools = pins.tools.iter().map(|(name, digest)| Pin {
+            name: tables.str(name),
+            digest: *digest,
+        });
+        let tools = tools.collect();
+        tables.program.pins.push(Pins {
+            scope,
+            hides_unpinned: pins.hides_unpinned,
+            tools,
+        });
+    }
+    tables.program.public_paths = document.public_paths.as_ref().map(|paths| tables.strs(paths));
 }
 
 /// Kinds of operation that can meet a policy without a route for them.
@@ -146,6 +184,24 @@ fn fallbacks(lowering: &mut Lowering<'_>) {
     }
 }
 
+/// An override that no step goes by is mostly of a plugin that runs elsewhere.
+fn unused_overrides(lowering: &mut Lowering<'_>) {
+    let document = lowering.document;
+    let sections = std::iter::once(&document.global)
+        .chain(document.defaults.iter().map(|(_, section)| section))
+        .chain(document.groups.iter().map(|(_, _, section)| section))
+        .chain(document.routes.iter().map(|route| &route.section));
+    for entry in sections.flat_map(|section| &section.overrides) {
+        if !lowering.overridden.contains(&entry.span) {
+            let message = format!("no step goes by this override of `{}`", entry.name);
+            lowering.reports.push(
+                warning(Code::UnusedPlugin, entry.span, message)
+                    .help("it counts for `run(...)` in what this section governs, unless a narrower section overrides it again"),
+            );
+        }
+    }
+}
+
 /// Groups that no route joins are still checked, so that a mistake in them shows before one does.
 fn unreached(lowering: &mut Lowering<'_>) {
     let document = lowering.document;
@@ -165,14 +221,15 @@ fn unreached(lowering: &mut Lowering<'_>) {
     }
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
     /// Lowers a phase of these layers.
     pub(crate) fn phase(
         &mut self,
-        layers: &[&crate::document::SectionDecl],
+        layers: &[&'a SectionDecl],
         phase: Phase,
     ) -> Option<apl_bytecode::BlockId> {
         self.phase = phase;
+        self.overrides = layers.iter().flat_map(|layer| &layer.overrides).collect();
         phase::lower(layers, phase, self)
     }
 }

@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
-use apl_bytecode::{Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route};
+use apl_bytecode::{
+    Challenge, Enforcement, EntityKind, IdentityId, Matcher, Phase, Position, Response, Route,
+};
 
 use super::assertions;
 use super::shadow;
 use super::{identities::identity, policy::Lowering};
 use crate::diagnostics::{Code, error, note, warning};
-use crate::document::{Document, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away};
+use crate::document::{
+    Document, HttpSelector, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away,
+};
 use crate::glob;
 use crate::source::to_u32;
 
@@ -63,6 +67,18 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
                     .map(|(name, value)| (tables.str(name), tables.str(value)))
                     .collect(),
             });
+        let challenge = route
+            .challenge
+            .as_ref()
+            .or(above.and_then(|above| above.challenge.as_ref()));
+        if let Some(challenge) = challenge {
+            let scopes = tables.strs(&challenge.scopes);
+            tables.program.challenges.push(Challenge {
+                route: at,
+                scopes,
+                annotates: challenge.annotates,
+            });
+        }
         let compiled = Route {
             entity: route.selector.entity,
             matcher: matcher(route, lowering),
@@ -101,6 +117,17 @@ fn enforcement(route: &RouteDecl, document: &Document) -> Enforcement {
 
 fn matcher(route: &RouteDecl, lowering: &mut Lowering<'_>) -> Matcher {
     let name = &route.selector.name;
+    if let Some(http) = &route.selector.http {
+        return Matcher::Http {
+            path: lowering.tables.str(&http.path),
+            prefix: http.prefix,
+            methods: http
+                .methods
+                .iter()
+                .map(|method| lowering.tables.str(method))
+                .collect(),
+        };
+    }
     if route.selector.listed || !glob::is_glob(name) {
         return Matcher::Exact(lowering.tables.str(name));
     }
@@ -238,7 +265,11 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
     let mut exact: HashMap<(Key<'_>, &str), usize> = HashMap::new();
     let mut globs: HashMap<(Key<'_>, usize), glob::Rivals> = HashMap::new();
     let mut losers = Vec::new();
+    http_ties(routes, lowering);
     for (index, route) in routes.iter().enumerate() {
+        if route.selector.http.is_some() {
+            continue;
+        }
         let key: Key<'_> = (route.selector.entity, route.scope.as_deref());
         let name = route.selector.name.as_str();
         if !route.selector.listed && glob::is_glob(name) {
@@ -283,6 +314,44 @@ fn ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) -> Vec<usize> {
         }
     }
     losers
+}
+
+/// HTTP routes of one rank, and their places among all routes.
+type Rivals<'r> = Vec<(usize, &'r HttpSelector)>;
+
+/// Reports HTTP routes of one rank that match the same request.
+fn http_ties(routes: &[RouteDecl], lowering: &mut Lowering<'_>) {
+    let mut ranks: HashMap<(Option<&str>, apl_bytecode::HttpRank), Rivals<'_>> = HashMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        let Some(http) = &route.selector.http else {
+            continue;
+        };
+        let rank = apl_bytecode::http_rank(&http.path, http.prefix, http.methods.len());
+        let rivals = ranks.entry((route.scope.as_deref(), rank)).or_default();
+        if let Some((rival, _)) = rivals.iter().find(|(_, other)| same_requests(other, http)) {
+            tie(routes, *rival, route, lowering);
+        }
+        rivals.push((index, http));
+    }
+}
+
+/// Whether some request matches both, given that they are of one rank.
+fn same_requests(a: &HttpSelector, b: &HttpSelector) -> bool {
+    let methods = a.methods.is_empty() || a.methods.iter().any(|method| b.methods.contains(method));
+    let (mut ours, mut theirs) = (a.path.split('/'), b.path.split('/'));
+    methods
+        && loop {
+            let glob = |segment: &'_ str| {
+                apl_bytecode::captured(segment).map_or_else(|| segment.to_owned(), |_| "*".to_owned())
+            };
+            match (ours.next(), theirs.next()) {
+                (None, None) => break true,
+                (Some(a), Some(b)) if glob::overlap(&glob(a), &glob(b)) => {}
+                (Some(_), Some(_)) => break false,
+                // A longer prefix of the same rank: the shorter one matches below it.
+                (Some(_), None) | (None, Some(_)) => break a.prefix,
+            }
+        }
 }
 
 fn tie(routes: &[RouteDecl], rival: usize, route: &RouteDecl, lowering: &mut Lowering<'_>) {

@@ -105,10 +105,10 @@ fn effect(effect: &Effect, place: &Place, out: &mut Emitter<'_, '_>) {
 }
 
 fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let Some(plugin) = out.lowering.plugin(name, span) else {
+    let Some(kind) = out.lowering.kind(name, span) else {
         return;
     };
-    match plugin.kind.clone() {
+    match kind.clone() {
         PluginKind::Pii(pii) => {
             if !pipeline::denies(&pii) {
                 out.lowering.reports.push(

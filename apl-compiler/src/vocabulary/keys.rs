@@ -12,8 +12,10 @@ pub enum Section {
     Defaults,
     Bundle,
     Route,
+    HttpSelector,
     Meta,
     Plugin,
+    Override,
     EngineSettings,
     PluginSettings,
     Response,
@@ -54,6 +56,8 @@ pub enum Section {
     Secrets,
     SecretProvider,
     SecretValue,
+    Pins,
+    Challenge,
     Team,
     TeamFile,
     TeamSection,
@@ -107,6 +111,7 @@ const TOP: &[Key] = &[
     ("teams", Read),
     ("plugin_settings", Read),
     ("engine_settings", Read),
+    ("pins", Read),
     ("plugin_dirs", Inert("plugins are the built-in kinds")),
     ("secrets", Read),
 ];
@@ -153,8 +158,8 @@ const ROUTE: &[Key] = &[
     ("prompt", Read),
     ("resource", Read),
     ("llm", Read),
-    ("http", NotYet("route HTTP resources in Envoy for now")),
-    ("a2a", NotYet("A2A methods come with a later build")),
+    ("http", Read),
+    ("a2a", Read),
     ("meta", Read),
     ("groups", Read),
     ("plugins", Read),
@@ -163,6 +168,7 @@ const ROUTE: &[Key] = &[
     ("response", Read),
     ("unparseable_result", Read),
     ("owner", Read),
+    ("challenge", Read),
     ("enforcement", Read),
     ("until", Read),
     (
@@ -175,6 +181,9 @@ const ROUTE: &[Key] = &[
     ("attribute_files", GLOBAL_ONLY),
     ("apl", Read),
 ];
+
+/// `http` as a map.
+const HTTP_SELECTOR: &[Key] = &[("path", Read), ("path_prefix", Read), ("method", Read)];
 
 const META: &[Key] = &[("tags", Read), ("scope", Read), ("properties", Read)];
 
@@ -201,13 +210,19 @@ const PLUGIN: &[Key] = &[
     ),
 ];
 
+const OVERRIDE: &[Key] = &[
+    ("config", Read),
+    ("on_error", Read),
+    (
+        "capabilities",
+        Inert("built-in kinds see what they need and no more"),
+    ),
+];
+
 const ENGINE_SETTINGS: &[Key] = &[
     ("unmatched", Read),
     ("forward_inbound_credentials", Read),
-    (
-        "public_paths",
-        NotYet("list the traffic that is governed in `protocols` of the filter configuration"),
-    ),
+    ("public_paths", Read),
     ("dispatch", Inert("policy decides what runs")),
     (
         "plugin_timeout",
@@ -442,6 +457,10 @@ const SECRET_PROVIDER: &[Key] = &[
 
 const SECRET_VALUE: &[Key] = &[("provider", Read), ("ref", Read)];
 
+const PINS: &[Key] = &[("scope", Read), ("unpinned", Read), ("tools", Read)];
+
+const CHALLENGE: &[Key] = &[("scopes", Read), ("lists", Read)];
+
 /// What a platform says of a team.
 const TEAM: &[Key] = &[
     ("tool", Read),
@@ -467,6 +486,7 @@ const TEAM_SECTION: &[Key] = &[
     ("meta", Read),
     ("groups", Read),
     ("owner", Read),
+    ("challenge", Read),
     ("response", Read),
     ("description", Read),
     ("metadata", Read),
@@ -482,8 +502,10 @@ impl Section {
             Self::Global => (GLOBAL, true),
             Self::Defaults | Self::Bundle => (BUNDLE, true),
             Self::Route => (ROUTE, true),
+            Self::HttpSelector => (HTTP_SELECTOR, false),
             Self::Meta => (META, false),
             Self::Plugin => (PLUGIN, false),
+            Self::Override => (OVERRIDE, false),
             Self::EngineSettings => (ENGINE_SETTINGS, false),
             Self::PluginSettings => (PLUGIN_SETTINGS, false),
             Self::Response => (RESPONSE, false),
@@ -524,6 +546,8 @@ impl Section {
             Self::Secrets => (SECRETS, false),
             Self::SecretProvider => (SECRET_PROVIDER, false),
             Self::SecretValue => (SECRET_VALUE, false),
+            Self::Pins => (PINS, false),
+            Self::Challenge => (CHALLENGE, false),
             Self::Team => (TEAM, false),
             Self::TeamFile => (TEAM_FILE, false),
             Self::TeamSection => (TEAM_SECTION, true),
@@ -552,8 +576,10 @@ impl Section {
             Self::Defaults => "a `defaults` entry",
             Self::Bundle => "a group",
             Self::Route => "a route",
+            Self::HttpSelector => "`http`",
             Self::Meta => "`meta`",
             Self::Plugin => "a plugin",
+            Self::Override => "an override of a plugin",
             Self::EngineSettings => "`engine_settings`",
             Self::PluginSettings => "`plugin_settings`",
             Self::Response => "`response`",
@@ -594,6 +620,8 @@ impl Section {
             Self::Secrets => "`secrets`",
             Self::SecretProvider => "a provider of secrets",
             Self::SecretValue => "a secret",
+            Self::Pins => "a list of pins",
+            Self::Challenge => "`challenge`",
             Self::Team => "a team",
             Self::TeamFile => "a team's file",
             Self::TeamSection => "a team's route or group",

@@ -15,6 +15,8 @@ enum Below {
     Steps,
     Fields,
     Names,
+    /// A text, several, or a map of this.
+    NamesOr(Section),
     Text,
     Boolean,
     Words(&'static [&'static str]),
@@ -89,6 +91,14 @@ fn section(section: Section) -> (Value, Vec<Section>) {
             Below::Names => {
                 json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
             }
+            Below::NamesOr(inner) => {
+                found.push(inner);
+                json!({ "anyOf": [
+                    { "type": "string" },
+                    { "type": "array", "items": { "type": "string" } },
+                    reference(inner),
+                ] })
+            }
             Below::Text => json!({ "type": "string" }),
             Below::Boolean => json!({ "type": "boolean" }),
             Below::Words(words) => json!({ "enum": words }),
@@ -158,15 +168,23 @@ fn below(section: Section, key: &str) -> Below {
         (Section::Global | Section::Apl, "pdp") => Below::List(Section::Pdp),
         (Section::Top, "global") => Below::One(Section::Global),
         (Section::Top, "plugins") => Below::List(Section::Plugin),
+        (_, "plugins") => Below::Named(Section::Override),
         (Section::Top, "groups") | (Section::Global, "policies") => Below::Named(Section::Bundle),
         (Section::Top, "routes") => Below::List(Section::Route),
         (Section::Top, "engine_settings") => Below::One(Section::EngineSettings),
         (Section::Top, "plugin_settings") => Below::One(Section::PluginSettings),
+        (Section::Top, "pins") => Below::List(Section::Pins),
+        (Section::Pins, "scope") => Below::Text,
+        (Section::Pins, "unpinned") => Below::Words(&["allow", "hide"]),
+        (Section::EngineSettings, "public_paths") | (Section::Challenge, "scopes") => Below::Names,
+        (Section::Route, "challenge") => Below::One(Section::Challenge),
+        (Section::Challenge, "lists") => Below::Words(&["hide", "annotate"]),
         (Section::Top, "teams") => Below::Named(Section::Team),
         (Section::Global, "defaults") => Below::Named(Section::Defaults),
-        (Section::Route, "tool" | "prompt" | "resource" | "llm" | "groups") | (Section::Meta, "tags") => {
-            Below::Names
-        }
+        (Section::Route, "tool" | "prompt" | "resource" | "llm" | "a2a" | "groups")
+        | (Section::Meta, "tags")
+        | (Section::HttpSelector, "method") => Below::Names,
+        (Section::Route, "http") => Below::NamesOr(Section::HttpSelector),
         (Section::Route | Section::Global, "enforcement") => Below::Words(&["enforce", "shadow"]),
         (Section::Route, "unparseable_result") => Below::Words(&["deny", "pass"]),
         (Section::Route, "owner" | "until")
@@ -220,6 +238,11 @@ fn describe(section: Section, key: &str) -> String {
         "global" => "What holds for every operation.",
         "authentication" => "The identity plugins whose credentials must be there.",
         "tool" | "prompt" | "resource" | "llm" => "The name, a pattern with `*` and `?`, or a list of names.",
+        "a2a" => "The method of A2A, as `message/send`, a pattern, or a list of methods.",
+        "http" => "The path, as `/orders/{id}` or `/orders/**`; a list of paths; or path and method.",
+        "path" if section == Section::HttpSelector => {
+            "`{name}` is one segment, `*` any run within one, `/**` at the end everything below."
+        }
         "unmatched" => "What happens to an operation that no route matches: `deny` (default) or `allow`.",
         "unparseable_result" => "What happens to a result that cannot be parsed: `deny` (default) or `pass`.",
         "kind" => "What it is, as `identity/jwt`.",
@@ -229,6 +252,14 @@ fn describe(section: Section, key: &str) -> String {
         }
         "until" => "When a shadow ends and the policy is enforced: `2027-01-31T12:00:00Z`.",
         "owner" => "Who answers for the route; it reaches audit and explanations.",
+        "pins" => {
+            "Digests of tools' definitions, as `aplc pin` prints them: a changed one is hidden and denied."
+        }
+        "unpinned" => "What happens to tools of the server without a pin: `allow` (default) or `hide`.",
+        "public_paths" => {
+            "Paths that GET needs no identity for; default: RFC 9728 metadata and the agent card."
+        }
+        "challenge" => "What a caller whom the rules deny may acquire (RFC 6750).",
         "meta" => "Tags, which join groups of that name, and the scope.",
         _ => return format!("`{key}` of {}.", section.name().trim_matches('`')),
     };

@@ -131,10 +131,7 @@ fn number(value: f64, out: &mut Vec<u8>) {
     if value < 0.0 {
         out.push(b'-');
     }
-    let scientific = shortest(value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (digits, exponent) = shortest(value.abs());
     match exponent {
         0..=20 => {
             let point = usize::try_from(exponent).unwrap_or(0).saturating_add(1);
@@ -160,24 +157,32 @@ fn number(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// `d.ddde-7`: the fewest digits that read back as this double, and the exponent of the first of them. Where two such
-/// texts are equally near, the even one counts (ECMA-262, `Number::toString`, note 2); Rust promises neither.
-fn shortest(value: f64) -> String {
-    let mut some = String::new();
-    let _ = write!(some, "{value:e}");
-    let digits = some
-        .bytes()
-        .take_while(|&byte| byte != b'e')
-        .filter(u8::is_ascii_digit)
-        .count();
-    let mut nearest = String::new();
-    let _ = write!(nearest, "{value:.*e}", digits.saturating_sub(1));
-    // Beside a power of two the nearest text of this length may read back as the next double.
-    if nearest.parse() == Ok(value) {
-        nearest
-    } else {
-        some
+/// The fewest digits that read back as this double, and the exponent of the first of them. Where two such texts are equally
+/// near, the even one counts (ECMA-262, `Number::toString`, note 2); Rust promises only the fewest.
+///
+/// Two are equally near only where the double has more digits behind the point than the shortest text: an integer that is
+/// half a decimal unit away from both would need a factor of two more than its neighbours leave it.
+fn shortest(value: f64) -> (Vec<u8>, i32) {
+    let mut text = String::new();
+    let _ = write!(text, "{value}");
+    if let Some((_, behind)) = text.split_once('.') {
+        let mut nearest = String::new();
+        let _ = write!(nearest, "{value:.*}", behind.len());
+        // Beside a power of two the nearest text of this length may read back as the next double.
+        if nearest.parse() == Ok(value) {
+            text = nearest;
+        }
     }
+    let (whole, behind) = text.split_once('.').unwrap_or((&text, ""));
+    let all: Vec<u8> = whole.bytes().chain(behind.bytes()).collect();
+    let zeros = all.iter().take_while(|digit| **digit == b'0').count();
+    let length = all
+        .len()
+        .saturating_sub(all.iter().rev().take_while(|digit| **digit == b'0').count());
+    let digits = all.get(zeros..length).unwrap_or_default().to_vec();
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let exponent = count(whole.len()).saturating_sub(count(zeros)).saturating_sub(1);
+    (digits, exponent)
 }
 
 fn fraction(digits: &[u8], out: &mut Vec<u8>) {

@@ -213,6 +213,12 @@ impl Document {
         self.change(id, Change::Removed);
     }
 
+    /// Whether this value was taken away.
+    #[must_use]
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        matches!(self.change_of(id.0), Some(Change::Removed))
+    }
+
     /// Forgets every edit. Ids of values that were put in name nothing any more.
     pub fn revert(&mut self) {
         let received = self.slots.partition_point(|slot| !slot.has(Slot::ADDED));

@@ -56,13 +56,13 @@ enum Format {
 }
 
 /// Who performs it.
-enum Performer {
+pub(crate) enum Performer {
     Running(Door),
     // Boxed: an open store is large beside a door.
     Here(Box<Admin>),
 }
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 pub(crate) async fn run(command: Sessions) -> Outcome<()> {
     match command {
@@ -89,7 +89,7 @@ impl Which {
 }
 
 /// The store's lock says whether a companion runs; a door alone may be a dead one's.
-fn performer(data: &Path, audit: Option<&Path>) -> Outcome<Performer> {
+pub(crate) fn performer(data: &Path, audit: Option<&Path>) -> Outcome<Performer> {
     if !data.is_dir() {
         return Err(format!("`{}` is not a data directory", data.display()).into());
     }

@@ -24,9 +24,6 @@ pub enum ConfigError {
     /// Two entries for the same authority and prefix.
     #[error("`protocols` has two entries for `{0}`")]
     DuplicateProtocol(String),
-    /// A protocol that this build does not speak.
-    #[error("`protocols[].speaks: {0}` is not in this build")]
-    Unsupported(&'static str),
     /// `policy` is missing.
     #[error("`policy` is missing: base64 of the file that `aplc build` writes")]
     MissingPolicy,
@@ -85,6 +82,11 @@ pub enum ConfigError {
     /// A seal key that is too short, or one that cannot be used.
     #[error("`{0}`: {1}")]
     SealKey(&'static str, &'static str),
+    /// The policy makes public what it governs.
+    #[error(
+        "`engine_settings.public_paths` of the policy makes `{0}` public, which `protocols` governs: name paths below it"
+    )]
+    PublicPath(String),
     /// Something that a later build brings.
     #[error("{0} is not in this build")]
     NotInBuild(&'static str),

@@ -1,7 +1,7 @@
 //! The machine's answers, from a plan and the companion's response.
 
 use apl_vm::Answer;
-use companion_protocol::{AuditRecord, EffectResult, EffectsResponse, Labels, SessionKey};
+use companion_protocol::{AuditRecord, EffectResult, EffectsResponse, Labels};
 
 use super::{
     elicit::{self, Approved},
@@ -37,7 +37,6 @@ pub(crate) struct Answered {
 pub(crate) fn answers(
     plan: Plan,
     response: Option<&EffectsResponse>,
-    session: Option<&SessionKey>,
     caches: &mut Caches,
     audit: &mut AuditQueue,
     now_ms: u64,
@@ -82,14 +81,14 @@ pub(crate) fn answers(
                     failed("audit.unavailable", "the audit queue is full")
                 }
             }
-            Way::Ask(asked) => asked_answer(asked, own, session, caches, &mut out, now_ms),
+            Way::Ask(asked) => asked_answer(asked, own, caches, &mut out, now_ms),
         };
         let failed = matches!(
             answer,
             Answer::Failed { .. } | Answer::Refused { .. } | Answer::Pending(_) | Answer::Skipped
         );
         stopped = failed && stops;
-        if !failed {
+        if !failed && !label.is_empty() {
             out.performed.push(label);
         }
         out.answers.push(answer);
@@ -100,7 +99,6 @@ pub(crate) fn answers(
 fn asked_answer(
     asked: Asked,
     results: Option<&[EffectResult]>,
-    session: Option<&SessionKey>,
     caches: &mut Caches,
     out: &mut Answered,
     now_ms: u64,
@@ -127,10 +125,15 @@ fn asked_answer(
         }
         (EffectResult::Skipped, _) => Answer::Skipped,
         (EffectResult::Labels(labels), Asked::Labels) => Answer::Labels(union(labels)),
-        (EffectResult::Labels(labels), Asked::Label { label, scopes }) => {
-            if let Some(session) = session {
-                caches.keep_label(session, &label, scopes, labels, now_ms);
-            }
+        (
+            EffectResult::Labels(labels),
+            Asked::Label {
+                session,
+                label,
+                scopes,
+            },
+        ) => {
+            caches.keep_label(&session, &label, scopes, labels, now_ms);
             out.labels.push(label);
             Answer::Done
         }

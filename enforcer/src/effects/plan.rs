@@ -17,6 +17,7 @@ use crate::{
         principal::{Credential, Principal},
         token::token_in,
     },
+    pins::MARK_TTL_S,
 };
 
 /// Who asks, and everything that effects take from the exchange.
@@ -33,6 +34,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) approvals: &'a [Approved],
     /// What an approval is bound to, but for the step; `None`: nobody is identified.
     pub(crate) binding: Option<&'a Binding>,
+    /// The session's labels, when they were loaded just now.
+    pub(crate) labels: Option<&'a [String]>,
     pub(crate) now_ms: u64,
 }
 
@@ -66,6 +69,7 @@ pub(crate) enum Way {
 pub(crate) enum Asked {
     Labels,
     Label {
+        session: SessionKey,
         label: String,
         scopes: Scopes,
     },
@@ -98,7 +102,7 @@ impl Asked {
 }
 
 /// All effects of one suspension.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) effects: Vec<Planned>,
     /// What goes to the companion, in order; empty: nothing has to.
@@ -121,7 +125,7 @@ pub(crate) fn plan(batch: Batch, asker: &Asker<'_>, caches: &Caches, position: &
             } else {
                 OnFail::Continue
             };
-            let idempotency_key = format!("{}.{position}", asker.decision_id);
+            let idempotency_key = idempotency_key(asker.decision_id, *position);
             plan.calls.push(EffectCall {
                 idempotency_key,
                 on_fail,
@@ -135,6 +139,11 @@ pub(crate) fn plan(batch: Batch, asker: &Asker<'_>, caches: &Caches, position: &
     plan
 }
 
+/// Names an effect of an exchange.
+pub(crate) fn idempotency_key(decision_id: &str, position: u32) -> String {
+    format!("{decision_id}.{position}")
+}
+
 /// The effects that the companion is asked for, each with its position.
 pub(super) type Call = Vec<(Effect, String)>;
 
@@ -143,6 +152,9 @@ pub(super) fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         Bound::LoadLabels { rule } => {
             let label = "session.load".to_owned();
             match asker.session {
+                Some(_) if let Some(labels) = asker.labels => {
+                    (here(true, label, Answer::Labels(labels.to_vec())), Vec::new())
+                }
                 None => (
                     here(true, label, failed("session.load_failed", "nobody is identified")),
                     Vec::new(),
@@ -151,14 +163,7 @@ pub(super) fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned,
                     let effect = Effect::SessionLoad {
                         session: session.clone(),
                     };
-                    (
-                        Planned {
-                            stops: true,
-                            label,
-                            way: Way::Ask(Asked::Labels),
-                        },
-                        vec![(effect, rule)],
-                    )
+                    (load_labels(label), vec![(effect, rule)])
                 }
             }
         }
@@ -258,10 +263,55 @@ fn taint(
         Planned {
             stops: true,
             label: name,
-            way: Way::Ask(Asked::Label { label, scopes }),
+            way: Way::Ask(Asked::Label {
+                session: session.clone(),
+                label,
+                scopes,
+            }),
         },
         vec![(effect, rule)],
     )
+}
+
+/// Labels of some bucket; without a name it stands in no record.
+pub(crate) const fn load_labels(label: String) -> Planned {
+    Planned {
+        stops: true,
+        label,
+        way: Way::Ask(Asked::Labels),
+    }
+}
+
+/// A pin's mark, unless it is known to be there.
+pub(crate) fn mark(
+    session: &SessionKey,
+    label: &str,
+    caches: &Caches,
+    now_ms: u64,
+) -> (Planned, Option<Effect>) {
+    let scopes = Scopes::SUBJECT;
+    let known = caches.has_label(session, label, scopes, now_ms);
+    let way = if known {
+        Way::Known
+    } else {
+        Way::Ask(Asked::Label {
+            session: session.clone(),
+            label: label.to_owned(),
+            scopes,
+        })
+    };
+    let planned = Planned {
+        stops: true,
+        label: ["session.append:", label].concat(),
+        way,
+    };
+    let effect = Effect::SessionAppend {
+        session: session.clone(),
+        labels: Vec::new(),
+        subject_labels: vec![label.to_owned()],
+        ttl_s: Some(MARK_TTL_S),
+    };
+    (planned, (!known).then_some(effect))
 }
 
 fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned, Call) {

@@ -16,6 +16,7 @@ use crate::{
     Command, Engine, HeaderList, Install,
     assertions::HeaderEdits,
     http::media::{Media, is_identity, media_type},
+    llm::Replay,
     mcp::response::GovernedResult,
     refusal::Refusal,
 };
@@ -23,8 +24,8 @@ use crate::{
 /// How far the response is.
 #[derive(Debug, Default)]
 pub(super) struct After {
-    stage: AfterStage,
-    status: u16,
+    pub(super) stage: AfterStage,
+    pub(super) status: u16,
     /// Names of the response's headers, for taking them away from a denial or an edit.
     headers: Vec<String>,
     has_content_length: bool,
@@ -34,12 +35,16 @@ pub(super) struct After {
     pub(super) ended: bool,
     /// The result that the phase after the call works on.
     pub(super) result: Option<GovernedResult>,
+    /// The document is a stream of events, collected.
+    pub(super) events: bool,
+    /// The same, read.
+    pub(super) replay: Option<Box<Replay>>,
     /// What is asserted to the client, until the head was seen.
     asserted: Option<HeaderEdits>,
 }
 
 #[derive(Debug, Default)]
-enum AfterStage {
+pub(super) enum AfterStage {
     /// Nothing governs it.
     #[default]
     Untouched,
@@ -149,6 +154,9 @@ impl Exchange {
             }
             return self.begin_watch(engine, media, headers, end_of_stream, now_ms, out);
         }
+        if self.head.codec.is_plain() {
+            return self.plain_response_head(engine, headers, end_of_stream, now_ms, out);
+        }
         let only_lists = self.has_only_lists(engine);
         if only_lists && (end_of_stream || (!self.is_success() && media == Media::Other)) {
             // No list is in it. Where only lists are looked at, a failure passes as it is.
@@ -204,7 +212,9 @@ impl Exchange {
                     out.pause();
                 }
             }
-            Media::EventStream if plain && !end_of_stream && self.is_watched() => {
+            Media::EventStream
+                if plain && !end_of_stream && self.is_watched() && !self.head.codec.is_plain() =>
+            {
                 let limit = engine.config.limits.max_event_bytes;
                 self.after.stage = AfterStage::Stream(Box::new(Stream::new(limit, Reads::Watch)));
             }
@@ -232,8 +242,7 @@ impl Exchange {
 
     /// Whether nothing of the response is judged but lists.
     fn has_only_lists(&self, engine: &Engine) -> bool {
-        (self.head.method != "GET" || !engine.reads_responses)
-            && self.works().all(|work| work.law.post.is_none())
+        (!self.is_get_stream() || !engine.reads_responses) && self.works().all(|work| work.law.post.is_none())
     }
 
     fn begin_stream(&mut self, engine: &Engine, reads: Reads, out: &mut Out) {
@@ -259,7 +268,7 @@ impl Exchange {
         self.pass(engine, now_ms);
     }
 
-    fn drop_length(&self, out: &mut Out) {
+    pub(super) fn drop_length(&self, out: &mut Out) {
         if self.after.has_content_length {
             out.push(Command::RemoveResponseHeader {
                 name: "content-length".to_owned(),
@@ -267,7 +276,7 @@ impl Exchange {
         }
     }
 
-    const fn is_success(&self) -> bool {
+    pub(super) const fn is_success(&self) -> bool {
         self.after.status >= 200 && self.after.status < 300
     }
 
@@ -313,7 +322,12 @@ impl Exchange {
                         now_ms,
                         out,
                     );
-                } else if end && !self.charge(engine, buffered) {
+                } else if end
+                    && !self.charge(
+                        engine,
+                        buffered.saturating_mul(usize::from(self.after.events).saturating_add(1)),
+                    )
+                {
                     let refusal =
                         Refusal::operation("limit.memory", "the proxy holds too much at the moment");
                     self.deny_after(engine, &refusal, now_ms, out);

@@ -4,13 +4,14 @@
 use apl_vm::{Answer as Told, Document, Kind, NodeId};
 
 use super::{
-    Exchange, Out,
+    Exchange, Out, pins,
     request::json_limits,
     run::{self, Context, Step},
     work::Work,
 };
 use crate::{
     Counter, Engine,
+    codec::Codec,
     config::ServerRequests,
     engine::count,
     mcp::response::{Answer, GovernedResult, asks_client, classify},
@@ -52,9 +53,10 @@ pub(super) enum Judged {
 }
 
 impl Payload {
-    pub(super) fn new(document: Document) -> Self {
+    /// The body of a resource is one value, whatever it is.
+    pub(super) fn new(document: Document, codec: Codec) -> Self {
         let root = document.node(document.root());
-        let array = root.kind() == Kind::Array;
+        let array = root.kind() == Kind::Array && !codec.is_plain();
         let messages = if array {
             root.elements().map(apl_vm::Node::id).collect()
         } else {
@@ -117,7 +119,12 @@ impl Exchange {
             let Some(document) = &payload.document else { break };
             let alone = !self.batch.array && self.head.method == "POST";
             let asked: Vec<Option<&[u8]>> = self.works().map(|work| work.id.as_deref()).collect();
-            let piece = match classify(document.node(id), &asked, alone) {
+            let answer = if self.head.codec.is_plain() {
+                Answer::Response(0)
+            } else {
+                classify(document.node(id), &asked, alone)
+            };
+            let piece = match answer {
                 Answer::Other => Some(Piece::Keep),
                 Answer::Foreign => Some(self.foreign(out)),
                 Answer::Request => Some(self.server_request(engine, payload.array, now_ms, out)),
@@ -195,7 +202,7 @@ impl Exchange {
     /// The backend asks the client for something, as sampling and elicitation do. What it tells with that would pass the
     /// rules on results by, so where there are some the operation ends; where none waits for an answer, it is dropped.
     fn server_request(&mut self, engine: &mut Engine, array: bool, now_ms: u64, out: &mut Out) -> Piece {
-        let on_get = self.head.method == "GET" && engine.governs_results;
+        let on_get = self.is_get_stream() && engine.governs_results;
         let governed = on_get || self.works().any(|work| work.law.post.is_some());
         match engine.config.server_requests {
             ServerRequests::Allow => return Piece::Keep,
@@ -233,7 +240,7 @@ impl Exchange {
         out: &mut Out,
     ) -> Option<Step> {
         let mut work = self.work.take()?;
-        if work.answered || !work.is_judged(engine) {
+        if (work.answered && self.head.codec != Codec::A2a) || !work.is_judged(engine) {
             self.work = Some(work);
             return None;
         }
@@ -250,17 +257,17 @@ impl Exchange {
         };
         let step = match message {
             None => Step::Verdict(Some(unparseable("a message of the result cannot be read"))),
-            Some(message) => match self.prepared(engine, &work, message, now_ms, out) {
+            Some(message) => match self.prepared(engine, &mut work, message, now_ms, out) {
                 Err(refusal) => Step::Verdict(Some(refusal)),
-                Ok(result) => {
+                Ok(mut result) => {
+                    result.replay = self.after.replay.take();
                     self.after.result = Some(result);
                     let cx = Context {
                         head: &self.head,
                         decision_id: &self.decision_id,
                         now_ms,
                     };
-                    let post = work.law.post;
-                    run::start(engine, &mut work, post, self.after.result.as_mut(), &cx, out)
+                    pins::after(engine, &mut work, self.after.result.as_mut(), &cx, out)
                 }
             },
         };
@@ -272,31 +279,43 @@ impl Exchange {
     fn prepared(
         &self,
         engine: &mut Engine,
-        work: &Work,
+        work: &mut Work,
         mut message: Document,
         now_ms: u64,
         out: &mut Out,
     ) -> Result<GovernedResult, Refusal> {
         if work.is_sifted(engine) {
-            let hidden = self.sift(engine, work, &mut message, now_ms)?;
-            if hidden > 0 {
-                out.push(count(Counter::Hidden, hidden));
+            let sifted = self.sift(engine, work, &mut message, now_ms)?;
+            let changed = u64::try_from(sifted.changed.len()).unwrap_or(u64::MAX);
+            for (counter, by) in [(Counter::Hidden, sifted.hidden), (Counter::PinsChanged, changed)] {
+                if by > 0 {
+                    out.push(count(counter, by));
+                }
             }
+            work.marks = sifted.changed;
         }
         if work.law.post.is_none() {
             return Ok(GovernedResult::whole(message));
         }
-        if engine.config.server_requests == ServerRequests::Governed && asks_client(&message) {
+        if self.head.codec == Codec::Mcp
+            && engine.config.server_requests == ServerRequests::Governed
+            && asks_client(&message)
+        {
             return Err(asked_client());
         }
-        govern(work, message, &json_limits(engine))
+        govern(work, message, self.head.codec, &json_limits(engine))
     }
 
     fn ungoverned(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> Piece {
         let Some(work) = &mut self.work else {
             return Piece::Drop;
         };
-        if std::mem::replace(&mut work.answered, true) {
+        let again = std::mem::replace(&mut work.answered, true);
+        // A task of A2A tells of itself in as many answers as it likes.
+        if self.head.codec == Codec::A2a {
+            return Piece::Keep;
+        }
+        if again {
             return self.foreign(out);
         }
         self.record_after(engine, None, now_ms);
@@ -326,13 +345,13 @@ impl Exchange {
                 .into_edited()
                 .map_err(|()| unparseable("an edit could not be written")),
         };
+        // The verdict on a task is that on all of its answers.
+        if edited.is_ok() && self.head.codec != Codec::A2a {
+            self.record_after(engine, None, now_ms);
+        }
         Some(match edited {
-            Ok(None) => {
-                self.record_after(engine, None, now_ms);
-                Piece::Keep
-            }
+            Ok(None) => Piece::Keep,
             Ok(Some(bytes)) => {
-                self.record_after(engine, None, now_ms);
                 let edits = self.work.as_ref().map_or(0, |work| work.edits.len());
                 out.push(count(Counter::Edits, u64::try_from(edits).unwrap_or(u64::MAX)));
                 Piece::Replace(bytes)
@@ -352,10 +371,16 @@ impl Exchange {
 pub(super) fn govern(
     work: &Work,
     document: Document,
+    codec: Codec,
     limits: &apl_vm::Limits,
 ) -> Result<GovernedResult, Refusal> {
     let entity = work.entity.unwrap_or(apl_bytecode::EntityKind::Tool);
-    let result = GovernedResult::new(document, entity, &work.method, limits);
+    let result = if codec.is_plain() {
+        let root = document.root();
+        GovernedResult::tree(document, root, limits)
+    } else {
+        GovernedResult::new(document, entity, &work.method, limits)
+    };
     let needs = &work.law.post_needs;
     let by_field = needs.reads_result || needs.edits_result || needs.pipelines;
     if by_field && result.is_opaque() && !work.law.pass_unparseable {

@@ -149,7 +149,7 @@ impl Exchange {
             }
             // After the call each of them has lost its answer for the same reason.
             let said = if at_fault || executed { refusal } else { &others };
-            let shape = work.shape(engine, self.head.revision);
+            let shape = work.shape(engine, &self.head);
             out.extend(said.envelope(shape, &self.decision_id, executed));
         }
         out.push(b']');

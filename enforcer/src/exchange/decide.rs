@@ -7,18 +7,20 @@ use apl_bytecode::EntityKind;
 use apl_vm::{Answer, Fact, FactMap, Facts, LabelState};
 
 use super::{
-    Exchange, Out, Stage,
+    Exchange, Out, Stage, pins,
     run::{self, Context, Step},
     work::{Law, Work},
 };
 use crate::{
     Counter, Engine,
+    codec::Codec,
     engine::count,
     http::head::Head,
     identity::{
         principal::{Principal, Unverified},
         token::text_of,
     },
+    llm,
     refusal::Refusal,
     session,
 };
@@ -81,9 +83,7 @@ impl Exchange {
             decision_id: &self.decision_id,
             now_ms,
         };
-        // What is resumed was performed on an earlier exchange.
-        let block = work.law.pre.filter(|_| !work.resumed);
-        let step = run::start(engine, &mut work, block, None, &cx, out);
+        let step = pins::before(engine, &mut work, scope.as_deref(), &cx, out);
         self.work = Some(work);
         self.pre_step(engine, step, now_ms, out);
     }
@@ -207,13 +207,22 @@ impl Exchange {
         };
         let head = self.head_of(work.beside);
         put("http.method", &head.method);
-        put("http.path", head.path.split('?').next().unwrap_or_default());
+        put(
+            "http.path",
+            match work.name.split_once(' ') {
+                Some((_, path)) if head.codec == Codec::Http => path,
+                Some(_) | None => head.path.split('?').next().unwrap_or_default(),
+            },
+        );
+        put("llm.provider", head.codec.provider().unwrap_or_default());
         put("http.host", &head.authority);
         put("http.scheme", &head.scheme);
         for (name, value) in &head.readable {
             put(&format!("http.request_headers.{name}"), value);
         }
-        put("mcp.method", &work.method);
+        if head.codec == Codec::Mcp {
+            put("mcp.method", &work.method);
+        }
         put(
             "agent.session_id",
             head.session_id
@@ -243,6 +252,11 @@ impl Exchange {
             let tags: BTreeSet<String> = tags.map(|tag| text_of(model, *tag).to_owned()).collect();
             own.insert("meta.tags".to_owned(), Fact::Set(tags));
         }
+        let request = work.document.as_ref().filter(|_| head.codec.provider().is_some());
+        if let Some(request) = request.filter(|_| engine.mentions("llm.offered_tools")) {
+            let tools = llm::offered_tools(request.received(request.root()));
+            own.insert("llm.offered_tools".to_owned(), Fact::Set(tools));
+        }
         if engine.mentions("llm.capabilities") {
             own.insert("llm.capabilities".to_owned(), Fact::Set(BTreeSet::new()));
         }
@@ -266,7 +280,8 @@ pub(super) fn name(engine: &Engine, own: &mut FactMap, entity: EntityKind, name:
         EntityKind::Tool => Some("mcp.tool.name"),
         EntityKind::Prompt => Some("mcp.prompt.name"),
         EntityKind::Resource => Some("mcp.resource.uri"),
-        EntityKind::Llm | EntityKind::A2a | EntityKind::Http => None,
+        EntityKind::Llm => Some("llm.model_id"),
+        EntityKind::A2a | EntityKind::Http => None,
     };
     for key in own_key.into_iter().chain(["meta.entity_name"]) {
         put(key, name.map(str::to_owned));

@@ -1,7 +1,9 @@
 //! The request goes on: header edits, body edits, release.
 
 use super::{Exchange, Out, Stage, after::After, work::Work};
-use crate::{Command, Counter, Engine, Install, engine::count, refusal::Refusal};
+use crate::{
+    Command, Counter, Engine, Install, codec::Codec, engine::count, http::arguments, refusal::Refusal,
+};
 
 impl Exchange {
     /// Nothing denied.
@@ -24,16 +26,17 @@ impl Exchange {
             Ok(edits) => edits,
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
         };
-        let body = self.edited_body();
+        let body = match self.edited_body() {
+            Ok(body) => body,
+            Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
+        };
         if !self.record_allow(engine, now_ms, out) {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
             return self.refuse(engine, &refusal, now_ms, out);
         }
         let delegates = self.works().any(|work| work.law.pre_needs.delegates);
-        self.seals.ids = engine.sealer.is_some()
-            && engine.reads_responses
-            && self.head.revision.has_sessions()
-            && !self.seals.off;
+        self.seals.ids =
+            self.seals_ids(engine) && engine.reads_responses && self.head.revision.has_sessions();
         let read = self.is_governed(engine) || self.seals.ids;
         match engine.config.install {
             Install::Full | Install::PairedDecider => {
@@ -65,7 +68,7 @@ impl Exchange {
         out.push(Command::ResumeRequest);
         out.go();
         self.stage = Stage::Forwarded;
-        let read = read || (engine.sealer.is_some() && !self.seals.off) || self.is_watched();
+        let read = read || self.seals_ids(engine) || self.is_watched();
         self.after = After::of(read, response);
         if !read {
             self.let_go(engine);
@@ -75,7 +78,7 @@ impl Exchange {
     /// Whether something of the response is judged.
     pub(super) fn is_governed(&self, engine: &Engine) -> bool {
         // A GET stream may carry whatever the backend wants to say.
-        (self.head.method == "GET" && engine.reads_responses && !self.seals.off)
+        (self.is_get_stream() && engine.reads_responses && !self.seals.off)
             || self.works().any(|work| work.is_judged(engine))
     }
 
@@ -165,10 +168,14 @@ impl Exchange {
         }
     }
 
-    fn edited_body(&self) -> Option<Vec<u8>> {
+    fn edited_body(&self) -> Result<Option<Vec<u8>>, Refusal> {
         // In a batch the document has wandered to the last operation, which is the one at work.
-        let document = self.work.as_ref()?.document.as_ref()?;
-        document.is_edited().then(|| document.render())
+        let document = self.work.as_ref().and_then(|work| work.document.as_ref());
+        match document.filter(|document| document.is_edited()) {
+            None => Ok(None),
+            Some(document) if self.head.codec == Codec::Http => arguments::edited_body(document),
+            Some(document) => Ok(Some(document.render())),
+        }
     }
 
     fn replace_body(&self, bytes: Vec<u8>, out: &mut Out) {

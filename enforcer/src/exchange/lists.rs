@@ -7,9 +7,9 @@
 use std::rc::Rc;
 
 use apl_bytecode::{BlockId, EntityKind, IdentityId, Matcher, Program, Unmatched};
-use apl_vm::{Document, Env, Fact, Facts, Machine, Mode, Outcome, Verdict};
+use apl_vm::{Document, Fact, Facts, NodeId};
 
-use super::{Exchange, answers::unparseable, decide, work::Work};
+use super::{Exchange, answers::unparseable, challenge, decide, work::Work};
 use crate::{
     Engine, Reply,
     http::media::only_events,
@@ -18,9 +18,10 @@ use crate::{
         token::text_of,
     },
     mcp::{
-        list::{Offer, entries, shared_with_all},
+        list::{Entry, Offer, entries, shared_with_all},
         request::{Message, Operation},
     },
+    pins::{PinMark, Pinned, is_changed, pinned},
     refusal::{Refusal, RefusalKind, unknown_tool},
     session,
 };
@@ -46,6 +47,22 @@ struct Caller {
     facts: Option<Facts>,
 }
 
+/// What was taken from a list.
+#[derive(Debug, Default)]
+pub(super) struct Sifted {
+    /// How many entries.
+    pub(super) hidden: u64,
+    /// Those whose definition is not the pinned one.
+    pub(super) changed: Vec<PinMark>,
+}
+
+/// What pins say of an entry.
+enum Pin {
+    Fine,
+    Hidden,
+    Changed(PinMark),
+}
+
 /// Judges the entries of one list.
 struct Sieve<'a> {
     exchange: &'a Exchange,
@@ -61,7 +78,8 @@ struct Sieve<'a> {
 }
 
 impl Exchange {
-    /// Takes the entries away that are nothing for the caller of `work`; says how many.
+    /// Takes the entries away that are nothing for the caller of `work`, and definitions that are not as pinned; says how
+    /// many, and which were changed.
     ///
     /// # Errors
     ///
@@ -72,29 +90,40 @@ impl Exchange {
         work: &Work,
         message: &mut Document,
         now_ms: u64,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<Sifted, Refusal> {
         let entries = entries(message).map_err(|()| {
             unparseable("a list of the result is none, or stands under a key in another case")
         })?;
         let mut sieve = Sieve::new(self, engine, work, true, now_ms);
-        let mut hidden = 0_u64;
+        let mut sifted = Sifted::default();
         for entry in entries {
-            let nothing = match &entry.offer {
-                Offer::Entity(entity, name) => sieve.is_denied(engine, *entity, name),
-                Offer::Resources(prefix) => sieve.all_denied(engine, prefix),
-                Offer::Nothing => true,
+            let pin = sieve.pin(engine, &entry, message);
+            let filters = engine.filters_lists;
+            let nothing = match (&entry.offer, pin) {
+                (_, Pin::Changed(mark)) => {
+                    sifted.changed.push(mark);
+                    true
+                }
+                (_, Pin::Hidden) => true,
+                (Offer::Entity(entity, name), Pin::Fine) => {
+                    filters
+                        && sieve.is_denied(engine, *entity, name)
+                        && !sieve.annotates(engine, *entity, name, message, entry.at)
+                }
+                (Offer::Resources(prefix), Pin::Fine) => filters && sieve.all_denied(engine, prefix),
+                (Offer::Nothing, Pin::Fine) => true,
             };
             if nothing {
                 message.remove(entry.at);
-                hidden = hidden.saturating_add(1);
+                sifted.hidden = sifted.hidden.saturating_add(1);
             }
         }
-        if let Some(scope) = shared_with_all(message) {
+        if let (true, Some(scope)) = (engine.filters_lists, shared_with_all(message)) {
             message
                 .replace_text(scope, "private")
                 .map_err(|_| unparseable("an edit could not be written"))?;
         }
-        Ok(hidden)
+        Ok(sifted)
     }
 
     /// The answer to a call of a tool that its caller cannot find in any list, where policy's existence is to be hidden
@@ -107,9 +136,10 @@ impl Exchange {
         }
         let mut sieve = Sieve::new(self, engine, work, false, now_ms);
         let only_events = only_events(&self.head.accept);
-        sieve
-            .is_denied(engine, EntityKind::Tool, &work.name)
-            .then(|| unknown_tool(id, &work.name, only_events))
+        let tool = EntityKind::Tool;
+        let hidden =
+            sieve.is_denied(engine, tool, &work.name) && sieve.lacks(engine, tool, &work.name).is_none();
+        hidden.then(|| unknown_tool(id, &work.name, only_events))
     }
 }
 
@@ -126,10 +156,61 @@ impl<'a> Sieve<'a> {
         }
     }
 
+    /// Tools of every answer are compared, whoever asks and whatever the rules say.
+    fn pin(&self, engine: &Engine, entry: &Entry, message: &Document) -> Pin {
+        let Offer::Entity(EntityKind::Tool, name) = &entry.offer else {
+            return Pin::Fine;
+        };
+        let scope = self.scope.as_deref();
+        match pinned(engine.program.program(), scope, name) {
+            Pinned::Free => Pin::Fine,
+            // A route in shadow touches nothing.
+            Pinned::As(_) | Pinned::Hidden if self.in_shadow(engine, name) => Pin::Fine,
+            Pinned::Hidden => Pin::Hidden,
+            Pinned::As(pin) if is_changed(message.node(entry.at), pin) => {
+                Pin::Changed(PinMark::new(scope.unwrap_or_default(), name, pin))
+            }
+            Pinned::As(_) => Pin::Fine,
+        }
+    }
+
+    fn in_shadow(&self, engine: &Engine, tool: &str) -> bool {
+        let route = apl_vm::find_route(&engine.program, EntityKind::Tool, tool, self.scope.as_deref());
+        ruled(engine, route, EntityKind::Tool, self.now_ms).shadow
+    }
+
     fn is_denied(&mut self, engine: &mut Engine, entity: EntityKind, name: &str) -> bool {
         let route = apl_vm::find_route(&engine.program, entity, name, self.scope.as_deref());
         let ruled = ruled(engine, route, entity, self.now_ms);
-        self.probe(engine, &ruled, entity, Some(name))
+        self.probe(engine, &ruled, entity, Some(name), None)
+    }
+
+    /// The route's place, when its entries are shown to those whom only scopes are missing, and to this one they are.
+    fn lacks(&mut self, engine: &mut Engine, entity: EntityKind, name: &str) -> Option<usize> {
+        let route = apl_vm::find_route(&engine.program, entity, name, self.scope.as_deref());
+        challenge::of_route(engine.program.program(), route).filter(|challenge| challenge.annotates)?;
+        let ruled = ruled(engine, route, entity, self.now_ms);
+        let known = self
+            .caller(engine, entity, &ruled)
+            .and_then(|at| self.callers.get(at));
+        let denied = known.is_some_and(|caller| caller.facts.is_none())
+            || self.probe(engine, &ruled, entity, Some(name), route);
+        route.filter(|_| !denied)
+    }
+
+    /// Shows an entry with the scopes that are missing; false: they are not what is missing.
+    fn annotates(
+        &mut self,
+        engine: &mut Engine,
+        entity: EntityKind,
+        name: &str,
+        message: &mut Document,
+        at: NodeId,
+    ) -> bool {
+        let route = self.lacks(engine, entity, name);
+        let program = engine.program.program();
+        challenge::of_route(program, route)
+            .is_some_and(|found| challenge::annotate(program, found, message, at))
     }
 
     /// Whether every resource of a template is denied: those of every route that one of its URIs could match, and those
@@ -163,12 +244,20 @@ impl<'a> Sieve<'a> {
         self.fuel = self.fuel.saturating_sub(looked_at);
         routes.into_iter().map(Some).chain([None]).all(|route| {
             let ruled = ruled(engine, route, entity, self.now_ms);
-            self.probe(engine, &ruled, entity, None)
+            self.probe(engine, &ruled, entity, None, None)
         })
     }
 
-    /// Whether a call is denied for sure. `name`: not known.
-    fn probe(&mut self, engine: &mut Engine, ruled: &Ruled, entity: EntityKind, name: Option<&str>) -> bool {
+    /// Whether a call is denied for sure. Without a `name` it is not known; `granted`: with the scopes that this route
+    /// names.
+    fn probe(
+        &mut self,
+        engine: &mut Engine,
+        ruled: &Ruled,
+        entity: EntityKind,
+        name: Option<&str>,
+        granted: Option<usize>,
+    ) -> bool {
         if ruled.shadow {
             return false;
         }
@@ -186,24 +275,17 @@ impl<'a> Sieve<'a> {
         };
         let Some(pre) = ruled.pre else { return false };
         decide::name(engine, &mut facts.own, entity, name);
-        let mut machine = Machine::new(pre, self.fuel);
-        let mut env = Env {
-            facts,
-            args: None,
-            result: None,
-            hash_key: None,
-            mode: Mode::Probe,
-            edits: &mut Vec::new(),
-        };
-        let outcome = machine.run(&engine.program, &mut env);
-        // An entry costs something even where no rule is run.
-        self.fuel = machine.fuel_left().saturating_sub(1);
-        match outcome {
-            Outcome::Done(Verdict::Deny(_)) => true,
-            Outcome::Done(Verdict::Allow | Verdict::Pending(_) | Verdict::Unknown) | Outcome::Await(_) => {
-                false
+        let denied = match challenge::of_route(engine.program.program(), granted) {
+            Some(challenge) => {
+                let mut facts = challenge::known(facts);
+                challenge::grant(engine, &mut facts, challenge);
+                challenge::is_denied(engine, pre, &mut facts, None, &mut self.fuel)
             }
-        }
+            None => challenge::is_denied(engine, pre, facts, None, &mut self.fuel),
+        };
+        // An entry costs something even where no rule is run.
+        self.fuel = self.fuel.saturating_sub(1);
+        denied
     }
 
     /// The caller by these identities; `None`: it cannot be said yet.

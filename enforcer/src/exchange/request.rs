@@ -7,12 +7,15 @@ use sha2::Sha256;
 use super::{Exchange, Out, Stage, work::Work};
 use crate::{
     Command, Counter, Engine, HeaderList, Install,
+    codec::Codec,
     engine::count,
     http::{
-        head::{Head, is_public},
+        head::Head,
         path::{Listing, listing},
+        public::is_public,
     },
     json_text::hex,
+    llm,
     mcp::{batch::classify, request::Message},
     refusal::Refusal,
 };
@@ -42,9 +45,18 @@ impl Exchange {
             self.stage = Stage::Replied;
             return;
         }
-        match listing(&engine.config.protocols, &authority, &path) {
-            Listing::Listed(at) => self.entry = at,
-            Listing::Ambiguous => {
+        let listing = listing(&engine.config.protocols, &authority, &path);
+        let mut codec = Codec::Mcp;
+        if let Listing::Listed(at) | Listing::Ambiguous(at) = listing {
+            self.entry = at;
+            let entry = engine.config.protocols.get(at);
+            codec = entry.map_or(codec, |entry| Codec::of(entry.speaks, &path));
+        }
+        let properties = std::mem::take(&mut self.head.properties);
+        self.head.codec = codec;
+        match listing {
+            Listing::Listed(_) => {}
+            Listing::Ambiguous(_) => {
                 let refusal = Refusal::bad_request(
                     "protocol.ambiguous_path",
                     "the path can be read in more than one way",
@@ -52,7 +64,10 @@ impl Exchange {
                 return self.refuse(engine, &refusal, now_ms, out);
             }
             // Clients send their revision when they look for metadata, too.
-            Listing::Unlisted if Head::speaks_agent_protocol(headers) && !is_public(&method, &path) => {
+            Listing::Unlisted
+                if Head::speaks_agent_protocol(headers)
+                    && !is_public(engine.program.program(), &method, &path) =>
+            {
                 let refusal = Refusal::http(403, "protocol.unlisted_path", "no policy covers this path");
                 return self.refuse(engine, &refusal, now_ms, out);
             }
@@ -61,29 +76,46 @@ impl Exchange {
                 return self.leave(out);
             }
         }
-        let properties = std::mem::take(&mut self.head.properties);
         self.head = match Head::read(headers, &engine.wanted) {
             Ok(head) => head,
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
         };
         self.head.properties = properties;
+        self.head.codec = codec;
         if let Some(second) = &engine.beside {
             let own = engine.own_properties.len().min(self.head.properties.len());
             // What it cannot read, the first one has refused but for headers that only the second one names.
             let mut head = Head::read(headers, &second.wanted).unwrap_or_default();
+            head.codec = codec;
             head.properties = self.head.properties.split_off(own);
             self.head_beside = Some(Box::new(head));
         }
-        let touches = !engine.all_in_shadow(now_ms);
-        if self.head.is_preflight() || self.head.is_public() {
+        if self.head.is_preflight()
+            || is_public(engine.program.program(), &method, &path)
+            || self.is_card(engine)
+        {
             // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
+            let touches = !engine.all_in_shadow(now_ms);
             for name in self.head.asserted.iter().filter(|_| touches) {
                 out.push(Command::RemoveRequestHeader { name: name.clone() });
             }
             return self.leave(out);
         }
+        if let Err(refusal) = self.head.check_any() {
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
+        match codec {
+            Codec::Http => return self.http_head(engine, end_of_stream, now_ms, out),
+            Codec::OpenAi | Codec::Anthropic if llm::endpoint(&self.head.path).is_none() => {
+                return self.other_endpoint(engine, end_of_stream, now_ms, out);
+            }
+            Codec::OpenAi | Codec::Anthropic | Codec::Mcp | Codec::A2a => {}
+        }
         let most = engine.config.limits.max_body_bytes;
-        if let Err(refusal) = self.head.check_mcp(end_of_stream, most, engine.takes_streams()) {
+        if let Err(refusal) = self
+            .head
+            .check_messages(end_of_stream, most, engine.takes_streams())
+        {
             return self.refuse(engine, &refusal, now_ms, out);
         }
         if end_of_stream {
@@ -96,7 +128,13 @@ impl Exchange {
             self.work = Some(Box::new(Work::new(message, None)));
             return self.decide(engine, now_ms, out);
         }
+        self.await_body(engine, now_ms, out);
+    }
+
+    /// Its verdict needs the body.
+    pub(super) fn await_body(&mut self, engine: &Engine, now_ms: u64, out: &mut Out) {
         self.stage = Stage::Body;
+        let touches = !engine.all_in_shadow(now_ms);
         match engine.config.install {
             Install::Full | Install::PairedDecider => out.pause(),
             // Headers leave now, so what is to be removed from them leaves them now.
@@ -131,6 +169,8 @@ impl Exchange {
                 out.pause();
                 if buffered > engine.config.limits.max_body_bytes {
                     self.refuse(engine, &Refusal::too_large(), now_ms, out);
+                } else if end && buffered == 0 && self.head.codec == Codec::Http {
+                    self.http_body(engine, Vec::new(), now_ms, out);
                 } else if end && buffered == 0 {
                     self.refuse(
                         engine,
@@ -163,18 +203,25 @@ impl Exchange {
         if bytes.len() > engine.config.limits.max_body_bytes {
             return self.refuse(engine, &Refusal::too_large(), now_ms, out);
         }
+        if self.head.codec == Codec::Http {
+            return self.http_body(engine, bytes, now_ms, out);
+        }
         let body_digest = keyed_digest(engine, &bytes);
         let document = match Document::parse(bytes, &json_limits(engine)) {
             Ok(document) => document,
-            Err(error) => {
-                let refusal = if error.is_limit() {
-                    Refusal::bad_request("protocol.too_complex", &error.to_string())
-                } else {
-                    Refusal::rpc(400, -32700, "protocol.invalid_json", &error.to_string())
-                };
-                return self.refuse(engine, &refusal, now_ms, out);
-            }
+            Err(error) => return self.refuse(engine, &Refusal::json(&error), now_ms, out),
         };
+        if let Some((method, _)) = llm::endpoint(&self.head.path).filter(|_| self.head.codec.is_plain()) {
+            return match llm::classify(&document, method) {
+                Ok(message) => {
+                    let mut work = Work::new(message, Some(document));
+                    work.request_digest = body_digest;
+                    self.work = Some(Box::new(work));
+                    self.decide(engine, now_ms, out);
+                }
+                Err(refusal) => self.refuse(engine, &refusal, now_ms, out),
+            };
+        }
         match classify(&document, &self.head) {
             Ok(messages) => {
                 self.take_messages(messages, document, body_digest);

@@ -1,10 +1,10 @@
 //! Running one phase: the machine, and the effects that it suspends for.
 
 use apl_bytecode::BlockId;
-use apl_vm::{Answer, Machine, Mode, Outcome, Verdict};
+use apl_vm::{Answer, Bound, Machine, Mode, Outcome, Verdict};
 use companion_protocol::{AuditRecord, EffectCall, EffectsRequest, MAX_EFFECTS, WouldKind};
 
-use super::{Out, record, work::Work};
+use super::{Out, pins, record, work::Work};
 use crate::{
     CallToken, Command, Counter, Engine, audit,
     effects::{Asker, Plan, answers, plan, read_response, redeem, unacknowledged},
@@ -83,6 +83,9 @@ pub(super) fn resume(
     cx: &Context<'_>,
     out: &mut Out,
 ) -> Step {
+    if let Some(asking) = work.asking.take() {
+        return pins::answered(engine, work, result, asking, answers, cx, out);
+    }
     if std::mem::take(&mut work.redeeming) {
         return spent(work, answers);
     }
@@ -183,6 +186,12 @@ fn drive(
             }
         };
         let mut position = work.position;
+        let loads = |effect: &(_, Bound)| matches!(effect.1, Bound::LoadLabels { .. });
+        let preloaded = if batch.effects.iter().any(loads) {
+            work.preloaded.take()
+        } else {
+            None
+        };
         let plan = {
             let blank = || record::of_step(engine, work, cx);
             let asker = Asker {
@@ -194,6 +203,7 @@ fn drive(
                 elicitations: &cx.head.elicitations,
                 approvals: &work.approvals,
                 binding: work.binding.as_ref(),
+                labels: preloaded.as_deref(),
                 now_ms: cx.now_ms,
             };
             plan(batch, &asker, &engine.caches, &mut position)
@@ -216,7 +226,7 @@ fn drive(
 }
 
 /// Sends the plan's calls with a few queued records; the plan comes back when there is no companion or too much to ask.
-fn send(
+pub(super) fn send(
     engine: &mut Engine,
     beside: bool,
     mut plan: Plan,
@@ -295,7 +305,7 @@ pub(super) fn land(
     }
 }
 
-fn settle(
+pub(super) fn settle(
     engine: &mut Engine,
     work: &mut Work,
     plan: Plan,
@@ -303,14 +313,7 @@ fn settle(
     now_ms: u64,
     out: &mut Out,
 ) -> Vec<Answer> {
-    let answered = answers(
-        plan,
-        response,
-        work.session.as_ref(),
-        &mut engine.caches,
-        &mut engine.audit,
-        now_ms,
-    );
+    let answered = answers(plan, response, &mut engine.caches, &mut engine.audit, now_ms);
     if work.mode == Mode::Enforce {
         // In shadow something is only read.
         work.performed.extend(answered.performed);

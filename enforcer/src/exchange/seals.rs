@@ -10,7 +10,7 @@ use super::{
     work::{Law, Work},
 };
 use crate::{
-    Command, Counter, Engine, HeaderList, engine::count, http::head::MAX_SESSION_ID,
+    Command, Counter, Engine, HeaderList, codec::Codec, engine::count, http::head::MAX_SESSION_ID,
     identity::principal::Unverified, mcp::cursor::Cursor, refusal::Refusal, seal::MAX_SEALED,
     session::subject_of,
 };
@@ -38,7 +38,11 @@ impl Exchange {
     pub(super) fn open_seals(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) -> bool {
         let law = Law::of(engine, None, "", self.scope(engine).as_deref());
         self.seals.off |= !self.seals.opened && engine.in_shadow(law.enforcement, now_ms);
-        if self.seals.opened || engine.sealer.is_none() || !self.head.revision.has_sessions() {
+        if self.seals.opened
+            || engine.sealer.is_none()
+            || self.head.codec != Codec::Mcp
+            || !self.head.revision.has_sessions()
+        {
             return true;
         }
         let verified = engine.identify(&law.identities, &self.head, now_ms);
@@ -77,6 +81,11 @@ impl Exchange {
                 false
             }
         }
+    }
+
+    /// Whether it has ids that are sealed.
+    pub(super) fn seals_ids(&self, engine: &Engine) -> bool {
+        engine.sealer.is_some() && self.head.codec == Codec::Mcp && !self.seals.off
     }
 
     /// The requests that a resumed stream answers.
@@ -137,7 +146,7 @@ impl Exchange {
         if self.seals.off {
             return set("mcp-session-id", &self.seals.session, out);
         }
-        if engine.sealer.is_some() && !self.head.revision.has_sessions() && self.head.mcp_session_id.is_some()
+        if self.seals_ids(engine) && !self.head.revision.has_sessions() && self.head.mcp_session_id.is_some()
         {
             // A stateless revision ignores it; a backend that does not would take it unopened.
             remove("mcp-session-id", out);
@@ -155,7 +164,7 @@ impl Exchange {
     pub(super) fn seal_session(&self, engine: &Engine, headers: &HeaderList, out: &mut Out) {
         let name = "mcp-session-id";
         let mut given = headers.iter().filter(|(known, _)| known == name.as_bytes());
-        let (Some(_), Some((_, id)), false) = (&engine.sealer, given.next(), self.seals.off) else {
+        let Some((_, id)) = given.next().filter(|_| self.seals_ids(engine)) else {
             return;
         };
         let fine = given.next().is_none()

@@ -198,7 +198,7 @@ impl Exchange {
             let Ok(message) = Document::parse(raw.to_vec(), &limits) else {
                 continue;
             };
-            match govern(shadow, message, &limits) {
+            match govern(shadow, message, self.head.codec, &limits) {
                 Err(refusal) => shadow.would(WouldKind::WouldDenyAfter, &refusal.code, ""),
                 Ok(mut result) => self.judge_after(engine, shadow, &mut result),
             }
@@ -231,6 +231,10 @@ impl Exchange {
     /// Messages of a response that only policies in shadow look at.
     pub(super) fn watch(&mut self, engine: &mut Engine, document: &Document, now_ms: u64, out: &mut Out) {
         let root = document.node(document.root());
+        if self.head.codec.is_plain() {
+            self.shadow_after(engine, root.raw(), out);
+            return self.record_after(engine, None, now_ms);
+        }
         let array = root.kind() == apl_vm::Kind::Array;
         let messages = root.elements().filter(|_| array).chain((!array).then_some(root));
         for message in messages {

@@ -227,7 +227,7 @@ impl Exchange {
         let Ok(document) = Document::parse(payload.to_vec(), &json_limits(engine)) else {
             return self.unreadable_event(engine, event, now_ms, out);
         };
-        let judged = self.judge(engine, Payload::new(document), now_ms, out);
+        let judged = self.judge(engine, Payload::new(document, self.head.codec), now_ms, out);
         self.fate(engine, judged, event, now_ms, out)
     }
 

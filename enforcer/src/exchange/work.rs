@@ -6,13 +6,17 @@ use apl_bytecode::{AssertionsId, BlockId, Enforcement, EntityKind, IdentityId, P
 use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
 use companion_protocol::{Binding, SessionKey, ShadowVerdict};
 
+use super::pins::Asking;
 use crate::{
     Engine,
+    codec::Codec,
     config::DenialShape,
     effects::{Approved, Minted},
+    http::head::Head,
     identity::principal::Principal,
-    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult, revision::Revision},
+    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult},
     named_keys,
+    pins::PinMark,
     refusal::Shape,
 };
 
@@ -26,6 +30,8 @@ pub(super) struct Work {
     /// As sent.
     pub(super) id: Option<Vec<u8>>,
     pub(super) document: Option<Document>,
+    /// What of an HTTP operation's body is read.
+    pub(super) reads: Reading,
     pub(super) args: Option<NodeId>,
     pub(super) law: Law,
     pub(super) principal: Rc<Principal>,
@@ -40,6 +46,12 @@ pub(super) struct Work {
     pub(super) approvals: Vec<Approved>,
     /// They are being spent: the answers that come next are about that.
     pub(super) redeeming: bool,
+    /// The answers that come next are about a pin.
+    pub(super) asking: Option<Asking>,
+    /// Marks that are to be stored before its answer is released.
+    pub(super) marks: Vec<PinMark>,
+    /// The session's labels, loaded with a mark, for the rules' first load.
+    pub(super) preloaded: Option<Vec<String>>,
     /// What approvals are bound to, but for the step.
     pub(super) binding: Option<Binding>,
     /// Numbers the effects of the exchange.
@@ -62,6 +74,18 @@ pub(super) struct Work {
     pub(super) lifted: bool,
     /// It was performed on an earlier exchange, whose stream this one goes on with: only its answer is judged.
     pub(super) resumed: bool,
+}
+
+/// Whether the body of an HTTP operation becomes arguments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It has no say.
+    #[default]
+    Nothing,
+    /// Only what is in shadow asks: a body that cannot be read is none.
+    WhatItCan,
+    /// A body that cannot be read is refused.
+    All,
 }
 
 /// What governs an operation.
@@ -162,6 +186,27 @@ impl Law {
     }
 }
 
+impl Law {
+    /// Whether the body has a say in the verdict.
+    pub(super) const fn reads_body(&self) -> bool {
+        let (pre, post) = (&self.pre_needs, &self.post_needs);
+        pre.reads_args
+            || pre.edits_args
+            || pre.pipelines
+            || pre.scans
+            || pre.elicits
+            || pre.decides
+            || post.reads_args
+            || post.elicits
+            || post.decides
+    }
+
+    /// Whether the phase after the call looks at the response's body.
+    pub(super) const fn reads_response_body(&self) -> bool {
+        self.post_needs.response_body() || self.post_needs.decides
+    }
+}
+
 impl Work {
     /// A message that was read; its law is not looked up and nobody is identified yet.
     pub(super) fn new(message: Message, document: Option<Document>) -> Self {
@@ -175,6 +220,7 @@ impl Work {
             method,
             id,
             document,
+            reads: Reading::default(),
             args,
             law: Law::default(),
             principal: Rc::default(),
@@ -187,6 +233,9 @@ impl Work {
             minted: Vec::new(),
             approvals: Vec::new(),
             redeeming: false,
+            asking: None,
+            marks: Vec::new(),
+            preloaded: None,
             binding: None,
             position: 0,
             request_digest: None,
@@ -199,6 +248,21 @@ impl Work {
             shadows: Vec::new(),
             lifted: false,
             resumed: false,
+        }
+    }
+
+    /// An access to an HTTP resource.
+    pub(super) fn http(method: &str, path: &str) -> Self {
+        let message = Message::Housekeeping {
+            method: method.to_owned(),
+            id: None,
+            args: None,
+        };
+        let shown = if path.is_empty() { "/" } else { path };
+        Self {
+            entity: Some(EntityKind::Http),
+            name: [method, " ", shown].concat(),
+            ..Self::new(message, None)
         }
     }
 
@@ -250,12 +314,16 @@ impl Work {
     }
 
     /// How the client is told.
-    pub(super) fn shape(&self, engine: &Engine, revision: Revision) -> Shape<'_> {
+    pub(super) fn shape(&self, engine: &Engine, head: &Head) -> Shape<'_> {
+        if let Some(shape) = head.codec.shape() {
+            return shape;
+        }
         match &self.id {
+            Some(id) if head.codec == Codec::A2a => Shape::Agent(id),
             Some(id) if engine.config.denial_shape == DenialShape::ToolResult && self.calls_a_tool() => {
                 Shape::Tool {
                     id,
-                    complete: !revision.has_sessions(),
+                    complete: !head.revision.has_sessions(),
                 }
             }
             Some(id) => Shape::Rpc(id),
@@ -286,7 +354,8 @@ impl Work {
 
     /// Whether its answer holds lists that are filtered.
     pub(super) fn is_sifted(&self, engine: &Engine) -> bool {
-        engine.filters_lists && self.entity.is_none() && is_list(&self.method) && !self.lifted
+        let listens = engine.filters_lists || engine.pins;
+        listens && self.entity.is_none() && is_list(&self.method) && !self.lifted
     }
 
     /// Runs the machine with what it reads.

@@ -3,6 +3,7 @@
 use crate::{
     HeaderList,
     assertions::HeaderEdits,
+    codec::Codec,
     http::media::{Media, is_identity, media_type},
     mcp::revision::Revision,
     refusal::Refusal,
@@ -11,6 +12,8 @@ use crate::{
 /// The kept part of a request's head.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
+    /// Known before anything else of it.
+    pub(crate) codec: Codec,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authority: String,
@@ -211,11 +214,6 @@ impl Head {
         self.method == "OPTIONS" && self.preflight == (true, true)
     }
 
-    /// Whether it asks for metadata that must be readable without identity (`execution.md` rule 22).
-    pub(crate) fn is_public(&self) -> bool {
-        is_public(&self.method, &self.path)
-    }
-
     /// Whether it carries headers of MCP or A2A.
     pub(crate) fn speaks_agent_protocol(headers: &HeaderList) -> bool {
         headers.iter().any(|(name, _)| {
@@ -231,36 +229,22 @@ impl Head {
         })
     }
 
-    /// Judges what an MCP endpoint never takes. `streams`: GET streams can be governed.
+    /// Judges what an endpoint of messages never takes. `streams`: GET streams can be governed.
     ///
     /// # Errors
     ///
     /// The refusal.
-    pub(crate) fn check_mcp(
+    pub(crate) fn check_messages(
         &self,
         end_of_stream: bool,
         max_body: usize,
         streams: bool,
     ) -> Result<(), Refusal> {
-        if self.upgrade || self.method == "CONNECT" {
-            return Err(Refusal::http(
-                403,
-                "protocol.upgrade",
-                "upgrades are not allowed here",
-            ));
-        }
-        if self.overridden {
-            return Err(Refusal::bad_request(
-                "protocol.method_override",
-                "the method cannot be overridden",
-            ));
-        }
-        let allowed = if !self.revision.has_sessions() {
-            "POST"
-        } else if streams {
-            "POST, GET, DELETE"
-        } else {
-            "POST, DELETE"
+        let allowed = match self.codec {
+            Codec::Mcp if !self.revision.has_sessions() => "POST",
+            Codec::Mcp if streams => "POST, GET, DELETE",
+            Codec::Mcp => "POST, DELETE",
+            Codec::A2a | Codec::OpenAi | Codec::Anthropic | Codec::Http => "POST",
         };
         match self.method.as_str() {
             "POST" => self.check_post(end_of_stream, max_body),
@@ -275,7 +259,47 @@ impl Head {
         }
     }
 
+    /// Judges what no protocol takes.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub(crate) fn check_any(&self) -> Result<(), Refusal> {
+        if self.upgrade || self.method == "CONNECT" {
+            return Err(Refusal::http(
+                403,
+                "protocol.upgrade",
+                "upgrades are not allowed here",
+            ));
+        }
+        if self.overridden {
+            return Err(Refusal::bad_request(
+                "protocol.method_override",
+                "the method cannot be overridden",
+            ));
+        }
+        Ok(())
+    }
+
     fn check_post(&self, end_of_stream: bool, max_body: usize) -> Result<(), Refusal> {
+        self.check_body(max_body)?;
+        if end_of_stream {
+            return Err(Refusal::rpc(
+                400,
+                -32600,
+                "protocol.body",
+                "the request has no body",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Judges a body that is going to be read.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub(crate) fn check_body(&self, max_body: usize) -> Result<(), Refusal> {
         if self.encoded {
             return Err(Refusal::http(
                 415,
@@ -300,28 +324,8 @@ impl Head {
         if self.content_length.is_some_and(|length| length > largest) {
             return Err(Refusal::too_large());
         }
-        if end_of_stream {
-            return Err(Refusal::rpc(
-                400,
-                -32600,
-                "protocol.body",
-                "the request has no body",
-            ));
-        }
         Ok(())
     }
-}
-
-/// As [`Head::is_public`].
-pub(crate) fn is_public(method: &str, path: &str) -> bool {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let metadata = "/.well-known/oauth-protected-resource";
-    matches!(method, "GET" | "HEAD")
-        && (path == "/.well-known/agent-card.json"
-            || path.strip_prefix(metadata).is_some_and(|rest| {
-                rest.is_empty()
-                    || (rest.starts_with('/') && !rest.contains(['%', '\\', ';']) && !rest.contains(".."))
-            }))
 }
 
 fn duplicate(name: &str) -> Refusal {

@@ -36,6 +36,12 @@ pub(crate) fn media_type(value: &[u8]) -> Media {
     if fine { Media::Json } else { Media::Other }
 }
 
+/// Whether it is `application/something+json` (RFC 6839), which HTTP resources answer with.
+pub(crate) fn is_json_kind(value: &[u8]) -> bool {
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().to_ascii_lowercase().ends_with(b"+json")
+}
+
 /// Whether a `content-encoding` leaves the bytes as they are.
 pub(crate) fn is_identity(value: &[u8]) -> bool {
     value.trim_ascii().is_empty() || value.trim_ascii().eq_ignore_ascii_case(b"identity")

@@ -1,6 +1,6 @@
 //! Which `protocols` entry a request falls under.
 
-use crate::config::Protocol;
+use crate::config::{Protocol, Speaks};
 
 /// What a path is to the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,8 +10,8 @@ pub(crate) enum Listing {
     /// Under none.
     Unlisted,
     /// Written so that a router or a backend may read it as a listed path although it is not spelt as one, or may read
-    /// a listed one as another.
-    Ambiguous,
+    /// a listed one as another: of this entry, as far as one can tell.
+    Ambiguous(usize),
 }
 
 /// Finds the entry: the longest prefix on a segment boundary wins, and an entry with the authority beats one without.
@@ -22,19 +22,70 @@ pub(crate) fn listing(protocols: &[Protocol], authority: &str, target: &str) -> 
         return match strict {
             Some(at) => Listing::Listed(at),
             // A backend without case may take it for the listed one.
-            None if longest(protocols, authority, path, true).is_some() => Listing::Ambiguous,
-            None => Listing::Unlisted,
+            None => longest(protocols, authority, path, true).map_or(Listing::Unlisted, Listing::Ambiguous),
         };
     }
-    let loose = loosened(path);
-    if strict.is_some() || longest(protocols, authority, &loose, true).is_some() {
-        return Listing::Ambiguous;
+    let decoded = canonical(path).and_then(|path| longest(protocols, authority, &path, false));
+    if let Some(at) = decoded
+        && protocols
+            .get(at)
+            .is_some_and(|entry| entry.speaks == Speaks::Http)
+    {
+        return Listing::Listed(at);
     }
-    Listing::Unlisted
+    let loose = || longest(protocols, authority, &loosened(path), true);
+    strict
+        .or_else(loose)
+        .map_or(Listing::Unlisted, Listing::Ambiguous)
+}
+
+/// A path decoded for comparison, without a slash at its end. `None`: it can be read in more than one way, or is no path.
+///
+/// What may stand escaped is only what nobody takes for anything but a character of a segment. An escaped letter, digit or
+/// one of `-._~` is refused too: whoever compares raw paths would see another one (RFC 3986 section 6.2.2.2).
+pub(crate) fn canonical(target: &str) -> Option<String> {
+    let path = target.split('?').next().unwrap_or_default();
+    let fine = |byte: u8| {
+        !byte.is_ascii_control()
+            && !byte.is_ascii_alphanumeric()
+            && !matches!(
+                byte,
+                b'-' | b'.' | b'_' | b'~' | b'/' | b'\\' | b'%' | b';' | b'?' | b'#'
+            )
+    };
+    let raw = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b';' | b'#');
+    let decoded = unescaped(path, fine).filter(|_| path.bytes().all(raw))?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let trimmed = decoded.trim_end_matches('/');
+    let segments = trimmed.strip_prefix('/').unwrap_or("x").split('/');
+    let plain = decoded.starts_with('/')
+        && decoded.len() <= trimmed.len().saturating_add(1)
+        && !decoded.contains(char::is_control)
+        && segments
+            .clone()
+            .all(|segment| !matches!(segment, "" | "." | ".."));
+    plain.then(|| trimmed.to_owned())
+}
+
+/// With its escapes decoded; `None`: one is malformed, or `fine` does not hold of what it stands for.
+pub(crate) fn unescaped(text: &str, fine: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(mut byte) = rest.next() {
+        if byte == b'%' {
+            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+            let value = digit(rest.next())?
+                .checked_mul(16)?
+                .checked_add(digit(rest.next())?)?;
+            byte = u8::try_from(value).ok().filter(|byte| fine(*byte))?;
+        }
+        out.push(byte);
+    }
+    Some(out)
 }
 
 /// No escape, no empty, dot or parameter segment, no control byte: everybody reads it the same way.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains("//")
         && path
@@ -168,17 +219,17 @@ mod tests {
             ("x", "/mcpx", Listing::Unlisted),
             ("x", "/", Listing::Unlisted),
             ("x", "/other%20file", Listing::Unlisted),
-            ("x", "/MCP", Listing::Ambiguous),
-            ("x", "//mcp", Listing::Ambiguous),
-            ("x", "/./mcp", Listing::Ambiguous),
-            ("x", "/a/../mcp", Listing::Ambiguous),
-            ("x", "/%6dcp", Listing::Ambiguous),
-            ("x", "/%256dcp", Listing::Ambiguous),
-            ("x", "/a%2f..%2fmcp", Listing::Ambiguous),
-            ("x", "/mcp;v=1", Listing::Ambiguous),
-            ("x", "\\mcp", Listing::Ambiguous),
-            ("x", "/mcp/..", Listing::Ambiguous),
-            ("x", "/mcp/%zz", Listing::Ambiguous),
+            ("x", "/MCP", Listing::Ambiguous(0)),
+            ("x", "//mcp", Listing::Ambiguous(0)),
+            ("x", "/./mcp", Listing::Ambiguous(0)),
+            ("x", "/a/../mcp", Listing::Ambiguous(0)),
+            ("x", "/%6dcp", Listing::Ambiguous(0)),
+            ("x", "/%256dcp", Listing::Ambiguous(0)),
+            ("x", "/a%2f..%2fmcp", Listing::Ambiguous(0)),
+            ("x", "/mcp;v=1", Listing::Ambiguous(0)),
+            ("x", "\\mcp", Listing::Ambiguous(0)),
+            ("x", "/mcp/..", Listing::Ambiguous(0)),
+            ("x", "/mcp/%zz", Listing::Ambiguous(0)),
         ] {
             assert_eq!(
                 listing(&protocols, authority, path),
@@ -186,5 +237,59 @@ mod tests {
                 "{authority} {path}"
             );
         }
+    }
+
+    #[test]
+    fn a_path_has_one_reading_or_none() {
+        for (path, expected) in [
+            ("/", Some("")),
+            ("/a/b", Some("/a/b")),
+            ("/a/b/", Some("/a/b")),
+            ("/a?x=%zz", Some("/a")),
+            ("/a%20b/%C3%A4%c3%a4", Some("/a b/ää")),
+            ("/a:b@c,d;", None),
+            ("/a%3Ab", Some("/a:b")),
+            ("", None),
+            ("a", None),
+            ("*", None),
+            ("//a", None),
+            ("/a//", None),
+            ("/a//b", None),
+            ("/./a", None),
+            ("/a/..", None),
+            ("/a/%2e%2e", None),
+            ("/a/.%2E", None),
+            ("/a%2fb", None),
+            ("/a%5cb", None),
+            ("/a\\b", None),
+            ("/a;v=1", None),
+            ("/a%3bv", None),
+            ("/%61dmin", None),
+            ("/a%252fb", None),
+            ("/a%3fb", None),
+            ("/a#b", None),
+            ("/a%00", None),
+            ("/a%0a", None),
+            ("/a%c2%85", None),
+            ("/a%", None),
+            ("/a%4", None),
+            ("/a%zz", None),
+            ("/a%+f", None),
+            ("/a%ff", None),
+            ("/a%c0%af", None),
+            ("/a\u{e4}", None),
+        ] {
+            assert_eq!(canonical(path).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_for_resources_only() {
+        let mut http = entry(None, "/files");
+        http.speaks = Speaks::Http;
+        let protocols = [http, entry(None, "/mcp")];
+        assert_eq!(listing(&protocols, "x", "/files/a%20b"), Listing::Listed(0));
+        assert_eq!(listing(&protocols, "x", "/files/a%2fb"), Listing::Ambiguous(0));
+        assert_eq!(listing(&protocols, "x", "/mcp/a%20b"), Listing::Ambiguous(1));
     }
 }

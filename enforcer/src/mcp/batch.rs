@@ -3,7 +3,7 @@
 use apl_vm::{Document, Kind, Node};
 
 use super::request::{Message, Refused, invalid, read_id, single};
-use crate::http::head::Head;
+use crate::{codec::Codec, http::head::Head};
 
 /// Most messages in a batch. Each may cost a call to the companion, one after the other.
 pub(crate) const MAX_BATCH: usize = 32;
@@ -62,10 +62,10 @@ type Fault = (crate::refusal::Refusal, Option<usize>);
 
 fn batch(root: Node<'_>, head: &Head) -> Result<Messages, Fault> {
     let refused = |code: &str, reason: &str| Err((invalid(code, reason), None));
-    if !head.revision.has_batches() {
+    if !head.revision.has_batches() || head.codec != Codec::Mcp {
         return refused(
             "protocol.batch",
-            "this revision of MCP has no batches: send the messages one by one",
+            "there are no batches here: send the messages one by one",
         );
     }
     if head.mcp_method.is_some() || head.mcp_name.is_some() {

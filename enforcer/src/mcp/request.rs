@@ -7,7 +7,7 @@ use apl_bytecode::EntityKind;
 use apl_vm::{Kind, Node, NodeId};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::{http::head::Head, refusal::Refusal};
+use crate::{codec::Codec, http::head::Head, refusal::Refusal};
 
 /// What a message asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,11 +129,13 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
     let Some(method) = root.get("method") else {
         // A client's answer to a request of the server: it reaches no entity.
         return match (answers, &id) {
-            (1, Some(_)) if root.get("params").is_none() => Ok(Message::Housekeeping {
-                method: RESPONSE.to_owned(),
-                id: None,
-                args: root.get("result").or_else(|| root.get("error")).map(Node::id),
-            }),
+            (1, Some(_)) if root.get("params").is_none() && head.codec == Codec::Mcp => {
+                Ok(Message::Housekeeping {
+                    method: RESPONSE.to_owned(),
+                    id: None,
+                    args: root.get("result").or_else(|| root.get("error")).map(Node::id),
+                })
+            }
             _ => Err(invalid(
                 "protocol.invalid_request",
                 "the message is neither a request nor a response",
@@ -150,6 +152,9 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
     let params = root.get("params");
     if params.is_some_and(|params| params.kind() != Kind::Object) {
         return Err(invalid("protocol.invalid_request", "`params` is not an object"));
+    }
+    if head.codec == Codec::A2a {
+        return a2a(&method, params, id);
     }
     let message = match method.as_str() {
         "tools/call" => operation(EntityKind::Tool, "tools/call", "name", params, id)?,
@@ -179,6 +184,24 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
     };
     check_mirrored(&method, &message, params, head)?;
     Ok(message)
+}
+
+/// A method of A2A: the operation is the method itself, and its parameters are the arguments.
+fn a2a(method: &str, params: Option<Node<'_>>, id: Option<Vec<u8>>) -> Result<Message, Refusal> {
+    match apl_bytecode::a2a_operation(method) {
+        Some(method) => Ok(Message::Operation(Operation {
+            entity: EntityKind::A2a,
+            name: method.to_owned(),
+            method,
+            id,
+            args: params.map(Node::id),
+        })),
+        None => {
+            let mut refusal = Refusal::operation("protocol.unknown_method", "the method is not known here");
+            refusal.rpc = -32601;
+            Err(refusal)
+        }
+    }
 }
 
 /// Completions of a prompt's or a resource template's argument: what they suggest is that entity's.
@@ -325,7 +348,7 @@ pub(crate) fn plain_text(node: Node<'_>) -> Option<String> {
     plain.then(|| text.into_owned())
 }
 
-fn no_twins(node: Node<'_>, reserved: &[&str]) -> Result<(), Refusal> {
+pub(crate) fn no_twins(node: Node<'_>, reserved: &[&str]) -> Result<(), Refusal> {
     if reserved.iter().any(|key| node.folded_twin(key).is_some()) {
         return Err(twin());
     }
@@ -343,6 +366,6 @@ pub(crate) fn invalid(code: &str, reason: &str) -> Refusal {
     Refusal::rpc(400, -32600, code, reason)
 }
 
-fn invalid_params(reason: &str) -> Refusal {
+pub(crate) fn invalid_params(reason: &str) -> Refusal {
     Refusal::rpc(400, -32602, "protocol.invalid_params", reason)
 }

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use crate::llm::{Replay, TOKENS};
+
 use apl_bytecode::EntityKind;
 use apl_vm::{Document, Kind, Limits, Node, NodeId, Part, View};
 
@@ -96,6 +98,10 @@ pub(crate) struct GovernedResult {
     content: Option<NodeId>,
     /// Every text repeats `structuredContent`.
     twins: bool,
+    /// Repeat a text token by token: they go when anything is edited.
+    tokens: Vec<NodeId>,
+    /// The events that the message was put together from.
+    pub(crate) replay: Option<Box<Replay>>,
 }
 
 /// A text block.
@@ -112,6 +118,11 @@ impl GovernedResult {
     /// Finds the places of the result. `method`: what was asked of the entity.
     pub(crate) fn new(message: Document, entity: EntityKind, method: &str, limits: &Limits) -> Self {
         let mut found = Found::default();
+        if entity == EntityKind::A2a
+            && let Some(result) = message.node(message.root()).get("result").map(Node::id)
+        {
+            return Self::tree(message, result, limits);
+        }
         {
             let root = message.node(message.root());
             if let Some(error) = root.get("error") {
@@ -143,9 +154,22 @@ impl GovernedResult {
             opaque,
             failed: found.failed,
             content: found.content,
-            twins,
             texts,
-            message,
+            twins,
+            ..Self::whole(message)
+        }
+    }
+
+    /// A result that is one value at `at`, in which texts may hold JSON: they are looked into as well.
+    pub(crate) fn tree(message: Document, at: NodeId, limits: &Limits) -> Self {
+        let (mut texts, mut tokens) = (Vec::new(), Vec::new());
+        let fits = embedded(message.node(at), limits, &mut texts, &mut tokens);
+        Self {
+            structured: Some(at),
+            texts,
+            tokens,
+            opaque: !fits,
+            ..Self::whole(message)
         }
     }
 
@@ -159,6 +183,8 @@ impl GovernedResult {
             failed: false,
             content: None,
             twins: true,
+            tokens: Vec::new(),
+            replay: None,
         }
     }
 
@@ -205,7 +231,14 @@ impl GovernedResult {
             }
             _ => {
                 for text in self.texts.iter().filter(|text| text.document.is_edited()) {
+                    if self.message.is_removed(text.at) {
+                        continue;
+                    }
                     let json = text.document.render();
+                    // A text that was edited as one has lost what was edited inside of it.
+                    if self.message.node(text.at).raw() != self.message.received(text.at).raw() {
+                        return Err(());
+                    }
                     if text.prose {
                         self.message.replace(text.at, json).map_err(|_| ())?;
                     } else {
@@ -215,7 +248,14 @@ impl GovernedResult {
                 }
             }
         }
-        Ok(Some(self.message.render()))
+        for at in self.tokens {
+            self.message.replace(at, b"null".to_vec()).map_err(|_| ())?;
+        }
+        let bytes = self.message.render();
+        match self.replay {
+            None => Ok(Some(bytes)),
+            Some(replay) => replay.write(bytes).map(Some).map_err(|_| ()),
+        }
     }
 }
 
@@ -236,6 +276,35 @@ impl TextPart {
             document,
             prose: true,
         })
+    }
+}
+
+/// Texts with JSON in them that are looked into.
+const MAX_EMBEDDED: usize = 256;
+
+/// Finds texts that hold a JSON object or array. False: there are too many. Documents are depth-limited, so the recursion
+/// is.
+fn embedded(node: Node<'_>, limits: &Limits, texts: &mut Vec<TextPart>, tokens: &mut Vec<NodeId>) -> bool {
+    match node.kind() {
+        Kind::Object => node.members().all(|(key, value)| {
+            if key == TOKENS && value.kind() != Kind::Null {
+                tokens.push(value.id());
+            }
+            embedded(value, limits, texts, tokens)
+        }),
+        Kind::Array => node
+            .elements()
+            .all(|value| embedded(value, limits, texts, tokens)),
+        Kind::String => {
+            let text = node.as_str().unwrap_or_default();
+            if text.trim_start().starts_with(['{', '['])
+                && let Some(part) = TextPart::new(node.id(), &text, limits).filter(|part| !part.prose)
+            {
+                texts.push(part);
+            }
+            texts.len() <= MAX_EMBEDDED
+        }
+        Kind::Null | Kind::Bool | Kind::Number => true,
     }
 }
 

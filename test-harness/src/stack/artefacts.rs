@@ -35,27 +35,22 @@ impl Artefacts {
     ///
     /// # Errors
     /// When the policy does not build; the message is what `aplc` printed.
-    pub(super) async fn build(policy: &Path, idp_port: u16, dir: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn build(
+        policy: &Path,
+        shadow: Option<&Path>,
+        idp_port: u16,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
         let out = dir.join("policy");
         std::fs::create_dir_all(&out)?;
-        let text = read(policy)?;
-        let here = text.replace(
-            &format!("localhost:{DEMO_IDP_PORT}"),
-            &format!("localhost:{idp_port}"),
-        );
-        // The demo's own ports need no copy: then the file is built unchanged.
-        let source = if here == text {
-            policy.to_owned()
-        } else {
-            let copy = dir.join("policy.yaml");
-            write(&copy, &here)?;
-            copy
-        };
-        let output = Command::new(programs::ours("aplc")?)
-            .arg("build")
-            .arg(&source)
-            .arg("-o")
-            .arg(&out)
+        let source = with_port(policy, &dir.join("policy.yaml"), idp_port)?;
+        let mut command = Command::new(programs::ours("aplc")?);
+        command.arg("build").arg(&source).arg("-o").arg(&out);
+        if let Some(shadow) = shadow {
+            command.arg("--shadow");
+            command.arg(with_port(shadow, &dir.join("shadow.yaml"), idp_port)?);
+        }
+        let output = command
             .kill_on_drop(true)
             .output()
             .await
@@ -73,6 +68,9 @@ impl Artefacts {
         );
         let filter_config = serde_json::from_str(&read(&out.join("filter-config.json"))?)?;
         use_embedded_store(&out.join("companion.json"))?;
+        if shadow.is_some() {
+            use_embedded_store(&out.join("shadow-companion.json"))?;
+        }
         Ok(Artefacts {
             dir: out,
             printed,
@@ -100,6 +98,20 @@ impl Artefacts {
         }
         config
     }
+}
+
+/// The policy with the identity provider's real port. The demo's own ports need no copy: then the file is built unchanged.
+fn with_port(policy: &Path, copy: &Path, idp_port: u16) -> anyhow::Result<PathBuf> {
+    let text = read(policy)?;
+    let here = text.replace(
+        &format!("localhost:{DEMO_IDP_PORT}"),
+        &format!("localhost:{idp_port}"),
+    );
+    if here == text {
+        return Ok(policy.to_owned());
+    }
+    write(copy, &here)?;
+    Ok(copy.to_owned())
 }
 
 /// The harness has no Valkey: a policy that asks for one gets the embedded store, which passes the same tests.

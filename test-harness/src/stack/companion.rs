@@ -125,6 +125,10 @@ async fn launch(
         .arg("--config")
         .arg(config)
         .args(["--listen", &address.to_string()]);
+    let second = config.with_file_name("shadow-companion.json");
+    if second.exists() {
+        command.arg("--config").arg(second);
+    }
     command
         .arg("--data")
         .arg(data_dir(dir))

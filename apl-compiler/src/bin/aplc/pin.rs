@@ -19,6 +19,9 @@ const LIMITS: Limits = Limits {
 pub(crate) struct Pin {
     /// An answer to MCP's `tools/list`: the bare result, the JSON-RPC message, or an array of tools.
     pub tools: PathBuf,
+    /// The scope of the server's entries of `protocols`, when they have one.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
     /// How digests are written.
     #[arg(long, value_enum, default_value = "yaml")]
     pub format: PinFormat,
@@ -27,7 +30,7 @@ pub(crate) struct Pin {
 /// How digests are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PinFormat {
-    /// A map to paste into a policy.
+    /// `pins` to paste into a policy.
     Yaml,
     /// A JSON object.
     Json,
@@ -37,22 +40,37 @@ pub(crate) enum PinFormat {
 pub(crate) fn run(pin: &Pin) -> Result<End, Fault> {
     let pins = pins(&pin.tools)?;
     match pin.format {
-        PinFormat::Json => println!(
-            "{}",
-            serde_json::to_string_pretty(&serde_json::json!({ "pins": pins }))?
-        ),
-        PinFormat::Yaml if pins.is_empty() => println!("pins: {{}}"),
+        PinFormat::Json => {
+            let mut server = serde_json::Map::new();
+            if let Some(scope) = &pin.scope {
+                server.insert("scope".to_owned(), scope.clone().into());
+            }
+            server.insert("tools".to_owned(), serde_json::to_value(&pins)?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&serde_json::json!({ "pins": [server] }))?
+            );
+        }
         PinFormat::Yaml => {
-            println!("pins:");
+            let tools = if pins.is_empty() { "tools: {}" } else { "tools:" };
+            match &pin.scope {
+                Some(scope) => println!("pins:\n  - scope: {}\n    {tools}", quoted(scope)),
+                None => println!("pins:\n  - {tools}"),
+            }
             for (name, digest) in &pins {
-                // A name is any text, and a JSON string is one in YAML.
-                let mut quoted = Vec::new();
-                quote(name, &mut quoted);
-                println!("  {}: {digest}", String::from_utf8_lossy(&quoted));
+                // In quotes: sixty-four digits without a letter would be a number in YAML.
+                println!("      {}: \"{digest}\"", quoted(name));
             }
         }
     }
     Ok(End::Fine)
+}
+
+/// A name is any text, and a JSON string is one in YAML.
+fn quoted(name: &str) -> String {
+    let mut quoted = Vec::new();
+    quote(name, &mut quoted);
+    String::from_utf8_lossy(&quoted).into_owned()
 }
 
 fn pins(path: &Path) -> Result<BTreeMap<String, String>, Fault> {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use apl_bytecode::{Enforcement, Matcher, Needs, Program, Seg, Stage, encode};
+use apl_bytecode::{Enforcement, Needs, Program, Seg, Stage, encode};
 use apl_compiler::diagnostics::Code;
+use apl_compiler::outline::route_name;
 use apl_compiler::{Compilation, Delegator, Output, Severity};
 use serde_json::{Value, json};
 
@@ -92,22 +93,12 @@ pub(crate) fn of(
         .iter()
         .zip(&needs)
         .map(|(route, needs)| {
-            let name = match &route.matcher {
-                Matcher::Exact(id) | Matcher::Glob(id) => text(*id),
-                Matcher::Any => "*".to_owned(),
-                Matcher::Http { path, prefix, .. } => {
-                    format!("{}{}", text(*path), if *prefix { "/..." } else { "" })
-                }
-            };
-            let scope = route
-                .scope
-                .map_or_else(String::new, |scope| format!("@{}", text(scope)));
             let mut reads = reads(needs);
             if route.enforcement != Enforcement::Enforce {
                 reads.push("in shadow");
             }
             RouteLine {
-                name: format!("{}:{name}{scope}", route.entity.name()),
+                name: route_name(program, route),
                 reads,
             }
         })

@@ -22,16 +22,16 @@ const KEPT: &[&str] = &[
 
 impl Exchange {
     /// Denied before a byte of the body came: one local reply in place of the response.
-    pub(super) fn deny_at_head(
+    pub(in crate::exchange) fn deny_at_head(
         &mut self,
         engine: &mut Engine,
         refusal: &Refusal,
         now_ms: u64,
         out: &mut Out,
     ) {
-        let (status, body) = self.denial(engine, refusal, now_ms, out);
+        let (status, media, body) = self.denial(engine, refusal, now_ms, out);
         let mut headers = refusal.policy_headers(&self.decision_id);
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        headers.push(("content-type".to_owned(), media.to_owned()));
         out.push(Command::Reply(crate::Reply {
             status,
             headers,
@@ -45,7 +45,7 @@ impl Exchange {
 
     /// Denied while the body is held: the envelope takes its place, with its head where heads are held.
     pub(super) fn deny_after(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
-        let (status, body) = self.denial(engine, refusal, now_ms, out);
+        let (status, media, body) = self.denial(engine, refusal, now_ms, out);
         if engine.config.install != Install::Single {
             for name in &self.after.headers {
                 let kept = KEPT.contains(&name.as_str())
@@ -57,7 +57,7 @@ impl Exchange {
             }
             let mut headers = refusal.policy_headers(&self.decision_id);
             headers.push((":status".to_owned(), status.to_string()));
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            headers.push(("content-type".to_owned(), media.to_owned()));
             for (name, value) in headers {
                 out.push(Command::SetResponseHeader { name, value });
             }
@@ -76,12 +76,13 @@ impl Exchange {
         refusal: &Refusal,
         now_ms: u64,
         out: &mut Out,
-    ) -> (u16, Vec<u8>) {
+    ) -> (u16, &'static str, Vec<u8>) {
         // A failure keeps its status: a client must see that its session is gone, or that it must sign in.
-        let status = if self.after.status < 300 {
-            200
-        } else {
-            self.after.status
+        let plain = self.head.codec.shape();
+        let status = match (plain, self.after.status) {
+            (None, ..300) => 200,
+            (Some(_), ..400) => refusal.plain_status(),
+            (_, status) => status,
         };
         let errors = self
             .batch
@@ -96,7 +97,7 @@ impl Exchange {
             }
             None => self.denial_of_one(engine, refusal, now_ms, out),
         };
-        (status, body)
+        (status, plain.map_or("application/json", Shape::media), body)
     }
 
     /// The same of the operation at work; the error that tells of it.
@@ -110,8 +111,8 @@ impl Exchange {
         self.record_after(engine, Some(refusal), now_ms);
         self.count_denial(refusal, out);
         let shape = match &self.work {
-            Some(work) => work.shape(engine, self.head.revision),
-            None => Shape::RpcUnknown,
+            Some(work) => work.shape(engine, &self.head),
+            None => self.head.codec.shape().unwrap_or(Shape::RpcUnknown),
         };
         refusal.envelope(shape, &self.decision_id, true)
     }

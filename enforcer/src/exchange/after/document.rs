@@ -10,16 +10,28 @@ use crate::{
         request::{json_limits, keyed_digest},
         run::{self, Context},
     },
+    llm::Replay,
 };
 
 impl Exchange {
     pub(super) fn on_document(&mut self, engine: &mut Engine, bytes: Vec<u8>, now_ms: u64, out: &mut Out) {
         let digest = keyed_digest(engine, &bytes);
         self.each_work(|work| work.response_digest.clone_from(&digest));
-        let judged = match Document::parse(bytes, &json_limits(engine)) {
-            Err(_) => return self.unreadable(engine, "the result is not strict JSON", now_ms, out),
-            Ok(document) => {
-                let payload = Payload::new(document);
+        let limits = json_limits(engine);
+        let parsed = if self.after.events {
+            Replay::read(&bytes, self.head.codec, &limits)
+                .ok()
+                .map(|(replay, document)| {
+                    self.after.replay = Some(Box::new(replay));
+                    document
+                })
+        } else {
+            Document::parse(bytes, &limits).ok()
+        };
+        let judged = match parsed {
+            None => return self.unreadable(engine, "the result is not strict JSON", now_ms, out),
+            Some(document) => {
+                let payload = Payload::new(document, self.head.codec);
                 if payload.is_array() && !self.batch.array {
                     return self.not_an_answer(engine, now_ms, out);
                 }
@@ -59,11 +71,21 @@ impl Exchange {
         self.after_judged(engine, judged, now_ms, out);
     }
 
-    pub(super) fn after_judged(&mut self, engine: &mut Engine, judged: Judged, now_ms: u64, out: &mut Out) {
+    pub(in crate::exchange) fn after_judged(
+        &mut self,
+        engine: &mut Engine,
+        judged: Judged,
+        now_ms: u64,
+        out: &mut Out,
+    ) {
         let edited = match judged {
             Judged::Asked(payload) => {
                 self.after.stage = AfterStage::Asking(Box::new(payload));
                 return out.pause();
+            }
+            // No byte of the body has come, so there is nothing that could be replaced.
+            Judged::Deny(refusal) if self.after.buffered == 0 => {
+                return self.deny_at_head(engine, &refusal, now_ms, out);
             }
             Judged::Deny(refusal) => return self.deny_after(engine, &refusal, now_ms, out),
             Judged::Drop => return self.not_an_answer(engine, now_ms, out),

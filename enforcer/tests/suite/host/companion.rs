@@ -16,6 +16,7 @@ pub(crate) enum Said {
 #[derive(Default)]
 pub(crate) struct Companion {
     pub(crate) sessions: BTreeMap<String, Vec<String>>,
+    pub(crate) subjects: BTreeMap<String, Vec<String>>,
     pub(crate) records: Vec<companion_protocol::AuditRecord>,
     pub(crate) calls: Vec<EffectsRequest>,
     pub(crate) epoch: String,
@@ -86,16 +87,28 @@ impl Companion {
                 let labels = self.sessions.get(&session.session).cloned().unwrap_or_default();
                 EffectResult::Labels(Labels {
                     session: labels,
+                    subject: self.subjects.get(&session.subject).cloned().unwrap_or_default(),
                     ..Labels::default()
                 })
             }
-            Effect::SessionAppend { session, labels, .. } => {
+            Effect::SessionAppend {
+                session,
+                labels,
+                subject_labels,
+                ..
+            } => {
+                let of_subject = self.subjects.entry(session.subject.clone()).or_default();
+                of_subject.extend(subject_labels.iter().cloned());
+                of_subject.sort();
+                of_subject.dedup();
+                let of_subject = of_subject.clone();
                 let known = self.sessions.entry(session.session.clone()).or_default();
                 known.extend(labels.iter().cloned());
                 known.sort();
                 known.dedup();
                 EffectResult::Labels(Labels {
                     session: known.clone(),
+                    subject: of_subject,
                     ..Labels::default()
                 })
             }

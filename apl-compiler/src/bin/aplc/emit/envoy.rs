@@ -93,8 +93,7 @@ fn upstreams(options: &Options, built: &Built) -> Result<Vec<Upstream>, Fault> {
         .collect::<Result<Vec<_>, _>>()?;
     for traffic in built.traffic()? {
         let served = all.iter().any(|upstream| {
-            upstream.prefix.starts_with(&traffic.path_prefix)
-                || covers(&upstream.prefix, &traffic.path_prefix)
+            covers(&traffic.path_prefix, &upstream.prefix) || covers(&upstream.prefix, &traffic.path_prefix)
         });
         if !served {
             return Err(Fault::Argument(format!(
