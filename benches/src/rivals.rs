@@ -110,6 +110,7 @@ pub async fn fixed_upstream(dir: &Path) -> anyhow::Result<(Envoy, Vec<Upstream>)
         path: role.path(),
         rewrite: "/mcp".to_owned(),
         address: listen,
+        keep_host: false,
     };
     Ok((envoy, Role::ALL.into_iter().map(upstream).collect()))
 }

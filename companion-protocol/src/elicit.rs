@@ -35,7 +35,7 @@ pub struct Binding {
     pub operation: String,
     /// Digest of the arguments as received (RFC 8785 form), hex.
     pub args_digest: String,
-    /// Digest of the program, hex.
+    /// Digest of the rules that govern the route, hex: another policy with the same rules for it is the same here.
     pub policy_digest: String,
     /// The step's position, as `routes.tool:pay.pre_invocation[1]`: two steps of one phase need two approvals.
     pub step: String,

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Binding, Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail,
-    TokenExchange,
+    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail, TokenExchange,
 };
 
 use crate::audit::AuditLog;
@@ -79,7 +78,7 @@ impl Effects {
         epoch: &mut Reported,
     ) -> EffectResult {
         let begun = Instant::now();
-        let outcome = self.one(policy, &request.policy_digest, call, epoch).await;
+        let outcome = self.one(policy, call, epoch).await;
         let kind = kind(&call.effect);
         let (result, name) = match outcome {
             Ok(result) => (result, "success"),
@@ -104,7 +103,6 @@ impl Effects {
     async fn one(
         &self,
         policy: &Policy,
-        digest: &str,
         call: &EffectCall,
         epoch: &mut Reported,
     ) -> Result<EffectResult, Refusal> {
@@ -133,15 +131,12 @@ impl Effects {
             }
             Effect::TokenExchange(asked) => self.exchange(policy, asked).await,
             Effect::ElicitBegin(asked) => {
-                check_binding(&asked.binding, digest)?;
                 Ok(EffectResult::Elicitation(self.desk.begin(policy, asked).await?))
             }
             Effect::ElicitCheck(asked) => {
-                check_binding(&asked.binding, digest)?;
                 Ok(EffectResult::Elicitation(self.desk.check(policy, asked).await?))
             }
             Effect::ElicitRedeem(asked) => {
-                check_binding(&asked.binding, digest)?;
                 let redeemed = self.desk.redeem(policy, asked, &call.idempotency_key).await?;
                 Ok(EffectResult::Elicitation(redeemed))
             }
@@ -266,14 +261,6 @@ impl Refusal {
         } else {
             EffectResult::Denied { code, reason }
         }
-    }
-}
-
-/// An approval under one policy is none under another.
-fn check_binding(binding: &Binding, digest: &str) -> Result<(), ElicitError> {
-    match binding.policy_digest == digest {
-        true => Ok(()),
-        false => Err(ElicitError::BadRequest("it is bound to another policy")),
     }
 }
 

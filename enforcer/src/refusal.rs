@@ -28,6 +28,8 @@ struct Details {
     allow: Option<&'static str>,
     /// For the error's `data`.
     entries: Vec<(&'static str, String)>,
+    /// A member of it that is no text, as JSON.
+    member: &'static str,
 }
 
 /// What a refusal counts as.
@@ -173,6 +175,20 @@ impl Refusal {
         Self::new(200, -32001, code, reason, RefusalKind::Operation)
     }
 
+    /// A method that nobody here can judge. JSON-RPC's own code, so that clients take it for a server without that method;
+    /// without sessions the status says it too (2026-07-28, Streamable HTTP).
+    pub(crate) fn unknown_method(has_sessions: bool) -> Self {
+        let status = if has_sessions { 200 } else { 404 };
+        let reason = "the method is not known here";
+        Self::new(
+            status,
+            -32601,
+            "protocol.unknown_method",
+            reason,
+            RefusalKind::Operation,
+        )
+    }
+
     /// A human is asked. `ids`: everything that the client is to come back with.
     pub(crate) fn pending(pending: &apl_vm::Pending, ids: &str) -> Self {
         let approval = &pending.approval;
@@ -193,7 +209,10 @@ impl Refusal {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
-        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
         refusal.at(&pending.rule)
     }
 
@@ -203,7 +222,22 @@ impl Refusal {
         let mut refusal = Self::new(200, -32121, "elicitation.approved", reason, RefusalKind::Waiting);
         let mut entries = vec![("elicitation_id", ids.to_owned()), ("plugin", handler.to_owned())];
         entries.extend(approver.map(|approver| ("approver", approver.to_owned())));
-        refusal.details = Some(Box::new(Details { allow: None, entries }));
+        refusal.details = Some(Box::new(Details {
+            entries,
+            ..Details::default()
+        }));
+        refusal
+    }
+
+    /// A revision that is not known here. What is offered is what a request without a session may name; the others are agreed
+    /// on by `initialize`.
+    pub(crate) fn unknown_revision(requested: &str, reason: &str) -> Self {
+        let mut refusal = Self::rpc(400, -32022, "protocol.unknown_revision", reason);
+        refusal.details = Some(Box::new(Details {
+            allow: None,
+            entries: vec![("requested", requested.chars().take(64).collect())],
+            member: "\"supported\":[\"2026-07-28\"]",
+        }));
         refusal
     }
 
@@ -389,6 +423,10 @@ impl Refusal {
         json_text::push_string(&mut out, decision_id);
         if executed {
             out.extend_from_slice(b",\"executed\":true");
+        }
+        if let Some(details) = self.details.as_ref().filter(|details| !details.member.is_empty()) {
+            out.push(b',');
+            out.extend_from_slice(details.member.as_bytes());
         }
         for (name, value) in self.details.iter().flat_map(|details| &details.entries) {
             out.extend_from_slice(b",\"");

@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::process::{Process, answers};
 use crate::{ports, programs};
-pub use config::{Listener, Setup, Upstream};
+pub use config::{Adapt, Listener, Setup, Upstream};
 
 /// How long Envoy may take to its first answer. Two busy cores compile a large module slowly.
 const START: Duration = Duration::from_secs(60);
@@ -36,8 +36,17 @@ impl Envoy {
     /// # Errors
     /// When it is not installed or refuses its configuration; the message shows the end of its log.
     pub async fn start(setup: &Setup, dir: &Path) -> anyhow::Result<Self> {
+        Self::start_adapted(setup, dir, &Adapt::new(|_| ())).await
+    }
+
+    /// The same with a last change of the bootstrap document.
+    ///
+    /// # Errors
+    /// As [`Envoy::start`].
+    pub async fn start_adapted(setup: &Setup, dir: &Path, adapt: &Adapt) -> anyhow::Result<Self> {
         let admin = ports::free()?;
-        let document = config::bootstrap(setup, admin, &dir.join("access.log"));
+        let mut document = config::bootstrap(setup, admin, &dir.join("access.log"));
+        adapt.apply(&mut document);
         let listen = setup
             .listeners
             .first()
@@ -65,6 +74,8 @@ impl Envoy {
         command.args(["--disable-hot-restart", "--file-flush-interval-msec", "100"]);
         command.args(["--concurrency", &workers.to_string()]);
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
+        // What `aplc emit istio` has every proxy pass on to the filter.
+        command.env("APLOMB_COMPANION_TOKEN", "a-token-for-development");
         let mut process = Process::start("Envoy", command, &dir.join("envoy.log"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
         let ready = format!("http://{admin}/ready");

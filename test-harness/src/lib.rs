@@ -3,6 +3,7 @@
 //! * [`abi`]: a small proxy-wasm host that runs the compiled filter in wasmtime;
 //! * [`backend`]: three MCP servers on the official SDK that record what they received;
 //! * [`envoy`]: a real Envoy with the filter in it, in each way of installing it;
+//! * [`ground`]: one policy in a real Envoy in front of a test's own backends;
 //! * [`idp`]: the development identity provider, a Keycloak realm's worth of tokens;
 //! * [`image`]: the module as an OCI image layout;
 //! * [`mcp`]: a client that speaks MCP Streamable HTTP by hand, so that every byte can be looked at;
@@ -13,6 +14,7 @@ pub mod abi;
 pub mod backend;
 pub mod demo;
 pub mod envoy;
+pub mod ground;
 pub mod idp;
 pub mod image;
 pub mod mcp;

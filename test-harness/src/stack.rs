@@ -15,9 +15,10 @@ use anyhow::Context as _;
 
 use crate::backend::{Replies, Role};
 use crate::envoy::wasm::{Governed, InstallMode, Plugin};
-use crate::envoy::{Envoy, Setup};
+use crate::envoy::{Adapt, Envoy, Setup};
 use crate::mcp::McpClient;
 use crate::{ports, programs};
+pub(crate) use artefacts::VM_ENVIRONMENT;
 pub use artefacts::{Artefacts, SEAL_KEY_ENV};
 pub use backends::Backends;
 pub use companion::Companion;
@@ -48,6 +49,8 @@ pub struct Options {
     pub tap: bool,
     /// Envoy's worker threads.
     pub workers: u32,
+    /// A last change of Envoy's document.
+    pub adapt: Option<Adapt>,
     /// The folder for everything; it is there and empty.
     pub dir: PathBuf,
 }
@@ -65,6 +68,7 @@ impl Options {
             filter_config: serde_json::Map::new(),
             tap: false,
             workers: 1,
+            adapt: None,
             dir: dir.to_owned(),
         }
     }
@@ -131,17 +135,19 @@ impl Stack {
         let governed = Governed {
             module,
             configuration,
-            environment: BTreeMap::from([
-                (artefacts::HASH_KEY_ENV.to_owned(), artefacts::HASH_KEY.to_owned()),
-                (artefacts::SEAL_KEY_ENV.to_owned(), artefacts::SEAL_KEY.to_owned()),
-            ]),
+            environment: BTreeMap::from(
+                VM_ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())),
+            ),
             plugins: options.plugins.clone(),
         };
         let listen = port(options.demo_ports, DEMO_PORT)?;
         let mut setup = Setup::new(listen, governed.filters(), backends.upstreams());
         setup.workers = options.workers;
         setup.companion = Some(tap.as_ref().map_or(companion.address, |tap| tap.address));
-        let envoy = Envoy::start(&setup, dir).await?;
+        let envoy = match &options.adapt {
+            None => Envoy::start(&setup, dir).await?,
+            Some(adapt) => Envoy::start_adapted(&setup, dir, adapt).await?,
+        };
         Ok(Stack {
             idp,
             companion,

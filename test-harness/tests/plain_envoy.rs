@@ -41,6 +41,7 @@ async fn passes_a_call_through(replies: &str) {
         path: Role::Hr.path(),
         rewrite: "/mcp".into(),
         address,
+        keep_host: false,
     };
     let setup = Setup::new(ports::free().expect("a port"), Vec::new(), vec![upstream]);
     let envoy = Envoy::start(&setup, dir.path()).await.expect("Envoy starts");

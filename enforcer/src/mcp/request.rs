@@ -160,6 +160,10 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
         "tools/call" => operation(EntityKind::Tool, "tools/call", "name", params, id)?,
         "prompts/get" => operation(EntityKind::Prompt, "prompts/get", "name", params, id)?,
         "resources/read" => operation(EntityKind::Resource, "resources/read", "uri", params, id)?,
+        // Gone with the sessions.
+        "resources/subscribe" | "resources/unsubscribe" if !head.revision.has_sessions() => {
+            return Err(Refusal::unknown_method(false));
+        }
         "resources/subscribe" => operation(EntityKind::Resource, "resources/subscribe", "uri", params, id)?,
         "resources/unsubscribe" => {
             operation(EntityKind::Resource, "resources/unsubscribe", "uri", params, id)?
@@ -175,12 +179,7 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
             id,
             args: None,
         },
-        _ => {
-            return Err(Refusal::operation(
-                "protocol.unknown_method",
-                "the method is not known here",
-            ));
-        }
+        _ => return Err(Refusal::unknown_method(head.revision.has_sessions())),
     };
     check_mirrored(&method, &message, params, head)?;
     Ok(message)

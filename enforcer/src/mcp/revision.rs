@@ -45,15 +45,11 @@ impl Revision {
             .map(|(_, revision)| *revision)
             .ok_or_else(|| {
                 let supported: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
-                Refusal::rpc(
-                    400,
-                    -32022,
-                    "protocol.unknown_revision",
-                    &format!(
-                        "the revision of MCP is not known here; known are {}",
-                        supported.join(", ")
-                    ),
-                )
+                let reason = format!(
+                    "the revision of MCP is not known here; known are {}",
+                    supported.join(", ")
+                );
+                Refusal::unknown_revision(text, &reason)
             })
     }
 

@@ -168,6 +168,9 @@ fn passes_housekeeping_with_identity_and_denies_unknown_methods() {
         (seen.forwarded(), seen.code().as_str()),
         (false, "protocol.unknown_method")
     );
+    let reply = seen.reply.expect("a reply");
+    assert_eq!(reply.status, 200);
+    assert!(String::from_utf8_lossy(&reply.body).contains("\"code\":-32601"));
     let seen = worker.post(&with, r#"{"jsonrpc":"2.0","method":"vendor/shout"}"#, None);
     assert_eq!(
         seen.reply.as_ref().map(|reply| (reply.status, reply.body.len())),

@@ -1,7 +1,9 @@
 //! Envoy's bootstrap document: one listener, a route and a cluster for each upstream, a cluster for the companion.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -66,6 +68,36 @@ pub struct Upstream {
     pub rewrite: String,
     /// Where the backend is.
     pub address: SocketAddr,
+    /// Leave the client's `Host` as it is, in place of the backend's address.
+    pub keep_host: bool,
+}
+
+/// A change of the bootstrap document that one test needs and no other.
+#[derive(Clone)]
+pub struct Adapt(Arc<dyn Fn(&mut Value) + Send + Sync>);
+
+impl Adapt {
+    /// This change.
+    #[must_use]
+    pub fn new(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        Adapt(Arc::new(change))
+    }
+
+    pub(super) fn apply(&self, document: &mut Value) {
+        (self.0)(document);
+    }
+}
+
+impl fmt::Debug for Adapt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Adapt")
+    }
+}
+
+/// A cluster's name for a path: its words.
+#[must_use]
+pub fn cluster_name(path: &str) -> String {
+    path.trim_matches('/').replace('/', "-")
 }
 
 /// The whole document.
@@ -142,16 +174,16 @@ fn access_log_to(path: &Path) -> Value {
 }
 
 fn route(upstream: &Upstream) -> Value {
-    json!({
-        "match": { "prefix": upstream.path },
-        "route": {
-            "cluster": upstream.name,
-            "prefix_rewrite": upstream.rewrite,
-            // MCP servers on loopback refuse a foreign Host.
-            "host_rewrite_literal": upstream.address.to_string(),
-            "timeout": "0s",
-        },
-    })
+    let mut action = json!({
+        "cluster": upstream.name,
+        "prefix_rewrite": upstream.rewrite,
+        "timeout": "0s",
+    });
+    if !upstream.keep_host {
+        // MCP servers on loopback refuse a foreign Host.
+        action["host_rewrite_literal"] = upstream.address.to_string().into();
+    }
+    json!({ "match": { "prefix": upstream.path }, "route": action })
 }
 
 fn cluster(name: &str, address: SocketAddr) -> Value {

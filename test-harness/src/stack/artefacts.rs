@@ -12,13 +12,16 @@ use crate::envoy::config::COMPANION_CLUSTER;
 use crate::programs;
 
 /// The variable in the VM's environment that holds the key of `hash`.
-pub(super) const HASH_KEY_ENV: &str = "APLOMB_HASH_KEY";
+const HASH_KEY_ENV: &str = "APLOMB_HASH_KEY";
 /// A key for development.
-pub(super) const HASH_KEY: &str = "6465762d6b65792d666f722d7468652d6861726e6573732d6f6e6c792d2d2d2d";
+const HASH_KEY: &str = "6465762d6b65792d666f722d7468652d6861726e6573732d6f6e6c792d2d2d2d";
 /// The variable in the VM's environment that holds the key of sealed ids; used where a test's filter configuration names it.
 pub const SEAL_KEY_ENV: &str = "APLOMB_SEAL_KEY";
 /// A key for development.
-pub(super) const SEAL_KEY: &str = "7365616c2d6b65792d666f722d7468652d6861726e6573732d6f6e6c792d2d2d";
+const SEAL_KEY: &str = "7365616c2d6b65792d666f722d7468652d6861726e6573732d6f6e6c792d2d2d";
+
+/// The VM's environment: name and value.
+pub(crate) const VM_ENVIRONMENT: [(&str, &str); 2] = [(HASH_KEY_ENV, HASH_KEY), (SEAL_KEY_ENV, SEAL_KEY)];
 
 /// The artefacts of one policy.
 #[derive(Debug, Clone)]
@@ -41,14 +44,24 @@ impl Artefacts {
         idp_port: u16,
         dir: &Path,
     ) -> anyhow::Result<Self> {
+        let source = with_port(policy, &dir.join("policy.yaml"), idp_port)?;
+        let shadow = shadow
+            .map(|shadow| with_port(shadow, &dir.join("shadow.yaml"), idp_port))
+            .transpose()?;
+        Self::of(&source, shadow.as_deref(), dir).await
+    }
+
+    /// Builds the policy as it stands into `dir/policy`.
+    ///
+    /// # Errors
+    /// When the policy does not build; the message is what `aplc` printed.
+    pub(crate) async fn of(policy: &Path, shadow: Option<&Path>, dir: &Path) -> anyhow::Result<Self> {
         let out = dir.join("policy");
         std::fs::create_dir_all(&out)?;
-        let source = with_port(policy, &dir.join("policy.yaml"), idp_port)?;
         let mut command = Command::new(programs::ours("aplc")?);
-        command.arg("build").arg(&source).arg("-o").arg(&out);
+        command.arg("build").arg(policy).arg("-o").arg(&out);
         if let Some(shadow) = shadow {
-            command.arg("--shadow");
-            command.arg(with_port(shadow, &dir.join("shadow.yaml"), idp_port)?);
+            command.arg("--shadow").arg(shadow);
         }
         let output = command
             .kill_on_drop(true)
@@ -76,6 +89,17 @@ impl Artefacts {
             printed,
             filter_config,
         })
+    }
+
+    /// Puts members into `companion.json`, in place of those of the same name.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(crate) fn extend_companion(&self, members: &Value) -> anyhow::Result<()> {
+        let path = self.dir.join("companion.json");
+        let mut config: Value = serde_json::from_str(&read(&path)?)?;
+        crate::ground::extend(&mut config, members);
+        write(&path, &serde_json::to_string_pretty(&config)?)
     }
 
     /// The filter configuration for the harness's Envoy: as `aplc` wrote it, with the paths of the three backends, the

@@ -50,6 +50,7 @@ impl Backends {
             path: role.path(),
             rewrite: "/mcp".to_owned(),
             address: *address,
+            keep_host: false,
         };
         self.running.iter().map(upstream).collect()
     }

@@ -31,7 +31,7 @@ pub struct Companion {
 }
 
 impl Companion {
-    pub(super) async fn start(artefacts: &Artefacts, dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(artefacts: &Artefacts, dir: &Path) -> anyhow::Result<Self> {
         let address = ports::free()?;
         let config = artefacts.dir.join("companion.json");
         let http = reqwest::Client::builder().no_proxy().build()?;

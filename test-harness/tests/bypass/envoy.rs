@@ -70,6 +70,7 @@ fn run() -> Outcomes {
         path: "/mcp".to_owned(),
         rewrite: "/mcp".to_owned(),
         address,
+        keep_host: false,
     };
     let governed = Governed {
         module: programs::filter().unwrap(),
