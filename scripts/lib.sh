@@ -16,6 +16,7 @@ OIDC_PROVIDER_VERSION=9.13.3
 AUTHGENT_VERSION=0.3.4
 PUPPETEER_VERSION=24.43.1
 AXE_VERSION=4.14.1
+YAML_LANGUAGE_SERVER_VERSION=2.0.0
 # The largest `dist/aplomb.wasm` in bytes: each megabyte is about a second of Envoy's start.
 # Module size is start-up time (about 1.1 s a megabyte). 700,000 held until the whole language, sealed streams, filtered lists
 # and identities of the mesh came in; what the next 50 KB cost should be looked at before this number is raised again.
