@@ -98,10 +98,7 @@ fn every_choice_with_an_entry_has_all_of_its_numbers() {
         let Some(text) = entry(page_name) else { continue };
         seen += 1;
         for line in body.split("=>").collect::<Vec<_>>().split_last().unwrap().1 {
-            let number = line
-                .split([',', ' ', '\n', '}'])
-                .filter(|word| !word.is_empty())
-                .next_back();
+            let number = line.split([',', ' ', '\n', '}']).rfind(|word| !word.is_empty());
             let number = number.unwrap();
             let has = text.split([' ', '|', '(']).any(|word| word == number);
             assert!(has, "`{name}` has {number}, and the page has not: {text}");
