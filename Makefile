@@ -40,16 +40,15 @@ test: setup filter build ## everything that proves the project, real Envoy inclu
 bypass: setup filter ## a hundred ways around a filter, tried on the module: the list, with what came of each
 	@$(CARGO) test --quiet -p aplomb-test-harness --test bypass -- --nocapture the_list
 
+faults: setup filter build ## the fault list: what is injected, what is answered, what is lost of what was acknowledged
+	@CARGO="$(CARGO)" scripts/faults.sh
+
 interop: setup filter build ## the official MCP conformance suite and SDK clients through Envoy with the filter
 	@$(CARGO) test --quiet -p aplomb-test-harness --test interop -- --nocapture --test-threads 1
 
 envoys: setup filter build ## the scenario in every supported Envoy, in both ways of installing
 	@scripts/setup.sh envoys
 	@scripts/envoys.sh
-
-faults: ## the fault list: what is injected, what the companion answers, what is lost of what it acknowledged
-	@echo '| injected | answered | acknowledged | lost |'; echo '|---|---|---|---|'
-	@APLOMB_FAULTS=all $(CARGO) test --quiet -p aplomb-companion --test service -- --nocapture --test-threads 1 faults:: | grep '^|\|FAILED\|panicked\|test result'
 
 vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FILE for another file of that form
 	@$(if $(APL_VECTORS),APL_VECTORS=$(abspath $(APL_VECTORS))) $(CARGO) test --quiet -p apl-compiler --test vectors -- \

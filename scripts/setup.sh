@@ -148,6 +148,17 @@ exchange() {
   note "ready"
 }
 
+# For the test of the companion's OpenAPI document, likewise.
+schemas() {
+  say "schemathesis for the tests"
+  if ! [ -x "$TOOLS/schemathesis/bin/schemathesis" ]; then
+    { python3 -m venv "$TOOLS/schemathesis" &&
+      "$TOOLS/schemathesis/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"; } ||
+      note "no schemathesis: its test will be skipped (PyPI: schemathesis)"
+  fi
+  note "ready"
+}
+
 # For the test of the module's image. Debian's packages start no service.
 registry() {
   say "An image registry for the tests"
@@ -207,6 +218,7 @@ stores
 approvals
 editors
 exchange
+schemas
 registry
 interop
 say "Ready"

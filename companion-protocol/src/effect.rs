@@ -8,6 +8,7 @@ use crate::{ElicitAsk, ElicitBegin, Json, SessionKey};
 
 /// One effect with how its failure is to be taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EffectCall {
     /// Makes a repeated append or record harmless: `<decision id>.<position>`.
     pub idempotency_key: String,
@@ -21,6 +22,7 @@ pub struct EffectCall {
 
 /// What happens to the rest of the list after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFail {
     /// Nothing behind it is performed.
@@ -31,6 +33,7 @@ pub enum OnFail {
 
 /// The effects. Names on the wire are `session.load`, `token.exchange`, ...
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind")]
 pub enum Effect {
     /// Reads the labels of a session and of its subject.
@@ -100,6 +103,7 @@ pub enum Effect {
 
 /// A question to a decision point.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PdpDecide {
     /// The decision point's name in `companion.json`.
     pub plugin: String,
@@ -113,6 +117,7 @@ pub struct PdpDecide {
 
 /// Whose authority a minted token carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectKind {
     /// The human behind the agent.
@@ -127,6 +132,7 @@ pub enum SubjectKind {
 
 /// A token exchange. The delegator's endpoint, client and secret are the companion's (`companion.json`).
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenExchange {
     /// The delegator's name in `companion.json`.
     pub delegator: String,
@@ -165,6 +171,7 @@ impl std::fmt::Debug for TokenExchange {
 
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// Forwarded.
@@ -179,6 +186,7 @@ pub enum VerdictKind {
 
 /// What a policy in shadow says of an operation that another verdict, or none, was enforced on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShadowVerdict {
     /// SHA-256 of the program, lower-case hex: the record's own, or that of `shadow_policy`.
     pub policy_digest: String,
@@ -201,6 +209,7 @@ pub struct ShadowVerdict {
 
 /// How an operation would have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WouldKind {
     /// Forwarded, if the effects succeed.
@@ -230,6 +239,7 @@ impl WouldKind {
 ///
 /// It never holds payload values or credentials; `args_digest` and `result_digest` are keyed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditRecord {
     /// Numbers the records of one worker without gaps; a gap is a lost record.
     pub seq: u64,
@@ -300,6 +310,7 @@ pub struct AuditRecord {
 
 /// Where policy wrote `run(audit-log)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepRecord {
     /// The plugin's name.
     pub plugin: String,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is asked of the human; the verb of the policy's step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ElicitKind {
     /// `require_approval`.
@@ -26,6 +27,7 @@ pub enum ElicitKind {
 
 /// What an approval is good for, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Binding {
     /// Digest of the verified requester (issuer and `sub`), as in [`crate::SessionKey::subject`].
     pub requester: String,
@@ -43,6 +45,7 @@ pub struct Binding {
 
 /// Who asks, for the approver's eyes and so that nobody approves for themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Requester {
     /// The verified `sub`.
     pub subject: String,
@@ -55,6 +58,7 @@ pub struct Requester {
 
 /// One line that the approver sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shown {
     /// As `args.amount`.
     pub name: String,
@@ -64,6 +68,7 @@ pub struct Shown {
 
 /// Starts an elicitation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ElicitBegin {
     /// The elicitor's name in `companion.json`.
     pub plugin: String,
@@ -94,6 +99,7 @@ pub struct ElicitBegin {
 
 /// Names an elicitation that was begun: `elicit.check` and `elicit.redeem`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ElicitAsk {
     /// The elicitor's name in `companion.json`.
     pub plugin: String,
@@ -107,6 +113,7 @@ pub struct ElicitAsk {
 
 /// What became of an elicitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ElicitState {
     /// Nobody has answered yet.
@@ -125,6 +132,7 @@ pub enum ElicitState {
 
 /// The answer to each of the three.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Elicitation {
     /// What became of it.
     pub state: ElicitState,

@@ -170,3 +170,15 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Json::Map(members))
     }
 }
+
+/// Any JSON value.
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Json {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Json".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        true.into()
+    }
+}

@@ -49,6 +49,7 @@ pub const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// An ordered list of effects of one exchange.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EffectsRequest {
     /// SHA-256 of the program that asks, lower-case hex. A companion that does not know it answers every effect with
     /// `companion.unknown_policy`.

@@ -8,6 +8,7 @@ use crate::{ElicitState, Elicitation};
 
 /// One result an effect, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EffectsResponse {
     /// The store's epoch: changes on restore, flush, failover and clear. A proxy that sees another epoch than the one
     /// it cached labels under forgets them.
@@ -18,6 +19,7 @@ pub struct EffectsResponse {
 
 /// The result of one effect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum EffectResult {
     /// Performed, nothing to say (`audit.append`).
@@ -163,6 +165,7 @@ impl<'de> Deserialize<'de> for EffectResult {
 
 /// What a decision point says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Decision {
     /// Whether the operation may go on.
     pub allow: bool,
@@ -176,6 +179,7 @@ pub struct Decision {
 
 /// Whose an API key is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeyRecord {
     /// The subject's id.
     pub subject: String,
@@ -204,6 +208,7 @@ pub struct KeyRecord {
 
 /// Where a counter stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Count {
     /// Whether the cost was within the limit. If not, it was not counted.
     pub allow: bool,
@@ -217,6 +222,7 @@ pub struct Count {
 
 /// Labels of a session and of its subject.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Labels {
     /// Labels of this session, sorted.
     #[serde(default)]
@@ -231,6 +237,7 @@ pub struct Labels {
 
 /// A minted token and what it is good for.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Grant {
     /// The token.
     pub token: String,

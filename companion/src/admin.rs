@@ -32,7 +32,7 @@ pub const MAX_REASON_BYTES: usize = 1024;
 pub const CLEAR_STEP: &str = "aplomb.sessions.clear";
 
 /// What to remove, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClearRequest {
     /// Which buckets.

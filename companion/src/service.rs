@@ -8,9 +8,11 @@
 //! | `GET /healthz` | the process answers |
 //! | `GET /readyz` | store and audit log work |
 //! | `GET /metrics` | OpenMetrics text |
+//! | `GET /openapi.json` | this, for programs |
 
 mod body;
 mod error;
+mod openapi;
 mod rate;
 mod token;
 
@@ -77,6 +79,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(EFFECTS_PATH, post(effects))
         .route(JWKS_PATH, get(jwks))
         .route("/metrics", get(prometheus))
+        .route(openapi::PATH, get(async || Json(openapi::document())))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), authenticate));
@@ -222,6 +225,7 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         SHOW_PATH => SHOW_PATH,
         CLEAR_PATH => CLEAR_PATH,
         "/metrics" => "/metrics",
+        openapi::PATH => openapi::PATH,
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         _ => "other",

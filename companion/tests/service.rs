@@ -11,6 +11,8 @@ mod fault_idp;
 mod approval_stage;
 #[path = "service/approvals.rs"]
 mod approvals;
+#[path = "service/callers.rs"]
+mod callers;
 #[path = "service/ciba.rs"]
 mod ciba;
 #[path = "service/counting.rs"]
@@ -36,6 +38,8 @@ mod figures;
 mod jwks;
 #[path = "service/limits.rs"]
 mod limits;
+#[path = "service/openapi.rs"]
+mod openapi;
 #[path = "service/pins.rs"]
 mod pins;
 #[path = "service/real.rs"]

@@ -134,7 +134,10 @@ impl CedarEngine {
         match (response.decision(), code) {
             (Verdict::Allow, _) => ALLOW,
             (Verdict::Deny, Some(code)) => deny(&code, reason),
-            (Verdict::Deny, None) => deny("cedar.default_deny", None),
+            (Verdict::Deny, None) => {
+                let reason = "no Cedar permit policy matched the request";
+                deny("cedar.default_deny", Some(reason))
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::StoreError;
 pub const MAX_LISTED: usize = 1000;
 
 /// Which buckets are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
     /// The subject's digest, 64 lower-case hex digits.
@@ -41,7 +41,7 @@ pub(super) struct SelectedKeys {
 }
 
 /// One bucket and what lies in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Bucket {
     /// The subject's digest.
     pub subject: String,
@@ -53,7 +53,7 @@ pub struct Bucket {
 }
 
 /// A label and when it ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HeldLabel {
     /// The label.
     pub label: String,
@@ -63,7 +63,7 @@ pub struct HeldLabel {
 }
 
 /// What a clear did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Cleared {
     /// Labels that are gone.
     pub labels: u64,

@@ -63,8 +63,8 @@ async fn an_approval_is_good_for_nothing_else() {
         |ask| ask.binding.operation = "refund".to_owned(),
         |ask| ask.binding.args_digest = "2".to_owned(),
         // The rules of the route, which another policy may share.
-        |ask| ask.binding.policy_digest = "f".repeat(64),
         |ask| ask.binding.step = "routes.tool:pay.pre_invocation[1]".to_owned(),
+        |ask| ask.binding.policy_digest = "f".repeat(64),
         |ask| ask.from = "carol".to_owned(),
     ];
     for change in changes {

@@ -66,7 +66,6 @@ const OTHER_WORDS: &[&str] = &[
     "session.append",
     "session.load",
     "sessions.redb",
-    "sign_in.token_endpoint",
     "token.exchange",
     "touch.lua",
     "webhook.secret",

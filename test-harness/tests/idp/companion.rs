@@ -19,7 +19,7 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
     let config = directory.path().join("companion.json");
     let delegator = json!({
         "kind": "oauth", "token_endpoint": idp.token_endpoint, "allow_http": true,
-        "client_id": "praxis-gateway", "client_secret": {"env": "GATEWAY_SECRET"}, "timeout_ms": 3000,
+        "client_id": "praxis-gateway", "client_secret": {"env": "GATEWAY_SECRET"}, "timeout_ms": 3000, "cache_ttl_s": 0,
     });
     let text = json!({
         "version": 1, "policy_digest": DIGEST, "delegators": {"github-oauth": delegator},

@@ -26,6 +26,7 @@ mod shared;
 mod sign;
 mod summary;
 mod test;
+mod why;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
         Command::Test(test) => test::run(test),
+        Command::Why(why) => why::run(why),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,
