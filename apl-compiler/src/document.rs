@@ -23,7 +23,7 @@ pub use plugin::ClientProof;
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Approvals, Elicitor, Point, PointKind, Webhook};
-pub(crate) use route::{HttpSelector, RouteDecl};
+pub(crate) use route::{HttpSelector, ResponseDecl, RouteDecl};
 pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
@@ -62,6 +62,8 @@ pub(crate) struct Document {
     pub pins: Vec<PinsDecl>,
     /// `global.enforcement`.
     pub enforcement: Option<EnforcementDecl>,
+    /// `global.response`.
+    pub response: Option<ResponseDecl>,
     /// `global.attribute_files`, merged.
     pub attributes: Attributes,
     /// `global.session_store`.
@@ -141,6 +143,7 @@ fn settings(node: &Node, reader: &mut Reader<'_>) -> Settings {
 fn global(node: &Node, document: &mut Document, reader: &mut Reader<'_>) {
     document.global = section::read(node, Section::Global, "global", reader);
     document.enforcement = enforcement::read(node, reader);
+    document.response = route::response(node, reader);
     if let Some(entry) = node.get("defaults") {
         for default in reader.map(&entry.node, "defaults") {
             let Some(kind) = entity(&default.key) else {

@@ -226,7 +226,12 @@ pub fn outline(program: &Program) -> Outline {
         identities: identities::names(program, &fallback.identities),
         pre: phase::steps(program, fallback.pre),
         post: phase::steps(program, fallback.post),
-        response: None,
+        response: program
+            .settings
+            .response
+            .as_ref()
+            .filter(|_| fallback.entity == Some(EntityKind::Http))
+            .map(|response| spell::response(program, response)),
         pass_unparseable: false,
         shadow: shadow(program.settings.enforcement),
         owner: None,

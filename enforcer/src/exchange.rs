@@ -19,6 +19,7 @@ mod pins;
 mod plain;
 mod record;
 mod request;
+mod response;
 mod run;
 mod seals;
 mod shadow;
@@ -268,7 +269,12 @@ impl Exchange {
         };
         let reply = match cloaked {
             Some(reply) => reply,
-            None => refusal.reply(shape, &self.decision_id, only_events, challenge),
+            None => {
+                let said = self.said(engine, refusal);
+                let mut reply = said.reply(shape, &self.decision_id, only_events, challenge);
+                self.dress(engine, refusal, &mut reply);
+                reply
+            }
         };
         out.push(count(refusal.counter(), 1));
         out.push(Command::FilterState {

@@ -1,6 +1,8 @@
 //! Why an exchange is not let through, and the one local reply that says so (`design/wire.md`).
 
-use crate::{Counter, Reply, json_text};
+use apl_bytecode::{Program, Response};
+
+use crate::{Counter, Reply, identity::token::text_of, json_text};
 
 /// A refusal: of the message (malformed), of the caller (identity) or of the operation (policy).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +30,8 @@ struct Details {
     allow: Option<&'static str>,
     /// For the error's `data`.
     entries: Vec<(&'static str, String)>,
-    /// A member of it that is no text, as JSON.
-    member: &'static str,
+    /// Members behind them, as JSON with a comma before each.
+    more: Vec<u8>,
 }
 
 /// What a refusal counts as.
@@ -236,7 +238,7 @@ impl Refusal {
         refusal.details = Some(Box::new(Details {
             allow: None,
             entries: vec![("requested", requested.chars().take(64).collect())],
-            member: "\"supported\":[\"2026-07-28\"]",
+            more: b",\"supported\":[\"2026-07-28\"]".to_vec(),
         }));
         refusal
     }
@@ -424,18 +426,38 @@ impl Refusal {
         if executed {
             out.extend_from_slice(b",\"executed\":true");
         }
-        if let Some(details) = self.details.as_ref().filter(|details| !details.member.is_empty()) {
-            out.push(b',');
-            out.extend_from_slice(details.member.as_bytes());
-        }
         for (name, value) in self.details.iter().flat_map(|details| &details.entries) {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"\":");
             json_text::push_string(&mut out, value);
         }
+        out.extend(self.details.iter().flat_map(|details| &details.more));
         out.extend_from_slice(end);
         out
+    }
+
+    /// With what the route's `response` says, in the error's `data`: JSON-RPC has no other place for it.
+    pub(crate) fn telling(mut self, response: &Response, program: &Program) -> Self {
+        let more = &mut self.details.get_or_insert_default().more;
+        if response.status > 0 {
+            more.extend_from_slice(b",\"http.status\":");
+            more.extend_from_slice(response.status.to_string().as_bytes());
+        }
+        if let Some(body) = response.body {
+            more.extend_from_slice(b",\"http.body\":");
+            json_text::push_string(more, text_of(program, body));
+        }
+        for (at, (name, value)) in response.headers.iter().enumerate() {
+            more.extend_from_slice(if at == 0 { b",\"http.headers\":{" } else { b"," });
+            json_text::push_string(more, text_of(program, *name));
+            more.push(b':');
+            json_text::push_string(more, text_of(program, *value));
+        }
+        if !response.headers.is_empty() {
+            more.push(b'}');
+        }
+        self
     }
 
     /// What providers of models call it.

@@ -40,6 +40,8 @@ mod pins;
 mod program;
 #[path = "suite/protocols.rs"]
 mod protocols;
+#[path = "suite/response.rs"]
+mod response;
 #[path = "suite/responses.rs"]
 mod responses;
 #[path = "suite/revisions.rs"]

@@ -3,8 +3,8 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    Assertions, Attr, Challenge, Code, Effect, Enforcement, Fallback, Identity, Instr, Pins, Pipeline, Route,
-    Scanner, StrId, Unmatched,
+    Assertions, Attr, Challenge, Code, Effect, Enforcement, Fallback, Identity, Instr, Pins, Pipeline,
+    Response, Route, Scanner, StrId, Unmatched,
 };
 
 /// One compiled policy.
@@ -113,6 +113,8 @@ pub struct Settings {
     pub never_forward_credentials: bool,
     /// `global.enforcement`: what holds for operations without a route. Routes carry their own.
     pub enforcement: Enforcement,
+    /// `global.response`: how HTTP operations are denied whose route has none of its own.
+    pub response: Option<Response>,
 }
 
 impl Default for Settings {
@@ -121,6 +123,7 @@ impl Default for Settings {
             unmatched: Unmatched::Deny,
             never_forward_credentials: false,
             enforcement: Enforcement::Enforce,
+            response: None,
         }
     }
 }

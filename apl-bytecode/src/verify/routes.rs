@@ -39,24 +39,30 @@ impl Entries<'_> {
         self.option(route.scope, place)?;
         self.option(route.owner, place)?;
         self.phases(route.pre, route.post, &route.identities, place)?;
-        if let Some(Response {
+        self.response(route.response.as_ref(), place)
+    }
+
+    pub(super) fn response(&self, response: Option<&Response>, place: Place) -> Checked {
+        let Some(Response {
             status,
             body,
             headers,
-        }) = &route.response
-        {
-            if *status != 0 && !(100..=599).contains(status) {
-                return Err(VerifyError::Meaningless {
-                    place,
-                    what: "a status",
-                });
-            }
-            self.option(*body, place)?;
-            at_most(headers.len(), limits::MAX_LIST, "headers", place)?;
-            for (name, value) in headers {
-                self.text(*name, place)?;
-                self.text(*value, place)?;
-            }
+        }) = response
+        else {
+            return Ok(());
+        };
+        // Below 200 it would be no answer at all.
+        if *status != 0 && !(200..=599).contains(status) {
+            return Err(VerifyError::Meaningless {
+                place,
+                what: "a status",
+            });
+        }
+        self.option(*body, place)?;
+        at_most(headers.len(), limits::MAX_LIST, "headers", place)?;
+        for (name, value) in headers {
+            self.text(*name, place)?;
+            self.text(*value, place)?;
         }
         Ok(())
     }
@@ -79,6 +85,7 @@ impl Entries<'_> {
     }
 
     pub(super) fn fallbacks(&self) -> Checked {
+        self.response(self.program.settings.response.as_ref(), Place::Tables)?;
         // One for each kind and one for none: there are a handful.
         let mut seen = Vec::new();
         for (

@@ -224,7 +224,8 @@ record!(Response {
 record!(Settings {
     unmatched,
     never_forward_credentials,
-    enforcement
+    enforcement,
+    response
 });
 choice!(Unmatched, "answer to unmatched operations" { 0 => Deny, 1 => Allow });
 

@@ -712,6 +712,7 @@ pub(crate) fn every_variant() -> Program {
         unmatched: Unmatched::Allow,
         never_forward_credentials: true,
         enforcement: Enforcement::Shadow(0),
+        response: None,
     };
     let span = |line| Span {
         file: 0,

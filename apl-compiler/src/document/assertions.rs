@@ -322,7 +322,24 @@ fn source(text: &str, span: Span, request: bool, reader: &mut Reader<'_>) -> Opt
 }
 
 /// A token of RFC 9110 in lower case; a pattern may hold `*` and `?`.
-fn is_name(name: &str, pattern: bool) -> bool {
+/// Whether a response's header says where it ends or how it travels, or is ours.
+pub(super) fn frames(name: &str) -> bool {
+    name.starts_with("x-policy-")
+        || matches!(
+            name,
+            "content-length"
+                | "content-encoding"
+                | "transfer-encoding"
+                | "connection"
+                | "keep-alive"
+                | "te"
+                | "trailer"
+                | "upgrade"
+        )
+}
+
+/// Whether it can be the name of a header, or a pattern of one.
+pub(super) fn is_name(name: &str, pattern: bool) -> bool {
     !name.is_empty()
         && name.bytes().all(|byte| {
             byte.is_ascii_lowercase()

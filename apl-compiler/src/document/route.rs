@@ -4,6 +4,7 @@ mod selector;
 
 use apl_bytecode::EntityKind;
 
+use super::assertions;
 use super::enforcement::{self, EnforcementDecl};
 use super::keys::{Reader, check};
 use super::pins::{ChallengeDecl, challenge};
@@ -199,18 +200,31 @@ fn properties(node: &Node, reader: &mut Reader<'_>) -> Vec<(String, String)> {
     properties
 }
 
-fn response(node: &Node, reader: &mut Reader<'_>) -> Option<ResponseDecl> {
+/// `response`: how an operation is denied.
+pub(super) fn response(node: &Node, reader: &mut Reader<'_>) -> Option<ResponseDecl> {
     let inside = || node.get("apl").and_then(|apl| apl.node.get("response"));
     let entry = node.get("response").or_else(inside)?;
     check(&entry.node, Section::Response, reader);
     let status = reader
-        .number(&entry.node, "status", 100, 599)
+        .number(&entry.node, "status", 200, 599)
         .and_then(|status| u16::try_from(status).ok())
         .unwrap_or(0);
     let body = reader.text(&entry.node, "body").map(str::to_owned);
     let mut headers = Vec::new();
     if let Some(entry) = entry.node.get("headers") {
         for header in reader.map(&entry.node, "headers") {
+            let name = header.key.to_ascii_lowercase();
+            if !assertions::is_name(&name, false) || assertions::frames(&name) {
+                reader.reports.push(
+                    error(
+                        Code::BadValue,
+                        header.key_span,
+                        format!("`{}` cannot be set here", header.key),
+                    )
+                    .help("headers that frame a message or are ours belong to the proxy"),
+                );
+                continue;
+            }
             match header
                 .node
                 .scalar()

@@ -107,6 +107,9 @@ pub(crate) fn lower(document: &Document, sources: &[Source], reports: &mut Repor
     if let Some(said) = document.enforcement {
         lowering.tables.program.settings.enforcement = said.value;
     }
+    if let Some(said) = &document.response {
+        lowering.tables.program.settings.response = Some(routes::response(said, &mut lowering));
+    }
     lowering.tables.program.data = document.attributes.to_json();
     routes::lower(&mut lowering);
     beside_rules(&mut lowering);

@@ -11,7 +11,7 @@ use super::shadow;
 use super::{identities::identity, policy::Lowering};
 use crate::diagnostics::{Code, error, note, warning};
 use crate::document::{
-    Document, HttpSelector, PluginKind, RouteDecl, SectionDecl, platform_route, takes_away,
+    Document, HttpSelector, PluginKind, ResponseDecl, RouteDecl, SectionDecl, platform_route, takes_away,
 };
 use crate::glob;
 use crate::source::to_u32;
@@ -53,25 +53,15 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
         let post = lowering.phase(&layers, Phase::Post);
         let at = to_u32(lowering.tables.program.routes.len());
         lowering.tables.spans.push((Position::Route(at), route.span));
-        let tables = &mut lowering.tables;
-        let response = route
-            .response
-            .as_ref()
-            .or(above.and_then(|above| above.response.as_ref()))
-            .map(|response| Response {
-                status: response.status,
-                body: response.body.as_ref().map(|body| tables.str(body)),
-                headers: response
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (tables.str(name), tables.str(value)))
-                    .collect(),
-            });
+        let said = route.response.as_ref();
+        let said = said.or(above.and_then(|above| above.response.as_ref()));
+        let response = said.map(|said| response(said, lowering));
         let challenge = route
             .challenge
             .as_ref()
             .or(above.and_then(|above| above.challenge.as_ref()));
         if let Some(challenge) = challenge {
+            let tables = &mut lowering.tables;
             let scopes = tables.strs(&challenge.scopes);
             tables.program.challenges.push(Challenge {
                 route: at,
@@ -106,6 +96,20 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) {
             shadow::left_out(route, &compiled, lowering);
         }
         lowering.tables.program.routes.push(compiled);
+    }
+}
+
+/// A custom denial.
+pub(crate) fn response(said: &ResponseDecl, lowering: &mut Lowering<'_>) -> Response {
+    let tables = &mut lowering.tables;
+    Response {
+        status: said.status,
+        body: said.body.as_ref().map(|body| tables.str(body)),
+        headers: said
+            .headers
+            .iter()
+            .map(|(name, value)| (tables.str(name), tables.str(value)))
+            .collect(),
     }
 }
 

@@ -125,10 +125,7 @@ const GLOBAL: &[Key] = &[
     ("pdp", Read),
     ("session_store", Read),
     ("approvals", Read),
-    (
-        "response",
-        Inert("it applies to plain HTTP traffic, which this build does not route"),
-    ),
+    ("response", Read),
     ("assertions", Read),
     ("attribute_files", Read),
     ("enforcement", Read),

@@ -2,7 +2,7 @@
 
 use super::{AfterStage, Exchange, Out, Stage};
 use crate::{
-    Command, Counter, Engine, Install,
+    Command, Counter, Engine, Install, Reply,
     engine::count,
     refusal::{Refusal, Shape},
 };
@@ -29,15 +29,8 @@ impl Exchange {
         now_ms: u64,
         out: &mut Out,
     ) {
-        let (status, media, body) = self.denial(engine, refusal, now_ms, out);
-        let mut headers = refusal.policy_headers(&self.decision_id);
-        headers.push(("content-type".to_owned(), media.to_owned()));
-        out.push(Command::Reply(crate::Reply {
-            status,
-            headers,
-            body,
-            details: "aplomb.denied_after".to_owned(),
-        }));
+        let reply = self.denial(engine, refusal, now_ms, out);
+        out.push(Command::Reply(reply));
         out.pause();
         self.stage = Stage::Replied;
         self.let_go(engine);
@@ -45,7 +38,7 @@ impl Exchange {
 
     /// Denied while the body is held: the envelope takes its place, with its head where heads are held.
     pub(super) fn deny_after(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) {
-        let (status, media, body) = self.denial(engine, refusal, now_ms, out);
+        let reply = self.denial(engine, refusal, now_ms, out);
         if engine.config.install != Install::Single {
             for name in &self.after.headers {
                 let kept = KEPT.contains(&name.as_str())
@@ -55,28 +48,20 @@ impl Exchange {
                     out.push(Command::RemoveResponseHeader { name: name.clone() });
                 }
             }
-            let mut headers = refusal.policy_headers(&self.decision_id);
-            headers.push((":status".to_owned(), status.to_string()));
-            headers.push(("content-type".to_owned(), media.to_owned()));
-            for (name, value) in headers {
+            let status = (":status".to_owned(), reply.status.to_string());
+            for (name, value) in reply.headers.into_iter().chain([status]) {
                 out.push(Command::SetResponseHeader { name, value });
             }
         }
-        out.push(Command::ReplaceResponseBody { bytes: body });
+        out.push(Command::ReplaceResponseBody { bytes: reply.body });
         out.push(Command::ResumeResponse);
         out.go();
         self.after.stage = AfterStage::Swallow;
         self.let_go(engine);
     }
 
-    /// Records and counts a denial after the call of everything that was asked; its status and body.
-    fn denial(
-        &mut self,
-        engine: &mut Engine,
-        refusal: &Refusal,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> (u16, &'static str, Vec<u8>) {
+    /// Records and counts a denial after the call of everything that was asked; the answer that tells of it.
+    fn denial(&mut self, engine: &mut Engine, refusal: &Refusal, now_ms: u64, out: &mut Out) -> Reply {
         // A failure keeps its status: a client must see that its session is gone, or that it must sign in.
         let plain = self.head.codec.shape();
         let status = match (plain, self.after.status) {
@@ -97,7 +82,17 @@ impl Exchange {
             }
             None => self.denial_of_one(engine, refusal, now_ms, out),
         };
-        (status, plain.map_or("application/json", Shape::media), body)
+        let media = plain.map_or("application/json", Shape::media);
+        let mut headers = refusal.policy_headers(&self.decision_id);
+        headers.push(("content-type".to_owned(), media.to_owned()));
+        let mut reply = Reply {
+            status,
+            headers,
+            body,
+            details: "aplomb.denied_after".to_owned(),
+        };
+        self.dress(engine, refusal, &mut reply);
+        reply
     }
 
     /// The same of the operation at work; the error that tells of it.
@@ -114,7 +109,8 @@ impl Exchange {
             Some(work) => work.shape(engine, &self.head),
             None => self.head.codec.shape().unwrap_or(Shape::RpcUnknown),
         };
-        refusal.envelope(shape, &self.decision_id, true)
+        let said = self.said(engine, refusal);
+        said.envelope(shape, &self.decision_id, true)
     }
 
     fn count_denial(&self, refusal: &Refusal, out: &mut Out) {

@@ -1,0 +1,75 @@
+//! What the tests have in common: built policies, a companion, load.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use aplomb_test_harness::process::{Process, answers};
+use aplomb_test_harness::{ports, programs};
+use tokio::process::Command;
+
+/// Runs one of our programs to its end.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
+    std::process::Command::new(programs::ours(program).expect("built"))
+        .args(arguments)
+        .env("USER", "ada")
+        .output()
+        .expect("runs")
+}
+
+/// Runs one that must succeed; its standard output.
+pub(crate) fn done(program: &str, arguments: &[&str]) -> String {
+    let output = run(program, arguments);
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
+
+/// Builds a policy for one server at `/mcp`.
+pub(crate) fn build(dir: &Path, name: &str, policy: &str, mode: &str) -> PathBuf {
+    let source = dir.join(format!("{name}.yaml"));
+    std::fs::write(&source, policy).expect("written");
+    let out = dir.join(name);
+    let arguments = ["build", text(&source), "-o", text(&out), "--mode", mode];
+    done("aplc", &[&arguments[..], &["--protocol", "/mcp=mcp"]].concat());
+    out
+}
+
+/// A companion that holds these builds.
+pub(crate) struct Companion {
+    _process: Process,
+    pub(crate) address: SocketAddr,
+    pub(crate) data: PathBuf,
+}
+
+pub(crate) async fn companion(dir: &Path, builds: &[&Path]) -> Companion {
+    let address = ports::free().expect("a port");
+    let data = dir.join("companion-data");
+    let mut command = Command::new(programs::ours("aplomb-companion").expect("built"));
+    command.arg("serve").args(["--listen", &address.to_string()]);
+    command.arg("--data").arg(&data);
+    for build in builds {
+        command.arg("--config").arg(build.join("companion.json"));
+    }
+    let mut process = Process::start("the companion", command, &dir.join("companion.log")).expect("starts");
+    let http = reqwest::Client::new();
+    let health = format!("http://{address}/healthz");
+    process
+        .wait_until(Duration::from_secs(30), || answers(&http, &health))
+        .await
+        .expect("answers");
+    Companion {
+        _process: process,
+        address,
+        data,
+    }
+}

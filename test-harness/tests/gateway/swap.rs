@@ -1,0 +1,326 @@
+//! A policy changes while requests go on: by ECDS from files, as `aplc emit envoy --ecds` sets it up.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use aplomb_test_harness::envoy::Envoy;
+use aplomb_test_harness::{ports, programs};
+use serde_json::{Value, json};
+
+use crate::rig::{build, companion, done, text};
+
+/// A policy that says its name when it denies, and lets `open` pass.
+fn policy(name: &str) -> String {
+    format!(
+        "engine_settings: {{unmatched: deny}}\nroutes:\n  - tool: ask\n    pre_invocation: [\"deny('it is {name}', 'policy.{name}')\"]\n\
+           \x20 - tool: open\n    pre_invocation: [\"args.x: deny\"]\n\
+           \x20 - tool: counted\n    pre_invocation: [\"limit(1000 per 1h, by: args.k)\"]\n"
+    )
+}
+
+fn call(tool: &str) -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {"k": "a"}}}).to_string()
+}
+
+/// The backend: answers every call, knows nothing.
+async fn backend() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let answer =
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "done"}]}});
+    let router = axum::Router::new().fallback(move || {
+        let answer = answer.clone();
+        async move { axum::Json(answer) }
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// One verdict of many.
+#[derive(Debug, Clone, PartialEq)]
+enum Verdict {
+    /// Denied by the policy of this name.
+    Denied(String),
+    /// Let through to the backend.
+    Passed,
+    /// Anything else.
+    Other(String),
+}
+
+async fn ask(http: &reqwest::Client, url: &str, tool: &str) -> Verdict {
+    let sent = http
+        .post(url)
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .body(call(tool))
+        .send()
+        .await;
+    let reply = match sent {
+        Err(error) => return Verdict::Other(format!("{error:?}")),
+        Ok(reply) => reply,
+    };
+    let status = reply.status();
+    let code = reply.headers().get("x-policy-violation").cloned();
+    let body = reply.text().await.unwrap_or_else(|error| error.to_string());
+    match code.as_ref().and_then(|code| code.to_str().ok()) {
+        Some(code) => Verdict::Denied(code.to_owned()),
+        None if status == 200 && body.contains("done") => Verdict::Passed,
+        None => Verdict::Other(format!("{status} {body}")),
+    }
+}
+
+struct Load {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<Vec<(Instant, Verdict)>>>,
+}
+
+/// Clients that ask without a pause: half of them what is denied, half of them what passes.
+fn load(url: &str) -> Load {
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks = (0..6).map(|number| {
+        let (url, stop) = (url.to_owned(), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+            let mut seen = Vec::new();
+            while !stop.load(Ordering::SeqCst) {
+                let tool = if number % 2 == 0 { "ask" } else { "open" };
+                let verdict = ask(&http, &url, tool).await;
+                seen.push((Instant::now(), verdict));
+            }
+            seen
+        })
+    });
+    Load {
+        tasks: tasks.collect(),
+        stop,
+    }
+}
+
+impl Load {
+    async fn end(self) -> Vec<(Instant, Verdict)> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut all = Vec::new();
+        for task in self.tasks {
+            all.extend(task.await.expect("a client"));
+        }
+        all.sort_by_key(|(at, _)| *at);
+        all
+    }
+}
+
+/// Puts every plugin's file of another build in the place of the running one's.
+fn push(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("files").flatten() {
+        let beside = to.join(format!(".{}", entry.file_name().to_string_lossy()));
+        std::fs::copy(entry.path(), &beside).expect("copied");
+        std::fs::rename(&beside, to.join(entry.file_name())).expect("renamed");
+    }
+}
+
+/// A request whose body ends only after the policy has changed.
+fn begin_slowly(envoy: &Envoy, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(envoy.listen).expect("connects");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout");
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream.write_all(&body.as_bytes()[..10]).expect("sent");
+    stream
+}
+
+fn end_slowly(mut stream: TcpStream, body: &str) -> String {
+    stream.write_all(&body.as_bytes()[10..]).expect("sent");
+    let mut all = String::new();
+    let _end = stream.read_to_string(&mut all);
+    all
+}
+
+/// The sum of statistics whose names have this in them.
+async fn stats(envoy: &Envoy, part: &str) -> u64 {
+    let text = envoy.admin_get("/stats").await.expect("stats");
+    let ours = text.lines().filter(|line| line.contains(part));
+    ours.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+async fn a_policy_changes_under_load(mode: &str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    let builds = ["one", "two", "three"].map(|name| build(path, name, &policy(name), mode));
+    // The third is one that the companion does not know.
+    let companion = companion(path, &[&builds[0], &builds[1]]).await;
+    let upstream = format!("/mcp=http://{}/mcp", backend().await);
+    let (listen, admin) = (ports::free().expect("a port"), ports::free().expect("a port"));
+    let module = programs::filter().expect("built");
+    let running = path.join("ecds");
+    let emit = |build: &Path, ecds: &Path| {
+        std::fs::create_dir_all(ecds).expect("a folder");
+        let (listen, admin) = (listen.to_string(), admin.to_string());
+        let companion = format!("http://{}", companion.address);
+        let arguments = [
+            "emit",
+            "envoy",
+            "--build",
+            text(build),
+            "--module",
+            text(&module),
+            "--upstream",
+            &upstream,
+        ];
+        let more = [
+            "--listen",
+            &listen,
+            "--admin",
+            &admin,
+            "--companion",
+            &companion,
+            "--ecds",
+            text(ecds),
+        ];
+        done("aplc", &[&arguments[..], &more].concat())
+    };
+    let bootstrap = emit(&builds[0], &running);
+    let [two, three] = [1, 2].map(|at| {
+        let folder = path.join(format!("ecds-{at}"));
+        emit(&builds[at], &folder);
+        folder
+    });
+    let document: Value = serde_saphyr::from_str(&bootstrap).expect("YAML");
+    let envoy = Envoy::start_document(&document, (listen, admin), 2, path)
+        .await
+        .expect("Envoy starts");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = envoy.url("/mcp");
+    let one = Verdict::Denied("policy.one".to_owned());
+    assert_eq!(ask(&http, &url, "ask").await, one, "{}", envoy.log());
+    assert_eq!(ask(&http, &url, "counted").await, Verdict::Passed);
+
+    // Under load, with streams that begin before and end after.
+    let body = call("ask");
+    let running_load = load(&url);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let slow: Vec<TcpStream> = (0..4).map(|_| begin_slowly(&envoy, &body)).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let pushed = Instant::now();
+    push(&two, &running);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    for stream in slow {
+        let answer = end_slowly(stream, &body);
+        assert!(
+            answer.contains("policy.one"),
+            "an old stream ends under the old policy: {answer}"
+        );
+    }
+    let seen = running_load.end().await;
+    let strange: Vec<_> = seen
+        .iter()
+        .filter(|(_, verdict)| match verdict {
+            Verdict::Passed => false,
+            Verdict::Denied(code) => !matches!(code.as_str(), "policy.one" | "policy.two"),
+            Verdict::Other(_) => true,
+        })
+        .collect();
+    let broken = strange
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Other(_)));
+    assert_eq!(
+        broken.count(),
+        0,
+        "a request without a verdict: {strange:?}\n{}",
+        envoy.log()
+    );
+    let is = |verdict: &Verdict, name: &str| *verdict == Verdict::Denied(format!("policy.{name}"));
+    let first = seen
+        .iter()
+        .find(|(_, verdict)| is(verdict, "two"))
+        .expect("the new policy counts");
+    let last = seen
+        .iter()
+        .rfind(|(_, verdict)| is(verdict, "one"))
+        .expect("the old policy counted");
+    println!(
+        "{mode}: {} requests, {} of them denied while the plugins changed; {} ms from push to the first verdict of the new policy, {} ms to the last of the old one",
+        seen.len(),
+        strange.len(),
+        first.0.saturating_duration_since(pushed).as_millis(),
+        last.0.saturating_duration_since(pushed).as_millis(),
+    );
+    assert!(
+        last.0 < pushed + Duration::from_secs(2),
+        "every worker has the new policy"
+    );
+    assert_eq!(
+        ask(&http, &url, "counted").await,
+        Verdict::Passed,
+        "the companion holds both"
+    );
+
+    // A policy that does not load is refused, and the one before it stays.
+    let bad = path.join("bad");
+    std::fs::create_dir_all(&bad).expect("a folder");
+    for entry in std::fs::read_dir(&two).expect("files").flatten() {
+        let good = std::fs::read_to_string(entry.path()).expect("text");
+        let digest = good.replace("policy_digest", "policy_digst");
+        assert_ne!(good, digest);
+        std::fs::write(bad.join(entry.file_name()), digest).expect("written");
+    }
+    let refused = stats(&envoy, ".config_fail").await + stats(&envoy, ".update_rejected").await;
+    push(&bad, &running);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let now = stats(&envoy, ".config_fail").await + stats(&envoy, ".update_rejected").await;
+    assert!(
+        now > refused,
+        "a metric says so: {}",
+        envoy.admin_get("/stats?filter=config").await.expect("stats")
+    );
+    for _ in 0..20 {
+        assert_eq!(
+            ask(&http, &url, "ask").await,
+            Verdict::Denied("policy.two".to_owned())
+        );
+        assert_eq!(ask(&http, &url, "open").await, Verdict::Passed);
+    }
+
+    // Skew: a policy that the companion does not hold decides what it can alone, and is denied what it cannot.
+    push(&three, &running);
+    let three = Verdict::Denied("policy.three".to_owned());
+    let patience = Instant::now() + Duration::from_secs(5);
+    while ask(&http, &url, "ask").await != three {
+        assert!(
+            Instant::now() < patience,
+            "the third policy counts\n{}",
+            envoy.log()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let unknown = Verdict::Denied("companion.unknown_policy".to_owned());
+    assert_eq!(ask(&http, &url, "counted").await, unknown);
+    // And back.
+    push(&two, &running);
+    let patience = Instant::now() + Duration::from_secs(5);
+    while ask(&http, &url, "counted").await != Verdict::Passed {
+        assert!(Instant::now() < patience, "the rollback counts\n{}", envoy.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_changes_under_load_in_full_mode() {
+    a_policy_changes_under_load("full").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_changes_under_load_in_paired_mode() {
+    a_policy_changes_under_load("paired").await;
+}
