@@ -26,9 +26,6 @@ MCP_CONFORMANCE_VERSION=0.2.0-alpha.12
 # `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION
 OLDER_ENVOYS="1.38.3 1.39.3"
 YAML_LANGUAGE_SERVER_VERSION=2.0.0
-# The largest `dist/aplomb.wasm` in bytes: each megabyte is about a second of Envoy's start.
-# Module size is start-up time (about 1.1 s a megabyte). 700,000 held until the whole language, sealed streams, filtered lists
-# and identities of the mesh came in; what the next 50 KB cost should be looked at before this number is raised again.
 # The largest `dist/aplomb.wasm` in bytes. Size is start-up time: about 1.1 s of Envoy's start a megabyte. 700,000 held until the
 # whole language, sealed streams, filtered lists and identities of the mesh came in; what the next 50 KB cost should be looked
 # at before this number is raised again (`core`'s sorts and maps are 5 KB for every type: see `apl-bytecode/src/order.rs`).
