@@ -222,7 +222,7 @@ fn unknown_keys_are_refused_with_their_place_and_a_suggestion() {
         ),
         (
             "tests: [{name: x, request: {http: /x}, expect: {verdict: deny}}]",
-            "routes no such traffic",
+            "an HTTP request is a method and a path",
         ),
         (
             "tests: [{name: x, request: {tool: pay}, decisions: {p: alow}, expect: {verdict: deny}}]",

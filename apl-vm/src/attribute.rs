@@ -92,7 +92,12 @@ impl<'a> Labels<'a> {
 
     pub(crate) fn all(self) -> BTreeSet<&'a str> {
         let assumed = self.assumed.into_iter().flat_map(|assumed| &assumed.labels);
-        self.known.iter().chain(assumed).map(String::as_str).collect()
+        // Not collected: see `set_of`.
+        let mut all = BTreeSet::new();
+        self.known.iter().chain(assumed).for_each(|label| {
+            all.insert(label.as_str());
+        });
+        all
     }
 }
 

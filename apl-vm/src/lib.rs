@@ -36,7 +36,7 @@ mod tree;
 mod value;
 
 pub use expr::rfc3339_seconds;
-pub use facts::{Fact, FactMap, Facts, LabelState, Told};
+pub use facts::{Fact, FactMap, Facts, LabelState, Told, set_of};
 pub use json::{
     Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers, Part,
     View, canonical, canonical_members, fold, quote, same_folded,

@@ -15,6 +15,7 @@ pub use admits::model_matches;
 use crate::{
     attribute::{Found, Scope, node_text},
     facts::Fact,
+    facts::set_of,
     json::Kind,
 };
 
@@ -101,17 +102,20 @@ impl Constraint {
 fn members_of(scope: &Scope<'_>, attr: AttrId) -> Option<BTreeSet<String>> {
     match scope.find(attr) {
         Found::Absent | Found::Unknown => None,
-        Found::Labels(labels) => Some(labels.all().into_iter().map(str::to_owned).collect()),
+        Found::Labels(labels) => Some(set_of(labels.all().into_iter().map(str::to_owned))),
         Found::Fact(Fact::Set(set)) => Some(set.clone()),
-        Found::Fact(Fact::Str(text)) => Some(BTreeSet::from([text.clone()])),
+        Found::Fact(Fact::Str(text)) => Some(set_of([text.clone()])),
         Found::Fact(Fact::Bool(_) | Fact::Int(_) | Fact::Float(_) | Fact::Opaque | Fact::Unknown) => None,
         Found::Node(node) => match node.kind() {
-            Kind::String => Some(BTreeSet::from([node.as_str()?.into_owned()])),
-            Kind::Array => node
-                .elements()
-                .map(|item| (item.kind() == Kind::String).then(|| node_text(item)).flatten())
-                .map(|text| text.map(std::borrow::Cow::into_owned))
-                .collect(),
+            Kind::String => Some(set_of([node.as_str()?.into_owned()])),
+            Kind::Array => {
+                let texts: Option<Vec<String>> = node
+                    .elements()
+                    .map(|item| (item.kind() == Kind::String).then(|| node_text(item)).flatten())
+                    .map(|text| text.map(std::borrow::Cow::into_owned))
+                    .collect();
+                texts.map(set_of)
+            }
             Kind::Null | Kind::Bool | Kind::Number | Kind::Object => None,
         },
     }

@@ -216,7 +216,12 @@ fn may_be_absent(path: &Path) -> bool {
         None => "",
     };
     match path.root() {
-        "args" | "result" | "claim" | "custom" | "agent" | "framework" | "completion" | "llm" | "mcp"
+        // Every request to a model has these.
+        "llm" => !matches!(
+            second,
+            "" | "model_id" | "provider" | "offered_tools" | "capabilities"
+        ),
+        "args" | "result" | "claim" | "custom" | "agent" | "framework" | "completion" | "mcp"
         | "provenance" | "caller_workload" | "this_workload" => !second.is_empty() && second != "selectors",
         "client" => {
             matches!(second, "client_id" | "client_name" | "trust_level" | "claim")

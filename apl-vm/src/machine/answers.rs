@@ -4,6 +4,7 @@ use apl_bytecode::{Count, Decision, Delegate, Effect, EffectId, Elicit, OnError,
 
 use super::{Stop, bind, denial};
 use crate::{
+    facts::set_of,
     facts::{Fact, Facts, Told},
     outcome::{Answer, Approval, Origin, Pending},
 };
@@ -115,7 +116,7 @@ fn delegated(program: &Program, delegate: &Delegate, answer: &Answer, facts: &mu
             set("delegation.granted", Fact::Bool(true));
             set(
                 "delegation.granted.permissions",
-                Fact::Set(permissions.iter().cloned().collect()),
+                Fact::Set(set_of(permissions.iter().cloned())),
             );
             set("delegation.granted.audience", Fact::Str(audience.clone()));
             set("delegation.granted.expires_at", Fact::Str(expires_at.clone()));

@@ -249,7 +249,7 @@ impl Exchange {
         }
         if engine.mentions("meta.tags") {
             let tags = route.into_iter().flat_map(|route| &route.tags);
-            let tags: BTreeSet<String> = tags.map(|tag| text_of(model, *tag).to_owned()).collect();
+            let tags = apl_vm::set_of(tags.map(|tag| text_of(model, *tag).to_owned()));
             own.insert("meta.tags".to_owned(), Fact::Set(tags));
         }
         let request = work.document.as_ref().filter(|_| head.codec.provider().is_some());

@@ -219,7 +219,7 @@ fn actors(claims: &Map<String, Value>, subject: &str, facts: &mut FactMap) {
     };
     let mut depth = 1_i64;
     let mut actor = now;
-    let mut chain: BTreeSet<String> = text(now, "sub").into_iter().collect();
+    let mut chain = apl_vm::set_of(text(now, "sub"));
     while let Some(earlier) = actor.get("act").and_then(Value::as_object) {
         depth = depth.saturating_add(1);
         actor = earlier;

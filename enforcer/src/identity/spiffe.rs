@@ -57,7 +57,7 @@ pub(crate) fn put(facts: &mut FactMap, id: &str, domain: &str, attestor: &str) {
     let path: Vec<&str> = id.split('/').skip(3).collect();
     let selectors: BTreeSet<String> = match path.as_slice() {
         ["ns", namespace, "sa", account] => {
-            [format!("k8s:ns:{namespace}"), format!("k8s:sa:{account}")].into()
+            apl_vm::set_of([format!("k8s:ns:{namespace}"), format!("k8s:sa:{account}")])
         }
         _ => BTreeSet::new(),
     };

@@ -38,6 +38,7 @@ const OTHER_WORDS: &[&str] = &[
     "cases.redb",
     "claim.scope",
     "checkpoints.jsonl",
+    "claim.scope",
     "companion.cluster",
     "companion.path",
     "companion.timeout_ms",

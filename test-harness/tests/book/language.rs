@@ -10,9 +10,14 @@ struct Example {
 }
 
 fn examples() -> Vec<Example> {
+    examples_of("docs/language-today.md", 9)
+}
+
+/// A page's examples; it must have so many at least.
+fn examples_of(page: &str, least: usize) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     let mut inside = false;
-    for (at, line) in super::text("docs/language-today.md").lines().enumerate() {
+    for (at, line) in super::text(page).lines().enumerate() {
         match line.strip_prefix("```") {
             Some(_) if inside => inside = false,
             Some(fence) => {
@@ -32,7 +37,10 @@ fn examples() -> Vec<Example> {
             None => {}
         }
     }
-    assert!(!inside && examples.len() > 8, "the page has lost its examples");
+    assert!(
+        !inside && examples.len() >= least,
+        "the page has lost its examples"
+    );
     examples
 }
 
@@ -86,6 +94,25 @@ fn every_example_compiles_or_is_refused_as_marked() {
             }
             Some(_) => panic!("an unknown mark: {place}"),
         }
+    }
+}
+
+#[test]
+fn examples_of_other_protocols_compile() {
+    let folder = folder();
+    let declarations = &examples()[0].text;
+    for Example { line, text, .. } in examples_of("docs/protocols.md", 3) {
+        std::fs::write(
+            folder.path().join("example.yaml"),
+            format!("{declarations}{text}"),
+        )
+        .expect("written");
+        let (fine, printed) = super::aplc(&["check", "--format", "json", "example.yaml"], folder.path());
+        let answer: Value = serde_json::from_str(&printed).expect("JSON");
+        let quiet = answer["diagnostics"]
+            .as_array()
+            .is_some_and(|list| list.iter().all(|diagnostic| diagnostic["code"] == "APL0306"));
+        assert!(fine && quiet, "docs/protocols.md:{line}:\n{printed}");
     }
 }
 

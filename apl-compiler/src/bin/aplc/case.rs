@@ -165,8 +165,36 @@ pub(crate) enum Operation {
     Prompt(String, Value),
     /// `resources/read`.
     Resource(String),
+    /// A method of A2A, with its parameters.
+    Agent(String, Value),
+    /// A request to a model.
+    Model(String, Value),
+    /// Method and target of an HTTP request; null: without a body.
+    Http(String, String, Value),
     /// A JSON-RPC body as it is.
     Raw(Value),
+}
+
+impl Operation {
+    /// What its traffic speaks.
+    pub(crate) const fn speaks(&self) -> &'static str {
+        match self {
+            Self::Tool(..) | Self::Prompt(..) | Self::Resource(_) | Self::Raw(_) => "mcp",
+            Self::Agent(..) => "a2a",
+            Self::Model(..) => "llm",
+            Self::Http(..) => "http",
+        }
+    }
+
+    /// Where it is asked for, unless the test says otherwise.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Tool(..) | Self::Prompt(..) | Self::Resource(_) | Self::Raw(_) => "/mcp",
+            Self::Agent(..) => "/agent",
+            Self::Model(..) => "/v1/chat/completions",
+            Self::Http(_, target, _) => target,
+        }
+    }
 }
 
 /// What the backend answers.

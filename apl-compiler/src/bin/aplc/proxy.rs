@@ -28,8 +28,8 @@ const HASH_KEY: &[u8] = b"aplc test: hash key";
 pub(crate) struct Proxy {
     program: VerifiedProgram,
     bytes: Vec<u8>,
-    /// One for each scope of traffic that was used.
-    engines: BTreeMap<Option<String>, Engine>,
+    /// One for each scope and protocol of traffic that was used.
+    engines: BTreeMap<(Option<String>, &'static str), Engine>,
     companion: Companion,
     exchanges: u32,
 }
@@ -107,11 +107,12 @@ impl Proxy {
     /// One exchange.
     pub(crate) fn run(&mut self, given: &Given) -> Result<Outcome, ProxyError> {
         let scope = given.request.scope.clone();
-        if !self.engines.contains_key(&scope) {
-            let engine = engine(&self.bytes, scope.as_deref())?;
-            self.engines.insert(scope.clone(), engine);
+        let traffic = (scope.clone(), given.request.operation.speaks());
+        if !self.engines.contains_key(&traffic) {
+            let engine = engine(&self.bytes, scope.as_deref(), traffic.1)?;
+            self.engines.insert(traffic.clone(), engine);
         }
-        let (Some(engine), companion) = (self.engines.get_mut(&scope), &mut self.companion) else {
+        let (Some(engine), companion) = (self.engines.get_mut(&traffic), &mut self.companion) else {
             return Err(ProxyError::Enforcer("an engine is lost".to_owned()));
         };
         companion.begin(given);
@@ -266,8 +267,8 @@ fn with_test_keys(program: &VerifiedProgram) -> Result<(VerifiedProgram, Vec<u8>
     Ok((program, bytes))
 }
 
-fn engine(bytes: &[u8], scope: Option<&str>) -> Result<Engine, ProxyError> {
-    let mut entry = json!({ "path_prefix": "/", "speaks": "mcp" });
+fn engine(bytes: &[u8], scope: Option<&str>, speaks: &str) -> Result<Engine, ProxyError> {
+    let mut entry = json!({ "path_prefix": "/", "speaks": speaks });
     if let (Some(scope), Value::Object(map)) = (scope, &mut entry) {
         map.insert("scope".to_owned(), scope.into());
     }

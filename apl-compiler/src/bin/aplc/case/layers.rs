@@ -40,7 +40,7 @@ fn one(base: &Entry, top: &Entry) -> Entry {
 }
 
 /// Keys of a request that say what is called.
-pub(super) const OPERATIONS: &[&str] = &["tool", "prompt", "resource", "body"];
+pub(super) const OPERATIONS: &[&str] = &["tool", "prompt", "resource", "body", "a2a", "llm", "http"];
 
 fn names_operation(entries: &[Entry]) -> bool {
     entries

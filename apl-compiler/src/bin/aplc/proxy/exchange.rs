@@ -116,11 +116,11 @@ impl Stream {
         let seed = u128::from(self.exchange.id().0) + 1;
         let head = Event::RequestHead {
             headers: &headers,
-            end_of_stream: false,
+            end_of_stream: body.is_empty(),
             seed,
         };
         self.event(engine, head, now_ms)?;
-        if self.reply.is_none() {
+        if self.reply.is_none() && !body.is_empty() {
             self.request_body = body.to_vec();
             let event = Event::RequestBody {
                 buffered: body.len(),

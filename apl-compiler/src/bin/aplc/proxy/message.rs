@@ -1,4 +1,4 @@
-//! MCP messages: the request that a test makes, the backend's answer, and what is to be read from bytes.
+//! Messages: the request that a test makes, the backend's answer, and what is to be read from bytes.
 
 use apl_bytecode::EntityKind;
 use serde_json::{Value, json};
@@ -32,9 +32,33 @@ pub(super) fn request(operation: &Operation) -> (Option<EntityKind>, String, Vec
             uri.clone(),
             call("resources/read", json!({ "uri": uri })),
         ),
+        Operation::Agent(method, params) => {
+            let name = apl_bytecode::a2a_operation(method).unwrap_or(method);
+            (
+                Some(EntityKind::A2a),
+                name.to_owned(),
+                call(method, params.clone()),
+            )
+        }
+        Operation::Model(model, args) => {
+            let mut request = args.clone();
+            if let Value::Object(members) = &mut request {
+                members.entry("model").or_insert_with(|| model.as_str().into());
+            }
+            (Some(EntityKind::Llm), model.clone(), request)
+        }
+        Operation::Http(method, target, body) => {
+            let path = target.split('?').next().unwrap_or_default();
+            (Some(EntityKind::Http), format!("{method} {path}"), body.clone())
+        }
         Operation::Raw(body) => raw(body),
     };
-    (kind, name, message.to_string().into_bytes())
+    let body = if message.is_null() {
+        String::new()
+    } else {
+        message.to_string()
+    };
+    (kind, name, body.into_bytes())
 }
 
 fn raw(body: &Value) -> (Option<EntityKind>, String, Value) {
@@ -56,8 +80,12 @@ fn raw(body: &Value) -> (Option<EntityKind>, String, Value) {
 
 /// The request's headers, without credentials.
 pub(super) fn headers(request: &Request, length: usize) -> Vec<(String, String)> {
+    let method = match &request.operation {
+        Operation::Http(method, ..) => method.as_str(),
+        _ => "POST",
+    };
     let mut headers: Vec<(String, String)> = [
-        (":method", "POST"),
+        (":method", method),
         (":path", request.path.as_str()),
         (":authority", "proxy.test"),
         (":scheme", "https"),
@@ -67,6 +95,9 @@ pub(super) fn headers(request: &Request, length: usize) -> Vec<(String, String)>
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     headers.push(("content-length".to_owned(), length.to_string()));
+    if length == 0 {
+        headers.retain(|(name, _)| !name.starts_with("content-"));
+    }
     // What the test says of a header counts instead.
     headers.retain(|(name, _)| !request.headers.iter().any(|(own, _)| own == name));
     headers
@@ -105,6 +136,8 @@ fn result(value: &Value, operation: &Operation) -> Value {
         Operation::Resource(uri) => {
             json!({ "contents": [{ "uri": uri, "mimeType": "text/plain", "text": text }] })
         }
+        Operation::Model(..) | Operation::Http(..) => return value.clone(),
+        Operation::Agent(..) => value.clone(),
         // Structured content stands beside its own text, as the protocol asks for; policy edits both.
         Operation::Tool(..) | Operation::Raw(_) if value.is_object() => {
             json!({ "content": [{ "type": "text", "text": text }], "structuredContent": value })
@@ -114,9 +147,16 @@ fn result(value: &Value, operation: &Operation) -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "result": result })
 }
 
-/// The arguments in a request's bytes.
+/// The arguments in a request's bytes: the whole body where it is no JSON-RPC message, and of A2A all parameters.
 pub(crate) fn args_of(body: &[u8]) -> Option<Value> {
     let message: Value = serde_json::from_slice(body).ok()?;
+    if message.get("jsonrpc").is_none() {
+        return Some(message);
+    }
+    let method = message.get("method").and_then(Value::as_str).unwrap_or_default();
+    if apl_bytecode::a2a_operation(method).is_some() {
+        return message.get("params").cloned();
+    }
     message.pointer("/params/arguments").cloned()
 }
 
@@ -124,7 +164,14 @@ pub(crate) fn args_of(body: &[u8]) -> Option<Value> {
 /// when structured content and its text are not the same any more.
 pub(crate) fn result_of(body: &[u8]) -> Option<(Value, Option<Value>)> {
     let message: Value = serde_json::from_slice(body).ok()?;
+    if message.get("jsonrpc").is_none() {
+        return Some((message, None));
+    }
     let result = message.get("result")?;
+    let of_mcp = ["content", "messages", "contents", "structuredContent"];
+    if of_mcp.iter().all(|key| result.get(key).is_none()) {
+        return Some((result.clone(), None));
+    }
     let text = ["/content/0/text", "/messages/0/content/text", "/contents/0/text"]
         .iter()
         .find_map(|pointer| result.pointer(pointer))
@@ -155,6 +202,6 @@ pub(super) fn denial(stream: &Stream) -> Option<(String, Option<String>)> {
         let text = std::str::from_utf8(body).ok()?;
         Some(text.strip_prefix(&format!("{code}: "))?.to_owned())
     };
-    let reason = at("/error/message").or_else(plain);
+    let reason = at("/error/message").or_else(|| at("/detail")).or_else(plain);
     Some((code, reason))
 }

@@ -89,6 +89,9 @@ fn operation(given: &Given) -> String {
         Operation::Tool(name, _) => format!("tool:{name}"),
         Operation::Prompt(name, _) => format!("prompt:{name}"),
         Operation::Resource(uri) => format!("resource:{uri}"),
+        Operation::Agent(method, _) => format!("a2a:{method}"),
+        Operation::Model(model, _) => format!("llm:{model}"),
+        Operation::Http(method, target, _) => format!("http:{method} {target}"),
         Operation::Raw(body) => body
             .get("method")
             .and_then(|method| method.as_str())
@@ -104,13 +107,7 @@ fn route(given: &Given, program: &VerifiedProgram) -> (String, Vec<BlockId>) {
     let found =
         entity.and_then(|entity| apl_vm::find_route(program, entity, &name, given.request.scope.as_deref()));
     if let Some(route) = found.and_then(|at| model.routes.get(at)) {
-        let text = match &route.matcher {
-            apl_bytecode::Matcher::Exact(id)
-            | apl_bytecode::Matcher::Glob(id)
-            | apl_bytecode::Matcher::Http { path: id, .. } => model.strings.get(id.at()).cloned(),
-            apl_bytecode::Matcher::Any => Some("*".to_owned()),
-        };
-        let name = format!("routes.{}:{}", route.entity.name(), text.unwrap_or_default());
+        let name = format!("routes.{}", apl_compiler::outline::route_name(model, route));
         return (name, [route.pre, route.post].into_iter().flatten().collect());
     }
     let fallback = model.fallbacks.iter().find(|fallback| fallback.entity == entity);

@@ -81,19 +81,6 @@ pub(super) fn given(entries: &[Entry], place: Span, named: &[(String, Node)], re
 }
 
 fn request(node: &Node, reader: &mut Reader) -> Option<Request> {
-    let later = ["llm", "http", "a2a"];
-    if let Some(entry) = node
-        .as_map()?
-        .iter()
-        .find(|entry| later.contains(&entry.key.as_str()))
-    {
-        reader.error(
-            entry.key_span,
-            format!("`{}`: the filter of this build routes no such traffic", entry.key),
-            "test tools, prompts and resources, or a JSON-RPC `body`",
-        );
-        return None;
-    }
     let known = [layers::OPERATIONS, &["args", "headers", "scope", "path"]].concat();
     if !reader.keys(node, "a request", &known) {
         return None;
@@ -105,16 +92,15 @@ fn request(node: &Node, reader: &mut Reader) -> Option<Request> {
     let [operation] = named.as_slice() else {
         reader.error(
             node.span,
-            "a request needs exactly one of `tool`, `prompt`, `resource` and `body`".to_owned(),
+            "a request needs exactly one of `tool`, `prompt`, `resource`, `a2a`, `llm`, `http` and `body`"
+                .to_owned(),
             "write `request: {tool: name, args: {}}`",
         );
         return None;
     };
-    let args = node
-        .get("args")
-        .map_or_else(|| json!({}), |entry| entry.node.to_json());
-    if operation.key != "tool"
-        && operation.key != "prompt"
+    let given = node.get("args").map(|entry| entry.node.to_json());
+    let args = given.clone().unwrap_or_else(|| json!({}));
+    if matches!(operation.key.as_str(), "resource" | "body")
         && let Some(entry) = node.get("args")
     {
         reader.error(
@@ -128,6 +114,21 @@ fn request(node: &Node, reader: &mut Reader) -> Option<Request> {
         "tool" => Operation::Tool(name(reader), args),
         "prompt" => Operation::Prompt(name(reader), args),
         "resource" => Operation::Resource(name(reader)),
+        "a2a" => Operation::Agent(name(reader), args),
+        "llm" => Operation::Model(name(reader), args),
+        "http" => {
+            let text = name(reader);
+            let (method, target) = text.split_once(' ').unwrap_or(("", ""));
+            if method.is_empty() || !target.starts_with('/') {
+                reader.error(
+                    operation.node.span,
+                    "an HTTP request is a method and a path".to_owned(),
+                    "write `http: \"GET /employees/7?x=1\"`; `args` is its JSON body",
+                );
+                return None;
+            }
+            Operation::Http(method.to_owned(), target.to_owned(), given.unwrap_or(Value::Null))
+        }
         _ => Operation::Raw(operation.node.to_json()),
     };
     let mut headers = Vec::new();
@@ -137,13 +138,12 @@ fn request(node: &Node, reader: &mut Reader) -> Option<Request> {
             headers.push((name.to_ascii_lowercase(), text));
         }
     }
+    let path = node.get("path").map(|entry| reader.text(&entry.node, "path"));
     Some(Request {
+        path: path.unwrap_or_else(|| operation.path().to_owned()),
         operation,
         headers,
         scope: node.get("scope").map(|entry| reader.text(&entry.node, "scope")),
-        path: node
-            .get("path")
-            .map_or_else(|| "/mcp".to_owned(), |entry| reader.text(&entry.node, "path")),
     })
 }
 
