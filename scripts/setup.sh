@@ -126,6 +126,17 @@ approvals() {
   note "ready"
 }
 
+# For the test of the schema: the language server that most editors use.
+editors() {
+  say "A YAML language server for the tests"
+  if ! [ -d "$TOOLS/node_modules/yaml-language-server" ]; then
+    { have npm && npm install --silent --no-audit --no-fund --prefix "$TOOLS" \
+      "yaml-language-server@$YAML_LANGUAGE_SERVER_VERSION" </dev/null; } ||
+      note "no language server: its test will be skipped (npm: yaml-language-server)"
+  fi
+  note "ready"
+}
+
 # For the tests of delegation: an authorization server with token exchange built in, in an environment of its own.
 exchange() {
   say "An authorization server for the tests"
@@ -205,6 +216,7 @@ envoy
 wasm_opt
 stores
 approvals
+editors
 exchange
 schemas
 registry

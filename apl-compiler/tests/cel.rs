@@ -105,6 +105,42 @@ const EXPRESSIONS: &[&str] = &[
     "dyn(args.n) == 5",
     "true || args.missing",
     "args.missing || true",
+    // Texts; the functions that the interpreter has only as an extension are in `cel_spec.rs`.
+    "args.s.substring(9) == ''",
+    "args.s.matches('^int.*l$')",
+    // Conversions.
+    "uint(5) == 5u",
+    "uint(args.neg) == 0u",
+    "double('2.5') == args.f",
+    "bool('true') == args.b",
+    "string(args.b) == 'true'",
+    "string(args.f) == '2.5'",
+    "type(args.n) == int",
+    "type(args.s) == string",
+    "type(args.l) == list",
+    // Times.
+    "timestamp('2026-11-22T12:30:45Z').getFullYear() == 2026",
+    "timestamp('2026-11-22T12:30:45Z').getMonth() == 10",
+    "timestamp('2026-11-22T12:30:45Z').getDate() == 22",
+    "timestamp('2026-11-22T12:30:45Z').getDayOfMonth() == 21",
+    "timestamp('2026-11-22T12:30:45Z').getDayOfWeek() == 0",
+    "timestamp('2026-11-22T12:30:45Z').getDayOfYear() == 325",
+    "timestamp('2026-11-22T12:30:45Z').getHours() == 12",
+    "timestamp('2026-11-22T12:30:45Z').getMinutes() == 30",
+    "timestamp('2026-11-22T12:30:45Z').getSeconds() == 45",
+    "timestamp('2026-11-22T12:30:45.123Z').getMilliseconds() == 123",
+    "timestamp('2026-11-22T12:00:00Z') < timestamp('2026-11-22T13:00:00Z')",
+    "timestamp('2026-11-22T12:00:00Z') + duration('1h') == timestamp('2026-11-22T13:00:00Z')",
+    "timestamp('2026-11-22T13:00:00Z') - timestamp('2026-11-22T12:00:00Z') == duration('60m')",
+    "timestamp('not a time') == timestamp('2026-11-22T12:00:00Z')",
+    "duration('1h30m') > duration('89m')",
+    // Maps.
+    "{'a': 1, 'b': 2}['b'] == 2",
+    "{'a': 1}.all(k, k == 'a')",
+    "{'a': 1} == {'a': 1.0}",
+    "size({'a': 1, 'b': 2}) == 2",
+    "has({'a': 1}.a)",
+    "has({'a': 1}.b)",
     "false && args.missing",
     "args.missing && false",
     "args.missing || false",
@@ -204,4 +240,30 @@ fn compiled_expressions_agree_with_the_interpreter() {
     }
     println!("{asked} evaluations compared");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_expression_that_is_nested_too_deep_is_refused_and_not_fatal() {
+    let refused = |expression: String| {
+        let policy =
+            json!({ "routes": [{ "tool": "t", "pre_invocation": [{ "cel": { "expr": expression } }] }] });
+        let compilation = compile("policy.yaml", &policy.to_string());
+        assert!(compilation.output.is_none(), "it compiled");
+        let codes: Vec<&str> = compilation.diagnostics.iter().map(|one| one.code.id()).collect();
+        assert!(codes.contains(&"APL0401"), "{codes:?}");
+    };
+    refused(format!("{}true{}", "(".repeat(20_000), ")".repeat(20_000)));
+    refused(format!("{}1{} == 1", "[".repeat(65), "]".repeat(65)));
+    refused(format!("{}true", "true ? true : ".repeat(3_000)));
+    refused(format!("{}1 == 1", "1 + ".repeat(5_000)));
+    refused(format!("args.x == '{}'", "y".repeat(70_000)));
+    // Brackets in a text are none.
+    assert!(compiled(
+        &format!("'{}'.startsWith('(')", "(".repeat(100)),
+        &json!({})
+    ));
+    assert!(compiled(
+        &format!("{}true{}", "(".repeat(60), ")".repeat(60)),
+        &json!({})
+    ));
 }

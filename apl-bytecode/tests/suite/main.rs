@@ -6,6 +6,7 @@ mod corpus;
 mod listing;
 mod mutation;
 mod needs;
+mod page;
 mod round_trip;
 mod routing;
 mod verifier;

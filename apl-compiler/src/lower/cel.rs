@@ -4,6 +4,7 @@
 //! variables of comprehensions, or further entries of the step's own map, which are constants.
 
 mod macros;
+mod parse;
 
 use std::collections::HashMap;
 
@@ -11,7 +12,6 @@ use apl_bytecode::{Arith, Call, CmpOp, Const, Instr};
 use cel::common::ast::{
     CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, SourceInfo, operators,
 };
-use cel::parser::Parser;
 
 use super::policy::Lowering;
 use super::regex;
@@ -48,9 +48,15 @@ pub(crate) fn compile(pdp: &Pdp, span: Span, lowering: &mut Lowering<'_>) -> Opt
             .error(Code::CelSyntax, *at, "the expression is empty");
         return None;
     }
-    let (tree, info) = match Parser::new().parse_with_source_info(source.as_str()) {
+    let (tree, info) = match parse::parse(source.as_str()) {
         Ok(parsed) => parsed,
-        Err(faults) => {
+        Err(parse::Refusal::Bounds(what)) => {
+            lowering
+                .reports
+                .push(error(Code::Limit, source.span(), what).help("split it into several `cel` steps"));
+            return None;
+        }
+        Err(parse::Refusal::Syntax(faults)) => {
             for fault in &faults.errors {
                 let at = offset(source.as_str(), fault.pos);
                 let place = source.sub(at, at + 1).span();

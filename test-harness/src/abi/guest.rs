@@ -93,6 +93,8 @@ pub(super) fn write(caller: &mut Caller<'_, State>, at: u32, bytes: &[u8]) -> Op
 /// Hands bytes over in a block of the module's own making.
 pub(super) fn hand_over(caller: &mut Caller<'_, State>, bytes: &[u8], at: u32, size_at: u32) -> Option<()> {
     let size = u32::try_from(bytes.len()).ok()?;
+    let handed = &mut caller.data_mut().handed_over;
+    *handed = handed.saturating_add(bytes.len());
     let block = if size == 0 {
         0
     } else {

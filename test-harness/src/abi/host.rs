@@ -420,6 +420,12 @@ impl Host {
             .map(|(_, value)| *value)
     }
 
+    /// How many bytes of headers, bodies and properties the module has asked for and got since the VM's start.
+    #[must_use]
+    pub fn handed_over(&self) -> usize {
+        self.guest.store.data().handed_over
+    }
+
     /// The metrics that the module defined, in order.
     #[must_use]
     pub fn metrics(&self) -> Vec<String> {

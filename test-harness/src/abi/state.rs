@@ -173,6 +173,8 @@ pub(super) struct State {
     /// Continuing another context inside a body callback: Envoy crashed on it.
     pub(super) in_body_of: Option<usize>,
     pub(super) misuse: Vec<String>,
+    /// Bytes that the module asked for and got: headers, bodies, properties.
+    pub(super) handed_over: usize,
 }
 
 impl State {

@@ -11,3 +11,4 @@ mod exchange;
 mod fixture;
 mod module;
 mod pair;
+mod work;

@@ -37,6 +37,7 @@ const OTHER_WORDS: &[&str] = &[
     "case.lua",
     "cases.redb",
     "checkpoints.jsonl",
+    "claim.scope",
     "companion.cluster",
     "companion.path",
     "companion.timeout_ms",

@@ -10,8 +10,8 @@ use aplomb_test_harness::ground::{Ground, Options, issuer, untouched};
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -156,8 +156,8 @@ fn speak_http_2(cluster: &mut Value) {
 }
 
 impl Scene {
-    /// Opens a call; the body is fed by the frames.
-    pub(crate) fn open(&self) -> (Frames, impl Future<Output = Result<Got, String>> + use<>) {
+    /// Opens a call; the body is fed by the frames, and the reply is its head, with a body that comes as it comes.
+    pub(crate) fn begin(&self) -> (Frames, ResponseFuture) {
         let (frames, body) = FrameBody::new();
         let request = Request::post(self.ground.envoy.url("/mcp"))
             .version(self.wire.downstream)
@@ -167,7 +167,12 @@ impl Scene {
             .header("x-session-id", "crowd")
             .body(body)
             .expect("a request");
-        let sent = self.client.request(request);
+        (frames, self.client.request(request))
+    }
+
+    /// The same, with the reply read to its end.
+    pub(crate) fn open(&self) -> (Frames, impl Future<Output = Result<Got, String>> + use<>) {
+        let (frames, sent) = self.begin();
         (frames, async move {
             let response = sent.await.map_err(|error| format!("{error:?}"))?;
             tokio::time::timeout(PATIENCE, collected(response))

@@ -3,5 +3,6 @@
 
 mod crowd;
 mod delivery;
+mod events;
 mod ground;
 mod steps;
