@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use companion_protocol::{Count, Effect, EffectResult, OnFail};
+use companion_protocol::{Count, Effect, EffectResult, OnFail, SessionKey};
 use serde_json::json;
 
-use super::{ask, ask_one, labels, missing, row, times};
-use crate::client::{DIGEST, append, call};
+use super::{ask, ask_one, missing, row, times};
+use crate::client::{DIGEST, call};
 use crate::durability::Process;
 
 /// What was acknowledged.
 #[derive(Default)]
 struct Acknowledged {
-    labels: Vec<String>,
+    labels: BTreeMap<String, Vec<String>>,
     records: Vec<String>,
     /// The highest count of each counter that was answered.
     counts: BTreeMap<String, u64>,
@@ -26,6 +26,23 @@ fn record(id: &str, seq: u64) -> Effect {
         "entity_type": "tool", "entity_name": "t"});
     Effect::AuditAppend {
         record: serde_json::from_value(record).expect("a record"),
+    }
+}
+
+/// A bucket holds 256 labels, so every caller of every round has its own.
+fn session(number: usize) -> SessionKey {
+    SessionKey {
+        subject: "a".repeat(64),
+        session: format!("{number:064x}"),
+    }
+}
+
+fn append(number: usize, label: String) -> Effect {
+    Effect::SessionAppend {
+        session: session(number),
+        labels: vec![label],
+        subject_labels: Vec::new(),
+        ttl_s: None,
     }
 }
 
@@ -71,7 +88,7 @@ async fn nothing_acknowledged_is_lost_by_kills_at_random_instants() {
                         let id = format!("{round}-{caller}-{n}");
                         let key = format!("{caller:064}");
                         let mut calls = vec![
-                            call(append('a', &format!("l{id}")), OnFail::Stop),
+                            call(append(round * 8 + caller, format!("l{id}")), OnFail::Stop),
                             call(
                                 record(&id, (round * 10_000 + caller * 1000 + n) as u64),
                                 OnFail::Stop,
@@ -92,7 +109,12 @@ async fn nothing_acknowledged_is_lost_by_kills_at_random_instants() {
                                 EffectResult::Done,
                                 EffectResult::Count(Count { count, .. }),
                             ] => {
-                                acknowledged.labels.push(format!("l{id}"));
+                                let session = session(round * 8 + caller).session;
+                                acknowledged
+                                    .labels
+                                    .entry(session)
+                                    .or_default()
+                                    .push(format!("l{id}"));
                                 acknowledged.records.push(id);
                                 let highest = acknowledged.counts.entry(key).or_default();
                                 *highest = (*highest).max(*count);
@@ -110,14 +132,25 @@ async fn nothing_acknowledged_is_lost_by_kills_at_random_instants() {
         }
     }
     let process = Process::start(directory.path(), &config, &[]);
-    let held = labels(process.address, 'a').await;
+    let labels = acknowledged.lock().expect("lock").labels.clone();
+    let (mut all_labels, mut lost_labels) = (0, 0);
+    for (session, acknowledged) in labels {
+        let subject = "a".repeat(64);
+        let load = Effect::SessionLoad {
+            session: SessionKey { subject, session },
+        };
+        match ask_one(process.address, load).await {
+            Some(EffectResult::Labels(held)) => lost_labels += missing(&acknowledged, &held.session),
+            other => panic!("no labels: {other:?}"),
+        }
+        all_labels += acknowledged.len();
+    }
     let log = std::fs::read_to_string(directory.path().join("data/audit.jsonl")).expect("reads");
     let (all, lost) = {
         let acknowledged = acknowledged.lock().expect("lock");
         let lost_records = |id: &&String| log.matches(&format!(r#""decision_id":"{id}","#)).count() != 1;
-        let lost =
-            missing(&acknowledged.labels, &held) + acknowledged.records.iter().filter(lost_records).count();
-        (acknowledged.labels.len() + acknowledged.records.len(), lost)
+        let lost = acknowledged.records.iter().filter(lost_records).count();
+        (all_labels + acknowledged.records.len(), lost_labels + lost)
     };
     let counts = acknowledged.lock().expect("lock").counts.clone();
     let mut lost_counts = 0;
