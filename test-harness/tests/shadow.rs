@@ -68,8 +68,11 @@ async fn a_denial_passes_untouched(mode: InstallMode, replies: Replies) {
     options
         .filter_config
         .insert("enforcement".to_owned(), json!("shadow"));
+    let text = std::fs::read_to_string(&options.policy).expect("the policy");
+    let routes = text.lines().filter(|line| line.starts_with("  - tool:")).count();
     let stack = start(&options).await;
-    shows(&stack, "aplomb_shadow", 4).await;
+    // Each route, and what no route governs.
+    shows(&stack, "aplomb_shadow", routes as u64 + 1).await;
     // Keys come on a tick; until then nobody can be known.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let alice = stack.idp.log_in("alice").await.expect("a login");
