@@ -19,8 +19,8 @@ pub(crate) struct Text {
 enum Map {
     /// The value stands in the file byte for byte, from this offset on.
     Linear(u32),
-    /// One offset a byte of the value, and one for its end.
-    Bytes(Vec<u32>),
+    /// For each byte of the value, where the character that it belongs to begins and ends; and once more for the value's end.
+    Bytes(Vec<(u32, u32)>),
 }
 
 impl Text {
@@ -58,10 +58,10 @@ impl Text {
         let (first, last) = match &self.map {
             Map::Linear(from) => (from + to_u32(start), from + to_u32(end)),
             Map::Bytes(at) => {
-                let first = at.get(start).copied().unwrap_or(self.whole.start);
-                // The end is one past the last byte, not where the next byte stands: an escape or a fold may lie between.
+                let first = at.get(start).map_or(self.whole.start, |place| place.0);
+                // The end is where the last character ends, not where the next one stands: a fold may lie between.
                 let last = match end.checked_sub(1).filter(|last| *last >= start) {
-                    Some(last) => at.get(last).map_or(self.whole.end, |at| at + 1),
+                    Some(last) => at.get(last).map_or(self.whole.end, |place| place.1),
                     None => first,
                 };
                 (first, last.max(first))
@@ -76,7 +76,7 @@ impl Text {
 }
 
 /// Walks the written form and the value side by side. What does not line up is given the last place that did.
-fn align(value: &str, style: Style, raw: &str, span: Span) -> Vec<u32> {
+fn align(value: &str, style: Style, raw: &str, span: Span) -> Vec<(u32, u32)> {
     let mut map = Vec::with_capacity(value.len() + 1);
     let bytes = raw.as_bytes();
     let mut at = usize::from(style == Style::Quoted);
@@ -90,7 +90,7 @@ fn align(value: &str, style: Style, raw: &str, span: Span) -> Vec<u32> {
                 Some(b'U') => 10,
                 _ => 2,
             };
-            at = (at + length).min(raw.len());
+            at = raw.ceil_char_boundary(at + length);
         } else if rest.starts_with("''") && ch == '\'' && bytes.first() == Some(&b'\'') {
             at += 2;
         } else if let Some(found) = rest.find(ch) {
@@ -104,10 +104,11 @@ fn align(value: &str, style: Style, raw: &str, span: Span) -> Vec<u32> {
             }
         }
         for _ in 0..ch.len_utf8() {
-            map.push(span.start + to_u32(place));
+            map.push((span.start + to_u32(place), span.start + to_u32(at)));
         }
     }
-    map.push(span.start + to_u32(at));
+    let end = span.start + to_u32(at);
+    map.push((end, end));
     map
 }
 
