@@ -186,7 +186,7 @@ impl Exchange {
 
     /// The phase after the call runs on the head alone: there is no body, none that it looks at, or one that may pass
     /// unread.
-    fn judge_without_body(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
+    pub(super) fn judge_without_body(&mut self, engine: &mut Engine, now_ms: u64, out: &mut Out) {
         let Some(mut work) = self.work.take() else { return };
         work.answered = true;
         let cx = Context {

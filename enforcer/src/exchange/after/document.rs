@@ -8,7 +8,6 @@ use crate::{
     exchange::{
         answers::{Judged, Payload, unparseable},
         request::{json_limits, keyed_digest},
-        run::{self, Context},
     },
     llm::Replay,
 };
@@ -57,18 +56,7 @@ impl Exchange {
         if !self.may_pass_unparseable() || self.batch.array {
             return self.deny_after(engine, &unparseable(reason), now_ms, out);
         }
-        let Some(mut work) = self.work.take() else { return };
-        work.answered = true;
-        let cx = Context {
-            head: &self.head,
-            decision_id: &self.decision_id,
-            now_ms,
-        };
-        let post = work.law.post;
-        let step = run::start(engine, &mut work, post, None, &cx, out);
-        self.work = Some(work);
-        let judged = self.judge_unread(engine, step, now_ms, out);
-        self.after_judged(engine, judged, now_ms, out);
+        self.judge_without_body(engine, now_ms, out);
     }
 
     pub(in crate::exchange) fn after_judged(
