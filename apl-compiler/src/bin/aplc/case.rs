@@ -106,6 +106,8 @@ pub(crate) struct Identity {
     pub workload: Option<Speaker>,
     /// What is wrong with the credentials.
     pub fault: Option<Fault>,
+    /// The identity plugins whose credentials are presented; `None`: all that somebody is named for.
+    pub by: Option<Vec<String>>,
 }
 
 /// One credential's content.

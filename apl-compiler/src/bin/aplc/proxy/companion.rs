@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aplomb_enforcer::Callout;
 use companion_protocol::{
     AuditRecord, EFFECTS_PATH, Effect, EffectResult, EffectsRequest, EffectsResponse, ElicitState, Grant,
-    Labels, OnFail, SessionKey, TokenExchange,
+    KeyRecord, Labels, OnFail, SessionKey, TokenExchange,
 };
 
 use super::credentials;
@@ -27,6 +27,8 @@ pub(super) struct Companion {
     elicitations: Vec<(String, ElicitState)>,
     /// Approvals that were redeemed.
     spent: BTreeSet<String>,
+    /// Owners of API keys, by the key's SHA-256.
+    keys: BTreeMap<String, KeyRecord>,
     counters: BTreeMap<(String, u64), u64>,
     audit_fails: bool,
     records: Vec<AuditRecord>,
@@ -43,6 +45,11 @@ impl Companion {
         self.elicitations.clone_from(&given.elicitations);
         self.audit_fails = given.audit_fails;
         self.missing.clear();
+    }
+
+    /// Keys that the directories know from now on.
+    pub(super) fn know(&mut self, keys: &[(String, KeyRecord)]) {
+        self.keys.extend(keys.iter().cloned());
     }
 
     /// Status and body; `None`: it does not answer.
@@ -107,7 +114,9 @@ impl Companion {
             Effect::ElicitCheck(asked) => self.elicit(&asked.plugin, &asked.from, &asked.id, false, now_ms),
             Effect::ElicitRedeem(asked) => self.elicit(&asked.plugin, &asked.from, &asked.id, true, now_ms),
             Effect::PdpDecide(asked) => self.decide(&asked),
-            Effect::ApiKey { plugin, .. } => self.api_key(&plugin),
+            Effect::ApiKey { digest, .. } => EffectResult::Identity {
+                record: self.keys.get(&digest).cloned(),
+            },
             Effect::LimitCount {
                 key,
                 window_s,

@@ -1,4 +1,4 @@
-//! What humans, decision points, key directories and counters answer.
+//! What humans, decision points and counters answer.
 
 use companion_protocol::{Count, Decision, EffectResult, ElicitState, Elicitation, PdpDecide};
 
@@ -59,14 +59,6 @@ impl Companion {
             intent_id: None,
             at: (*state == ElicitState::Approved || *state == ElicitState::Denied).then_some(now_ms / 1000),
         })
-    }
-
-    /// A key directory: tests know no keys.
-    pub(super) fn api_key(&mut self, plugin: &str) -> EffectResult {
-        self.missing.push(format!(
-            "the policy looks up an API key in `{plugin}`, which tests cannot give in this build; use tokens"
-        ));
-        EffectResult::Identity { record: None }
     }
 
     /// A counter, counted for real in windows that begin at multiples of their length.
