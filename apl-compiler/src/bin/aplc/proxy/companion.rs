@@ -11,7 +11,7 @@ use companion_protocol::{
 };
 
 use super::credentials;
-use crate::case::{Decided, Delegation, Given, Minted, Session};
+use crate::case::{Counters, Decided, Delegation, Given, Minted, Session};
 
 /// How long a test's minted token lives, in seconds.
 const GRANT_S: u64 = 300;
@@ -30,6 +30,7 @@ pub(super) struct Companion {
     /// Owners of API keys, by the key's SHA-256.
     keys: BTreeMap<String, KeyRecord>,
     counters: BTreeMap<(String, u64), u64>,
+    answers_of_counters: Option<Counters>,
     audit_fails: bool,
     records: Vec<AuditRecord>,
     /// What was asked for and not given in this step.
@@ -43,6 +44,7 @@ impl Companion {
         self.delegations.clone_from(&given.delegations);
         self.decisions.clone_from(&given.decisions);
         self.elicitations.clone_from(&given.elicitations);
+        self.answers_of_counters = given.counters;
         self.audit_fails = given.audit_fails;
         self.missing.clear();
     }

@@ -3,7 +3,7 @@
 use companion_protocol::{Count, Decision, EffectResult, ElicitState, Elicitation, PdpDecide};
 
 use super::{Companion, failed};
-use crate::case::Decided;
+use crate::case::{Counters, Decided};
 
 /// How long an approval of a test can be spent, in seconds.
 const APPROVAL_S: u64 = 600;
@@ -73,6 +73,18 @@ impl Companion {
         let now = now_ms / 1000;
         let length = window_s.max(1);
         let window = now / length;
+        match self.answers_of_counters {
+            None => {}
+            Some(Counters::Fail) => return failed("limit.unavailable", "the counter does not answer"),
+            Some(Counters::Exceeded) => {
+                return EffectResult::Count(Count {
+                    allow: false,
+                    count: limit,
+                    remaining: 0,
+                    resets_at: (window + 1).saturating_mul(length),
+                });
+            }
+        }
         let used = self.counters.entry((key, window)).or_default();
         let allow = used.checked_add(cost).is_some_and(|sum| sum <= limit);
         if allow {
