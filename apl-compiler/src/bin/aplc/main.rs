@@ -19,6 +19,7 @@ mod inspect;
 mod outline_json;
 mod pin;
 mod place;
+mod probe;
 mod proxy;
 mod request;
 mod schema;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
         Command::Test(test) => test::run(test),
+        Command::Probe(probe) => probe::run(probe),
         Command::Why(why) => why::run(why),
     };
     match done {

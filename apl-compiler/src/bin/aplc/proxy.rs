@@ -2,8 +2,9 @@
 //! what a test says. What is not here is the proxy-wasm layer; bytes in and bytes out are the real ones.
 
 mod companion;
-mod credentials;
+pub(crate) mod credentials;
 mod exchange;
+mod judging;
 mod message;
 mod presented;
 mod properties;
@@ -22,7 +23,9 @@ use companion::Companion;
 use exchange::Stream;
 use presented::Presented;
 
+pub(crate) use judging::{Judged, Judging};
 pub(crate) use message::{args_of, result_of};
+pub(crate) use presented::key_digest;
 
 /// The key of `hash` in tests, so that what it makes of a value can be written down.
 const HASH_KEY: &[u8] = b"aplc test: hash key";
