@@ -251,7 +251,18 @@ fn bound(name: &str, decl: &IdentityDecl) -> Option<BoundIdentity> {
                 jwks: None,
             })
             .collect(),
-        CredentialDecl::Peer { .. } | CredentialDecl::ApiKey { .. } => return None,
+        CredentialDecl::Peer { .. } => decl
+            .trust_domains
+            .iter()
+            .map(|domain| apl_bytecode::BoundIssuer {
+                issuer: format!("spiffe://{domain}"),
+                audiences: Vec::new(),
+                algorithms: Vec::new(),
+                leeway_s: 0,
+                jwks: None,
+            })
+            .collect(),
+        CredentialDecl::ApiKey { .. } => return None,
     };
     decl.bound.then(|| BoundIdentity {
         name: name.to_owned(),

@@ -6,6 +6,8 @@ mod cli;
 mod diff;
 #[path = "commands/emit.rs"]
 mod emit;
+#[path = "commands/everywhere.rs"]
+mod everywhere;
 #[path = "commands/graph.rs"]
 mod graph;
 #[path = "commands/inspect.rs"]

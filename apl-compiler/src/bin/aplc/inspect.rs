@@ -176,7 +176,8 @@ fn open(model: &apl_bytecode::Program) -> Vec<String> {
         .filter(|identity| match &identity.source {
             CredentialSource::Token { issuers, .. } => issuers.is_empty(),
             CredentialSource::Metadata { issuers, .. } => issuers.is_empty(),
-            CredentialSource::Peer { .. } | CredentialSource::ApiKey { .. } => false,
+            CredentialSource::Peer { .. } => identity.trust_domains.is_empty(),
+            CredentialSource::ApiKey { .. } => false,
         })
         .filter_map(|identity| model.strings.get(identity.name.at()).cloned())
         .collect();

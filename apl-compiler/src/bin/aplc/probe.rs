@@ -72,6 +72,7 @@ pub(crate) fn run(probe: &Probe) -> Result<End, Fault> {
             if silent {
                 lines.push(Line {
                     entry: at,
+                    tidied: false,
                     attempt: attempt.name,
                     expected,
                     came: Came::NotSent("the gateway did not answer the first one".to_owned()),
@@ -92,6 +93,7 @@ pub(crate) fn run(probe: &Probe) -> Result<End, Fault> {
             there |= matches!(&came, Came::Answered { ours: true, .. });
             lines.push(Line {
                 entry: at,
+                tidied: attempt.tidied.is_some() && there,
                 attempt: attempt.name,
                 expected,
                 came,
@@ -100,6 +102,7 @@ pub(crate) fn run(probe: &Probe) -> Result<End, Fault> {
         if attempts.left_out > 0 {
             lines.push(Line {
                 entry: at,
+                tidied: false,
                 attempt: format!("{} further operations without a credential", attempts.left_out),
                 expected: Expected::Open {
                     why: "`--operations N` sends more".to_owned(),

@@ -252,15 +252,21 @@ fn outcome(
 fn with_test_keys(program: &VerifiedProgram) -> Result<(VerifiedProgram, Vec<u8>), ProxyError> {
     let mut program = program.clone();
     while let Some(name) = program.unbound().map(str::to_owned) {
-        let issuer = BoundIssuer {
-            issuer: "https://unbound.invalid".to_owned(),
+        let issuer = |name: &str| BoundIssuer {
+            issuer: name.to_owned(),
             audiences: vec!["aplc-test".to_owned()],
             algorithms: vec![apl_bytecode::Algorithm::Rs256],
             leeway_s: 60,
             jwks: None,
         };
         program
-            .bind(&name, &[issuer])
+            .bind(
+                &name,
+                &[
+                    issuer("https://unbound.invalid"),
+                    issuer("spiffe://unbound.invalid"),
+                ],
+            )
             .map_err(|error| ProxyError::Enforcer(error.to_string()))?;
     }
     let mut model = program.program().clone();

@@ -30,6 +30,8 @@ pub(super) struct Attempt {
     pub(super) names_operation: bool,
     /// It presents a key whose owner is not known here.
     pub(super) unsure: bool,
+    /// The path as a proxy may have tidied it up before the filter sees it; such a request it may refuse itself, too.
+    pub(super) tidied: Option<String>,
     /// Who else may be connecting, as the proxy sees it.
     pub(super) peer: Option<String>,
 }
@@ -65,11 +67,11 @@ pub(super) struct Attempts {
 }
 
 impl Attempt {
-    /// The request's head as the filter would see it.
-    pub(super) fn all_headers(&self) -> Vec<(String, String)> {
+    /// The request's head as the filter would see it under this path.
+    pub(super) fn all_headers(&self, path: &str) -> Vec<(String, String)> {
         let pseudo = [
             (":method", self.method),
-            (":path", self.path.as_str()),
+            (":path", path),
             (":authority", self.authority.as_str()),
             (":scheme", "https"),
         ];
@@ -116,6 +118,12 @@ impl Attempt {
         callers.all.iter().fold(self, |attempt, one| attempt.with(one))
     }
 
+    /// By another path, of which this one is what a proxy makes by tidying up.
+    fn crooked(mut self, path: String) -> Self {
+        self.tidied = Some(std::mem::replace(&mut self.path, path));
+        self
+    }
+
     fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
@@ -134,6 +142,7 @@ fn post(target: &Target, entry: &Entry, body: &Value) -> Attempt {
         body: body.to_string().into_bytes(),
         names_operation: false,
         unsure: false,
+        tidied: None,
         peer: forged::peer(target),
     };
     for (name, value) in [

@@ -70,30 +70,35 @@ impl Judge {
     /// Judges.
     pub(super) fn judge(&mut self, attempt: &Attempt) -> Expected {
         let open = |why: &str| Expected::Open { why: why.to_owned() };
-        let headers = attempt.all_headers();
         let given = Given::message(Value::Null);
         let mut denied = None;
         // Whoever connects may be somebody by that alone, so what is denied must be denied to a trusted peer, too.
         let peers = std::iter::once(None).chain(attempt.peer.as_deref().map(Some));
         for peer in peers {
-            let headers = headers.clone();
-            match self
-                .judging
-                .judge(&given, headers, peer, &attempt.body, self.now_ms)
+            for path in [Some(&attempt.path), attempt.tidied.as_ref()]
+                .into_iter()
+                .flatten()
             {
-                Ok(Judged::Denied { asked: true, .. }) => {
-                    return open("what comes of it hangs on what the companion says");
-                }
-                Ok(Judged::Denied { code, .. })
-                    if attempt.unsure && !(code.starts_with("protocol.") || code == "route.unmatched") =>
+                let headers = attempt.all_headers(path);
+                match self
+                    .judging
+                    .judge(&given, headers, peer, &attempt.body, self.now_ms)
                 {
-                    return open("what comes of it hangs on whose the key is");
+                    Ok(Judged::Denied { asked: true, .. }) => {
+                        return open("what comes of it hangs on what the companion says");
+                    }
+                    Ok(Judged::Denied { code, .. })
+                        if attempt.unsure
+                            && !(code.starts_with("protocol.") || code == "route.unmatched") =>
+                    {
+                        return open("what comes of it hangs on whose the key is");
+                    }
+                    Ok(Judged::Denied { status, code, .. }) => {
+                        denied.get_or_insert(Expected::Denied { status, code });
+                    }
+                    Ok(Judged::Allowed) => return open("the policy may allow it"),
+                    Err(_) => return open("the filter waits for something that only a gateway has"),
                 }
-                Ok(Judged::Denied { status, code, .. }) => {
-                    denied.get_or_insert(Expected::Denied { status, code });
-                }
-                Ok(Judged::Allowed) => return open("the policy may allow it"),
-                Err(_) => return open("the filter waits for something that only a gateway has"),
             }
         }
         denied.unwrap_or_else(|| open("it cannot be judged here"))

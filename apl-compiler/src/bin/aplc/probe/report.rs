@@ -36,12 +36,16 @@ pub(super) struct Line {
     pub(super) expected: Expected,
     /// What came.
     pub(super) came: Came,
+    /// The proxy may have tidied it up, or refused it, before the filter saw it.
+    pub(super) tidied: bool,
 }
 
 /// How a line is judged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Denied,
+    /// By the proxy itself, as it may what is not even a proper path.
+    Refused,
     /// By the filter, and otherwise than this configuration says.
     Otherwise,
     Through,
@@ -55,6 +59,7 @@ impl Verdict {
     const fn name(self) -> &'static str {
         match self {
             Self::Denied => "denied",
+            Self::Refused => "refused_by_the_proxy",
             Self::Otherwise => "denied_otherwise",
             Self::Through => "got_through",
             Self::Silent => "no_answer",
@@ -65,7 +70,7 @@ impl Verdict {
 
     const fn mark(self) -> &'static str {
         match self {
-            Self::Denied | Self::Otherwise => "ok  ",
+            Self::Denied | Self::Refused | Self::Otherwise => "ok  ",
             Self::Through | Self::Silent => "FAIL",
             Self::Skipped | Self::Told => "-   ",
         }
@@ -77,11 +82,19 @@ fn verdict(line: &Line) -> Verdict {
         (Came::NotSent(_), _) => Verdict::Skipped,
         (_, Expected::Open { .. }) => Verdict::Told,
         (Came::Unanswered(_), _) => Verdict::Silent,
+        (
+            Came::Answered {
+                status: 400,
+                ours: false,
+                ..
+            },
+            _,
+        ) if line.tidied => Verdict::Refused,
         (Came::Answered { ours: false, .. } | Came::Answered { code: None, .. }, _) => Verdict::Through,
         (Came::Answered { code: Some(got), .. }, Expected::Denied { code, .. }) => {
             // Which of a credential's faults is found first hangs on the issuer's keys.
             let of_identity = |code: &str| code.starts_with("auth.");
-            if got == code || of_identity(got) && of_identity(code) {
+            if got == code || line.tidied || of_identity(got) && of_identity(code) {
                 Verdict::Denied
             } else {
                 Verdict::Otherwise
@@ -111,6 +124,7 @@ fn told(line: &Line) -> String {
     match (&line.came, verdict(line)) {
         (Came::NotSent(why), _) => format!("not sent: {why}"),
         (Came::Unanswered(why), _) => format!("{why}; expected `{expected}`"),
+        (Came::Answered { status, .. }, Verdict::Refused) => format!("{status} from the proxy itself"),
         (Came::Answered { status, code, .. }, Verdict::Denied | Verdict::Told) => {
             format!("{status} {}", code.as_deref().unwrap_or("without a violation"))
         }
@@ -162,7 +176,7 @@ pub(super) fn text(target: &Target, lines: &[Line]) -> String {
     let _ = writeln!(
         out,
         "{sent} sent: {} denied, {} got through, {} without an answer{}; {} not sent",
-        count(&[Verdict::Denied, Verdict::Otherwise]),
+        count(&[Verdict::Denied, Verdict::Refused, Verdict::Otherwise]),
         count(&[Verdict::Through]),
         count(&[Verdict::Silent]),
         match count(&[Verdict::Told]) {

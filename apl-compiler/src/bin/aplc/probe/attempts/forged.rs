@@ -19,11 +19,11 @@ pub(super) fn peer(target: &Target) -> Option<String> {
         .identities
         .iter()
         .find(|identity| matches!(identity.source, CredentialSource::Peer { .. }))?;
-    let domain = identity
-        .trust_domains
-        .first()
-        .map_or("cluster.local", |domain| credentials::text(program, *domain));
-    Some(format!("spiffe://{domain}/ns/aplomb-probe/sa/aplomb-probe"))
+    let authority = match identity.trust_domains.first() {
+        Some(domain) => format!("spiffe://{}", credentials::text(program, *domain)),
+        None => bound(target, identity)?["issuer"].as_str()?.to_owned(),
+    };
+    Some(format!("{authority}/ns/aplomb-probe/sa/aplomb-probe"))
 }
 
 /// A call of what is not there, with each of them.
@@ -117,10 +117,7 @@ fn issuer(target: &Target, identity: &Identity) -> Option<Believed> {
             algorithm: *issuer.algorithms.first()?,
         });
     }
-    let name = credentials::text(program, identity.name);
-    let bound = target.config.get("identities")?.as_array()?;
-    let bound = bound.iter().find(|bound| bound["name"] == name)?;
-    let issuer = bound["issuers"].as_array()?.first()?;
+    let issuer = bound(target, identity)?;
     let algorithm = issuer["algorithms"].as_array()?.first()?.as_str()?;
     Some(Believed {
         issuer: issuer["issuer"].as_str()?.to_owned(),
@@ -129,6 +126,14 @@ fn issuer(target: &Target, identity: &Identity) -> Option<Believed> {
             .into_iter()
             .find(|known| known.name() == algorithm)?,
     })
+}
+
+/// The first issuer that the deployment names for an identity.
+fn bound<'t>(target: &'t Target, identity: &Identity) -> Option<&'t Value> {
+    let name = credentials::text(target.program.program(), identity.name);
+    let all = target.config.get("identities")?.as_array()?;
+    let of = all.iter().find(|bound| bound["name"] == name)?;
+    of["issuers"].as_array()?.first()
 }
 
 fn tokens(believed: &Believed) -> Vec<(&'static str, Token)> {

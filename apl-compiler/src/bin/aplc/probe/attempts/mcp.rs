@@ -126,9 +126,7 @@ pub(super) fn all(target: &Target, entry: &Entry, callers: &Callers) -> Vec<Atte
     put.method = "PUT";
     all.push(put);
     for (what, path) in crooked(&entry.path) {
-        let mut attempt = plain().named(what);
-        attempt.path = path;
-        all.push(attempt);
+        all.push(plain().crooked(path).named(what));
     }
     let mut elsewhere = plain()
         .header("mcp-method", "tools/call")

@@ -83,12 +83,13 @@ pub(super) fn all(target: &Target, entry: &Entry, speaks: &str, callers: &Caller
             .header("x-http-method-override", "DELETE")
             .named("a header that overrides the method"),
     );
-    let mut dots = plain().named("a dot segment in the path");
-    dots.path = below(&entry.path, &format!("aplomb-probe/../{name}"));
-    all.push(dots);
-    let mut slash = plain().named("an encoded slash in the path");
-    slash.path = below(&entry.path, &format!("aplomb-probe%2f..%2f{name}"));
-    all.push(slash);
+    for (what, before) in [
+        ("a dot segment in the path", "/aplomb-probe/.."),
+        ("an encoded slash in the path", "/aplomb-probe%2f.."),
+    ] {
+        let path = format!("{before}{}", plain().path);
+        all.push(plain().crooked(path).named(what));
+    }
     all
 }
 
