@@ -12,12 +12,12 @@ mod graph;
 mod inspect;
 #[path = "commands/mermaid.rs"]
 mod mermaid;
-#[expect(dead_code, reason = "one function is enough here")]
-#[path = "../../test-harness/src/tools.rs"]
-mod tools;
 #[path = "commands/pins.rs"]
 mod pins;
 #[path = "commands/rewrite.rs"]
 mod rewrite;
 #[path = "commands/sign.rs"]
 mod sign;
+#[expect(dead_code, reason = "one function is enough here")]
+#[path = "../../test-harness/src/tools.rs"]
+mod tools;

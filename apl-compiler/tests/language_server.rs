@@ -17,7 +17,10 @@ fn server() -> Option<(PathBuf, PathBuf)> {
     let name = "yaml-language-server";
     let modules = tools::needed(name, tools::node_modules(name))?;
     let node = tools::needed("node", tools::program("node"))?;
-    Some((node, modules.join("yaml-language-server/bin/yaml-language-server")))
+    Some((
+        node,
+        modules.join("yaml-language-server/bin/yaml-language-server"),
+    ))
 }
 
 /// Longer than the server takes on a slow and busy machine.

@@ -10,6 +10,8 @@ mod envoy;
 mod language;
 #[path = "book/links.rs"]
 mod links;
+#[path = "book/newcomer.rs"]
+mod newcomer;
 
 use std::path::Path;
 

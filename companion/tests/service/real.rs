@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::approval_stage::{ask, begin};
 use super::client::{DIGEST, call, perform};
 use super::durability::Process;
-use crate::tools;
 use crate::patience::eventually;
+use crate::tools;
 
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     tools::needed(name, tools::program(name))

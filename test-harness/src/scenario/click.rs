@@ -16,8 +16,7 @@ pub(super) async fn decide(url: &str, approve: bool) -> anyhow::Result<&'static 
         .into_iter()
         .find_map(tools::program);
     let node = tools::program("node");
-    let (Some(browser), Some(node), Some(modules)) =
-        (browser, node, tools::node_modules("puppeteer-core"))
+    let (Some(browser), Some(node), Some(modules)) = (browser, node, tools::node_modules("puppeteer-core"))
     else {
         by_hand(url, decision).await?;
         return Ok("by hand: no browser is installed");
