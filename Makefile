@@ -21,8 +21,9 @@ filter: ## build dist/aplomb.wasm
 size: ## fail if dist/aplomb.wasm exceeds its budget
 	@scripts/size.sh
 
+# With a test among it (the smallest) the dependencies get the features that they have for the tests: nothing is compiled twice.
 build: ## build the host programs: aplc, companion, harness
-	@$(CARGO) build $(HOST) --bins
+	@$(CARGO) build $(HOST) --bins --test wire
 
 demo: setup filter build ## the whole scenario in a real Envoy; MODE=paired for two plugins
 	@$(OUT)/debug/aplomb-demo run --mode $(MODE)
@@ -31,7 +32,7 @@ demo-up: setup filter build ## the same, left running, with the curl lines to tr
 	@$(OUT)/debug/aplomb-demo up --mode $(MODE)
 
 demo-down: ## end what demo-up started
-	@test -x $(OUT)/debug/aplomb-demo || $(CARGO) build -p aplomb-test-harness --bin aplomb-demo
+	@test -x $(OUT)/debug/aplomb-demo || $(MAKE) --no-print-directory build
 	@$(OUT)/debug/aplomb-demo down
 
 test: setup filter build ## everything that proves the project, real Envoy included

@@ -180,6 +180,11 @@ registry() {
   note "ready"
 }
 
+# The commands of the first pages use it, which a test runs.
+curl_program() {
+  have curl || apt_install curl || note "no curl: the test of the first pages will be skipped (Debian: \`apt-get install curl\`)"
+}
+
 # For `make manifests`.
 kubernetes() {
   say "Kubernetes programs for the tests"
@@ -244,6 +249,7 @@ editors
 exchange
 schemas
 registry
+curl_program
 kubernetes
 interop
 say "Ready"

@@ -4,6 +4,8 @@
 mod codes;
 #[path = "book/configuration.rs"]
 mod configuration;
+#[path = "book/deploy.rs"]
+mod deploy;
 #[path = "book/envoy.rs"]
 mod envoy;
 #[path = "book/language.rs"]

@@ -1,11 +1,20 @@
 //! Real servers: Debian's Redis 7 and Valkey 9.
 
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
 #[path = "../../../../../test-harness/src/patience.rs"]
 mod patience;
-#[expect(dead_code, reason = "the harness uses all of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
 #[path = "../../../../../test-harness/src/ports.rs"]
 mod ports;
-#[expect(dead_code, reason = "the harness uses all of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
 #[path = "../../../../../test-harness/src/tools.rs"]
 mod tools;
 
