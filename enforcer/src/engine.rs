@@ -1,6 +1,6 @@
 //! What lives as long as one worker and one configuration.
 
-mod reads;
+pub(crate) mod reads;
 
 use std::{
     collections::{BTreeMap, HashMap},

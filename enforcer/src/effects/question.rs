@@ -33,7 +33,8 @@ pub(super) fn decide(call: DecideCall, captures: bool) -> (Planned, Call) {
     (planned, vec![(effect, call.rule)])
 }
 
-fn json(tree: Tree) -> Json {
+/// As an effect carries it.
+pub(crate) fn json(tree: Tree) -> Json {
     match tree {
         Tree::Null => Json::Null,
         Tree::Bool(value) => Json::Bool(value),

@@ -27,10 +27,7 @@ pub(super) fn of(engine: &Engine, work: &Work) -> Option<Box<Captured>> {
         scope: work.scope.clone(),
         attributes: attributes(facts),
         everything: engine.knows_all(),
-        labels: facts
-            .labels
-            .loaded
-            .then(|| facts.labels.known.iter().cloned().collect()),
+        labels: work.loaded.clone(),
         args,
         result: work.result.clone().filter(|result| !result.is_empty()),
         decisions: work.decisions.clone(),

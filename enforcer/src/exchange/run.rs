@@ -338,6 +338,14 @@ pub(super) fn settle(
     work.approvals.extend(answered.approvals);
     work.labels_added.extend(answered.labels);
     work.calls.extend(answered.calls);
+    if engine.captures() {
+        let mut answers = answered.answers.iter();
+        let loaded = answers.find_map(|answer| match answer {
+            Answer::Labels(labels) => Some(labels.clone()),
+            _ => None,
+        });
+        work.loaded = work.loaded.take().or(loaded);
+    }
     work.decisions.extend(answered.decisions);
     for (counter, by) in [
         (Counter::TokenHits, answered.token_hits),

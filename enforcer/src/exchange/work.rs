@@ -49,6 +49,8 @@ pub(super) struct Work {
     pub(super) decisions: Vec<CapturedDecision>,
     pub(super) result: Option<String>,
     pub(super) scope: Option<String>,
+    /// The labels as they were loaded.
+    pub(super) loaded: Option<Vec<String>>,
     pub(super) minted: Vec<Minted>,
     /// Approvals that this phase has found and not spent yet.
     pub(super) approvals: Vec<Approved>,
@@ -247,6 +249,7 @@ impl Work {
             decisions: Vec::new(),
             result: None,
             scope: None,
+            loaded: None,
             minted: Vec::new(),
             approvals: Vec::new(),
             redeeming: false,

@@ -264,3 +264,68 @@ fn what_needs_a_companion_is_refused_without_one() {
         assert!(refused.is_err());
     }
 }
+
+#[test]
+fn a_captured_decision_comes_to_the_same_when_its_own_policy_runs_it_again() {
+    use aplomb_enforcer::replay::{Replayed, replay};
+    let mut policy = program::seed(&[Algorithm::Es256], None);
+    policy.program.settings.capture = true;
+    let program = apl_vm::Prepared::load(&policy.bytes()).expect("a program");
+    let mut worker = Worker::with(&policy.bytes(), |_| {});
+    for (user, tool) in [
+        ("eve", "send_email"),
+        ("bob", "send_email"),
+        ("eve", "get_compensation"),
+        ("bob", "get_compensation"),
+        ("bob", "send_email"),
+        ("eve", "edit"),
+        ("eve", "after"),
+        ("bob", "unknown"),
+    ] {
+        worker.call(
+            user,
+            tool,
+            r#"{"ssn":"123-45-6789"}"#,
+            Some(&Backend::json(RECORD)),
+        );
+        worker.tick();
+    }
+    let mut replayed = Vec::new();
+    for record in &worker.companion.records {
+        let (Some(verdict), Some(facts)) = (record.verdict, record.facts.as_deref()) else {
+            continue;
+        };
+        let again = replay(&program, &program, record, facts);
+        match (verdict, &again) {
+            (VerdictKind::Allow, Replayed::Allow(edits)) => assert_eq!(*edits, record.edits),
+            (VerdictKind::Deny, Replayed::Deny(denied)) => {
+                assert_eq!(Some(&denied.code), record.code.as_ref());
+            }
+            _ => panic!("{} was {verdict:?} and is {again:?}", record.entity_name),
+        }
+        replayed.push(record.entity_name.as_str());
+    }
+    assert_eq!(replayed.len(), 8, "{replayed:?}");
+    // Another policy: nobody needs to be in human resources any more, and labels do not matter.
+    let mut other = Builder::default();
+    let user = other.identity(
+        "authorization",
+        apl_bytecode::TokenRole::User,
+        &[Algorithm::Es256],
+        None,
+    );
+    let gate = other.require("role.finance", "routes.tool:send_email.pre_invocation[0]");
+    other.route("send_email", gate, None, &[user]);
+    let other = apl_vm::Prepared::load(&other.bytes()).expect("a program");
+    for record in &worker.companion.records {
+        let Some(facts) = record.facts.as_deref() else {
+            continue;
+        };
+        let again = replay(&other, &program, record, facts);
+        match record.entity_name.as_str() {
+            // The policy of then did not look at that role.
+            "send_email" => assert!(matches!(again, Replayed::Unknown(_)), "{again:?}"),
+            _ => assert!(matches!(&again, Replayed::Deny(denied) if denied.code == "route.unmatched")),
+        }
+    }
+}
