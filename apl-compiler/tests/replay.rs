@@ -8,13 +8,13 @@ use std::process::Command;
 use companion_protocol::sealed::CaptureKey;
 use companion_protocol::{AuditRecord, Captured, Json, VerdictKind};
 
-/// Alice's keys of RFC 7748, section 6.1.
+/// A key as `openssl genpkey -algorithm x25519` writes one, and its public key.
 const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VuBCIEIHcHbQpzGKV9PBbBclGyZkXfTC+S68CZKsF3+6UduSwq
 -----END PRIVATE KEY-----
 ";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VuAyEAhSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=
+MCowBQYDK2VuAyEA+KlTWi0v9gXo4UTVT071xiMTogVduyH93T/ZwpnrAV0=
 -----END PUBLIC KEY-----
 ";
 

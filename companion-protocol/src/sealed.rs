@@ -161,13 +161,13 @@ fn der(text: &str, kind: &str, prefix: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Alice's keys of RFC 7748, section 6.1.
+    /// A key as `openssl genpkey -algorithm x25519` writes one, and its public key.
     const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VuBCIEIHcHbQpzGKV9PBbBclGyZkXfTC+S68CZKsF3+6UduSwq
 -----END PRIVATE KEY-----
 ";
     const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VuAyEAhSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=
+MCowBQYDK2VuAyEA+KlTWi0v9gXo4UTVT071xiMTogVduyH93T/ZwpnrAV0=
 -----END PUBLIC KEY-----
 ";
 

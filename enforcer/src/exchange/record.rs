@@ -211,7 +211,7 @@ impl Exchange {
         let seq = match work.reserved.take() {
             Some(seq) => seq,
             // It was recorded as allowed, and has come to something else.
-            None if work.recorded && refusal.is_some() => engine.audit.reserve(),
+            None if work.recorded && work.law.post.is_some() && refusal.is_some() => engine.audit.reserve(),
             None => return,
         };
         work.recorded = false;

@@ -73,7 +73,7 @@ async fn once_durable(store: &dyn SessionStore) -> Held {
 
 /// Another epoch, once the store has noticed; the first load after a broken connection may fail, and that is a denial.
 async fn next_epoch(store: &dyn SessionStore) -> Arc<str> {
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if let Ok(held) = store.load(&key('a', '1')).await {
             return held.epoch;
         }
@@ -199,6 +199,54 @@ async fn a_failover_keeps_what_was_acknowledged_and_changes_the_epoch() {
     replica.command(&["REPLICAOF", "NO", "ONE"]).await;
     assert_ne!(next_epoch(&store).await, before);
     assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+}
+
+/// A sentinel that watches the primary at `port`, alone, so that it decides alone.
+async fn sentinel(port: u16) -> Option<Server> {
+    let watched = format!("sentinel monitor main 127.0.0.1 {port} 1");
+    let lines = [
+        watched.as_str(),
+        "sentinel down-after-milliseconds main 500",
+        "sentinel failover-timeout main 3000",
+    ];
+    Server::sentinel(Kind::Redis, &lines).await
+}
+
+#[tokio::test]
+async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_next() {
+    let Some(mut primary) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let port = primary.port.to_string();
+    let mut arguments = DURABLE.to_vec();
+    arguments.extend(["--replicaof", "127.0.0.1", &port]);
+    let replica = Server::start(Kind::Redis, &arguments).await.expect("installed");
+    replica.synced().await;
+    let watching = sentinel(primary.port).await.expect("installed");
+    // The first of the two is not there.
+    let endpoint = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main", watching.port);
+    let store = open(&ValkeyConfig::at(endpoint))
+        .await
+        .expect("is led to the primary");
+    let before = once_durable(&store).await.epoch;
+    watching.knows_a_replica("main").await;
+    replica.synced().await;
+    primary.kill();
+    assert_ne!(next_epoch(&store).await, before);
+    assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+}
+
+#[tokio::test]
+async fn a_name_that_no_sentinel_knows_is_told() {
+    let Some(primary) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let watching = sentinel(primary.port).await.expect("installed");
+    let endpoint = format!("redis+sentinel://127.0.0.1:{}/other", watching.port);
+    let error = open(&ValkeyConfig::at(endpoint)).await.err().expect("refused");
+    let because = std::error::Error::source(&error).map(ToString::to_string);
+    let said = format!("{error} {because:?}");
+    assert!(said.contains("no sentinel names a primary `other`"), "{said}");
 }
 
 #[tokio::test]
