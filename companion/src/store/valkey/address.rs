@@ -144,7 +144,7 @@ impl Address {
                 source,
             }
         })?;
-        Ok(Self::with(config, Servers::Named(Box::new(sentinels))))
+        Ok(Self::with(config, Servers::Named(sentinels)))
     }
 
     fn with(config: &ValkeyConfig, servers: Servers) -> Self {

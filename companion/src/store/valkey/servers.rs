@@ -18,7 +18,7 @@ pub(super) enum Servers {
     /// This one.
     One(Client),
     /// Whoever these say.
-    Named(Box<Sentinels>),
+    Named(Sentinels),
 }
 
 /// Sentinels and what they watch.
