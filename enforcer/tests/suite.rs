@@ -58,7 +58,11 @@ mod shapes;
 mod signatures;
 #[path = "suite/signed_policy.rs"]
 mod signed_policy;
+#[path = "suite/stream_scans.rs"]
+mod stream_scans;
 #[path = "suite/streams.rs"]
 mod streams;
+#[path = "suite/subscriptions.rs"]
+mod subscriptions;
 #[path = "suite/verdicts.rs"]
 mod verdicts;

@@ -139,6 +139,7 @@ impl Exchange {
             Install::Full | Install::PairedDecider => out.pause(),
             // Headers leave now, so what is to be removed from them leaves them now.
             Install::Single => {
+                self.head_left = true;
                 self.strip(engine, touches, out);
                 if touches {
                     self.credentials(engine, false, out);
