@@ -36,6 +36,8 @@ mod lists;
 mod llm;
 #[path = "suite/pins.rs"]
 mod pins;
+#[path = "suite/pins_on_streams.rs"]
+mod pins_on_streams;
 #[path = "suite/program.rs"]
 mod program;
 #[path = "suite/protocols.rs"]

@@ -235,7 +235,9 @@ impl Exchange {
         let is_governed = listens || (self.is_get_stream() && engine.can_deny && !self.seals.off);
         let resource = Some(EntityKind::Resource);
         let asked = |uri: &str| {
-            let mut named = self.works().filter(|work| work.part_of.is_some() && work.entity == resource);
+            let mut named = self
+                .works()
+                .filter(|work| work.part_of.is_some() && work.entity == resource);
             !listens || named.any(|work| is_below(uri, &work.name))
         };
         match uri {

@@ -1,9 +1,7 @@
 //! The request goes on: header edits, body edits, release.
 
 use super::{Exchange, Out, Stage, after::After, work::Work};
-use crate::{
-    Command, Counter, Engine, Install, codec::Codec, engine::count, http::arguments, refusal::Refusal,
-};
+use crate::{Command, Counter, Engine, codec::Codec, engine::count, http::arguments, refusal::Refusal};
 
 impl Exchange {
     /// Nothing denied.

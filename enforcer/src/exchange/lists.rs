@@ -128,7 +128,9 @@ impl Exchange {
 
     /// Whether nothing that this caller could do with the resource is allowed.
     pub(super) fn withholds(&self, engine: &mut Engine, uri: &str, now_ms: u64) -> bool {
-        let Some(work) = self.works().next() else { return true };
+        let Some(work) = self.works().next() else {
+            return true;
+        };
         let mut sieve = Sieve::new(self, engine, work, true, now_ms);
         sieve.is_denied(engine, EntityKind::Resource, uri)
     }

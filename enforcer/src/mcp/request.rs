@@ -238,7 +238,9 @@ fn listen(params: Option<Node<'_>>, id: Option<Vec<u8>>) -> Result<Message, Refu
                 return wrong("`resourceSubscriptions` is not an array");
             }
             if named.len() > MAX_RESOURCES {
-                return wrong("`resourceSubscriptions` names more resources than one request may: send several");
+                return wrong(
+                    "`resourceSubscriptions` names more resources than one request may: send several",
+                );
             }
             for uri in named.elements() {
                 let uri = plain(uri, "resourceSubscriptions")?;

@@ -58,7 +58,9 @@ pub(crate) fn updated(notification: Node<'_>) -> Option<Option<String>> {
     let method = notification.get("method")?;
     method.is_str("notifications/resources/updated").then(|| {
         let params = notification.get("params")?;
-        let uri = params.get("uri").filter(|_| params.folded_twin("uri").is_none())?;
+        let uri = params
+            .get("uri")
+            .filter(|_| params.folded_twin("uri").is_none())?;
         super::request::plain_text(uri)
     })
 }

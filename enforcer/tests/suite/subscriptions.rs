@@ -97,7 +97,10 @@ fn labels_of_the_session_count_for_a_subscription_as_for_a_read() {
 #[test]
 fn only_updates_of_what_was_judged_reach_the_client() {
     let fine = [
-        note("notifications/subscriptions/acknowledged", &json!({"notifications": on(&[OPEN])})),
+        note(
+            "notifications/subscriptions/acknowledged",
+            &json!({"notifications": on(&[OPEN])}),
+        ),
         update(OPEN),
         update("mem://pay/2026"),
         update("mem://pay/2026/may"),
@@ -108,17 +111,33 @@ fn only_updates_of_what_was_judged_reach_the_client() {
         update("mem://pay/2027"),
         update("mem://pay/20267"),
         update("mem://mail"),
-        note("notifications/resources/updated", &json!({"uri": OPEN, "URI": PAY})),
+        note(
+            "notifications/resources/updated",
+            &json!({"uri": OPEN, "URI": PAY}),
+        ),
         note("notifications/resources/updated", &json!({"Uri": PAY})),
         note("notifications/resources/updated", &json!({})),
         note("notifications/resources/updated", &json!({"uri": ["mem://open"]})),
     ];
-    let mixed: String = foreign.iter().zip(fine.iter().cycle()).flat_map(|(a, b)| [a.as_str(), b]).collect();
-    let wanted: String = foreign.iter().zip(fine.iter().cycle()).map(|(_, b)| b.as_str()).collect();
+    let mixed: String = foreign
+        .iter()
+        .zip(fine.iter().cycle())
+        .flat_map(|(a, b)| [a.as_str(), b])
+        .collect();
+    let wanted: String = foreign
+        .iter()
+        .zip(fine.iter().cycle())
+        .map(|(_, b)| b.as_str())
+        .collect();
     for chunk in [0, 1, 7, 64] {
         let mut worker = worker();
         worker.chunk = chunk;
-        let seen = listen(&mut worker, "bob", &on(&[OPEN, PAY]), Some(&Backend::events(&mixed)));
+        let seen = listen(
+            &mut worker,
+            "bob",
+            &on(&[OPEN, PAY]),
+            Some(&Backend::events(&mixed)),
+        );
         assert_eq!(seen.client_body(), wanted, "chunks of {chunk}");
         assert_eq!(seen.counts["aplomb.unasked_dropped"], 7);
     }
@@ -128,7 +147,10 @@ fn only_updates_of_what_was_judged_reach_the_client() {
 fn a_stream_that_names_no_resources_carries_no_updates_of_any() {
     let changed = note("notifications/resources/list_changed", &json!({}));
     let backend = Backend::events(&[update(OPEN), changed.clone(), update(PAY)].concat());
-    for wanted in [json!({"resourcesListChanged": true}), json!({"resourceSubscriptions": []})] {
+    for wanted in [
+        json!({"resourcesListChanged": true}),
+        json!({"resourceSubscriptions": []}),
+    ] {
         let seen = listen(&mut worker(), "bob", &wanted, Some(&backend));
         assert_eq!(seen.client_body(), changed);
     }
@@ -171,8 +193,14 @@ fn requests_that_two_readers_could_read_differently_are_refused() {
         (json!({"resourceSubscriptions": OPEN}), "protocol.invalid_params"),
         (json!({"resourceSubscriptions": [7]}), "protocol.invalid_request"),
         (json!({"resourceSubscriptions": [""]}), "protocol.invalid_request"),
-        (json!({"resourceSubscriptions": [], "ResourceSubscriptions": [PAY]}), "protocol.case_variant"),
-        (json!({ "resourceSubscriptions": many }), "protocol.invalid_params"),
+        (
+            json!({"resourceSubscriptions": [], "ResourceSubscriptions": [PAY]}),
+            "protocol.case_variant",
+        ),
+        (
+            json!({ "resourceSubscriptions": many }),
+            "protocol.invalid_params",
+        ),
     ] {
         let seen = listen(&mut worker(), "bob", &notifications, None);
         assert!(!seen.forwarded(), "{notifications}");
@@ -185,8 +213,11 @@ fn requests_that_two_readers_could_read_differently_are_refused() {
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-method", "subscriptions/listen"),
     ];
-    assert_eq!(worker().post(&headers, &body, None).code(), "protocol.case_variant");
-    let batch = format!("[{}]", request(&on(&[OPEN])));
+    assert_eq!(
+        worker().post(&headers, &body, None).code(),
+        "protocol.case_variant"
+    );
+    let batch = json!([{"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {"notifications": on(&[OPEN])}}]).to_string();
     let seen = worker().post(&[("authorization", &bearer)], &batch, None);
     assert_eq!(seen.code(), "protocol.batch");
 }
@@ -194,7 +225,12 @@ fn requests_that_two_readers_could_read_differently_are_refused() {
 #[test]
 fn a_failure_to_subscribe_passes_as_the_backend_says_it() {
     let body = r#"{"jsonrpc":"2.0","id":"l-1","error":{"code":-32601,"message":"no subscriptions here"}}"#;
-    let seen = listen(&mut worker(), "bob", &on(&[OPEN]), Some(&Backend::of(404, "application/json", body)));
+    let seen = listen(
+        &mut worker(),
+        "bob",
+        &on(&[OPEN]),
+        Some(&Backend::of(404, "application/json", body)),
+    );
     assert_eq!(seen.client_body(), body);
 }
 

@@ -31,12 +31,17 @@ routes:
 
 /// The same with an edit before the call.
 fn editing() -> String {
-    POLICY.replace("    result: { \"**.ssn\": redact }\n  - http: \"/api/files", "    args: { body.ssn: \"mask(4)\" }\n  - http: \"/api/files")
+    POLICY.replace(
+        "    result: { \"**.ssn\": redact }\n  - http: \"/api/files",
+        "    args: { body.ssn: \"mask(4)\" }\n  - http: \"/api/files",
+    )
 }
 
 fn configuration(policy: &str, install: &Value) -> Value {
     let compilation = apl_compiler::compile("policy.yaml", policy);
-    let output = compilation.output.unwrap_or_else(|| panic!("{:?}", compilation.diagnostics));
+    let output = compilation
+        .output
+        .unwrap_or_else(|| panic!("{:?}", compilation.diagnostics));
     json!({
         "policy": STANDARD.encode(apl_bytecode::encode(output.program.program())),
         "protocols": [
@@ -55,7 +60,11 @@ fn proxy(mode: Mode) -> Proxy {
 
 fn head<'a>(method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut head = crate::fixture::head(method, path);
-    head.extend([("x-policy-verdict", "allow"), ("x-aplomb-decision", "forged"), ("accept-encoding", "gzip")]);
+    head.extend([
+        ("x-policy-verdict", "allow"),
+        ("x-aplomb-decision", "forged"),
+        ("accept-encoding", "gzip"),
+    ]);
     head
 }
 
@@ -71,8 +80,14 @@ fn send(proxy: &mut Proxy, mode: Mode, path: &str, body: &Value) -> ExchangeId {
     for piece in rest.chunks(9) {
         proxy.host.request_body(x, piece, false).unwrap();
         let upstream = proxy.host.upstream(x);
-        assert!(upstream.body.is_empty(), "{mode:?} {path}: a body before its verdict");
-        assert!(mode == Mode::Single || !upstream.started, "{mode:?} {path}: a head before its verdict");
+        assert!(
+            upstream.body.is_empty(),
+            "{mode:?} {path}: a body before its verdict"
+        );
+        assert!(
+            mode == Mode::Single || !upstream.started,
+            "{mode:?} {path}: a head before its verdict"
+        );
     }
     proxy.host.request_body(x, &[*last], true).unwrap();
     x
@@ -101,7 +116,11 @@ fn respond(proxy: &mut Proxy, x: ExchangeId, status: &str, media: &str, body: &s
 /// The status, the code of the violation and the body of an answer that is the filter's own.
 fn denied(proxy: &mut Proxy, x: ExchangeId, mode: Mode) -> (String, String, Value) {
     let (client, upstream) = (proxy.host.client(x), proxy.host.upstream(x));
-    assert!(client.ended && upstream.body.is_empty(), "{mode:?}: {:?}", proxy.host.logs());
+    assert!(
+        client.ended && upstream.body.is_empty(),
+        "{mode:?}: {:?}",
+        proxy.host.logs()
+    );
     assert!(mode == Mode::Single || !upstream.started, "{mode:?}");
     let status = client.header(":status").unwrap_or_default();
     let code = client.header("x-policy-violation").unwrap_or_default();
@@ -125,7 +144,11 @@ fn resources_are_governed_by_their_head_and_by_their_body() {
         }
         let x = proxy.ask(&head("GET", "/api/employees/13"), true);
         let (status, code, problem) = denied(&mut proxy, x, mode);
-        assert_eq!((status.as_str(), code.as_str()), ("403", "api.closed"), "{mode:?}");
+        assert_eq!(
+            (status.as_str(), code.as_str()),
+            ("403", "api.closed"),
+            "{mode:?}"
+        );
         assert_eq!(problem["detail"], "not her");
         let x = send(&mut proxy, mode, "/api/employees/7", &json!({ "ssn": SSN }));
         let (status, code, _) = denied(&mut proxy, x, mode);
@@ -159,11 +182,19 @@ fn a_body_without_a_say_passes_as_it_comes_and_larger_than_any_limit() {
 fn a_verdict_on_the_status_needs_no_body() {
     for mode in ALL {
         let mut proxy = proxy(mode);
-        for (status, body, passes) in [("200", "fine", true), ("204", "", true), ("500", "oops", false), ("503", "", false)] {
+        for (status, body, passes) in [
+            ("200", "fine", true),
+            ("204", "", true),
+            ("500", "oops", false),
+            ("503", "", false),
+        ] {
             let x = proxy.ask(&head("GET", "/api/late/1"), true);
             let text = respond(&mut proxy, x, status, "text/plain", body, 1);
             assert_eq!(text == body, passes, "{mode:?} {status}: {text}");
-            assert!(passes || (text.contains("api.failed") && !text.contains("oops")), "{mode:?} {status}: {text}");
+            assert!(
+                passes || (text.contains("api.failed") && !text.contains("oops")),
+                "{mode:?} {status}: {text}"
+            );
         }
     }
 }
@@ -171,12 +202,19 @@ fn a_verdict_on_the_status_needs_no_body() {
 #[test]
 fn every_answer_of_an_agent_is_governed() {
     let message = |method: &str, params: Value| json!({"jsonrpc": "2.0", "id": "r1", "method": method, "params": params});
-    let update = json!({"jsonrpc": "2.0", "id": "r1", "result": {"artifact": {"parts": [{"data": {"ssn": SSN}}]}}}).to_string();
+    let update =
+        json!({"jsonrpc": "2.0", "id": "r1", "result": {"artifact": {"parts": [{"data": {"ssn": SSN}}]}}})
+            .to_string();
     let stream = format!("data: {update}\n\n").repeat(3);
     for mode in ALL {
         let mut proxy = proxy(mode);
         for pieces in [1, 5, stream.len()] {
-            let x = send(&mut proxy, mode, "/agent", &message("SendStreamingMessage", json!({})));
+            let x = send(
+                &mut proxy,
+                mode,
+                "/agent",
+                &message("SendStreamingMessage", json!({})),
+            );
             let text = respond(&mut proxy, x, "200", "text/event-stream", &stream, pieces);
             assert_eq!(text, stream.replace(SSN, "[REDACTED]"), "{mode:?}");
             let x = send(&mut proxy, mode, "/agent", &message("message/send", json!({})));
@@ -191,7 +229,11 @@ fn every_answer_of_an_agent_is_governed() {
         ] {
             let x = send(&mut proxy, mode, "/agent", &message(method, params));
             let (_, code, error) = denied(&mut proxy, x, mode);
-            assert_eq!((code.as_str(), &error["error"]["code"]), (wanted, &json!(number)), "{mode:?} {method}");
+            assert_eq!(
+                (code.as_str(), &error["error"]["code"]),
+                (wanted, &json!(number)),
+                "{mode:?} {method}"
+            );
             assert_eq!(error["id"], "r1");
         }
     }
@@ -203,9 +245,12 @@ fn what_a_model_says_is_governed_whole_and_streamed() {
         json!({"model": "gpt-5", "max_tokens": most, "stream": stream,
             "messages": [{"role": "user", "content": "hi"}]})
     };
-    let whole = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": SSN}}]}).to_string();
+    let whole =
+        json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": SSN}}]}).to_string();
     let chunk = |text: &str| json!({"id": "c", "choices": [{"index": 0, "delta": {"content": text}}]});
-    let mut stream: String = ["It is 12", "3-45", "-6789."].map(|text| format!("data: {}\n\n", chunk(text))).concat();
+    let mut stream: String = ["It is 12", "3-45", "-6789."]
+        .map(|text| format!("data: {}\n\n", chunk(text)))
+        .concat();
     stream.push_str("data: [DONE]\n\n");
     for mode in ALL {
         let mut proxy = proxy(mode);
@@ -215,10 +260,19 @@ fn what_a_model_says_is_governed_whole_and_streamed() {
             assert_eq!(text, whole.replace(SSN, "[REDACTED]"), "{mode:?}");
             let x = send(&mut proxy, mode, "/v1/chat/completions", &chat(true, 10));
             let text = respond(&mut proxy, x, "200", "text/event-stream", &stream, pieces);
-            assert!(text.contains("[REDACTED]") && text.ends_with("data: [DONE]\n\n"), "{mode:?}: {text}");
-            assert!(!["It is", "3-45", "6789"].iter().any(|part| text.contains(part)), "{mode:?}: {text}");
+            assert!(
+                text.contains("[REDACTED]") && text.ends_with("data: [DONE]\n\n"),
+                "{mode:?}: {text}"
+            );
+            assert!(
+                !["It is", "3-45", "6789"].iter().any(|part| text.contains(part)),
+                "{mode:?}: {text}"
+            );
         }
-        for (body, wanted) in [(chat(true, 500), "model.tokens"), (json!({"model": "other"}), "route.unmatched")] {
+        for (body, wanted) in [
+            (chat(true, 500), "model.tokens"),
+            (json!({"model": "other"}), "route.unmatched"),
+        ] {
             let x = send(&mut proxy, mode, "/v1/chat/completions", &body);
             let (status, code, error) = denied(&mut proxy, x, mode);
             assert_eq!((status.as_str(), code.as_str()), ("403", wanted), "{mode:?}");
@@ -241,7 +295,9 @@ fn what_needs_held_headers_is_refused_in_mode_single_with_the_route_and_the_reas
     assert_eq!(refused(POLICY), None);
     let why = refused(&policy).expect("arguments are edited");
     assert!(
-        why.contains("install.mode: single") && why.contains("/api/employees/{id}") && why.contains("content-length"),
+        why.contains("install.mode: single")
+            && why.contains("/api/employees/{id}")
+            && why.contains("content-length"),
         "{why}"
     );
     for mode in [Mode::Full, Mode::Paired] {
