@@ -25,7 +25,7 @@ pub(crate) const LIMIT: usize = 65_536;
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `edited` loses `args.secret` and `result.ssn`, `labelled` does too and marks the session at the companion, `denied` is denied,
+/// `edited` loses `args.secret` and `result.ssn`, `scanned` too but what a scanner finds in it, `labelled` does too and marks the session at the companion, `denied` is denied,
 /// `plain` has no rules on results.
 fn policy() -> String {
     let plugins = json!([issuer::plugin("user", "authorization", "user").expect("a key")]);
@@ -44,6 +44,9 @@ routes:
     pre_invocation: ["require(role.tester)", "taint(seen, session)"]
     args: {{ secret: "omit" }}
     result: {{ ssn: "str | redact" }}
+  - tool: scanned
+    args: {{ secret: "omit" }}
+    result: {{ ssn: "pii.redact" }}
   - tool: denied
     pre_invocation: ["deny('not today', 'test.denied')"]
   - tool: plain
