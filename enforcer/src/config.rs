@@ -407,7 +407,9 @@ fn is_origin(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]+_".contains(&byte);
     text == "null"
         || text.split_once("://").is_some_and(|(scheme, host)| {
-            !scheme.is_empty() && !host.is_empty() && [scheme, host].iter().all(|part| part.bytes().all(plain))
+            !scheme.is_empty()
+                && !host.is_empty()
+                && [scheme, host].iter().all(|part| part.bytes().all(plain))
         })
 }
 

@@ -20,6 +20,8 @@ mod challenges;
 mod credentials;
 #[path = "suite/effects.rs"]
 mod effects;
+#[path = "suite/entities.rs"]
+mod entities;
 #[path = "suite/host.rs"]
 mod host;
 #[path = "suite/http.rs"]
@@ -34,6 +36,8 @@ mod laws;
 mod lists;
 #[path = "suite/llm.rs"]
 mod llm;
+#[path = "suite/opaque.rs"]
+mod opaque;
 #[path = "suite/pins.rs"]
 mod pins;
 #[path = "suite/pins_on_streams.rs"]
@@ -52,6 +56,8 @@ mod revisions;
 mod seed_policy;
 #[path = "suite/server_requests.rs"]
 mod server_requests;
+#[path = "suite/several_servers.rs"]
+mod several_servers;
 #[path = "suite/shadow.rs"]
 mod shadow;
 #[path = "suite/shapes.rs"]

@@ -68,11 +68,28 @@ fn an_origin_is_one_that_a_browser_would_send() {
         let json = format!(r#"{{"install":{{"mode":"full"}},"policy":"","protocols":[{entry}]}}"#);
         PluginConfig::parse(json.as_bytes()).err()
     };
-    for fine in ["https://a.example", "http://localhost:8080", "null", "http://[::1]:1", "app+x://a"] {
+    for fine in [
+        "https://a.example",
+        "http://localhost:8080",
+        "null",
+        "http://[::1]:1",
+        "app+x://a",
+    ] {
         assert_eq!(with(fine), None, "{fine}");
     }
-    for wrong in ["https://a.example/", "a.example", "*", "https://A.example", "https://", ""] {
-        assert_eq!(with(wrong), Some(ConfigError::Origin(wrong.to_owned())), "{wrong}");
+    for wrong in [
+        "https://a.example/",
+        "a.example",
+        "*",
+        "https://A.example",
+        "https://",
+        "",
+    ] {
+        assert_eq!(
+            with(wrong),
+            Some(ConfigError::Origin(wrong.to_owned())),
+            "{wrong}"
+        );
     }
 }
 

@@ -93,7 +93,11 @@ impl Exchange {
         let public = is_public(engine.program.program(), &method, &path) || self.is_card(engine);
         let entry = engine.config.protocols.get(self.entry);
         if !public && entry.is_some_and(|entry| !entry.takes_origins(&self.head.origins)) {
-            let refusal = Refusal::http(403, "protocol.origin", "pages of this origin may not send requests here");
+            let refusal = Refusal::http(
+                403,
+                "protocol.origin",
+                "pages of this origin may not send requests here",
+            );
             return self.refuse(engine, &refusal, now_ms, out);
         }
         if public || self.head.is_preflight() {

@@ -64,7 +64,10 @@ fn the_old_transport_passes_where_no_result_is_governed() {
             let seen = ask(&mut worker, "GET", "eve", &[], Some(&Backend::events(&stream)));
             assert_eq!(seen.client_body(), stream);
             let accepted = Backend::of(202, "text/plain", "");
-            for body in [call("open", "{}"), r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#.to_owned()] {
+            for body in [
+                call("open", "{}"),
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#.to_owned(),
+            ] {
                 let seen = post(&mut worker, "eve", &[], &body, Some(&accepted));
                 assert_eq!(seen.client.map(|(status, _, _)| status), Some(202), "{body}");
             }

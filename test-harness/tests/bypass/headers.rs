@@ -202,16 +202,24 @@ pub(crate) fn origins() -> Proof {
     for ask in [
         edited().with("origin", evil),
         edited().with("origin", "null"),
-        edited().with("origin", "https://app.example").twice("origin", evil),
+        edited()
+            .with("origin", "https://app.example")
+            .twice("origin", evil),
         edited().with("origin", "https://app.example.evil.example"),
-        Ask::post(call("edited")).with(":method", "OPTIONS").with("origin", evil).with("access-control-request-method", "POST"),
+        Ask::post(call("edited"))
+            .with(":method", "OPTIONS")
+            .with("origin", evil)
+            .with("access-control-request-method", "POST"),
     ] {
         codes.push(try_it(ask).refused(403, "protocol.origin"));
     }
     codes.dedup();
     refused(
         "a foreign Origin, null, two of them, a longer host, a preflight, where `origins` lists another; without that list on a denied and an edited call",
-        format!("{}; policy holds whatever it is: {denied}; {any}", codes.join("; ")),
+        format!(
+            "{}; policy holds whatever it is: {denied}; {any}",
+            codes.join("; ")
+        ),
     )
 }
 
