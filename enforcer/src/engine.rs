@@ -1,13 +1,13 @@
 //! What lives as long as one worker and one configuration.
 
-mod reads;
+pub(crate) mod reads;
 
 use std::{
     collections::{BTreeMap, HashMap},
     rc::Rc,
 };
 
-use apl_bytecode::{Enforcement, IdentityId};
+use apl_bytecode::{Delivery, Enforcement, IdentityId};
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
 
@@ -299,6 +299,21 @@ impl Engine {
         let mut routes = model.routes.iter().map(|route| route.enforcement);
         self.in_shadow(model.settings.enforcement, now_ms)
             && (self.config.shadow || routes.all(|enforcement| enforcement.is_shadow(now_ms)))
+    }
+
+    /// Whether nothing is released before its record is stored.
+    pub(crate) fn waits_for_records(&self) -> bool {
+        self.program.program().settings.delivery == Delivery::Durable
+    }
+
+    /// Whether records carry what the program read.
+    pub(crate) fn captures(&self) -> bool {
+        self.program.program().settings.capture
+    }
+
+    /// Whether the program may read attributes that it does not spell out, so that all of them are known.
+    pub(crate) const fn knows_all(&self) -> bool {
+        self.reads_all
     }
 
     /// Keys of the issuer do not do; nobody waits for better ones.

@@ -10,8 +10,10 @@ mod answers;
 mod asserted;
 mod batch;
 mod binding;
+pub(crate) mod capture;
 mod challenge;
 mod decide;
+mod durable;
 mod forward;
 mod lists;
 mod lookup;
@@ -68,6 +70,9 @@ pub struct Exchange {
     /// How many of them there were.
     lookups: usize,
     after: After,
+    /// Records that are being stored before the request goes on, and whether they are.
+    releasing: Option<Vec<companion_protocol::AuditRecord>>,
+    released: bool,
     /// Bytes charged against the worker's limit.
     charged: usize,
 }
@@ -113,6 +118,8 @@ impl Exchange {
             lookup: None,
             lookups: 0,
             after: After::default(),
+            releasing: None,
+            released: false,
             charged: 0,
         }
     }
@@ -227,7 +234,10 @@ impl Exchange {
                     self.decide(engine, now_ms, out);
                 }
             }
-            Stage::Asking => self.go_on(engine, &answers, now_ms, out),
+            Stage::Asking => match self.releasing.take() {
+                Some(records) => self.on_recorded(engine, records, &answers, now_ms, out),
+                None => self.go_on(engine, &answers, now_ms, out),
+            },
             Stage::Forwarded => self.after_go_on(engine, &answers, now_ms, out),
             Stage::New
             | Stage::Untouched
@@ -299,6 +309,9 @@ impl Exchange {
         engine.inflight_bytes = engine.inflight_bytes.saturating_sub(self.charged);
         self.charged = 0;
         engine.stop_waiting(self.id);
+        for record in self.releasing.take().into_iter().flatten() {
+            engine.audit.requeue(record);
+        }
         self.work = None;
         self.shadows.all.clear();
         self.lookup = None;

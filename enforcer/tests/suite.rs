@@ -18,6 +18,8 @@ mod bindings;
 mod challenges;
 #[path = "suite/credentials.rs"]
 mod credentials;
+#[path = "suite/durable.rs"]
+mod durable;
 #[path = "suite/effects.rs"]
 mod effects;
 #[path = "suite/entities.rs"]

@@ -5,7 +5,7 @@ use apl_bytecode::EntityKind;
 use apl_vm::{Answer as Told, Document, Kind, Node, NodeId};
 
 use super::{
-    Exchange, Out, pins,
+    Exchange, Out, capture, pins,
     request::json_limits,
     run::{self, Context, Step},
     work::Work,
@@ -280,19 +280,24 @@ impl Exchange {
         };
         let step = match message {
             None => Step::Verdict(Some(unparseable("a message of the result cannot be read"))),
-            Some(message) => match self.prepared(engine, &mut work, message, now_ms, out) {
-                Err(refusal) => Step::Verdict(Some(refusal)),
-                Ok(mut result) => {
-                    result.replay = self.after.replay.take();
-                    self.after.result = Some(result);
-                    let cx = Context {
-                        head: &self.head,
-                        decision_id: &self.decision_id,
-                        now_ms,
-                    };
-                    pins::after(engine, &mut work, self.after.result.as_mut(), &cx, out)
+            Some(message) => {
+                if engine.captures() && work.law.post.is_some() {
+                    work.result = Some(capture::result(message.bytes()));
                 }
-            },
+                match self.prepared(engine, &mut work, message, now_ms, out) {
+                    Err(refusal) => Step::Verdict(Some(refusal)),
+                    Ok(mut result) => {
+                        result.replay = self.after.replay.take();
+                        self.after.result = Some(result);
+                        let cx = Context {
+                            head: &self.head,
+                            decision_id: &self.decision_id,
+                            now_ms,
+                        };
+                        pins::after(engine, &mut work, self.after.result.as_mut(), &cx, out)
+                    }
+                }
+            }
         };
         self.work = Some(work);
         Some(step)

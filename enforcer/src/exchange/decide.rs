@@ -72,6 +72,9 @@ impl Exchange {
         work.facts = self.facts(engine, &work, &principal, scope.as_deref(), now_ms);
         work.binding = super::binding::of(engine, &work, scope.as_deref());
         work.principal = principal;
+        if engine.captures() {
+            work.scope = scope.clone();
+        }
         if work.lifted
             && let Some(shadow) = work.shadows.first()
         {

@@ -28,6 +28,9 @@ impl Exchange {
             Ok(body) => body,
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
         };
+        if !self.released && engine.waits_for_records() && self.record_first(engine, now_ms, out) {
+            return;
+        }
         if !self.record_allow(engine, now_ms, out) {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
             return self.refuse(engine, &refusal, now_ms, out);

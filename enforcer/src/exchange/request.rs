@@ -82,6 +82,7 @@ impl Exchange {
         };
         self.head.properties = properties;
         self.head.codec = codec;
+        self.head.began_ms = now_ms;
         if let Some(second) = &engine.beside {
             let own = engine.own_properties.len().min(self.head.properties.len());
             // What it cannot read, the first one has refused but for headers that only the second one names.

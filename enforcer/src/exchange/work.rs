@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use apl_bytecode::{AssertionsId, BlockId, Enforcement, EntityKind, IdentityId, PhaseNeeds, Unmatched};
-use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
-use companion_protocol::{Binding, SessionKey, ShadowVerdict};
+use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, Unmet, View};
+use companion_protocol::{AuditRecord, Binding, CallRecord, CapturedDecision, SessionKey, ShadowVerdict};
 
 use super::pins::Asking;
 use crate::{
@@ -46,6 +46,16 @@ pub(super) struct Work {
     pub(super) edits: Vec<Edit>,
     pub(super) performed: Vec<String>,
     pub(super) labels_added: Vec<String>,
+    /// What the companion was asked, for the record.
+    pub(super) calls: Vec<CallRecord>,
+    /// What of the condition that denied did not hold.
+    pub(super) unmet: Unmet,
+    /// What decision points said and the result as it came, where it is captured.
+    pub(super) decisions: Vec<CapturedDecision>,
+    pub(super) result: Option<String>,
+    pub(super) scope: Option<String>,
+    /// The labels as they were loaded.
+    pub(super) loaded: Option<Vec<String>>,
     pub(super) minted: Vec<Minted>,
     /// Approvals that this phase has found and not spent yet.
     pub(super) approvals: Vec<Approved>,
@@ -65,6 +75,10 @@ pub(super) struct Work {
     pub(super) response_digest: Option<String>,
     /// The number of the record that is written when the response was judged.
     pub(super) reserved: Option<u64>,
+    /// The record of its verdict that is being stored before the answer is released.
+    pub(super) recording: Option<Box<AuditRecord>>,
+    /// It is recorded: another one is written only if it comes to something else.
+    pub(super) recorded: bool,
     /// Its answer has come.
     pub(super) answered: bool,
     /// How its rules are run. In shadow nothing of it counts.
@@ -238,6 +252,12 @@ impl Work {
             edits: Vec::new(),
             performed: Vec::new(),
             labels_added: Vec::new(),
+            calls: Vec::new(),
+            unmet: Unmet::default(),
+            decisions: Vec::new(),
+            result: None,
+            scope: None,
+            loaded: None,
             minted: Vec::new(),
             approvals: Vec::new(),
             redeeming: false,
@@ -249,6 +269,8 @@ impl Work {
             request_digest: None,
             response_digest: None,
             reserved: None,
+            recording: None,
+            recorded: false,
             answered: false,
             mode: Mode::Enforce,
             beside: false,
@@ -400,6 +422,11 @@ impl Work {
             }
             (Some(_) | None, _) => false,
         }
+    }
+
+    /// Whether a policy in shadow judges its answer.
+    pub(super) fn is_watched(&self) -> bool {
+        self.shadows.iter().any(|shadow| shadow.law.post.is_some())
     }
 
     pub(super) fn calls_a_tool(&self) -> bool {

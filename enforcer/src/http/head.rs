@@ -14,6 +14,8 @@ use crate::{
 pub(crate) struct Head {
     /// Known before anything else of it.
     pub(crate) codec: Codec,
+    /// When it came, in milliseconds since the Unix epoch; 0: it was not read.
+    pub(crate) began_ms: u64,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authority: String,
