@@ -50,6 +50,8 @@ pub struct Exchange {
     id: ExchangeId,
     decision_id: String,
     stage: Stage,
+    /// The request's headers have left before the verdict (`install.mode: single`, with a body).
+    head_left: bool,
     /// Into the configuration's `protocols`.
     entry: usize,
     head: Head,
@@ -104,6 +106,7 @@ impl Exchange {
             id,
             decision_id: String::new(),
             stage: Stage::New,
+            head_left: false,
             entry: 0,
             head: Head::default(),
             work: None,

@@ -14,7 +14,12 @@ use crate::{
     effects::{Approved, Minted},
     http::head::Head,
     identity::principal::Principal,
-    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult},
+    mcp::{
+        cursor::Asked,
+        list::is_list,
+        request::{LISTEN, Message, Operation},
+        response::GovernedResult,
+    },
     named_keys,
     pins::PinMark,
     refusal::Shape,
@@ -88,6 +93,8 @@ pub(super) struct Work {
     pub(super) lifted: bool,
     /// It was performed on an earlier exchange, whose stream this one goes on with: only its answer is judged.
     pub(super) resumed: bool,
+    /// It is a part of a request and has no answer of its own: who is refused is told so under this id.
+    pub(super) part_of: Option<Option<Vec<u8>>>,
 }
 
 /// Whether the body of an HTTP operation becomes arguments.
@@ -227,6 +234,7 @@ impl Work {
         let (entity, name, method, id, args) = match message {
             Message::Operation(op) => (Some(op.entity), op.name, op.method.to_owned(), op.id, op.args),
             Message::Housekeeping { method, id, args } => (None, String::new(), method, id, args),
+            Message::Listen { id, .. } => (None, String::new(), LISTEN.to_owned(), id, None),
         };
         Self {
             entity,
@@ -270,6 +278,48 @@ impl Work {
             shadows: Vec::new(),
             lifted: false,
             resumed: false,
+            part_of: None,
+        }
+    }
+
+    /// What a message asks for: one operation, or the parts of one before it.
+    pub(super) fn all_of(message: Message) -> Vec<Self> {
+        let parts = match &message {
+            Message::Operation(_) | Message::Housekeeping { .. } => Vec::new(),
+            Message::Listen { id, resources } => resources
+                .iter()
+                .map(|uri| Self::subscription(uri, id.clone()))
+                .collect(),
+        };
+        let whole = Self::new(message, None);
+        parts.into_iter().chain([whole]).collect()
+    }
+
+    /// A resource that a stream is to tell of.
+    fn subscription(uri: &str, id: Option<Vec<u8>>) -> Self {
+        let message = Message::Operation(Operation {
+            entity: EntityKind::Resource,
+            name: uri.to_owned(),
+            method: LISTEN,
+            id: None,
+            args: None,
+        });
+        Self {
+            part_of: Some(id),
+            ..Self::new(message, None)
+        }
+    }
+
+    /// What governs it. A part of a request has no answer, so nothing governs that.
+    pub(super) fn law_in(&self, engine: &Engine, scope: Option<&str>) -> Law {
+        let law = Law::of(engine, self.entity, &self.name, scope);
+        match self.part_of {
+            None => law,
+            Some(_) => Law {
+                post: None,
+                post_needs: PhaseNeeds::default(),
+                ..law
+            },
         }
     }
 
@@ -318,6 +368,10 @@ impl Work {
     /// Whether the phase after the call can be run without the exchange of the call: it reads nothing of it.
     pub(super) fn can_resume(&self, engine: &Engine) -> bool {
         let needs = &self.law.post_needs;
+        // What it was judged for is not in the id.
+        if self.method == LISTEN {
+            return false;
+        }
         self.law.post.is_none()
             || !(needs.reads_args
                 || needs.reads_request_headers
@@ -340,7 +394,7 @@ impl Work {
         if let Some(shape) = head.codec.shape() {
             return shape;
         }
-        match &self.id {
+        match self.told_under() {
             Some(id) if head.codec == Codec::A2a => Shape::Agent(id),
             Some(id) if engine.config.denial_shape == DenialShape::ToolResult && self.calls_a_tool() => {
                 Shape::Tool {
@@ -352,6 +406,11 @@ impl Work {
             None if self.method.is_empty() => Shape::RpcUnknown,
             None => Shape::Notification,
         }
+    }
+
+    /// The id under which its client is told of a refusal.
+    pub(super) fn told_under(&self) -> Option<&Vec<u8>> {
+        self.part_of.as_ref().map_or(self.id.as_ref(), Option::as_ref)
     }
 
     /// Whether an argument that its rules name is written in another case.
@@ -376,7 +435,12 @@ impl Work {
 
     /// Whether something of its answer is judged: by rules after the call, or as a list.
     pub(super) fn is_judged(&self, engine: &Engine) -> bool {
-        self.law.post.is_some() || self.is_sifted(engine)
+        self.law.post.is_some() || self.is_sifted(engine) || self.listens(engine)
+    }
+
+    /// Whether it opens a stream of notifications that are not for everybody.
+    pub(super) fn listens(&self, engine: &Engine) -> bool {
+        self.method == LISTEN && engine.can_deny && !self.lifted
     }
 
     /// Whether its answer holds lists that are filtered.
