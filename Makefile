@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults vectors fuzz check fmt fmt-check audit manifests image bench bench-micro bench-module figures scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults vectors fuzz check fmt fmt-check audit manifests image bench bench-micro bench-module figures figures-companion scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -90,6 +90,9 @@ bench-micro: bench-module ## the same, and the parts of a request natively, with
 
 figures: setup filter build ## the project's five figures against their bounds
 	@$(OUT)/debug/aplomb-figures
+
+figures-companion: ## what the companion must manage, beside its bounds: stores, tokens, memory (a quiet machine, redis-server)
+	@$(CARGO) bench --quiet -p aplomb-companion --bench figures
 
 scale: ## how compiler, loader and routing grow with the policy, beside their bounds
 	@$(CARGO) bench --quiet -p apl-compiler --bench scale

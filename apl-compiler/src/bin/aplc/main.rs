@@ -20,6 +20,7 @@ mod outline_json;
 mod pin;
 mod place;
 mod proxy;
+mod replay;
 mod request;
 mod schema;
 mod shared;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain::run(explain),
         Command::Test(test) => test::run(test),
         Command::Why(why) => why::run(why),
+        Command::Replay(asked) => replay::run(asked),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,
