@@ -9,7 +9,7 @@ mod identities;
 mod phase;
 mod spell;
 
-use apl_bytecode::{Enforcement, EntityKind, Matcher, Position, Program, Unmatched};
+use apl_bytecode::{Delivery, Enforcement, EntityKind, Matcher, Position, Program, Unmatched};
 
 use spell::text;
 
@@ -20,6 +20,10 @@ pub struct Outline {
     pub unmatched_allowed: bool,
     /// The caller's credentials never go on to a backend.
     pub never_forward_credentials: bool,
+    /// Nothing is released before its record is on disk.
+    pub waits_for_records: bool,
+    /// Records carry what the program read.
+    pub captures: bool,
     /// The static attributes, as the text of one JSON object; empty: there are none.
     pub data: String,
     /// Credentials by plugin name.
@@ -279,6 +283,8 @@ pub fn outline(program: &Program) -> Outline {
     Outline {
         unmatched_allowed: program.settings.unmatched == Unmatched::Allow,
         never_forward_credentials: program.settings.never_forward_credentials,
+        waits_for_records: program.settings.delivery == Delivery::Durable,
+        captures: program.settings.capture,
         data: program.data.clone(),
         identities: identities::views(program),
         operations: routes.chain(fallbacks).collect(),

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Probe(super::probe::Probe),
     /// Say why a decision fell as it did, from the companion's audit log.
     Why(super::why::Why),
+    /// Run captured decisions (`capture: facts`) through another policy and say what would differ.
+    Replay(super::replay::Replay),
 }
 
 /// How diagnostics are written.

@@ -94,6 +94,8 @@ fn program(bytes: &[u8]) -> Value {
         "compiler": model.debug.as_ref().map(|debug| debug.compiler.clone()),
         "sections": sections,
         "unmatched": if outline.unmatched_allowed { "allow" } else { "deny" },
+        "audit": if outline.waits_for_records { "durable" } else { "batched" },
+        "capture": if outline.captures { "facts" } else { "none" },
         "open_identities": open(model),
         "identities": outline.identities.iter().map(|identity| format!("{}: {}", identity.name, identity.what)).collect::<Vec<_>>(),
         "companion": companion(&loaded),

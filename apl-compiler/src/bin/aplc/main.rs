@@ -21,6 +21,7 @@ mod pin;
 mod place;
 mod probe;
 mod proxy;
+mod replay;
 mod request;
 mod schema;
 mod shared;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test::run(test),
         Command::Probe(probe) => probe::run(probe),
         Command::Why(why) => why::run(why),
+        Command::Replay(asked) => replay::run(asked),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,

@@ -8,6 +8,8 @@ pub(crate) fn of(outline: &Outline) -> Value {
     json!({
         "unmatched": if outline.unmatched_allowed { "allow" } else { "deny" },
         "forward_inbound_credentials": if outline.never_forward_credentials { "never" } else { "unless_delegated" },
+        "audit": if outline.waits_for_records { "durable" } else { "batched" },
+        "capture": if outline.captures { "facts" } else { "none" },
         "identities": outline.identities.iter().map(|identity| json!({
             "name": identity.name,
             "what": identity.what,

@@ -50,6 +50,32 @@ pub(super) fn settings(old: &Outline, new: &Outline, changes: &mut Vec<Change>) 
         ),
         (true, true) | (false, false) => {}
     }
+    match (old.waits_for_records, new.waits_for_records) {
+        (true, false) => say(
+            changes,
+            Loosened,
+            "nothing waits for its record any more".to_owned(),
+        ),
+        (false, true) => say(
+            changes,
+            Tightened,
+            "nothing is released before its record is on disk".to_owned(),
+        ),
+        (true, true) | (false, false) => {}
+    }
+    match (old.captures, new.captures) {
+        (false, true) => say(
+            changes,
+            Loosened,
+            "records carry what the policy read, encrypted".to_owned(),
+        ),
+        (true, false) => say(
+            changes,
+            Tightened,
+            "records carry nothing of what the policy read".to_owned(),
+        ),
+        (true, true) | (false, false) => {}
+    }
 }
 
 /// Pinned tools, and paths that need nobody.

@@ -93,6 +93,7 @@ impl Companion {
         let response = EffectsResponse {
             epoch: "aplc-test".to_owned(),
             results,
+            notes: Vec::new(),
         };
         Some((200, serde_json::to_vec(&response).ok()?))
     }
