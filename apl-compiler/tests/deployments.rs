@@ -224,15 +224,15 @@ fn a_peer_is_believed_as_the_deployment_says() {
         .map(|(name, value)| (name.into(), value.into()))
         .into();
         let mut exchange = Exchange::new(ExchangeId(1));
-        exchange.on_event(&mut engine, Event::Properties { values }, 1_000_000);
+        let _held = exchange.on_event(&mut engine, Event::Properties { values }, 1_000_000);
         let head = Event::RequestHead {
             headers: &headers,
             end_of_stream: false,
             seed: 1,
         };
-        exchange.on_event(&mut engine, head, 1_000_000);
+        let _held = exchange.on_event(&mut engine, head, 1_000_000);
         let buffered = body.len();
-        exchange.on_event(&mut engine, Event::RequestBody { buffered, end: true }, 1_000_000);
+        let _held = exchange.on_event(&mut engine, Event::RequestBody { buffered, end: true }, 1_000_000);
         let bytes = body.as_bytes().to_vec();
         let reaction = exchange.on_event(&mut engine, Event::RequestBytes { bytes }, 1_000_000);
         reaction.commands.iter().find_map(|command| match command {
