@@ -230,7 +230,7 @@ fn what_stands_beside_the_rules_is_drawn() {
         "restrict",
         "tool:look (shadow: recorded, not enforced)",
         "denied as: status 451",
-        "pinned tools of bank: pay; others hidden and denied",
+        "pinned tools of bank: pay#59; others hidden and denied",
         "without identity: /open",
     ] {
         let drawn = drawn.replace('"', "");
