@@ -21,7 +21,7 @@ const SESSION: Duration = Duration::from_secs(300);
 const START: Duration = Duration::from_secs(120);
 
 const WORDS: &str = "hello 123-45-6789";
-const HIDDEN: &str = "hello [REDACTED]";
+const HIDDEN: &str = "[REDACTED]";
 
 fn policy() -> String {
     let user = issuer::plugin("user", "authorization", "user").expect("a key");
@@ -37,13 +37,13 @@ routes:
   - llm: [gpt-guarded, claude-guarded]
     pre_invocation: ["require(role.tester)"]
     result:
-      "choices.message.content": pii.redact
-      "content.text": pii.redact
-      "output.content.text": pii.redact
+      "choices.message.content": redact
+      "content.text": redact
+      "output.content.text": redact
   - a2a: [message/send, message/stream]
     args: {{"message.parts.text": "regex(\"^hello$\")"}}
     pre_invocation: ["require(role.tester)"]
-    result: {{"**.text": pii.redact}}
+    result: {{"**.text": redact}}
 "#
     )
 }
