@@ -23,7 +23,9 @@ mod stage;
 
 use apl_bytecode::{BlockId, PathSeg, PipelineId, Scopes, Side, Stage, StrId};
 
-use crate::{json::View, outcome::Edit, prepared::Prepared, trace};
+use apl_json::View;
+
+use crate::{outcome::Edit, prepared::Prepared, trace};
 
 /// What a pipeline needs besides the program and the view.
 pub struct PipelineCx<'a> {

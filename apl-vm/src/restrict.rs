@@ -12,11 +12,12 @@ use apl_bytecode::{AttrId, ListKind, Members, Restrict};
 
 pub use admits::model_matches;
 
+use apl_json::Kind;
+
 use crate::{
     attribute::{Found, Scope, node_text},
     facts::Fact,
     facts::set_of,
-    json::Kind,
 };
 
 /// The constraints of one phase, folded.

@@ -7,10 +7,9 @@
 use apl_bytecode::PathSeg;
 use apl_bytecode::sort_by;
 
-use crate::{
-    json::{Kind, Node, NodeId},
-    prepared::Prepared,
-};
+use apl_json::{Key, Kind, Node, NodeId};
+
+use crate::prepared::Prepared;
 
 const MAX_DEPTH: u16 = 128;
 const MAX_TARGETS: usize = 100_000;
@@ -18,7 +17,7 @@ const MAX_STATES: u32 = 100_000;
 
 /// One segment, with its text looked up.
 pub(super) enum Step<'p> {
-    Key(&'p str, Option<usize>),
+    Key(Key<'p>, Option<usize>),
     AnyDepth,
 }
 
@@ -41,7 +40,7 @@ pub(super) fn keys<'p>(program: &'p Prepared, path: &[PathSeg]) -> Vec<Step<'p>>
                     .map_or("", String::as_str);
                 let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
                 Step::Key(
-                    name,
+                    Key::new(name),
                     if digits {
                         Some(name.parse().unwrap_or(usize::MAX))
                     } else {
@@ -92,12 +91,14 @@ pub(super) fn resolve(root: Node<'_>, path: &[Step<'_>], folded: bool) -> Option
                 Kind::Object => {
                     let before = stack.len();
                     let next = done.saturating_add(1);
-                    if folded {
-                        let same = node.entries().filter(|(name, _)| name.is_folded(key));
-                        stack.extend(same.map(|(_, child)| (child, next, below)));
-                    } else {
-                        stack.extend(node.get(key).map(|child| (child, next, below)));
-                    }
+                    let same = node.like(*key).filter(|(name, _)| {
+                        if folded {
+                            key.is_folded(*name)
+                        } else {
+                            key.is(*name)
+                        }
+                    });
+                    stack.extend(same.map(|(_, child)| (child, next, below)));
                     found.absent |= stack.len() == before;
                 }
                 Kind::Array => match index {
@@ -116,7 +117,8 @@ pub(super) fn resolve(root: Node<'_>, path: &[Step<'_>], folded: bool) -> Option
     }
     // With `**` most ways end in nothing; what counts is whether one ended in something.
     found.absent &= !any_depth;
-    // A walk without branches back finds them in order.
+    // The last child is the first that is looked at, so a walk without `**` finds them backwards.
+    found.nodes.reverse();
     if !found.nodes.is_sorted() {
         sort_by(&mut found.nodes, Ord::cmp);
     }

@@ -47,7 +47,7 @@ pub(super) fn render(document: &Document, id: NodeId) -> Vec<u8> {
 }
 
 fn copy(document: &Document, cuts: &[Cut], mut stack: Vec<Copying>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(document.text.len());
+    let mut out = Vec::with_capacity(document.text.len().saturating_add(document.added.len()));
     // A cut lies inside what is copied, so the stack holds one entry for every replacement inside a replacement.
     while let Some(top) = stack.last_mut() {
         let source = if top.added {

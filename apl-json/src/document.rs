@@ -33,7 +33,7 @@ pub struct NodeId(pub(super) u32);
 
 impl NodeId {
     /// A number that no other value of the document has.
-    pub(crate) const fn number(self) -> u32 {
+    pub const fn number(self) -> u32 {
         self.0
     }
 }
@@ -49,6 +49,8 @@ pub(super) struct Slot {
     pub(super) next: u32,
     pub(super) kind: Kind,
     pub(super) flags: u8,
+    /// Of a key: see [`Key`](super::Key). 0: nothing is known of it.
+    pub(super) tag: u16,
 }
 
 impl Slot {
@@ -178,22 +180,13 @@ impl Document {
         let text = String::from_utf8(json).map_err(|error| JsonError::BadUtf8 {
             at: error.utf8_error().valid_up_to() as u32,
         })?;
-        let base = u32::try_from(self.added.len()).map_err(|_| JsonError::TooLarge)?;
-        if u32::try_from(text.len())
-            .ok()
-            .and_then(|length| base.checked_add(length))
-            .is_none()
-        {
-            return Err(JsonError::TooLarge);
-        }
+        let base = self.room_for(&text)?;
         let root = self.slots.len();
         if let Err(error) = parse::index(&text, base, Slot::ADDED, &mut self.slots, &self.limits) {
             self.slots.truncate(root);
             return Err(error);
         }
-        self.added.push_str(&text);
-        let origin = self.change(id, Change::Replaced(root as u32));
-        self.origins.insert(root as u32, origin);
+        self.put(id, root as u32, &text);
         Ok(())
     }
 
@@ -205,7 +198,21 @@ impl Document {
     pub fn replace_text(&mut self, id: NodeId, text: &str) -> Result<(), JsonError> {
         let mut json = Vec::with_capacity(text.len().saturating_add(2));
         text::quote(text, &mut json);
-        self.replace(id, json)
+        let escaped = json.len() > text.len().saturating_add(2);
+        let json = String::from_utf8(json).map_err(|_| JsonError::TooLarge)?;
+        let base = self.room_for(&json)?;
+        let root = self.slots.len() as u32;
+        // What the parser would make of it.
+        self.slots.push(Slot {
+            start: base,
+            end: base.wrapping_add(json.len() as u32),
+            next: root.wrapping_add(1),
+            kind: Kind::String,
+            flags: Slot::ADDED | if escaped { Slot::ESCAPED } else { 0 },
+            tag: 0,
+        });
+        self.put(id, root, &json);
+        Ok(())
     }
 
     /// Takes a member or an element away, with its comma. The outermost value becomes `null`.
@@ -248,6 +255,20 @@ impl Document {
     #[must_use]
     pub fn render_node(&self, id: NodeId) -> Vec<u8> {
         splice::render(self, id)
+    }
+
+    /// Where a text that is put in will stand.
+    fn room_for(&self, text: &str) -> Result<u32, JsonError> {
+        let base = u32::try_from(self.added.len()).ok();
+        let end = base.and_then(|base| base.checked_add(u32::try_from(text.len()).ok()?));
+        base.filter(|_| end.is_some()).ok_or(JsonError::TooLarge)
+    }
+
+    /// Puts a text, whose index is `root` and what follows it, in the place of a value.
+    fn put(&mut self, id: NodeId, root: u32, text: &str) {
+        self.added.push_str(text);
+        let origin = self.change(id, Change::Replaced(root));
+        self.origins.insert(root, origin);
     }
 
     fn change(&mut self, id: NodeId, change: Change) -> u32 {
