@@ -150,7 +150,7 @@ fn compiling() {
     line("  text", "", format!("{} KB", text.len() / 1024));
     held(
         "  program",
-        apl_bytecode::MAX_FILE_BYTES as f64 / 1024.0,
+        apl_bytecode::limits::MAX_FILE_BYTES as f64 / 1024.0,
         "KB",
         encode(program).len() as f64 / 1024.0,
     );

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_tag_tells_most_keys_apart() {
-        let document = Document::parse(br#"{"id":1,"name":2,"City":3}"#.to_vec(), &Limits::default()).unwrap();
+        let document =
+            Document::parse(br#"{"id":1,"name":2,"City":3}"#.to_vec(), &Limits::default()).unwrap();
         let root = document.received(document.root());
         assert_eq!(root.like(Key::new("ssn")).count(), 0);
         assert_eq!(root.like(Key::new("city")).count(), 1);

@@ -29,6 +29,7 @@ mod error;
 mod key;
 mod node;
 mod parse;
+mod path;
 mod splice;
 mod text;
 mod view;
@@ -38,6 +39,7 @@ pub use document::{Document, Limits, NodeId};
 pub use error::JsonError;
 pub use key::Key;
 pub use node::{Elements, Entries, Kind, Like, Members, Node, Number};
+pub use path::{Found, Step, has_twin, resolve};
 pub use text::{fold, quote, same_folded};
 pub use view::{Part, View};
 

@@ -36,7 +36,7 @@ mod value;
 
 pub use apl_json::{
     Document, Elements, JsonError, Key, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers,
-    Part, View, canonical, canonical_members, fold, quote, same_folded,
+    Part, View, canonical, canonical_members, fold, has_twin, quote, same_folded,
 };
 pub use expr::rfc3339_seconds;
 pub use facts::{Fact, FactMap, Facts, LabelState, Told, set_of};

@@ -7,7 +7,7 @@
 use apl_bytecode::{
     AttrId, BlockId, Cost, Effect, Instr, Members, Operand, PathSeg, Program, Seg, Side, StrId,
 };
-use apl_vm::{Key, Kind, Node};
+use apl_vm::{Key, Node, has_twin as has_twin_on};
 
 /// Whether the arguments hold a twin of a key that one of these blocks names.
 pub(crate) fn has_twin(program: &Program, blocks: [Option<BlockId>; 2], args: Node<'_>) -> bool {
@@ -80,7 +80,7 @@ impl Walk<'_> {
                             PathSeg::Key(key) => Some(Key::new(text(self.program, *key))),
                             PathSeg::AnyDepth => None,
                         });
-                        twin(self.args, &keys.collect::<Vec<_>>())
+                        has_twin_on(self.args, &keys.collect::<Vec<_>>())
                     }
                 })
             }
@@ -160,28 +160,9 @@ impl Walk<'_> {
             })
             .collect();
         match keys.split_first() {
-            Some((first, rest)) => first.text() == "args" && twin(self.args, rest),
+            Some((first, rest)) => first.text() == "args" && has_twin_on(self.args, rest),
             None => false,
         }
-    }
-}
-
-/// Documents are depth-limited, so the recursion is.
-fn twin(node: Node<'_>, path: &[Key<'_>]) -> bool {
-    let Some((key, rest)) = path.split_first() else {
-        return false;
-    };
-    match node.kind() {
-        Kind::Object => node.like(*key).any(|(name, child)| {
-            if key.is(name) {
-                twin(child, rest)
-            } else {
-                key.is_folded(name)
-            }
-        }),
-        // Paths fan out over elements.
-        Kind::Array => node.elements().any(|element| twin(element, path)),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::String => false,
     }
 }
 

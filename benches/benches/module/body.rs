@@ -27,16 +27,23 @@ pub(crate) fn bodies() -> anyhow::Result<()> {
         .map(|at| json!({"id": at, "text": "line \"one\"\n\u{1}tab\t".repeat(40)}))
         .collect();
     let numbers: Value = (0..140_000).map(|at| json!(at % 1_000_000)).collect();
-    let wide: serde_json::Map<String, Value> = (0..45_000)
-        .map(|at| (format!("key_{at}"), json!(at)))
-        .collect();
+    let wide: serde_json::Map<String, Value> =
+        (0..45_000).map(|at| (format!("key_{at}"), json!(at))).collect();
     let deep: Value = (0..8_000).map(|_| nested(60)).collect();
     for (what, fields, rows) in [
         ("1,000 long texts, one field taken out", FIELDS, texts),
         ("2,500 records, each with a field redacted", FIELDS, edited),
         ("14,500 small records, one field taken out", FIELDS, small.clone()),
-        ("14,500 small records, a field of each checked", "\"rows.name\": \"str | len(..40)\"", small.clone()),
-        ("14,500 small records, a field of each redacted", "\"rows.name\": \"redact\"", small),
+        (
+            "14,500 small records, a field of each checked",
+            "\"rows.name\": \"str | len(..40)\"",
+            small.clone(),
+        ),
+        (
+            "14,500 small records, a field of each redacted",
+            "\"rows.name\": \"redact\"",
+            small,
+        ),
         ("texts with an escape every few bytes", FIELDS, escaped),
         ("140,000 numbers", FIELDS, numbers),
         ("one object with 45,000 members", FIELDS, Value::Object(wide)),

@@ -35,7 +35,11 @@ pub(crate) fn scans() -> anyhow::Result<()> {
             "pii",
             "The order was taken on Monday, and was sent on the next day. ",
         ),
-        ("PII in what looks like it", "pii", "4111-1111-1111-111 078-05 a@b 10.0.0 +1 "),
+        (
+            "PII in what looks like it",
+            "pii",
+            "4111-1111-1111-111 078-05 a@b 10.0.0 +1 ",
+        ),
         (
             "injection in prose",
             "injection",
@@ -73,9 +77,14 @@ fn scanned(host: &mut Host, root: u32, tool: &str, text: &str) -> anyhow::Result
     let x = host.exchange(&[root], true);
     host.request_head(x, &HEAD, false)?;
     host.request_body(x, call(tool, &json!({})).as_bytes(), true)?;
-    host.response_head(x, &[(":status", "200"), ("content-type", "application/json")], false)?;
-    let reply = json!({"jsonrpc": "2.0", "id": 7, "result": {"content": [], "structuredContent": {"text": text}}})
-        .to_string();
+    host.response_head(
+        x,
+        &[(":status", "200"), ("content-type", "application/json")],
+        false,
+    )?;
+    let reply =
+        json!({"jsonrpc": "2.0", "id": 7, "result": {"content": [], "structuredContent": {"text": text}}})
+            .to_string();
     let start = Instant::now();
     host.response_body(x, reply.as_bytes(), true)?;
     let time = start.elapsed();

@@ -21,7 +21,11 @@ pub(crate) fn streams() -> anyhow::Result<()> {
     let x = host.exchange(&[root], true);
     host.request_head(x, &HEAD, false)?;
     host.request_body(x, call("watch", &json!({})).as_bytes(), true)?;
-    host.response_head(x, &[(":status", "200"), ("content-type", "text/event-stream")], false)?;
+    host.response_head(
+        x,
+        &[(":status", "200"), ("content-type", "text/event-stream")],
+        false,
+    )?;
     let (mut times, mut held_back) = (Vec::new(), 0);
     for number in 1..=EVENTS {
         let message = json!({"jsonrpc": "2.0", "method": "notifications/progress",
@@ -29,7 +33,9 @@ pub(crate) fn streams() -> anyhow::Result<()> {
         let start = Instant::now();
         host.response_body(x, format!("data: {message}\n\n").as_bytes(), false)?;
         times.push(start.elapsed());
-        let passed = String::from_utf8_lossy(&host.client(x).body).matches("\n\n").count();
+        let passed = String::from_utf8_lossy(&host.client(x).body)
+            .matches("\n\n")
+            .count();
         held_back = held_back.max(number.saturating_sub(passed));
     }
     let result = json!({"jsonrpc": "2.0", "id": 7, "result": {"content": [],
