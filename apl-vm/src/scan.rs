@@ -34,10 +34,9 @@ use std::borrow::Cow;
 
 use apl_bytecode::{Detector, RegexId, ScannerId, StrId};
 
-use crate::{
-    json::{Document, JsonError, NodeId, View},
-    prepared::Prepared,
-};
+use apl_json::{Document, JsonError, NodeId, View};
+
+use crate::prepared::Prepared;
 
 use detect::{Find, Set};
 use reading::readings;
