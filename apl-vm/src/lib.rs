@@ -43,7 +43,7 @@ pub use facts::{Fact, FactMap, Facts, LabelState, Told, set_of};
 pub use machine::{Env, Machine};
 pub use outcome::{
     Answer, Approval, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit, ElicitCall, Mode,
-    Origin, Outcome, Pending, Verdict,
+    Origin, Outcome, Pending, Unmet, Verdict,
 };
 pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};

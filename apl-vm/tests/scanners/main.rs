@@ -10,7 +10,7 @@
 mod detectors;
 mod hostile;
 
-use std::time::Instant;
+use std::time::Duration;
 
 use apl_bytecode::{
     Code, Denial, DenialId, Detector, PathSeg, Pipeline, PipelineId, Program, Regex, RegexId, ScanMode,
