@@ -167,6 +167,20 @@ registry() {
   note "ready"
 }
 
+# For the test of the alerts: promtool out of Debian's package, without the server that the package would start.
+alerts() {
+  say "promtool for the tests"
+  if ! [ -x "$TOOLS/promtool" ]; then
+    local folder
+    folder="$(mktemp -d)"
+    { have apt-get && have dpkg && (cd "$folder" && apt-get download -qq prometheus >/dev/null 2>&1) &&
+      dpkg -x "$folder"/prometheus_*.deb "$folder/unpacked" && mv "$folder/unpacked/usr/bin/promtool" "$TOOLS/promtool"; } ||
+      note "no promtool: its test will be skipped (Debian: prometheus)"
+    rm -rf "$folder"
+  fi
+  note "ready"
+}
+
 # For `make interop`: Node as a wheel (the programs need a newer one than Debian's) and the official MCP programs.
 interop() {
   say "Official MCP programs for the tests"
@@ -220,5 +234,6 @@ editors
 exchange
 schemas
 registry
+alerts
 interop
 say "Ready"

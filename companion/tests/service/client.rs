@@ -53,6 +53,7 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         audit_key: None,
         audit_segment_bytes: None,
         token_env: None,
+        token_file: None,
         store: None,
         lifetimes: Default::default(),
         approvals: None,

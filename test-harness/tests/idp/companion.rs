@@ -36,6 +36,7 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
         audit_key: None,
         audit_segment_bytes: None,
         token_env: None,
+        token_file: None,
         store: None,
         lifetimes: LifetimeOverrides::default(),
         approvals: None,
