@@ -18,3 +18,6 @@ mod pins;
 mod rewrite;
 #[path = "commands/sign.rs"]
 mod sign;
+#[expect(dead_code, reason = "one function is enough here")]
+#[path = "../../test-harness/src/tools.rs"]
+mod tools;

@@ -6,6 +6,13 @@
 mod client;
 #[path = "service/fault_idp.rs"]
 mod fault_idp;
+#[path = "../../test-harness/src/patience.rs"]
+mod patience;
+#[expect(dead_code, reason = "the harness uses all of it")]
+#[path = "../../test-harness/src/ports.rs"]
+mod ports;
+#[path = "../../test-harness/src/tools.rs"]
+mod tools;
 
 #[path = "service/approval_stage.rs"]
 mod approval_stage;

@@ -12,6 +12,8 @@ mod envoy;
 mod language;
 #[path = "book/links.rs"]
 mod links;
+#[path = "book/newcomer.rs"]
+mod newcomer;
 
 use std::path::Path;
 

@@ -98,14 +98,14 @@ impl Running {
     }
 }
 
-/// A configuration with one delegator `d` at `endpoint`.
+/// A configuration with one delegator `d` at `endpoint`, which is given all the time that it needs.
 pub(crate) fn config(endpoint: &str) -> Value {
     json!({
         "version": 1,
         "policy_digest": DIGEST,
         "delegators": {"d": {
             "kind": "oauth", "token_endpoint": endpoint, "allow_http": true, "client_id": "gate way",
-            "client_secret": {"file": secret_file()}, "timeout_ms": 3000, "allowed_extra_scopes": ["profile"],
+            "client_secret": {"file": secret_file()}, "timeout_ms": 60_000, "allowed_extra_scopes": ["profile"],
         }},
     })
 }

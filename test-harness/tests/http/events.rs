@@ -2,10 +2,10 @@
 //! one before it, so that a filter that held one back would never see another.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::ground::recorder::{Answer, event, piece, result};
+use aplomb_test_harness::patience::PATIENCE;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -13,8 +13,6 @@ use tokio::sync::mpsc;
 use crate::ground::{BOTH_1, BOTH_2, RESULT, Wire, call, record, scene};
 use crate::steps::limits;
 
-/// Longer than an event takes on a busy machine; a held one takes for ever.
-const AT_ONCE: Duration = Duration::from_secs(10);
 const EVENTS: u64 = 20;
 
 async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
@@ -45,7 +43,8 @@ async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
     for number in 0..EVENTS {
         let mark = format!("\"progress\":{number},");
         while !(seen.contains(&mark) && seen.ends_with("\n\n")) {
-            let frame = tokio::time::timeout(AT_ONCE, body.frame())
+            // A held one takes for ever.
+            let frame = tokio::time::timeout(PATIENCE, body.frame())
                 .await
                 .unwrap_or_else(|_| panic!("event {number} is held back; so far:\n{seen}"))
                 .expect("no end")

@@ -1,12 +1,12 @@
 //! The policy, the backend, Envoy with the filter, and a client whose frames the test decides.
 
 use std::future::Future;
-use std::time::Duration;
 
 use aplomb_test_harness::envoy::Adapt;
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::ground::recorder::{Answer, FrameBody, Frames, Heard, Recorder};
 use aplomb_test_harness::ground::{Ground, Options, issuer, untouched};
+use aplomb_test_harness::patience::PATIENCE;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -22,8 +22,6 @@ pub(crate) const ARGUMENT: &str = "s3-hidden";
 pub(crate) const RESULT: &str = "123-45-6789";
 /// The largest body that the filter reads, bytes.
 pub(crate) const LIMIT: usize = 65_536;
-/// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `edited` loses `args.secret` and `result.ssn`, `labelled` does too and marks the session at the companion, `denied` is denied,
 /// `plain` has no rules on results.

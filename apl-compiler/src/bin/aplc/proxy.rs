@@ -5,6 +5,8 @@ mod companion;
 mod credentials;
 mod exchange;
 mod message;
+mod presented;
+mod properties;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use super::case::{Given, Operation};
 use companion::Companion;
 use exchange::Stream;
+use presented::Presented;
 
 pub(crate) use message::{args_of, result_of};
 
@@ -122,18 +125,21 @@ impl Proxy {
 
         let (method, name, body) = message::request(&given.request.operation);
         let mut headers = message::headers(&given.request, body.len());
-        headers.extend(
-            credentials::headers(self.program.program(), &given.identity, now_ms)
-                .map_err(ProxyError::Credential)?,
-        );
+        let presented = Presented::new(self.program.program(), &given.identity, now_ms)
+            .map_err(ProxyError::Credential)?;
+        companion.know(&presented.keys);
+        headers.extend(presented.headers.iter().cloned());
         if let Some(id) = given.session.as_ref().and_then(|session| session.id.as_ref()) {
             headers.push(("x-session-id".to_owned(), id.clone()));
         }
+        // What the test says of a header counts instead.
+        headers.retain(|(name, _)| !given.request.headers.iter().any(|(own, _)| own == name));
         headers.extend(given.request.headers.iter().cloned());
+        let properties = presented.values(engine.properties());
 
         apl_vm::trace::start();
         let mut stream = Stream::new(self.exchanges, headers);
-        let ran = stream.request(engine, companion, &body, now_ms).and_then(|()| {
+        let ran = stream.request(engine, companion, properties, &body, now_ms).and_then(|()| {
             if !stream.forwarded() {
                 return Ok(());
             }

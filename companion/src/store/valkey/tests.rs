@@ -13,6 +13,9 @@ use server::{DURABLE, Kind, Server};
 fn config(port: u16) -> ValkeyConfig {
     ValkeyConfig {
         replicas: 0,
+        // All the time that a busy disk may take.
+        connect_timeout_ms: 60_000,
+        command_timeout_ms: 60_000,
         ..ValkeyConfig::at(format!("127.0.0.1:{port}"))
     }
 }
@@ -62,24 +65,13 @@ fn secret() -> Append {
 
 /// A replica begins its own append-only file some time after it has everything.
 async fn once_durable(store: &dyn SessionStore) -> Held {
-    for _ in 0..40 {
-        if let Ok(held) = store.append(secret()).await {
-            return held;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-    }
-    panic!("the replica does not write to disk");
+    server::eventually("the replica's disk", async || store.append(secret()).await.ok()).await
 }
 
 /// Another epoch, once the store has noticed; the first load after a broken connection may fail, and that is a denial.
 async fn next_epoch(store: &dyn SessionStore) -> Arc<str> {
-    for _ in 0..100 {
-        if let Ok(held) = store.load(&key('a', '1')).await {
-            return held.epoch;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the store does not come back");
+    let held = server::eventually("the store", async || store.load(&key('a', '1')).await.ok()).await;
+    held.epoch
 }
 
 #[tokio::test]

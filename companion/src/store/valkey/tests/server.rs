@@ -1,11 +1,20 @@
 //! Real servers: Debian's Redis 7 and Valkey 9.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+#[path = "../../../../../test-harness/src/patience.rs"]
+mod patience;
+#[expect(dead_code, reason = "the harness uses all of it")]
+#[path = "../../../../../test-harness/src/ports.rs"]
+mod ports;
+#[expect(dead_code, reason = "the harness uses all of it")]
+#[path = "../../../../../test-harness/src/tools.rs"]
+mod tools;
+
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
+
+pub(super) use patience::eventually;
 
 /// Which program.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,17 +39,7 @@ impl Kind {
             Self::Redis => "redis-server",
             Self::Valkey => "valkey-server",
         };
-        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools").join(name);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = std::iter::once(ours)
-            .chain(std::env::split_paths(&path).map(|directory| directory.join(name)))
-            .find(|file| file.is_file());
-        if found.is_none() {
-            let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-            assert!(!in_ci, "{name} is not installed: run `make setup`");
-            eprintln!("SKIPPED: {name} is not installed, run `make setup`");
-        }
-        found
+        tools::needed(name, tools::program(name))
     }
 }
 
@@ -92,13 +91,10 @@ impl Server {
             .spawn()
             .expect("starts");
         self.child = Some(child);
-        for _ in 0..500 {
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the server does not listen");
+        eventually("the server", async || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+        })
+        .await;
     }
 
     pub(super) fn kill(&mut self) {
@@ -123,14 +119,13 @@ impl Server {
 
     /// Waits until a replica has caught up.
     pub(super) async fn synced(&self) {
-        for _ in 0..500 {
+        eventually("the replica", async || {
             let info = self.command(&["INFO", "replication"]).await;
-            if format!("{info:?}").contains("master_link_status:up") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the replica does not sync");
+            format!("{info:?}")
+                .contains("master_link_status:up")
+                .then_some(())
+        })
+        .await;
     }
 }
 
@@ -141,6 +136,5 @@ impl Drop for Server {
 }
 
 pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("an address").port()
+    ports::free().expect("a port").port()
 }
