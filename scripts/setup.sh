@@ -186,7 +186,8 @@ alerts() {
   if ! [ -x "$TOOLS/promtool" ]; then
     local folder
     folder="$(mktemp -d)"
-    { have apt-get && have dpkg && (cd "$folder" && apt-get download -qq prometheus >/dev/null 2>&1) &&
+    { have apt-get && have dpkg && (cd "$folder" &&
+      { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } >/dev/null 2>&1) &&
       dpkg -x "$folder"/prometheus_*.deb "$folder/unpacked" && mv "$folder/unpacked/usr/bin/promtool" "$TOOLS/promtool"; } ||
       note "no promtool: its test will be skipped (Debian: prometheus)"
     rm -rf "$folder"

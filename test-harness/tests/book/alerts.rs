@@ -2,19 +2,13 @@
 
 use std::process::Command;
 
-use aplomb_test_harness::programs;
+use aplomb_test_harness::{programs, tools};
 
-/// Runs promtool in the folder of the alerts; nothing if it is not installed.
-fn promtool(arguments: &[&str]) -> Option<()> {
-    let program = programs::root().join(".tools/promtool");
-    if !program.is_file() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "promtool is not here: `make setup` installs it"
-        );
-        println!("SKIPPED: promtool is not here; `make setup` installs it");
-        return None;
-    }
+/// Runs promtool in the folder of the alerts, if it is installed.
+fn promtool(arguments: &[&str]) {
+    let Some(program) = tools::needed("promtool", tools::program("promtool")) else {
+        return;
+    };
     let output = Command::new(program)
         .args(arguments)
         .current_dir(programs::root().join("envoy-config"))
@@ -26,7 +20,6 @@ fn promtool(arguments: &[&str]) -> Option<()> {
         "promtool {arguments:?}:\n{}",
         String::from_utf8_lossy(&said)
     );
-    Some(())
 }
 
 #[test]
