@@ -26,6 +26,7 @@ mod detect;
 mod injection;
 mod pii;
 mod reading;
+mod running;
 mod secrets;
 mod walk;
 
@@ -38,6 +39,8 @@ use crate::{
     json::{Document, JsonError, NodeId, View},
     prepared::Prepared,
 };
+
+pub use running::Running;
 
 use detect::{Find, Set};
 use reading::readings;

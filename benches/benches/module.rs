@@ -30,8 +30,9 @@ fn main() -> anyhow::Result<()> {
         loading()?;
     }
     if wanted("request") {
-        among_many("exact names", false)?;
-        among_many("globs", true)?;
+        among_many("exact names", Routes::Names)?;
+        among_many("globs", Routes::Globs)?;
+        among_many("HTTP paths", Routes::Paths)?;
     }
     if wanted("body") {
         bodies()?;
@@ -85,7 +86,7 @@ fn configuration(policy: &str, stripped: bool) -> anyhow::Result<String> {
     }
     Ok(json!({
         "policy": STANDARD.encode(apl_bytecode::encode(&program)),
-        "protocols": [{"path_prefix": "/mcp", "speaks": "mcp"}],
+        "protocols": [{"path_prefix": "/mcp", "speaks": "mcp"}, {"path_prefix": "/api", "speaks": "http"}],
         "limits": {"max_body_bytes": 2 << 20, "max_inflight_bytes": 64 << 20},
         "install": {"mode": "full"},
     })
@@ -100,17 +101,32 @@ fn configured(json: &str) -> anyhow::Result<(Host, u32)> {
     }
 }
 
+/// What routes are found by.
+#[derive(Clone, Copy)]
+enum Routes {
+    Names,
+    Globs,
+    Paths,
+}
+
 /// Small routes: two steps each.
-fn routes(count: usize, globs: bool) -> String {
+fn routes(count: usize, found: Routes) -> String {
     let mut text = String::from("routes:\n");
     for route in 0..count {
-        let name = match (globs, route % 2) {
-            (false, _) => format!("tool_{route}"),
-            (true, 0) => format!("team_{route}_*"),
-            (true, _) => format!("*_administrative_action_{route}"),
+        let selector = match (found, route % 2) {
+            (Routes::Names, _) => format!("tool: \"tool_{route}\""),
+            (Routes::Globs, 0) => format!("tool: \"team_{route}_*\""),
+            (Routes::Globs, _) => format!("tool: \"*_administrative_action_{route}\""),
+            (Routes::Paths, 0) => format!("http: \"/api/tenants/{{tenant}}/service_{route}/{{id}}\""),
+            (Routes::Paths, _) => format!("http: {{ path_prefix: \"/api/reports-{route}-*/all\" }}"),
+        };
+        let args = if matches!(found, Routes::Paths) {
+            "args.body"
+        } else {
+            "args"
         };
         text.push_str(&format!(
-            "  - tool: \"{name}\"\n    pre_invocation:\n      - \"args.region == 'x{}': deny\"\n      - \"args.amount > {}: deny('too much')\"\n",
+            "  - {selector}\n    pre_invocation:\n      - \"{args}.region == 'x{}': deny\"\n      - \"{args}.amount > {}: deny('too much')\"\n",
             route % 50,
             1000 + route
         ));
@@ -119,14 +135,15 @@ fn routes(count: usize, globs: bool) -> String {
 }
 
 fn loading() -> anyhow::Result<()> {
-    for (what, globs, stripped, bound) in [
-        ("load 10,000 small routes", false, false, "50 ms"),
-        ("  without the debug section", false, true, ""),
-        ("  with globs", true, false, "50 ms"),
-        ("load 10 small routes", false, false, ""),
+    for (what, found, stripped, bound) in [
+        ("load 10,000 small routes", Routes::Names, false, "50 ms"),
+        ("  without the debug section", Routes::Names, true, ""),
+        ("  with globs", Routes::Globs, false, "50 ms"),
+        ("  with HTTP paths", Routes::Paths, false, "50 ms"),
+        ("load 10 small routes", Routes::Names, false, ""),
     ] {
         let count = if what.contains("10 small") { 10 } else { MANY };
-        let json = configuration(&routes(count, globs), stripped)?;
+        let json = configuration(&routes(count, found), stripped)?;
         let mut best = Duration::MAX;
         for _ in 0..5 {
             let mut host = Host::start(&[])?;
@@ -156,11 +173,12 @@ fn call(tool: &str, arguments: &Value) -> String {
 }
 
 /// One exchange whose response is not governed, from the first callback to the last.
-fn exchange(host: &mut Host, root: u32, body: &str) -> anyhow::Result<Duration> {
+fn exchange(host: &mut Host, root: u32, (path, body): (&str, &str)) -> anyhow::Result<Duration> {
     let x = host.exchange(&[root], true);
+    let head = HEAD.map(|(name, value)| (name, if name == ":path" { path } else { value }));
     // The system's account of processor time moves in steps of milliseconds, and an exchange takes less.
     let start = Instant::now();
-    host.request_head(x, &HEAD, false)?;
+    host.request_head(x, &head, false)?;
     host.request_body(x, body.as_bytes(), true)?;
     let time = start.elapsed();
     anyhow::ensure!(
@@ -183,28 +201,35 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn among_many(what: &str, globs: bool) -> anyhow::Result<()> {
+fn among_many(what: &str, found: Routes) -> anyhow::Result<()> {
     let arguments = json!({"amount": 12, "region": "eu", "note": "as agreed last week, with regards",
         "lines": [{"id": 1, "q": 2}, {"id": 2, "q": 9}]});
     let mut plugins = Vec::new();
     for count in [10, MANY] {
-        let (host, root) = configured(&configuration(&routes(count, globs), false)?)?;
-        let bodies: Vec<String> = (0..10)
+        let (host, root) = configured(&configuration(&routes(count, found), false)?)?;
+        let bodies: Vec<(String, String)> = (0..10)
             .map(|at| at * count / 10)
-            .map(|route| match (globs, route % 2) {
-                (false, _) => format!("tool_{route}"),
-                (true, 0) => format!("team_{route}_read"),
-                (true, _) => format!("any_administrative_action_{route}"),
+            .map(|route| {
+                let tool = |name: String| ("/mcp".to_owned(), call(&name, &arguments));
+                match (found, route % 2) {
+                    (Routes::Names, _) => tool(format!("tool_{route}")),
+                    (Routes::Globs, 0) => tool(format!("team_{route}_read")),
+                    (Routes::Globs, _) => tool(format!("any_administrative_action_{route}")),
+                    (Routes::Paths, 0) => (
+                        format!("/api/tenants/t1/service_{route}/7"),
+                        arguments.to_string(),
+                    ),
+                    (Routes::Paths, _) => (format!("/api/reports-{route}-eu/all/7"), arguments.to_string()),
+                }
             })
-            .map(|tool| call(&tool, &arguments))
             .collect();
         plugins.push((host, root, bodies, Vec::new()));
     }
     // In turn, so that what the machine does beside it falls on both alike.
     for round in 0..4_000 {
         for (host, root, bodies, times) in &mut plugins {
-            let body = bodies.get(round % 10).context("a body")?;
-            times.push(exchange(host, *root, body)?);
+            let (path, body) = bodies.get(round % 10).context("a body")?;
+            times.push(exchange(host, *root, (path, body))?);
             if round % 500 == 0 {
                 // Ships the records of the verdicts, which wait in a queue.
                 host.tick(1_000)?;
@@ -268,7 +293,7 @@ fn bodies() -> anyhow::Result<()> {
     ] {
         let body = call("save", &arguments);
         let times = (0..15)
-            .map(|_| exchange(&mut host, root, &body))
+            .map(|_| exchange(&mut host, root, ("/mcp", &body)))
             .collect::<anyhow::Result<_>>()?;
         line(what, bound, ms(median(times)));
         line("  bytes", "", body.len());

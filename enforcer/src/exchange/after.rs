@@ -2,6 +2,7 @@
 
 mod denial;
 mod document;
+mod flow;
 
 use apl_vm::{Answer, Fact, FactMap};
 
@@ -16,7 +17,7 @@ use crate::{
     Command, Engine, HeaderList, Install,
     assertions::HeaderEdits,
     http::media::{Media, is_identity, media_type},
-    llm::Replay,
+    llm::{Flow, Replay},
     mcp::response::GovernedResult,
     refusal::Refusal,
 };
@@ -37,6 +38,10 @@ pub(super) struct After {
     pub(super) result: Option<GovernedResult>,
     /// The document is a stream of events, collected.
     pub(super) events: bool,
+    /// Something of a model's stream has left.
+    released: bool,
+    /// Bytes that it was charged for.
+    charged: usize,
     /// The same, read.
     pub(super) replay: Option<Box<Replay>>,
     /// What is asserted to the client, until the head was seen.
@@ -58,6 +63,8 @@ pub(super) enum AfterStage {
     Asking(Box<Payload>),
     /// Events.
     Stream(Box<Stream>),
+    /// Events of a model, which hold pieces of one answer.
+    Flow(Box<Flow>),
     /// Denied: nothing more of it passes.
     Swallow,
 }
@@ -299,7 +306,7 @@ impl Exchange {
             }
             AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(stream) if stream.is_asking() => out.pause(),
-            AfterStage::Stream(_) => {
+            AfterStage::Stream(_) | AfterStage::Flow(_) => {
                 out.push(Command::ReadResponseBody);
                 out.pause();
             }
@@ -350,6 +357,7 @@ impl Exchange {
             AfterStage::Untouched | AfterStage::Expected | AfterStage::Swallow => {}
             AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(_) => self.on_events(engine, &bytes, end, now_ms, out),
+            AfterStage::Flow(_) => self.on_flow(engine, &bytes, end, now_ms, out),
             AfterStage::Watch => {
                 if let Ok(document) = apl_vm::Document::parse(bytes, &json_limits(engine)) {
                     self.watch(engine, &document, now_ms, out);
@@ -381,6 +389,7 @@ impl Exchange {
             | AfterStage::Buffer
             | AfterStage::Watch
             | AfterStage::Stream(_)
+            | AfterStage::Flow(_)
             | AfterStage::Swallow) => self.after.stage = stage,
         }
     }
@@ -400,6 +409,7 @@ impl Exchange {
             | AfterStage::Expected
             | AfterStage::Buffer
             | AfterStage::Watch
+            | AfterStage::Flow(_)
             | AfterStage::Asking(_)
             | AfterStage::Swallow => None,
         }

@@ -173,6 +173,9 @@ impl Stream {
             (part, rest) = rest.split_at(size.clamp(1, rest.len()));
             self.response_buffer.extend_from_slice(part);
             self.response_end = rest.is_empty();
+            if self.response_end {
+                self.seen.before_end = self.seen.client.as_ref().map_or(0, |client| client.2.len());
+            }
             let event = Event::ResponseBody {
                 buffered: self.response_buffer.len(),
                 end: self.response_end,
