@@ -147,7 +147,7 @@ async fn parts_change_under_load(mode: &'static str) {
     let path = dir.path();
     let (old_module, old_build) = previous(path);
     let new_module = programs::filter().expect("built");
-    let new_build = build(path, "after", &policy("after"), "full");
+    let new_build = build(path, "after", &policy("after").replace("1000 per", "1000000 per"), "full");
     let companion = companion(path, &[&old_build, &new_build]).await;
     let delivery = Delivery {
         dir: path.to_owned(),
