@@ -62,7 +62,9 @@ pub enum DecodeError {
         found: u8,
     },
     /// The format before, and not as its last version wrote it.
-    #[error("a program of format version {PREVIOUS_FORMAT}, which cannot be read: {cause}; compile the policy again")]
+    #[error(
+        "a program of format version {PREVIOUS_FORMAT}, which cannot be read: {cause}; compile the policy again"
+    )]
     Previous {
         /// What is wrong with it.
         cause: alloc::boxed::Box<Self>,

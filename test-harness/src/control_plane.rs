@@ -96,7 +96,9 @@ impl ControlPlane {
     pub fn push(&self, extensions: &[Value]) -> anyhow::Result<u64> {
         let resources = extensions
             .iter()
-            .map(|extension| Resource::of(extension).context("a TypedExtensionConfig has `name` and `typed_config`"))
+            .map(|extension| {
+                Resource::of(extension).context("a TypedExtensionConfig has `name` and `typed_config`")
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut version = 0;
         self.newest.send_modify(|snapshot| {

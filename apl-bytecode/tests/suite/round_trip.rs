@@ -125,12 +125,24 @@ fn the_format_before_is_loaded_and_every_other_is_refused_by_its_version() {
     let before = of_format(PREVIOUS_FORMAT, &now);
     let loaded = load_to_run(&before).expect("loads");
     assert_eq!(loaded.program(), load_to_run(&now).expect("loads").program());
-    assert_eq!(loaded.digest(), &before[5..37], "its digest is the one that it was built with");
+    assert_eq!(
+        loaded.digest(),
+        &before[5..37],
+        "its digest is the one that it was built with"
+    );
     assert_eq!(load(&before).expect("loads").digest(), loaded.digest());
-    assert_eq!(decode(&before), Err(DecodeError::Format { found: PREVIOUS_FORMAT }));
+    assert_eq!(
+        decode(&before),
+        Err(DecodeError::Format {
+            found: PREVIOUS_FORMAT
+        })
+    );
     for found in [0, FORMAT + 1, 255] {
         let error = load(&of_format(found, &now)).unwrap_err().to_string();
-        assert!(error.contains(&format!("format version {found} is not known")), "{error}");
+        assert!(
+            error.contains(&format!("format version {found} is not known")),
+            "{error}"
+        );
         assert!(error.contains("compile the policy"), "{error}");
     }
 }

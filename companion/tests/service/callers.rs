@@ -19,7 +19,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::client::{DIGEST, Running, append, call, config, get, load, options, perform, post, request, send};
+use super::client::{
+    DIGEST, Running, append, call, config, get, load, options, perform, post, request, send,
+};
 use super::delegation::exchange;
 use super::durability::Process;
 use crate::patience::eventually;
@@ -295,7 +297,12 @@ async fn the_bearer_token_is_replaced_without_a_restart_and_both_count_meanwhile
     let directory = tempfile::tempdir().expect("a directory");
     let file = write(directory.path(), "tokens", "# before\nfirst\n");
     let arguments = ["--token-file", file.to_str().expect("text")];
-    let process = Process::start(directory.path(), &config("http://127.0.0.1:1/token"), &arguments);
+    let process = Process::start_with(
+        directory.path(),
+        &config("http://127.0.0.1:1/token"),
+        &[],
+        &arguments,
+    );
     soon_admitted(&process, "first", true).await;
     assert_eq!(admitted(&process, "second").await, StatusCode::UNAUTHORIZED);
     write(directory.path(), "tokens", "first\n\nsecond\n");
@@ -309,7 +316,11 @@ async fn the_bearer_token_is_replaced_without_a_restart_and_both_count_meanwhile
     hang_up(&process);
     soon_admitted(&process, "first", false).await;
     for wrong in ["", "# before", "first\tsecond"] {
-        assert_eq!(admitted(&process, wrong).await, StatusCode::UNAUTHORIZED, "{wrong}");
+        assert_eq!(
+            admitted(&process, wrong).await,
+            StatusCode::UNAUTHORIZED,
+            "{wrong}"
+        );
     }
     assert_ne!(admitted(&process, "second").await, StatusCode::UNAUTHORIZED);
 }

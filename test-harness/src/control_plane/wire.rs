@@ -225,14 +225,18 @@ mod tests {
         request.text(5, "8");
         request.message(6, &status);
         let asked = Asked::read(&request.0).expect("read");
-        assert_eq!((asked.names, asked.nonce), (vec!["aplomb".to_owned()], "8".to_owned()));
+        assert_eq!(
+            (asked.names, asked.nonce),
+            (vec!["aplomb".to_owned()], "8".to_owned())
+        );
         assert_eq!(asked.refused.as_deref(), Some("no"));
         assert!(Asked::read(&[0x0a, 200]).is_none(), "cut off");
     }
 
     #[test]
     fn messages_come_out_of_a_stream_whole() {
-        let extension = json!({"name": "a", "typed_config": {"@type": "t", "n": 1.5, "list": [true, null, "x"]}});
+        let extension =
+            json!({"name": "a", "typed_config": {"@type": "t", "n": 1.5, "list": [true, null, "x"]}});
         let resource = Resource::of(&extension).expect("an extension");
         let bytes = response(300, [&resource].into_iter());
         let mut unread = bytes[..bytes.len() - 1].to_vec();

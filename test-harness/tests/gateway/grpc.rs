@@ -94,7 +94,9 @@ fn digest(bytes: &[u8]) -> u64 {
 /// Headers in order, without the one that is never the same.
 fn lines(headers: &HeaderMap) -> String {
     let shown = headers.iter().filter(|(name, _)| *name != "date");
-    shown.map(|(name, value)| format!("{name}: {value:?}\n")).collect()
+    shown
+        .map(|(name, value)| format!("{name}: {value:?}\n"))
+        .collect()
 }
 
 /// A gateway that speaks HTTP/2 on both sides.
@@ -174,7 +176,10 @@ impl Gateway {
     ) -> Seen {
         let response = sent.await.expect("an answer before the first message");
         let (head, mut body) = response.into_parts();
-        let mut seen = vec![format!("{} {:?}", head.status, head.version), lines(&head.headers)];
+        let mut seen = vec![
+            format!("{} {:?}", head.status, head.version),
+            lines(&head.headers),
+        ];
         for sent in pieces {
             piece(&frames, sent.clone()).await;
             let mut back = Vec::new();
@@ -206,11 +211,19 @@ async fn services_are_untouched(mode: InstallMode) {
     let mut count = 0;
     for (path, pieces, last) in [
         ("/shop.Orders/Get", vec![message(b"one")], None),
-        ("/shop.Orders/Watch", (0..6_u8).map(|n| message(&[n; 9])).collect(), None),
+        (
+            "/shop.Orders/Watch",
+            (0..6_u8).map(|n| message(&[n; 9])).collect(),
+            None,
+        ),
         ("/shop.Orders/Upload", vec![message(&vec![7; LARGE])], Some("sum")),
         ("/shop.Orders/Nothing", vec![], None),
         ("/shop.Orders/Refused", vec![], None),
-        ("/mcp.Service/Call", vec![message(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#)], None),
+        (
+            "/mcp.Service/Call",
+            vec![message(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#)],
+            None,
+        ),
     ] {
         let before = without.exchange(path, &pieces, last).await;
         let after = with.exchange(path, &pieces, last).await;
@@ -218,7 +231,11 @@ async fn services_are_untouched(mode: InstallMode) {
         assert_eq!(after, before, "{path}");
         count += 1;
     }
-    let unlisted = with.envoy.stat("wasmcustom.aplomb.unlisted").await.expect("stats");
+    let unlisted = with
+        .envoy
+        .stat("wasmcustom.aplomb.unlisted")
+        .await
+        .expect("stats");
     assert_eq!(unlisted, Some(count), "every one of them is counted");
 }
 

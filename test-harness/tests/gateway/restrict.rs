@@ -19,8 +19,7 @@ async fn endpoint(name: &'static str) -> SocketAddr {
         .await
         .expect("a port");
     let address = listener.local_addr().expect("an address");
-    let answer =
-        json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": name}]}});
+    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": name}]}});
     let router = axum::Router::new().fallback(move || {
         let answer = answer.clone();
         async move { axum::Json(answer) }
@@ -44,14 +43,26 @@ const CASES: [(&str, &str, &str); 15] = [
     ("vendor", "allow_models: ['vendor/*']", "ab"),
     ("exact", "allow_models: ['other/c', 'vendor']", "c"),
     ("banned", "deny_models: ['vendor/*']", "cd"),
-    ("one_of_both", "allow_models: ['*'], deny_models: ['*/b', 'x']", "ac"),
+    (
+        "one_of_both",
+        "allow_models: ['*'], deny_models: ['*/b', 'x']",
+        "ac",
+    ),
     ("cost", "max_cost_tier: standard", "ab"),
     ("unranked", "max_cost_tier: free", ""),
     ("own", "custom: {gpu: h100}", "ac"),
     ("owns", "custom: {gpu: h100, zone: 1}", "c"),
-    ("several", "allow_regions: [eu], max_cost_tier: economy, custom: {gpu: h100}", "a"),
+    (
+        "several",
+        "allow_regions: [eu], max_cost_tier: economy, custom: {gpu: h100}",
+        "a",
+    ),
     ("nowhere", "allow_regions: [mars], on_empty: deny", ""),
-    ("anywhere", "allow_regions: [mars], deny_models: ['vendor/*'], on_empty: fallback", "cd"),
+    (
+        "anywhere",
+        "allow_regions: [mars], deny_models: ['vendor/*'], on_empty: fallback",
+        "cd",
+    ),
     ("fits", "allow_regions: [us], on_empty: fallback", "b"),
 ];
 
@@ -78,7 +89,14 @@ async fn start(mode: &str, dir: &std::path::Path) -> Envoy {
     for (name, labels) in ENDPOINTS {
         upstreams.push(format!("/mcp=http://{}/mcp {labels}", endpoint(name).await));
     }
-    let mut arguments = vec!["emit", "envoy", "--build", text(&built), "--module", text(&module)];
+    let mut arguments = vec![
+        "emit",
+        "envoy",
+        "--build",
+        text(&built),
+        "--module",
+        text(&module),
+    ];
     arguments.extend(["--listen", &listen_at, "--admin", &admin_at]);
     arguments.extend(["--cost-tiers", "economy,standard,premium"]);
     for upstream in &upstreams {
@@ -131,7 +149,12 @@ async fn a_request_reaches_only_the_endpoints_that_its_policy_leaves(mode: &str)
         for _ in 0..CALLS {
             match ask(&http, &envoy, tool, "", &[]).await {
                 Ok(name) => seen.extend(name.chars()),
-                refused => assert_eq!((refused, may), (empty.clone(), ""), "{tool}: {restrict}\n{}", envoy.log()),
+                refused => assert_eq!(
+                    (refused, may),
+                    (empty.clone(), ""),
+                    "{tool}: {restrict}\n{}",
+                    envoy.log()
+                ),
             }
         }
         assert_eq!(seen.into_iter().collect::<String>(), may, "{tool}: {restrict}");
@@ -147,7 +170,10 @@ async fn a_request_reaches_only_the_endpoints_that_its_policy_leaves(mode: &str)
         ("x-policy-restrict-on-empty", "fallback"),
     ];
     for _ in 0..CALLS {
-        assert_eq!(ask(&http, &envoy, "asked", "us", &forged).await, Ok("b".to_owned()));
+        assert_eq!(
+            ask(&http, &envoy, "asked", "us", &forged).await,
+            Ok("b".to_owned())
+        );
         assert_eq!(ask(&http, &envoy, "nowhere", "", &forged).await, empty);
     }
 }

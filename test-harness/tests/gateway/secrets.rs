@@ -277,12 +277,16 @@ async fn secrets_stay_put_and_are_replaced(mode: &str) {
             .status()
             .as_u16()
     };
-    eventually("the old token ends", async || (knock(old).await == 401).then_some(())).await;
+    eventually("the old token ends", async || {
+        (knock(old).await == 401).then_some(())
+    })
+    .await;
     assert_eq!(knock(new).await, 200);
     passes("the new token alone", &old_session).await;
 
     // The key of seals: sessions of both go on, and end with the old key.
-    push(&emit(json!({"seal_key_env": "APLOMB_SEAL_NEW", "seal_previous_key_env": "APLOMB_SEAL_OLD"})).1).await;
+    push(&emit(json!({"seal_key_env": "APLOMB_SEAL_NEW", "seal_previous_key_env": "APLOMB_SEAL_OLD"})).1)
+        .await;
     let new_session = eventually("a session under the new key", async || {
         let id = begin().await;
         (id != old_session).then_some(id)
@@ -299,13 +303,22 @@ async fn secrets_stay_put_and_are_replaced(mode: &str) {
     passes("a session under the new key, alone", &new_session).await;
 
     // Nothing of it is shown: not by Envoy, not in any file that was written on the way.
-    for page in ["/config_dump?include_eds", "/server_info", "/stats", "/stats/prometheus", "/clusters"] {
+    for page in [
+        "/config_dump?include_eds",
+        "/server_info",
+        "/stats",
+        "/stats/prometheus",
+        "/clusters",
+    ] {
         let shown = envoy.admin_get(page).await.expect("an answer");
         assert!(shown.len() > 100, "{page}");
         shows_no_secret(page, shown.as_bytes());
     }
     let dump = envoy.admin_get("/config_dump").await.expect("an answer");
-    assert!(dump.contains("APLOMB_SEAL_NEW"), "the filter's configuration is in the dump");
+    assert!(
+        dump.contains("APLOMB_SEAL_NEW"),
+        "the filter's configuration is in the dump"
+    );
     let mut all = Vec::new();
     for folder in [&built, &ecds] {
         files(folder, &mut all);
@@ -313,7 +326,10 @@ async fn secrets_stay_put_and_are_replaced(mode: &str) {
     all.extend(["envoy.json", "envoy.log", "companion.log"].map(|name| path.join(name)));
     assert!(all.len() >= 6, "{all:?}");
     for file in all {
-        shows_no_secret(&file.display().to_string(), &std::fs::read(&file).expect("a file"));
+        shows_no_secret(
+            &file.display().to_string(),
+            &std::fs::read(&file).expect("a file"),
+        );
     }
 }
 

@@ -147,7 +147,12 @@ async fn parts_change_under_load(mode: &'static str) {
     let path = dir.path();
     let (old_module, old_build) = previous(path);
     let new_module = programs::filter().expect("built");
-    let new_build = build(path, "after", &policy("after").replace("1000 per", "1000000 per"), "full");
+    let new_build = build(
+        path,
+        "after",
+        &policy("after").replace("1000 per", "1000000 per"),
+        "full",
+    );
     let companion = companion(path, &[&old_build, &new_build]).await;
     let delivery = Delivery {
         dir: path.to_owned(),
@@ -206,7 +211,11 @@ async fn parts_change_under_load(mode: &'static str) {
         ("both are rolled back at once", &old, "before"),
     ] {
         let version = push(plugins);
-        assert_eq!(plane.word_on(version).await.expect("a word"), Word::Taken, "{what}");
+        assert_eq!(
+            plane.word_on(version).await.expect("a word"),
+            Word::Taken,
+            "{what}"
+        );
         governs(name).await;
         judged(what, &load.take());
     }

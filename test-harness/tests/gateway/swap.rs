@@ -189,7 +189,11 @@ fn damaged(good: &str) -> String {
     let mut text = good.to_owned();
     // `APLB` in base64.
     if let Some(at) = text.find("QVBMQ").map(|at| at + 200) {
-        let other = if &text[at..at + 4] == "AAAA" { "BBBB" } else { "AAAA" };
+        let other = if &text[at..at + 4] == "AAAA" {
+            "BBBB"
+        } else {
+            "AAAA"
+        };
         text.replace_range(at..at + 4, other);
     }
     text

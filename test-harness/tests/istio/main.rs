@@ -10,9 +10,9 @@ use std::process::Command;
 use aplomb_test_harness::backend::{Replies, Role};
 use aplomb_test_harness::envoy::Adapt;
 use aplomb_test_harness::envoy::wasm::InstallMode;
-use aplomb_test_harness::{programs, tools};
 use aplomb_test_harness::scenario::{self, seed};
 use aplomb_test_harness::stack::{Options, Stack};
+use aplomb_test_harness::{programs, tools};
 use serde_json::{Value, json};
 
 fn aplc(arguments: &[&str]) {
@@ -115,7 +115,9 @@ fn applied(name: &str, dir: &Path) -> Vec<Value> {
     assert!(output.status.success(), "{errors}");
     let applied = String::from_utf8(output.stdout).expect("text");
     let objects: Vec<Value> = serde_saphyr::from_multiple(&applied).expect("YAML");
-    let plugins = objects.into_iter().filter(|object| object["kind"] == "WasmPlugin");
+    let plugins = objects
+        .into_iter()
+        .filter(|object| object["kind"] == "WasmPlugin");
     plugins.collect()
 }
 

@@ -9,9 +9,9 @@ use clap::Args;
 
 use super::built::Built;
 use super::upstream::{self, Endpoint, Upstream};
-use restrict::Questions;
 use super::yaml::{Map, document};
 use super::{Fault, put, write};
+use restrict::Questions;
 
 /// `aplc emit envoy`.
 #[derive(Debug, Args)]
@@ -25,7 +25,11 @@ pub(super) struct Options {
     /// Where the traffic of a path goes: `/hr/mcp=http://127.0.0.1:9101/mcp`. One for each entry of `protocols`; others
     /// may be added, and pass the filter untouched. Labels that `restrict` chooses by follow the URL, and the same path
     /// again is another endpoint: `'/llm=http://10.0.0.1:8000/v1 model=vendor/a region=eu cost_tier=standard gpu=h100'`.
-    #[arg(long = "upstream", value_name = "PATH_PREFIX=URL [LABEL=VALUE ...]", required = true)]
+    #[arg(
+        long = "upstream",
+        value_name = "PATH_PREFIX=URL [LABEL=VALUE ...]",
+        required = true
+    )]
     upstreams: Vec<String>,
     /// The cost tiers of labels and of `restrict`, the cheapest first.
     #[arg(long, value_name = "TIER,TIER", value_delimiter = ',')]
@@ -227,7 +231,12 @@ fn upstreams(options: &Options, built: &Built) -> Result<Vec<Backend>, Fault> {
         }
     }
     // Envoy takes the first route that matches: the longest prefix must stand first.
-    let prefix = |backend: &Backend| backend.first().map_or("", |first| first.prefix.as_str()).to_owned();
+    let prefix = |backend: &Backend| {
+        backend
+            .first()
+            .map_or("", |first| first.prefix.as_str())
+            .to_owned()
+    };
     backends.sort_by_key(|backend| (std::cmp::Reverse(prefix(backend).len()), prefix(backend)));
     Ok(backends)
 }

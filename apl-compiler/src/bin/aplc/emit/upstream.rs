@@ -101,10 +101,9 @@ pub(super) fn cluster(name: &str, places: &[Endpoint<'_>], tls: Option<Map>) -> 
         .with("connect_timeout", "1s")
         .with(
             "load_assignment",
-            Map::new().with("cluster_name", name).with(
-                "endpoints",
-                vec![Map::new().with("lb_endpoints", endpoints)],
-            ),
+            Map::new()
+                .with("cluster_name", name)
+                .with("endpoints", vec![Map::new().with("lb_endpoints", endpoints)]),
         )
         .with_some("transport_socket", tls)
 }

@@ -2,7 +2,8 @@
 //!
 //! A subset is found by equality alone, so every question that a constraint can ask about an endpoint becomes a key of
 //! metadata with two values, yes and no: "is its region among those allowed?" once for each region that an endpoint has, and
-//! once for those without one. `header_to_metadata`, behind the filter, answers all of them for a request by a regular
+//! once for those without one; or, where there are few kinds of endpoints, "may one of this kind serve?" once for each kind. Deny lists are
+//! asked about one by one either way. `header_to_metadata`, behind the filter, answers all of them for a request by a regular
 //! expression each. An endpoint has one value under the keys of its own labels, the one that admits it, and both under every
 //! other key (`list_as_any`). So the configuration depends on the endpoints alone and not on the policy, which may change.
 //!
@@ -45,7 +46,17 @@ enum Label {
     One(&'static str, Option<String>),
     /// These labels of the operator's own.
     Own(BTreeMap<String, String>),
+    /// These labels and no others.
+    All(BTreeMap<String, String>),
 }
+
+/// The lists that ask for a label, and which.
+const LISTS: [(&str, &str); 4] = [
+    ("allow-models", "model"),
+    ("allow-regions", "region"),
+    ("allow-sites", "site"),
+    ("max-cost-tiers", "cost_tier"),
+];
 
 const KNOWN: [&str; 4] = ["model", "region", "site", "cost_tier"];
 
@@ -60,74 +71,84 @@ impl Questions {
         if endpoints.iter().all(|endpoint| endpoint.labels.is_empty()) {
             return Ok(None);
         }
-        let values = |name: &str| -> BTreeSet<Option<String>> {
-            endpoints
-                .iter()
-                .map(|endpoint| endpoint.labels.get(name).cloned())
-                .collect()
+        let by_label = Self::by_label(endpoints, tiers)?;
+        let by_kind = Self::by_kind(endpoints, tiers)?;
+        let fewest = if by_kind.free(endpoints) < by_label.free(endpoints) {
+            by_kind
+        } else {
+            by_label
         };
-        let mut all = Vec::new();
-        let mut add = |name: &str, label: Label, denies, expression| {
-            let shown = match &label {
-                Label::One(_, value) => value.clone().unwrap_or_default(),
-                Label::Own(labels) => {
-                    let pairs = labels.iter().map(|(name, value)| format!("{name}={value}"));
-                    pairs.collect::<Vec<_>>().join(",")
-                }
-            };
+        match fewest.free(endpoints) {
+            0..=MOST_FREE_KEYS => Ok(Some(fewest)),
+            free => Err(Fault::Argument(format!(
+                "the endpoints of `{}` have too many different labels: an endpoint would be in 2^{free} subsets, and at most 2^{MOST_FREE_KEYS} are worth their memory; give endpoints that are alike the same labels, or other path prefixes",
+                endpoints.first().map_or("", |first| first.prefix.as_str())
+            ))),
+        }
+    }
+
+    /// How many questions at most are not about an endpoint's own labels.
+    fn free(&self, endpoints: &[&Upstream]) -> usize {
+        let of = |endpoint: &&Upstream| {
+            let free = self.all.iter().filter(|question| !question.asks(endpoint));
+            free.count()
+        };
+        endpoints.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// One for each value of each label.
+    fn by_label(endpoints: &[&Upstream], tiers: &[String]) -> Result<Self, Fault> {
+        let mut all = denials(endpoints);
+        for (name, label) in LISTS {
+            for value in values(endpoints, label) {
+                let list = value
+                    .as_deref()
+                    .map(|value| fits(label, value, tiers))
+                    .transpose()?;
+                let shown = value.as_deref().unwrap_or_default();
+                all.push(Question {
+                    key: format!("{name}:{shown}"),
+                    expression: patterns::absent_or(name, list.as_deref()),
+                    admits: YES,
+                    denies: false,
+                    label: Label::One(label, value),
+                });
+            }
+        }
+        let sets: BTreeSet<_> = endpoints.iter().map(|endpoint| own(&endpoint.labels)).collect();
+        for labels in sets {
             all.push(Question {
-                key: format!("{name}:{shown}"),
-                expression,
-                admits: if denies { NO } else { YES },
-                denies,
-                label,
+                key: format!("custom:{}", shown(&labels)),
+                expression: patterns::absent_or("custom", fits_own(&labels).as_deref()),
+                admits: YES,
+                denies: false,
+                label: Label::Own(labels),
             });
-        };
-        for model in values("model") {
-            let fits = model.as_deref().map(patterns::patterns_of);
-            let label = Label::One("model", model);
-            if let Some(fits) = &fits {
-                let banned = patterns::present_and_some("deny-models", fits);
-                add("deny-models", label.clone(), true, banned);
+        }
+        Ok(Self { all })
+    }
+
+    /// One for each set of labels.
+    fn by_kind(endpoints: &[&Upstream], tiers: &[String]) -> Result<Self, Fault> {
+        let mut all = denials(endpoints);
+        let kinds: BTreeSet<_> = endpoints.iter().map(|endpoint| endpoint.labels.clone()).collect();
+        for labels in kinds {
+            let mut lists = BTreeMap::new();
+            for (name, label) in LISTS {
+                if let Some(value) = labels.get(label) {
+                    lists.insert(name, fits(label, value, tiers)?);
+                }
             }
-            let allowed = patterns::absent_or_some("allow-models", fits.as_deref());
-            add("allow-models", label, false, allowed);
+            lists.extend(fits_own(&own(&labels)).map(|list| ("custom", list)));
+            all.push(Question {
+                key: format!("kind:{}", shown(&labels)),
+                expression: patterns::each(|name| lists.get(name).cloned()),
+                admits: YES,
+                denies: false,
+                label: Label::All(labels),
+            });
         }
-        for (label, name) in [("region", "allow-regions"), ("site", "allow-sites")] {
-            for value in values(label) {
-                let member = value.as_deref().map(|value| patterns::one_of([value].into_iter()));
-                let allowed = patterns::absent_or_some(name, member.as_deref());
-                add(name, Label::One(label, value), false, allowed);
-            }
-        }
-        for tier in values("cost_tier") {
-            let ceilings = tier.as_deref().map(|tier| ceilings(tier, tiers)).transpose()?;
-            let member = ceilings.map(|ceilings| patterns::one_of(ceilings.iter().map(String::as_str)));
-            let allowed = patterns::absent_or_every("max-cost-tiers", member.as_deref());
-            add("max-cost-tiers", Label::One("cost_tier", tier), false, allowed);
-        }
-        for labels in endpoints
-            .iter()
-            .map(|endpoint| own(&endpoint.labels))
-            .collect::<BTreeSet<_>>()
-        {
-            let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let member = (!labels.is_empty()).then(|| patterns::one_pair_of(pairs));
-            let allowed = patterns::absent_or_every("custom", member.as_deref());
-            add("custom", Label::Own(labels), false, allowed);
-        }
-        let questions = Self { all };
-        for endpoint in endpoints {
-            let free = questions.all.iter().filter(|question| !question.asks(endpoint));
-            let free = free.count();
-            if free > MOST_FREE_KEYS {
-                return Err(Fault::Argument(format!(
-                    "the endpoints of `{}` have too many different labels: {free} of their values are not those of `{}`, and each doubles the subsets that it is in; at most {MOST_FREE_KEYS} may be. Give endpoints that are alike the same labels, or other path prefixes",
-                    endpoint.prefix, endpoint.host
-                )));
-            }
-        }
-        Ok(Some(questions))
+        Ok(Self { all })
     }
 
     /// An endpoint's metadata.
@@ -177,6 +198,50 @@ impl Questions {
             .with("@type", HEADER_TO_METADATA)
             .with("request_rules", rules)
     }
+}
+
+/// "Does a deny list name it?", for each model.
+fn denials(endpoints: &[&Upstream]) -> Vec<Question> {
+    let models = values(endpoints, "model").into_iter().flatten();
+    let question = |model: String| Question {
+        key: format!("deny-models:{model}"),
+        expression: patterns::present_and_some("deny-models", &patterns::patterns_of(&model)),
+        admits: NO,
+        denies: true,
+        label: Label::One("model", Some(model)),
+    };
+    models.map(question).collect()
+}
+
+/// The values of a label, and `None` if an endpoint is without it.
+fn values(endpoints: &[&Upstream], label: &str) -> BTreeSet<Option<String>> {
+    let values = endpoints
+        .iter()
+        .map(|endpoint| endpoint.labels.get(label).cloned());
+    values.collect()
+}
+
+fn shown(labels: &BTreeMap<String, String>) -> String {
+    let pairs = labels.iter().map(|(name, value)| format!("{name}={value}"));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// The lists that a label with this value fits.
+fn fits(label: &str, value: &str, tiers: &[String]) -> Result<String, Fault> {
+    Ok(match label {
+        "model" => patterns::some(&patterns::patterns_of(value)),
+        "cost_tier" => {
+            let ceilings = ceilings(value, tiers)?;
+            patterns::every(&patterns::one_of(ceilings.iter().map(String::as_str)))
+        }
+        _ => patterns::some(&patterns::one_of([value].into_iter())),
+    })
+}
+
+/// The lists of pairs that these labels fit; none without labels.
+fn fits_own(labels: &BTreeMap<String, String>) -> Option<String> {
+    let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    (!labels.is_empty()).then(|| patterns::every(&patterns::one_pair_of(pairs)))
 }
 
 const HEADER_TO_METADATA: &str =
@@ -241,6 +306,7 @@ impl Question {
         match &self.label {
             Label::One(name, value) => endpoint.labels.get(*name) == value.as_ref(),
             Label::Own(labels) => own(&endpoint.labels) == *labels,
+            Label::All(labels) => endpoint.labels == *labels,
         }
     }
 

@@ -16,21 +16,10 @@ const NAMES: [&str; 6] = [
     "custom",
 ];
 
-/// Yes if `name` is not in the header, or one of its members fits.
-pub(super) fn absent_or_some(name: &str, member: Option<&str>) -> String {
+/// Yes if `name` is not in the header, or its list fits; `None`: it may not be there at all.
+pub(super) fn absent_or(name: &str, list: Option<&str>) -> String {
     let others = others(name);
-    let listed = member.map_or_else(String::new, |member| {
-        format!("(?:{name}={};{others})?", some(member))
-    });
-    total(&format!("{others}{listed}"))
-}
-
-/// Yes if `name` is not in the header, or every one of its members fits.
-pub(super) fn absent_or_every(name: &str, member: Option<&str>) -> String {
-    let others = others(name);
-    let listed = member.map_or_else(String::new, |member| {
-        format!("(?:{name}={member}(?:,{member})*;{others})?")
-    });
+    let listed = list.map_or_else(String::new, |list| format!("(?:{name}={list};{others})?"));
     total(&format!("{others}{listed}"))
 }
 
@@ -40,12 +29,35 @@ pub(super) fn present_and_some(name: &str, member: &str) -> String {
     total(&format!("{others}{name}={};{others}", some(member)))
 }
 
-fn total(front: &str) -> String {
-    format!("^{front}(on)-empty=.*$|^.*$")
+/// Yes if each name that is in the header has an expression here that its list fits; `None`: it may not be there at all. What
+/// `deny-models` lists is another question's.
+pub(super) fn each(list: impl Fn(&str) -> Option<String>) -> String {
+    let mut front = String::new();
+    for name in NAMES {
+        let list = if name == "deny-models" {
+            Some("[^;]*".to_owned())
+        } else {
+            list(name)
+        };
+        if let Some(list) = list {
+            front.push_str(&format!("(?:{name}={list};)?"));
+        }
+    }
+    total(&front)
 }
 
-fn some(member: &str) -> String {
+/// A list of which one member fits.
+pub(super) fn some(member: &str) -> String {
     format!("(?:[^,;]*,)*{member}(?:,[^,;]*)*")
+}
+
+/// A list of which every member fits.
+pub(super) fn every(member: &str) -> String {
+    format!("{member}(?:,{member})*")
+}
+
+fn total(front: &str) -> String {
+    format!("^{front}(on)-empty=.*$|^.*$")
 }
 
 /// Any number of the other names with their lists.
@@ -188,18 +200,24 @@ mod tests {
 
     #[test]
     fn lists_are_asked_for_whole_members_of_the_right_name() {
-        let eu = absent_or_some("allow-regions", Some(&one_of(["eu"].into_iter())));
+        let eu = absent_or("allow-regions", Some(&some(&one_of(["eu"].into_iter()))));
         for (text, yes) in [
             ("allow-regions=eu;on-empty=deny", true),
             ("allow-regions=ap,eu,us;on-empty=fallback", true),
             ("allow-regions=eu-west,us;on-empty=deny", false),
             ("allow-models=eu;on-empty=deny", true),
-            ("allow-models=eu;allow-regions=us;allow-sites=eu;on-empty=deny", false),
-            ("allow-models=a;allow-regions=eu;custom=region=us;on-empty=deny", true),
+            (
+                "allow-models=eu;allow-regions=us;allow-sites=eu;on-empty=deny",
+                false,
+            ),
+            (
+                "allow-models=a;allow-regions=eu;custom=region=us;on-empty=deny",
+                true,
+            ),
         ] {
             assert_eq!(says_yes(&eu, text), yes, "{text}");
         }
-        let none = absent_or_some("allow-regions", None);
+        let none = absent_or("allow-regions", None);
         assert!(says_yes(&none, "allow-models=a;on-empty=deny"));
         assert!(!says_yes(&none, "allow-regions=eu;on-empty=deny"));
         let banned = present_and_some("deny-models", &patterns_of("vendor/m.1"));
@@ -211,7 +229,10 @@ mod tests {
         ] {
             assert_eq!(says_yes(&banned, text), yes, "{text}");
         }
-        let tiers = absent_or_every("max-cost-tiers", Some(&one_of(["standard", "premium"].into_iter())));
+        let tiers = absent_or(
+            "max-cost-tiers",
+            Some(&every(&one_of(["standard", "premium"].into_iter()))),
+        );
         for (text, yes) in [
             ("max-cost-tiers=premium,standard;on-empty=deny", true),
             ("max-cost-tiers=economy,standard;on-empty=deny", false),
@@ -219,8 +240,17 @@ mod tests {
         ] {
             assert_eq!(says_yes(&tiers, text), yes, "{text}");
         }
-        let own = absent_or_every("custom", Some(&one_pair_of([("gpu", "h 1")].into_iter())));
+        let own = absent_or("custom", Some(&every(&one_pair_of([("gpu", "h 1")].into_iter()))));
         assert!(says_yes(&own, "custom=gpu=h%201;on-empty=deny"));
         assert!(!says_yes(&own, "custom=gpu=h%201,x=y;on-empty=deny"));
+        let here = each(|name| (name == "allow-regions").then(|| some(&one_of(["eu"].into_iter()))));
+        for (text, yes) in [
+            ("on-empty=deny", true),
+            ("deny-models=x;allow-regions=ap,eu;on-empty=deny", true),
+            ("deny-models=x;allow-regions=ap;on-empty=deny", false),
+            ("allow-regions=eu;allow-sites=s;on-empty=deny", false),
+        ] {
+            assert_eq!(says_yes(&here, text), yes, "{text}");
+        }
     }
 }
