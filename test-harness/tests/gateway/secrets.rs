@@ -30,11 +30,11 @@ const DELEGATED: &str = "secret-of-the-backend-31aa";
 fn policy() -> String {
     let user = issuer::plugin("user", "authorization", "user").expect("a key");
     let tokens = json!({"name": "backend", "kind": "delegator/secret", "config": {
-        "secret": {"env": "BACKEND_KEY"}, "outbound_header": "x-api-key"}});
+        "secret_source": {"kind": "env_var", "name": "BACKEND_KEY"}, "default_outbound_header": "x-api-key", "outbound_prefix": ""}});
     format!(
         "plugins: {}\nengine_settings: {{unmatched: deny}}\nglobal:\n  authentication: [user]\nroutes:\n\
            \x20 - tool: counted\n    pre_invocation: [\"limit(1000 per 1h)\"]\n    result: {{ id: hash }}\n\
-           \x20 - tool: delegated\n    pre_invocation: [\"delegate(backend)\"]\n",
+           \x20 - tool: delegated\n    pre_invocation: [\"require(authenticated)\", \"delegate(backend)\"]\n",
         json!([user, tokens])
     )
 }
