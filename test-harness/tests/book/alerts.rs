@@ -29,5 +29,10 @@ fn prometheus_takes_the_alerts() {
 
 #[test]
 fn each_alert_comes_when_it_should_and_not_otherwise() {
-    promtool(&["test", "rules", "prometheus-alerts.test.yaml"]);
+    promtool(&[
+        "test",
+        "rules",
+        "prometheus-alerts.test.yaml",
+        "prometheus-alerts.months.test.yaml",
+    ]);
 }

@@ -5,7 +5,6 @@ mod grpc;
 mod pins;
 mod restrict;
 mod rig;
-mod secrets;
 mod shared;
 mod skew;
 mod swap;
