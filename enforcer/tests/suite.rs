@@ -34,6 +34,7 @@ mod laws;
 mod lists;
 #[path = "suite/llm.rs"]
 mod llm;
+#[path = "suite/llm_streams.rs"]
 mod llm_streams;
 #[path = "suite/pins.rs"]
 mod pins;
