@@ -195,8 +195,8 @@ impl Flow {
                         .value(place, node, how, judge)
                         .map(|edit| edits.extend(edit.map(|edit| (node.id(), edit)))),
                     How::End => {
-                        let below = self.texts.iter_mut().filter(|text| text.place.starts_with(place));
-                        below.map(|text| text.end(judge)).collect()
+                        let mut below = self.texts.iter_mut().filter(|text| text.place.starts_with(place));
+                        below.try_for_each(|text| text.end(judge))
                     }
                     How::Tokens => {
                         let nothing: &[u8] = if node.kind() == Kind::Array {
