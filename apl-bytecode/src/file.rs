@@ -12,8 +12,9 @@ use crate::{
 
 /// The first bytes of every program.
 pub const MAGIC: [u8; 4] = *b"APLB";
-/// The format that this build reads and writes.
-pub const FORMAT: u8 = 1;
+/// The format that this build reads and writes. It changes with whatever changes the bytes of a program, so that a program
+/// of another build is told by its version and not by what does not fit: a test holds it to the bytes.
+pub const FORMAT: u8 = 2;
 /// Sections from this number on are not part of the digest and, if unknown, skipped; unknown ones below are refused.
 pub const FIRST_ANCILLARY: u8 = 64;
 
@@ -50,7 +51,9 @@ pub enum DecodeError {
     #[error("not a compiled policy: it does not begin with `APLB`")]
     Magic,
     /// Another format.
-    #[error("format version {found} is not known to this build, which reads version {FORMAT}")]
+    #[error(
+        "format version {found} is not known to this build, which reads version {FORMAT}: compile the policy with the `aplc` that belongs to it"
+    )]
     Format {
         /// What the header says.
         found: u8,
