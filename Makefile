@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults vectors fuzz check fmt fmt-check audit manifests image bench bench-micro bench-module figures scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults vectors fuzz check fmt fmt-check audit manifests image bench bench-micro bench-module figures figures-companion scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,8 +21,9 @@ filter: ## build dist/aplomb.wasm
 size: ## fail if dist/aplomb.wasm exceeds its budget
 	@scripts/size.sh
 
+# With a test among it (the smallest) the dependencies get the features that they have for the tests: nothing is compiled twice.
 build: ## build the host programs: aplc, companion, harness
-	@$(CARGO) build $(HOST) --bins
+	@$(CARGO) build $(HOST) --bins --test wire
 
 demo: setup filter build ## the whole scenario in a real Envoy; MODE=paired for two plugins
 	@$(OUT)/debug/aplomb-demo run --mode $(MODE)
@@ -31,7 +32,7 @@ demo-up: setup filter build ## the same, left running, with the curl lines to tr
 	@$(OUT)/debug/aplomb-demo up --mode $(MODE)
 
 demo-down: ## end what demo-up started
-	@test -x $(OUT)/debug/aplomb-demo || $(CARGO) build -p aplomb-test-harness --bin aplomb-demo
+	@test -x $(OUT)/debug/aplomb-demo || $(MAKE) --no-print-directory build
 	@$(OUT)/debug/aplomb-demo down
 
 test: setup filter build ## everything that proves the project, real Envoy included
@@ -57,7 +58,7 @@ vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FI
 	@$(if $(APL_VECTORS),APL_VECTORS=$(abspath $(APL_VECTORS))) $(CARGO) test --quiet -p apl-compiler --test vectors -- \
 		--nocapture --exact vectors_are_right_or_differ_by_design
 
-fuzz: ## run the fuzz targets; TARGET=yaml, predicate, pipeline, loader or vm for one of them, SECONDS=900 for how long each
+fuzz: ## run the fuzz targets; TARGET=yaml, predicate, pipeline, loader, vm or effects for one of them, SECONDS=900 for how long each
 	@CARGO_TARGET_DIR=$(OUT) scripts/fuzz.sh $(or $(TARGET),all) $(or $(SECONDS),900)
 
 fmt-check:
@@ -89,6 +90,9 @@ bench-micro: bench-module ## the same, and the parts of a request natively, with
 
 figures: setup filter build ## the project's five figures against their bounds
 	@$(OUT)/debug/aplomb-figures
+
+figures-companion: ## what the companion must manage, beside its bounds: stores, tokens, memory (a quiet machine, redis-server)
+	@$(CARGO) bench --quiet -p aplomb-companion --bench figures
 
 scale: ## how compiler, loader and routing grow with the policy, beside their bounds
 	@$(CARGO) bench --quiet -p apl-compiler --bench scale

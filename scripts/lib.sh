@@ -23,10 +23,13 @@ AXE_VERSION=4.14.1
 NODE_VERSION=24.19.0
 # `make interop`: the official MCP programs
 MCP_PYTHON_VERSION=2.3.0
+OPENAI_VERSION=3.54.0
+ANTHROPIC_VERSION=2.12.0
+A2A_VERSION=1.3.0
 MCP_TYPESCRIPT_VERSION=1.32.2
 MCP_TYPESCRIPT_CLIENT_VERSION=2.3.1
 MCP_CONFORMANCE_VERSION=0.2.0-alpha.12
-# `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION (the wheel of 1.38.3 was built without V8, so that it runs no module)
+# `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION (the wheel of 1.38.3 loads no module, not even an empty one)
 OLDER_ENVOYS="1.38.2 1.39.3"
 # `make manifests`: the second opinion, and kustomize
 KUBERNETES_MODELS_VERSION=3.0.1

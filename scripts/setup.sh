@@ -195,6 +195,11 @@ alerts() {
   note "ready"
 }
 
+# The commands of the first pages use it, which a test runs.
+curl_program() {
+  have curl || apt_install curl || note "no curl: the test of the first pages will be skipped (Debian: \`apt-get install curl\`)"
+}
+
 # For `make manifests`.
 kubernetes() {
   say "Kubernetes programs for the tests"
@@ -216,6 +221,8 @@ interop() {
   say "Official MCP programs for the tests"
   "$VENV/bin/pip" install --quiet --only-binary :all: "mcp==$MCP_PYTHON_VERSION" ||
     die "pip could not install mcp $MCP_PYTHON_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
+  "$VENV/bin/pip" install --quiet --only-binary :all: "openai==$OPENAI_VERSION" "anthropic==$ANTHROPIC_VERSION" "a2a-sdk[http-server]==$A2A_VERSION" ||
+    die "pip could not install openai $OPENAI_VERSION, anthropic $ANTHROPIC_VERSION and a2a-sdk $A2A_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
   local wanted="$MCP_TYPESCRIPT_VERSION $MCP_TYPESCRIPT_CLIENT_VERSION $MCP_CONFORMANCE_VERSION"
   if [ "$(cat "$TOOLS/interop/versions" 2>/dev/null)" != "$wanted" ]; then
     npm_install "$TOOLS/interop" "@modelcontextprotocol/sdk@$MCP_TYPESCRIPT_VERSION" \
@@ -260,6 +267,7 @@ exchange
 schemas
 registry
 alerts
+curl_program
 kubernetes
 interop
 say "Ready"

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
 #[path = "../../test-harness/src/tools.rs"]
 mod tools;
 
@@ -50,7 +51,10 @@ impl Client {
         let watched = Arc::clone(&child);
         std::thread::spawn(move || {
             std::thread::sleep(PATIENCE);
-            watched.lock().map(|mut child| child.kill())
+            if let Ok(mut child) = watched.lock() {
+                // It may have ended by itself.
+                let _ = child.kill();
+            }
         });
         Self {
             child,

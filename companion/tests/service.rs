@@ -6,11 +6,17 @@
 mod client;
 #[path = "service/fault_idp.rs"]
 mod fault_idp;
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
 #[path = "../../test-harness/src/patience.rs"]
 mod patience;
-#[expect(dead_code, reason = "the harness uses all of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
 #[path = "../../test-harness/src/ports.rs"]
 mod ports;
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
 #[path = "../../test-harness/src/tools.rs"]
 mod tools;
 

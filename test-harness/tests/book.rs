@@ -6,6 +6,8 @@ mod alerts;
 mod codes;
 #[path = "book/configuration.rs"]
 mod configuration;
+#[path = "book/deploy.rs"]
+mod deploy;
 #[path = "book/envoy.rs"]
 mod envoy;
 #[path = "book/language.rs"]

@@ -22,11 +22,9 @@ async fn answers_with(plugins: Vec<Plugin>, code: &str) {
     let bob = stack.idp.log_in("bob").await.expect("a login");
     let client: McpClient = stack.client(Role::Hr, &bob, "wrong").expect("headers");
     let arguments = json!({ "employee_id": "EMP-001234" });
-    let reply = client.call(&json!(1), "get_compensation", &arguments);
-    let reply = tokio::time::timeout(PATIENCE, reply)
-        .await
-        .expect("it does not hang");
-    let reply = reply.expect("a reply");
+    let id = json!(1);
+    let reply = tokio::time::timeout(PATIENCE, client.call(&id, "get_compensation", &arguments)).await;
+    let reply = reply.expect("it does not hang").expect("a reply");
     assert_eq!(
         reply.header("x-policy-violation"),
         Some(code),

@@ -35,6 +35,8 @@ pub struct Running {
     decided: usize,
     /// Matches, in the window.
     spans: Vec<(usize, usize)>,
+    /// The first match with what stands before it.
+    sample: Option<String>,
     /// Matches that are decided, in the text: in order, those that touch joined.
     cuts: Vec<(usize, usize)>,
 }
@@ -53,6 +55,7 @@ impl Running {
             escaped: false,
             decided: 0,
             spans: Vec::new(),
+            sample: None,
             cuts: Vec::new(),
         })
     }
@@ -74,6 +77,11 @@ impl Running {
     #[must_use]
     pub fn cuts(&self) -> &[(usize, usize)] {
         &self.cuts
+    }
+
+    /// The first match, with what stands before it: a text in which the scanner finds something as well. Once.
+    pub fn take_sample(&mut self) -> Option<String> {
+        self.sample.take()
     }
 
     /// What is left of a piece of the text that lies in what is decided, from `start` to `end` in the text.
@@ -131,6 +139,11 @@ impl Running {
             if *end > decided {
                 decided = decided.min(*start);
             }
+        }
+        if let (Some((start, end)), true) = (self.spans.first(), self.cuts.is_empty()) {
+            let from = self.window.floor_char_boundary(start.saturating_sub(BACK));
+            let sample = self.window.get(from..*end).filter(|_| *end <= decided);
+            self.sample = sample.map(str::to_owned);
         }
         let base = self.base;
         self.spans.retain(|(start, end)| {

@@ -63,7 +63,7 @@ impl Stage {
         let secret = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(secret.path(), "s3cret").expect("writes");
         let mut ciba = json!({"kind": "ciba", "backchannel_endpoint": format!("http://{at}/bc"),
-            "token_endpoint": format!("http://{at}/token"), "allow_http": true, "client_id": "agent",
+            "token_endpoint": format!("http://{at}/token"), "allow_http": true, "client_id": "agent", "timeout_ms": 60_000,
             "client_secret": {"file": secret.path().display().to_string()}});
         ciba.as_object_mut()
             .expect("an object")

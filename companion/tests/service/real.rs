@@ -73,11 +73,11 @@ fn config(op: u16, pages: u16) -> Value {
         "version": 1, "policy_digest": DIGEST,
         "approvals": {"public_url": format!("http://127.0.0.1:{pages}"), "allow_http": true, "sign_in": {
             "issuer": op, "authorization_endpoint": format!("{op}/auth"), "token_endpoint": format!("{op}/token"),
-            "client_id": "pages", "client_secret": {"env": "OP_SECRET"}, "scope": "openid profile"}},
+            "client_id": "pages", "timeout_ms": 60_000, "client_secret": {"env": "OP_SECRET"}, "scope": "openid profile"}},
         "elicitors": {
             "manager": {"kind": "page"},
             "phone": {"kind": "ciba", "backchannel_endpoint": format!("{op}/backchannel"), "issuer": op,
-                "token_endpoint": format!("{op}/token"), "allow_http": true, "client_id": "agent",
+                "token_endpoint": format!("{op}/token"), "allow_http": true, "client_id": "agent", "timeout_ms": 60_000,
                 "client_secret": {"env": "OP_SECRET"}, "scope": "openid profile"}},
     })
 }

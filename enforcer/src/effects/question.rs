@@ -1,5 +1,7 @@
 //! Questions to decision points and counters.
 
+use std::collections::BTreeMap;
+
 use apl_bytecode::Dialect;
 use apl_vm::{Answer, CountCall, DecideCall, Tree};
 use companion_protocol::{Count, Decision, Effect, Json, PdpDecide};
@@ -11,27 +13,30 @@ use crate::{
     session::digest,
 };
 
-pub(super) fn decide(call: DecideCall) -> (Planned, Call) {
+pub(super) fn decide(call: DecideCall, captures: bool) -> (Planned, Call) {
     let dialect = match call.dialect {
         Dialect::Custom => call.point.clone(),
         named @ (Dialect::Cedar | Dialect::Opa | Dialect::AuthZen | Dialect::NeMo) => named.name().to_owned(),
     };
     let label = format!("pdp.decide:{}", call.point);
+    let question = json(call.call);
+    let kept = captures.then(|| Box::new((call.point.clone(), question.clone())));
     let effect = Effect::PdpDecide(Box::new(PdpDecide {
         plugin: call.point,
         dialect,
-        call: json(call.call),
+        call: question,
         input: json(call.input),
     }));
     let planned = Planned {
         stops: true,
         label,
-        way: Way::Ask(Asked::Decision),
+        way: Way::Ask(Asked::Decision(kept)),
     };
     (planned, vec![(effect, call.rule)])
 }
 
-fn json(tree: Tree) -> Json {
+/// As an effect carries it.
+pub(crate) fn json(tree: Tree) -> Json {
     match tree {
         Tree::Null => Json::Null,
         Tree::Bool(value) => Json::Bool(value),
@@ -40,12 +45,14 @@ fn json(tree: Tree) -> Json {
         Tree::Float(value) => Json::Float(value),
         Tree::Text(text) => Json::Text(text),
         Tree::List(items) => Json::List(items.into_iter().map(json).collect()),
-        Tree::Map(members) => Json::Map(
-            members
-                .into_iter()
-                .map(|(name, value)| (name, json(value)))
-                .collect(),
-        ),
+        Tree::Map(members) => {
+            // Put in one by one: see `apl_vm::set_of`.
+            let mut map = BTreeMap::new();
+            for (name, value) in members {
+                map.insert(name, json(value));
+            }
+            Json::Map(map)
+        }
     }
 }
 

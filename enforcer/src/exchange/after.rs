@@ -42,6 +42,8 @@ pub(super) struct After {
     released: bool,
     /// Bytes that it was charged for.
     charged: usize,
+    /// It waits for the companion.
+    parked: Option<flow::Parked>,
     /// The same, read.
     pub(super) replay: Option<Box<Replay>>,
     /// What is asserted to the client, until the head was seen.
@@ -306,6 +308,7 @@ impl Exchange {
             }
             AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(stream) if stream.is_asking() => out.pause(),
+            AfterStage::Flow(_) if self.after.parked.is_some() => out.pause(),
             AfterStage::Stream(_) | AfterStage::Flow(_) => {
                 out.push(Command::ReadResponseBody);
                 out.pause();
@@ -384,12 +387,15 @@ impl Exchange {
                 let judged = self.judge_on(engine, *payload, answers, now_ms, out);
                 self.after_judged(engine, judged, now_ms, out);
             }
+            AfterStage::Flow(flow) => {
+                self.after.stage = AfterStage::Flow(flow);
+                self.flow_go_on(engine, answers, now_ms, out);
+            }
             stage @ (AfterStage::Untouched
             | AfterStage::Expected
             | AfterStage::Buffer
             | AfterStage::Watch
             | AfterStage::Stream(_)
-            | AfterStage::Flow(_)
             | AfterStage::Swallow) => self.after.stage = stage,
         }
     }

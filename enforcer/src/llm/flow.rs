@@ -35,6 +35,8 @@ pub(crate) struct Flow {
     texts: Vec<Text>,
     /// Bytes of the events in `queue`.
     queued: usize,
+    /// Values in which a scanner has found something: the fields label that before more leaves.
+    finds: Vec<Vec<u8>>,
 }
 
 /// An event that has not left.
@@ -108,6 +110,7 @@ impl Flow {
             queue: VecDeque::new(),
             texts: Vec::new(),
             queued: 0,
+            finds: Vec::new(),
         }
     }
 
@@ -140,6 +143,18 @@ impl Flow {
             self.leave(out)?;
         }
         Ok(())
+    }
+
+    /// The values that scanners have found something in since the last time.
+    pub(crate) fn take_finds(&mut self) -> Vec<Vec<u8>> {
+        for text in &mut self.texts {
+            if let State::Scanned(running, _) = &mut text.state
+                && let Some(sample) = running.take_sample()
+            {
+                self.finds.push(alone_text(&text.place, &sample));
+            }
+        }
+        std::mem::take(&mut self.finds)
     }
 
     /// The fields that scanners have cut something out of.
@@ -180,8 +195,8 @@ impl Flow {
                         .value(place, node, how, judge)
                         .map(|edit| edits.extend(edit.map(|edit| (node.id(), edit)))),
                     How::End => {
-                        let below = self.texts.iter_mut().filter(|text| text.place.starts_with(place));
-                        below.map(|text| text.end(judge)).collect()
+                        let mut below = self.texts.iter_mut().filter(|text| text.place.starts_with(place));
+                        below.try_for_each(|text| text.end(judge))
                     }
                     How::Tokens => {
                         let nothing: &[u8] = if node.kind() == Kind::Array {
@@ -383,7 +398,7 @@ impl Text {
             State::Whole => self.whole.push_str(piece),
             State::Scanned(running, mode) => {
                 let decided = running.push(piece, false);
-                if *mode == ScanMode::Redact {
+                if *mode != ScanMode::Deny {
                     self.decided = decided;
                     return Ok(());
                 }
@@ -407,7 +422,7 @@ impl Text {
             State::Free | State::Blank => {}
             State::Scanned(running, mode) => {
                 running.push("", true);
-                if *mode != ScanMode::Redact && !running.cuts().is_empty() {
+                if *mode == ScanMode::Deny && !running.cuts().is_empty() {
                     self.refused(judge)?;
                 }
             }
@@ -419,11 +434,10 @@ impl Text {
 
     fn alone(&self) -> Vec<u8> {
         if self.json {
-            return alone(&self.place, self.whole.as_bytes());
+            alone(&self.place, self.whole.as_bytes())
+        } else {
+            alone_text(&self.place, &self.whole)
         }
-        let mut json = Vec::with_capacity(self.whole.len().saturating_add(2));
-        quote(&self.whole, &mut json);
-        alone(&self.place, &json)
     }
 
     /// A scanner that denies has found something.
@@ -462,4 +476,10 @@ impl Text {
             (State::Whole | State::Blank | State::Free | State::Scanned(..), _) => None,
         }
     }
+}
+
+fn alone_text(place: &[Seg], text: &str) -> Vec<u8> {
+    let mut json = Vec::with_capacity(text.len().saturating_add(2));
+    quote(text, &mut json);
+    alone(place, &json)
 }

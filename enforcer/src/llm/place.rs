@@ -103,11 +103,11 @@ fn key(model: &Program, seg: PathSeg) -> Option<String> {
     }
 }
 
-/// Whether a stage needs its value only: no effect, no other field, not the field's absence.
+/// Whether a stage needs its value only: no other field, not the field's absence. A scan may label what it finds; what
+/// holds the find waits for that.
 fn stands_alone(program: &VerifiedProgram, stage: &Stage) -> bool {
     match stage {
         Stage::Redact(Some(condition)) => !program.needs_of(Some(*condition), None).pre.reads_result,
-        Stage::Scan { label, .. } => label.is_none(),
         Stage::Taint(..) | Stage::Required => false,
         Stage::Type(_)
         | Stage::Email
@@ -120,7 +120,8 @@ fn stands_alone(program: &VerifiedProgram, stage: &Stage) -> bool {
         | Stage::Mask(_)
         | Stage::Redact(None)
         | Stage::Omit
-        | Stage::Hash => true,
+        | Stage::Hash
+        | Stage::Scan { .. } => true,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod grpc;
 mod pins;
+mod probe;
 mod restrict;
 mod rig;
 mod shared;

@@ -15,7 +15,7 @@ use crate::steps::limits;
 
 const EVENTS: u64 = 20;
 
-async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
+async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire, tool: &str) {
     let (go, waits) = mpsc::channel::<()>(1);
     let waits = Arc::new(Mutex::new(Some(waits)));
     let script = move |heard, frames| {
@@ -36,7 +36,7 @@ async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
     };
     let scene = scene(mode, wire, Answer::EVENTS, limits(), script).await;
     let (frames, reply) = scene.begin();
-    piece(&frames, call("edited", 1)).await;
+    piece(&frames, call(tool, 1)).await;
     drop(frames);
     let mut body = reply.await.expect("a reply").into_body();
     let mut seen = String::new();
@@ -63,15 +63,25 @@ async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
 
 #[tokio::test]
 async fn no_event_waits_for_the_next_in_full_mode() {
-    no_event_waits_for_the_next(InstallMode::Full, BOTH_2).await;
+    no_event_waits_for_the_next(InstallMode::Full, BOTH_2, "edited").await;
 }
 
 #[tokio::test]
 async fn no_event_waits_for_the_next_in_paired_mode() {
-    no_event_waits_for_the_next(InstallMode::Paired, BOTH_2).await;
+    no_event_waits_for_the_next(InstallMode::Paired, BOTH_2, "edited").await;
 }
 
 #[tokio::test]
 async fn no_event_waits_for_the_next_over_http_1() {
-    no_event_waits_for_the_next(InstallMode::Full, BOTH_1).await;
+    no_event_waits_for_the_next(InstallMode::Full, BOTH_1, "edited").await;
+}
+
+#[tokio::test]
+async fn no_event_waits_for_a_scanner_in_full_mode() {
+    no_event_waits_for_the_next(InstallMode::Full, BOTH_1, "scanned").await;
+}
+
+#[tokio::test]
+async fn no_event_waits_for_a_scanner_in_paired_mode() {
+    no_event_waits_for_the_next(InstallMode::Paired, BOTH_2, "scanned").await;
 }

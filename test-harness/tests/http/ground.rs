@@ -23,7 +23,7 @@ pub(crate) const RESULT: &str = "123-45-6789";
 /// The largest body that the filter reads, bytes.
 pub(crate) const LIMIT: usize = 65_536;
 
-/// `edited` loses `args.secret` and `result.ssn`, `labelled` does too and marks the session at the companion, `denied` is denied,
+/// `edited` loses `args.secret` and `result.ssn`, `scanned` too but what a scanner finds in it, `labelled` does too and marks the session at the companion, `denied` is denied,
 /// `plain` has no rules on results.
 fn policy() -> String {
     let plugins = json!([issuer::plugin("user", "authorization", "user").expect("a key")]);
@@ -42,6 +42,9 @@ routes:
     pre_invocation: ["require(role.tester)", "taint(seen, session)"]
     args: {{ secret: "omit" }}
     result: {{ ssn: "str | redact" }}
+  - tool: scanned
+    args: {{ secret: "omit" }}
+    result: {{ ssn: "pii.redact" }}
   - tool: denied
     pre_invocation: ["deny('not today', 'test.denied')"]
   - tool: plain

@@ -2,8 +2,9 @@
 //! what a test says. What is not here is the proxy-wasm layer; bytes in and bytes out are the real ones.
 
 mod companion;
-mod credentials;
+pub(crate) mod credentials;
 mod exchange;
+mod judging;
 mod message;
 mod presented;
 mod properties;
@@ -22,7 +23,9 @@ use companion::Companion;
 use exchange::Stream;
 use presented::Presented;
 
+pub(crate) use judging::{Judged, Judging};
 pub(crate) use message::{args_of, result_of};
+pub(crate) use presented::key_digest;
 
 /// The key of `hash` in tests, so that what it makes of a value can be written down.
 const HASH_KEY: &[u8] = b"aplc test: hash key";
@@ -249,15 +252,21 @@ fn outcome(
 fn with_test_keys(program: &VerifiedProgram) -> Result<(VerifiedProgram, Vec<u8>), ProxyError> {
     let mut program = program.clone();
     while let Some(name) = program.unbound().map(str::to_owned) {
-        let issuer = BoundIssuer {
-            issuer: "https://unbound.invalid".to_owned(),
+        let issuer = |name: &str| BoundIssuer {
+            issuer: name.to_owned(),
             audiences: vec!["aplc-test".to_owned()],
             algorithms: vec![apl_bytecode::Algorithm::Rs256],
             leeway_s: 60,
             jwks: None,
         };
         program
-            .bind(&name, &[issuer])
+            .bind(
+                &name,
+                &[
+                    issuer("https://unbound.invalid"),
+                    issuer("spiffe://unbound.invalid"),
+                ],
+            )
             .map_err(|error| ProxyError::Enforcer(error.to_string()))?;
     }
     let mut model = program.program().clone();

@@ -193,6 +193,54 @@ async fn a_failover_keeps_what_was_acknowledged_and_changes_the_epoch() {
     assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
 }
 
+/// A sentinel that watches the primary at `port`, alone, so that it decides alone.
+async fn sentinel(port: u16) -> Option<Server> {
+    let watched = format!("sentinel monitor main 127.0.0.1 {port} 1");
+    let lines = [
+        watched.as_str(),
+        "sentinel down-after-milliseconds main 500",
+        "sentinel failover-timeout main 3000",
+    ];
+    Server::sentinel(Kind::Redis, &lines).await
+}
+
+#[tokio::test]
+async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_next() {
+    let Some(mut primary) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let port = primary.port.to_string();
+    let mut arguments = DURABLE.to_vec();
+    arguments.extend(["--replicaof", "127.0.0.1", &port]);
+    let replica = Server::start(Kind::Redis, &arguments).await.expect("installed");
+    replica.synced().await;
+    let watching = sentinel(primary.port).await.expect("installed");
+    // The first of the two is not there.
+    let endpoint = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main", watching.port);
+    let store = open(&ValkeyConfig::at(endpoint))
+        .await
+        .expect("is led to the primary");
+    let before = once_durable(&store).await.epoch;
+    watching.knows_a_replica("main").await;
+    replica.synced().await;
+    primary.kill();
+    assert_ne!(next_epoch(&store).await, before);
+    assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+}
+
+#[tokio::test]
+async fn a_name_that_no_sentinel_knows_leads_nowhere() {
+    let Some(primary) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let watching = sentinel(primary.port).await.expect("installed");
+    let endpoint = format!("redis+sentinel://127.0.0.1:{}/other", watching.port);
+    // As with a server that is not there yet: it may come.
+    let store = open(&ValkeyConfig::at(endpoint)).await.expect("opens");
+    assert_eq!(store.append(secret()).await, Err(StoreError::Unavailable));
+    assert!(!store.healthy());
+}
+
 #[tokio::test]
 async fn a_primary_that_was_demoted_is_not_read_from() {
     let Some((store, server)) = fixture(Kind::Valkey).await else {

@@ -84,7 +84,7 @@ async fn a_certified_provider_exchanges_for_every_way_of_authentication() {
     std::fs::write(directory.path().join("key.pem"), key.serialize_pem()).expect("writes");
     let issuer = format!("http://127.0.0.1:{port}");
     let delegator = |client: &str, more: Value| {
-        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true,
+        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true, "timeout_ms": 60_000,
             "client_id": client, "introspection_endpoint": format!("{issuer}/token/introspection")});
         delegator
             .as_object_mut()
@@ -245,7 +245,7 @@ async fn a_server_with_exchange_built_in_names_the_gateway_as_actor() {
     let subject_token = text(&own["access_token"]);
     let sub = text(&claims(&subject_token)["sub"]);
     let delegator = |more: Value| {
-        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true,
+        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true, "timeout_ms": 60_000,
             "client_id": gateway["client_id"], "client_secret": {"env": "GATEWAY_SECRET"}});
         delegator
             .as_object_mut()

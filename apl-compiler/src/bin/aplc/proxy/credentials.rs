@@ -11,13 +11,13 @@ use serde_json::{Map, Value, json};
 use crate::case::{Fault, Speaker};
 
 /// How long a test's token lives, in seconds.
-pub(super) const LIFE_S: u64 = 3600;
+pub(crate) const LIFE_S: u64 = 3600;
 
 /// A key of each kind that policies may name.
 const KINDS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
 
 /// The public keys, for every issuer.
-pub(super) fn jwks() -> Option<String> {
+pub(crate) fn jwks() -> Option<String> {
     let keys: Option<Vec<Value>> = KINDS.iter().map(|kind| jwk(*kind)).collect();
     Some(json!({ "keys": keys? }).to_string())
 }
@@ -37,7 +37,7 @@ fn jwk(kind: Algorithm) -> Option<Value> {
 /// # Errors
 ///
 /// It could not be signed.
-pub(super) fn token(
+pub(crate) fn token(
     program: &Program,
     declared: &Declared,
     speaker: &Speaker,
@@ -58,22 +58,30 @@ pub(super) fn token(
         fault,
         now_ms,
     );
+    signed(claims, algorithm, fault == Some(Fault::Signature))
+}
+
+/// A token with these claims. `broken`: well-formed, and what another text would be signed with.
+///
+/// # Errors
+///
+/// It could not be signed.
+pub(crate) fn signed(
+    claims: Map<String, Value>,
+    algorithm: Algorithm,
+    broken: bool,
+) -> Result<String, String> {
     let header = json!({ "alg": algorithm.name(), "typ": "JWT", "kid": kid(algorithm) });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&header), part(&Value::Object(claims)));
-    // What another text would be signed with is a well-formed signature that does not fit.
-    let signs = if fault == Some(Fault::Signature) {
-        "something else"
-    } else {
-        &signed
-    };
+    let text = format!("{}.{}", part(&header), part(&Value::Object(claims)));
+    let signs = if broken { "something else" } else { &text };
     let signature = jsonwebtoken::crypto::sign(signs.as_bytes(), &key(algorithm), signing(algorithm))
         .map_err(|error| error.to_string())?;
-    Ok(format!("{signed}.{signature}"))
+    Ok(format!("{text}.{signature}"))
 }
 
 /// The claims of a token of this issuer.
-pub(super) fn claims(
+pub(crate) fn claims(
     role: TokenRole,
     issuer: &str,
     audience: Option<&str>,
@@ -170,6 +178,6 @@ fn key(algorithm: Algorithm) -> EncodingKey {
 }
 
 /// A text of the program.
-pub(super) fn text(program: &Program, id: StrId) -> &str {
+pub(crate) fn text(program: &Program, id: StrId) -> &str {
     program.strings.get(id.at()).map_or("", String::as_str)
 }

@@ -115,7 +115,7 @@ impl Presented {
         let key = format!("{leader}aplc-test-{}", hex(&written));
         // A key that nobody has is what bad signatures, audiences and issuers are among keys.
         if !matches!(fault, Some(Fault::Signature | Fault::Audience | Fault::Issuer)) {
-            self.keys.push((hex(key.as_bytes()), record.clone()));
+            self.keys.push((key_digest(&key), record.clone()));
         }
         let scheme = prefix.strip_suffix(leader).unwrap_or_default();
         Ok(format!("{scheme}{key}"))
@@ -218,4 +218,9 @@ fn hex(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// What the filter says of a key.
+pub(crate) fn key_digest(key: &str) -> String {
+    hex(key.as_bytes())
 }

@@ -1,11 +1,20 @@
 //! Real servers: Debian's Redis 7 and Valkey 9.
 
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
 #[path = "../../../../../test-harness/src/patience.rs"]
 mod patience;
-#[expect(dead_code, reason = "the harness uses all of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
 #[path = "../../../../../test-harness/src/ports.rs"]
 mod ports;
-#[expect(dead_code, reason = "the harness uses all of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
 #[path = "../../../../../test-harness/src/tools.rs"]
 mod tools;
 
@@ -95,6 +104,53 @@ impl Server {
             std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
         })
         .await;
+    }
+
+    /// One that watches others, with these lines of configuration.
+    pub(super) async fn sentinel(kind: Kind, lines: &[&str]) -> Option<Self> {
+        let program = kind.program()?;
+        let mut server = Self {
+            kind,
+            child: None,
+            port: free_port(),
+            directory: tempfile::tempdir().expect("a directory"),
+            arguments: Vec::new(),
+        };
+        let file = server.directory.path().join("sentinel.conf");
+        std::fs::write(&file, lines.join("\n") + "\n").expect("writes");
+        let child = Command::new(program)
+            .arg(&file)
+            .args([
+                "--sentinel",
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &server.port.to_string(),
+            ])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("starts");
+        server.child = Some(child);
+        for _ in 0..500 {
+            if std::net::TcpStream::connect(("127.0.0.1", server.port)).is_ok() {
+                return Some(server);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the sentinel does not listen");
+    }
+
+    /// Waits until a sentinel knows that there is a replica to promote.
+    pub(super) async fn knows_a_replica(&self, name: &str) {
+        for _ in 0..1500 {
+            let replicas = self.command(&["SENTINEL", "REPLICAS", name]).await;
+            let said = format!("{replicas:?}");
+            if said.contains("slave") && !said.contains("s_down") && said.contains("master-link-status") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the sentinel finds no replica");
     }
 
     pub(super) fn kill(&mut self) {
