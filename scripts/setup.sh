@@ -180,6 +180,11 @@ registry() {
   note "ready"
 }
 
+# The commands of the first pages use it, which a test runs.
+curl_program() {
+  have curl || apt_install curl || note "no curl: the test of the first pages will be skipped (Debian: \`apt-get install curl\`)"
+}
+
 # For the test of the alerts: promtool out of Debian's package, without the server that the package would start.
 alerts() {
   say "promtool for the tests"
@@ -193,11 +198,6 @@ alerts() {
     rm -rf "$folder"
   fi
   note "ready"
-}
-
-# The commands of the first pages use it, which a test runs.
-curl_program() {
-  have curl || apt_install curl || note "no curl: the test of the first pages will be skipped (Debian: \`apt-get install curl\`)"
 }
 
 # For `make manifests`.
@@ -266,8 +266,8 @@ editors
 exchange
 schemas
 registry
-alerts
 curl_program
+alerts
 kubernetes
 interop
 say "Ready"
