@@ -30,6 +30,7 @@ fn main() {
         for (what, globs) in [("exact names", false), ("globs", true)] {
             requests(what, globs);
         }
+        paths();
     }
     if wanted("document") {
         documents();
@@ -234,6 +235,46 @@ fn requests(what: &str, globs: bool) {
         1.2,
         "",
         ratio,
+    );
+}
+
+/// HTTP routes, which are found by path and method.
+fn paths() {
+    let program = |routes: usize| {
+        let text: String = (0..routes)
+            .map(|route| match route % 2 {
+                0 => format!("  - http: \"/tenants/{{tenant}}/service_{route}/{{id}}\"\n"),
+                _ => format!("  - http: {{ path_prefix: \"/reports-{route}-*/all\", method: GET }}\n"),
+            })
+            .collect();
+        Prepared::new(compiled(&format!("routes:\n{text}")).program).expect("sound")
+    };
+    let time = |routes: usize| {
+        let program = program(routes);
+        let names: Vec<String> = (0..10)
+            .map(|at| at * routes / 10)
+            .map(|route| match route % 2 {
+                0 => format!("GET /tenants/t1/service_{route}/7"),
+                _ => format!("GET /reports-{route}-eu/all/7"),
+            })
+            .collect();
+        let time = shortest(50, || {
+            for name in &names {
+                assert!(apl_vm::find_route(&program, EntityKind::Http, name, None).is_some());
+            }
+        });
+        time / 10
+    };
+    let (few, many) = (time(10), time(MANY));
+    line(
+        "HTTP paths: look-up among 10",
+        "",
+        format!("{} ns", few.as_nanos()),
+    );
+    line(
+        "HTTP paths: look-up among 10,000",
+        "",
+        format!("{} ns", many.as_nanos()),
     );
 }
 

@@ -49,6 +49,6 @@ pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
 pub use restrict::{Constraint, model_matches};
-pub use scan::{Finding, REDACTED, scan};
+pub use scan::{Finding, REDACTED, Running, scan};
 pub use tree::{MAX_TREE_DEPTH, Tree};
 pub use value::Truth;

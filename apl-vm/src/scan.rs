@@ -26,6 +26,7 @@ mod detect;
 mod injection;
 mod pii;
 mod reading;
+mod running;
 mod secrets;
 mod walk;
 
@@ -37,6 +38,8 @@ use apl_bytecode::{Detector, RegexId, ScannerId, StrId};
 use apl_json::{Document, JsonError, NodeId, View};
 
 use crate::prepared::Prepared;
+
+pub use running::Running;
 
 use detect::{Find, Set};
 use reading::readings;

@@ -1,7 +1,12 @@
 //! Requests to models: which endpoint is asked, and for which model.
 
+mod flow;
+mod place;
 mod stream;
+mod visit;
 
+pub(crate) use flow::{Flow, Stop};
+pub(crate) use place::Fields;
 pub(crate) use stream::{Replay, TOKENS};
 
 use std::collections::BTreeSet;

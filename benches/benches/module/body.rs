@@ -55,7 +55,7 @@ pub(crate) fn bodies() -> anyhow::Result<()> {
         let (mut host, root) = configured(&configuration(&policy, false)?)?;
         let body = call("save", &json!({"amount": 1, "secret": "s", "rows": rows}));
         let times = (0..15)
-            .map(|_| exchange(&mut host, root, &body))
+            .map(|_| exchange(&mut host, root, ("/mcp", &body)))
             .collect::<anyhow::Result<_>>()?;
         ms(&format!("1 MB: {what}"), Some(BOUND), median(times));
         fact("bytes", body.len());

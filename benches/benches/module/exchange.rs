@@ -19,7 +19,7 @@ pub(crate) fn configuration(policy: &str, stripped: bool) -> anyhow::Result<Stri
     }
     Ok(json!({
         "policy": STANDARD.encode(apl_bytecode::encode(&program)),
-        "protocols": [{"path_prefix": "/mcp", "speaks": "mcp"}],
+        "protocols": [{"path_prefix": "/mcp", "speaks": "mcp"}, {"path_prefix": "/api", "speaks": "http"}],
         "limits": {"max_body_bytes": 2 << 20, "max_inflight_bytes": 64 << 20},
         "install": {"mode": "full"},
     })
@@ -49,11 +49,12 @@ pub(crate) fn call(tool: &str, arguments: &Value) -> String {
 }
 
 /// One exchange whose response is not governed, from the first callback to the last.
-pub(crate) fn exchange(host: &mut Host, root: u32, body: &str) -> anyhow::Result<Duration> {
+pub(crate) fn exchange(host: &mut Host, root: u32, (path, body): (&str, &str)) -> anyhow::Result<Duration> {
     let x = host.exchange(&[root], true);
+    let head = HEAD.map(|(name, value)| (name, if name == ":path" { path } else { value }));
     // The system's account of processor time moves in steps of milliseconds, and an exchange takes less.
     let start = Instant::now();
-    host.request_head(x, &HEAD, false)?;
+    host.request_head(x, &head, false)?;
     host.request_body(x, body.as_bytes(), true)?;
     let time = start.elapsed();
     anyhow::ensure!(

@@ -13,17 +13,31 @@ use crate::{
 /// Routes of the large policy.
 pub(crate) const MANY: usize = 10_000;
 
+/// What routes are found by.
+#[derive(Clone, Copy)]
+pub(crate) enum Routes {
+    Names,
+    Globs,
+    Paths,
+}
+
 /// Small routes: two steps each.
-pub(crate) fn routes(count: usize, globs: bool) -> String {
+pub(crate) fn routes(count: usize, found: Routes) -> String {
     let mut text = String::from("routes:\n");
     for route in 0..count {
-        let name = match (globs, route % 2) {
-            (false, _) => format!("tool_{route}"),
-            (true, 0) => format!("team_{route}_*"),
-            (true, _) => format!("*_administrative_action_{route}"),
+        let selector = match (found, route % 2) {
+            (Routes::Names, _) => format!("tool: \"tool_{route}\""),
+            (Routes::Globs, 0) => format!("tool: \"team_{route}_*\""),
+            (Routes::Globs, _) => format!("tool: \"*_administrative_action_{route}\""),
+            (Routes::Paths, 0) => format!("http: \"/api/tenants/{{tenant}}/service_{route}/{{id}}\""),
+            (Routes::Paths, _) => format!("http: {{ path_prefix: \"/api/reports-{route}-*/all\" }}"),
+        };
+        let args = match found {
+            Routes::Paths => "args.body",
+            Routes::Names | Routes::Globs => "args",
         };
         text.push_str(&format!(
-            "  - tool: \"{name}\"\n    pre_invocation:\n      - \"args.region == 'x{}': deny\"\n      - \"args.amount > {}: deny('too much')\"\n",
+            "  - {selector}\n    pre_invocation:\n      - \"{args}.region == 'x{}': deny\"\n      - \"{args}.amount > {}: deny('too much')\"\n",
             route % 50,
             1000 + route
         ));
@@ -32,14 +46,15 @@ pub(crate) fn routes(count: usize, globs: bool) -> String {
 }
 
 pub(crate) fn loading() -> anyhow::Result<()> {
-    for (what, globs, stripped, bound) in [
-        ("load 10,000 small routes", false, false, Some(50.0)),
-        ("load them without the debug section", false, true, None),
-        ("load 10,000 with globs", true, false, Some(50.0)),
-        ("load 10 small routes", false, false, None),
+    for (what, found, stripped, bound) in [
+        ("load 10,000 small routes", Routes::Names, false, Some(50.0)),
+        ("load them without the debug section", Routes::Names, true, None),
+        ("load 10,000 with globs", Routes::Globs, false, Some(50.0)),
+        ("load 10,000 with HTTP paths", Routes::Paths, false, Some(50.0)),
+        ("load 10 small routes", Routes::Names, false, None),
     ] {
         let count = if what.contains("10 small") { 10 } else { MANY };
-        let json = configuration(&routes(count, globs), stripped)?;
+        let json = configuration(&routes(count, found), stripped)?;
         let mut best = Duration::MAX;
         for _ in 0..5 {
             let mut host = Host::start(&[])?;

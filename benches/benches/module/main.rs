@@ -27,8 +27,9 @@ fn main() -> anyhow::Result<()> {
         load::loading()?;
     }
     if wanted("request") {
-        request::among_many("exact names", false)?;
-        request::among_many("globs", true)?;
+        request::among_many("exact names", load::Routes::Names)?;
+        request::among_many("globs", load::Routes::Globs)?;
+        request::among_many("HTTP paths", load::Routes::Paths)?;
     }
     if wanted("body") {
         body::bodies()?;
