@@ -37,7 +37,7 @@ run() {
         return 1
     }
     sed -n 's/^stat::\(number_of_executed_units\|new_units_added\|peak_rss_mb\): */  \1 /p' "$work/$name.log"
-    grep ' DONE ' "$work/$name.log" | sed 's/^/  /'
+    grep 'DONE' "$work/$name.log" | sed 's/^/  /' || true
 }
 
 minimise() {
