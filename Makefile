@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults vectors fuzz check fmt audit manifests image bench bench-micro bench-module figures scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults vectors fuzz check fmt fmt-check audit manifests image bench bench-micro bench-module figures figures-companion scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,8 +21,9 @@ filter: ## build dist/aplomb.wasm
 size: ## fail if dist/aplomb.wasm exceeds its budget
 	@scripts/size.sh
 
+# With a test among it (the smallest) the dependencies get the features that they have for the tests: nothing is compiled twice.
 build: ## build the host programs: aplc, companion, harness
-	@$(CARGO) build $(HOST) --bins
+	@$(CARGO) build $(HOST) --bins --test wire
 
 demo: setup filter build ## the whole scenario in a real Envoy; MODE=paired for two plugins
 	@$(OUT)/debug/aplomb-demo run --mode $(MODE)
@@ -31,20 +32,20 @@ demo-up: setup filter build ## the same, left running, with the curl lines to tr
 	@$(OUT)/debug/aplomb-demo up --mode $(MODE)
 
 demo-down: ## end what demo-up started
-	@test -x $(OUT)/debug/aplomb-demo || $(CARGO) build -p aplomb-test-harness --bin aplomb-demo
+	@test -x $(OUT)/debug/aplomb-demo || $(MAKE) --no-print-directory build
 	@$(OUT)/debug/aplomb-demo down
 
 test: setup filter build ## everything that proves the project, real Envoy included
 	@$(CARGO) test
 
-bypass: setup filter ## a hundred ways around a filter, tried on the module: the list, with what came of each
-	@$(CARGO) test --quiet -p aplomb-test-harness --test bypass -- --nocapture the_list
+bypass: setup filter build ## a hundred ways around a filter, tried on the module: the list, with what came of each
+	@$(CARGO) test --quiet --workspace --test bypass -- --nocapture the_list
 
 faults: setup filter build ## the fault list: what is injected, what is answered, what is lost of what was acknowledged
 	@CARGO="$(CARGO)" scripts/faults.sh
 
 interop: setup filter build ## the official MCP conformance suite and SDK clients through Envoy with the filter
-	@$(CARGO) test --quiet -p aplomb-test-harness --test interop -- --nocapture --test-threads 1
+	@$(CARGO) test --quiet --workspace --test interop -- --nocapture --test-threads 1
 
 envoys: setup filter build ## the scenario in every supported Envoy, in both ways of installing
 	@scripts/setup.sh envoys
@@ -60,8 +61,10 @@ vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FI
 fuzz: ## run the fuzz targets; TARGET=yaml, predicate, pipeline, loader or vm for one of them, SECONDS=900 for how long each
 	@CARGO_TARGET_DIR=$(OUT) scripts/fuzz.sh $(or $(TARGET),all) $(or $(SECONDS),900)
 
-check: ## formatting and lints
+fmt-check:
 	@$(CARGO) fmt --all --check
+
+check: fmt-check ## formatting and lints
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 fmt: ## format the source
@@ -71,10 +74,10 @@ audit: ## licences, bans, sources, advisories of the dependencies
 	@scripts/audit.sh
 
 manifests: build ## every Kubernetes object that is shipped or emitted, against the real definitions
-	@$(CARGO) test -q -p aplomb-test-harness --test manifests -- --nocapture
+	@$(CARGO) test --quiet --workspace --test manifests -- --nocapture
 
-image: setup filter ## dist/image, an OCI layout of the module that Istio accepts; prints the digest to pin
-	@$(CARGO) run -q -p aplomb-test-harness --bin aplomb-image
+image: setup filter build ## dist/image, an OCI layout of the module that Istio accepts; prints the digest to pin
+	@$(OUT)/debug/aplomb-image
 
 bench: setup filter ## requests per second beside no filter, a no-op module and Envoy's own filters
 	@scripts/bench.sh
@@ -87,6 +90,9 @@ bench-micro: bench-module ## the same, and the parts of a request natively, with
 
 figures: setup filter build ## the project's five figures against their bounds
 	@$(OUT)/debug/aplomb-figures
+
+figures-companion: ## what the companion must manage, beside its bounds: stores, tokens, memory (a quiet machine, redis-server)
+	@$(CARGO) bench --quiet -p aplomb-companion --bench figures
 
 scale: ## how compiler, loader and routing grow with the policy, beside their bounds
 	@$(CARGO) bench --quiet -p apl-compiler --bench scale

@@ -11,5 +11,5 @@ table() {
 
 echo '| injected | answered | acknowledged | lost |'
 echo '|---|---|---|---|'
-table -p aplomb-companion --test service -- --nocapture --test-threads 1 faults::
-table -p aplomb-test-harness --test faults -- --nocapture --test-threads 1
+table --workspace --test service -- --nocapture --test-threads 1 faults::
+table --workspace --test faults -- --nocapture --test-threads 1

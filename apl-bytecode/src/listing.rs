@@ -14,8 +14,8 @@ use alloc::{format, string::String};
 use core::fmt::Write as _;
 
 use crate::model::{
-    Block, BlockId, BlockKind, CredentialSource, Detector, Effect, Enforcement, Identity, Instr, Matcher,
-    PathSeg, Pipeline, Position, Program, Route, Scopes, Side, Stage, StrId, Unmatched,
+    Block, BlockId, BlockKind, CredentialSource, Delivery, Detector, Effect, Enforcement, Identity, Instr,
+    Matcher, PathSeg, Pipeline, Position, Program, Route, Scopes, Side, Stage, StrId, Unmatched,
 };
 
 /// The program as text. Indices that lead nowhere are shown as `?`, so that a program that does not verify can be looked
@@ -78,8 +78,17 @@ impl Listing<'_> {
         let never = self.program.settings.never_forward_credentials;
         let credentials = if never { "never" } else { "unless_delegated" };
         let shadow = shadow(self.program.settings.enforcement);
+        let audit = match self.program.settings.delivery {
+            Delivery::Batched => "",
+            Delivery::Durable => " audit=durable",
+        };
+        let capture = if self.program.settings.capture {
+            " capture=facts"
+        } else {
+            ""
+        };
         self.line(&format!(
-            "settings unmatched={unmatched} forward_inbound_credentials={credentials}{shadow}"
+            "settings unmatched={unmatched} forward_inbound_credentials={credentials}{audit}{capture}{shadow}"
         ));
     }
 

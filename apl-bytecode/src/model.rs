@@ -34,6 +34,8 @@ pub use instr::{Arith, CmpOp, Fold, Instr, Jump};
 pub use pin::{Challenge, Pin, Pins};
 pub use pipeline::{Detector, ScanMode, Scanner};
 pub use pipeline::{PathSeg, Pipeline, Side, Stage, TypeCheck};
-pub use program::{Block, BlockKind, Const, Debug, Denial, Position, Program, Regex, Settings, Span};
+pub use program::{
+    Block, BlockKind, Const, Debug, Delivery, Denial, Position, Program, Regex, Settings, Span,
+};
 pub use restrict::{ListKind, Members, Restrict};
 pub use route::{Code, Enforcement, EntityKind, Fallback, Matcher, Phase, Response, Route, Unmatched};

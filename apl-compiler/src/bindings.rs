@@ -17,6 +17,7 @@ use tree::{entry_mut, list_mut, map_mut, placeholder};
 const BINDABLE: &[(&str, &[&str])] = &[
     ("identity/jwt", &["trusted_issuers"]),
     ("identity/mesh-jwt", &["trusted_issuers"]),
+    ("identity/spiffe", &["trust_domain", "trust_domains"]),
     ("identity/api-key", &["provider", "directory"]),
     (
         "delegator/oauth",
@@ -34,6 +35,15 @@ const BINDABLE: &[(&str, &[&str])] = &[
             "subject_token_type",
             "default_outbound_header",
             "outbound_prefix",
+        ],
+    ),
+    (
+        "delegator/secret",
+        &[
+            "secret_source",
+            "default_outbound_header",
+            "outbound_prefix",
+            "ttl_seconds",
         ],
     ),
     (

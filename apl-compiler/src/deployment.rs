@@ -27,6 +27,8 @@ pub struct Deployment {
     pub points: BTreeMap<String, PointUse>,
     /// Where labels live, when the policy says so.
     pub store: Option<Store>,
+    /// Records carry what the program read, encrypted to the operator's key.
+    pub captures: bool,
     /// The companion's pages, when the policy or its deployment says where they are.
     pub approvals: Option<ApprovalsUse>,
     /// Identities whose issuers are not in the program.
@@ -173,6 +175,7 @@ pub struct BoundIdentity {
 pub(crate) fn deployment(document: &Document) -> Deployment {
     let mut deployment = Deployment {
         store: document.store.clone(),
+        captures: document.settings.capture,
         approvals: document.approvals.as_ref().map(asks::approvals),
         ..Deployment::default()
     };
@@ -251,7 +254,18 @@ fn bound(name: &str, decl: &IdentityDecl) -> Option<BoundIdentity> {
                 jwks: None,
             })
             .collect(),
-        CredentialDecl::Peer { .. } | CredentialDecl::ApiKey { .. } => return None,
+        CredentialDecl::Peer { .. } => decl
+            .trust_domains
+            .iter()
+            .map(|domain| apl_bytecode::BoundIssuer {
+                issuer: format!("spiffe://{domain}"),
+                audiences: Vec::new(),
+                algorithms: Vec::new(),
+                leeway_s: 0,
+                jwks: None,
+            })
+            .collect(),
+        CredentialDecl::ApiKey { .. } => return None,
     };
     decl.bound.then(|| BoundIdentity {
         name: name.to_owned(),

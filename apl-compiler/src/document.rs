@@ -28,7 +28,7 @@ pub(crate) use section::SectionDecl;
 pub use store::{Store, Valkey};
 pub(crate) use teams::{platform_route, read as teams, takes_away};
 
-use apl_bytecode::{EntityKind, Settings, Unmatched};
+use apl_bytecode::{Delivery, EntityKind, Settings, Unmatched};
 
 use crate::attribute_files::Attributes;
 use crate::diagnostics::{Code, Reports, error, note};
@@ -133,9 +133,16 @@ fn settings(node: &Node, reader: &mut Reader<'_>) -> Settings {
         "forward_inbound_credentials",
         &["never", "unless_delegated"],
     );
+    let delivery = match reader.word(node, "audit", &["batched", "durable"]) {
+        Some("durable") => Delivery::Durable,
+        _ => Delivery::Batched,
+    };
+    let capture = reader.word(node, "capture", &["none", "facts"]);
     Settings {
         unmatched,
         never_forward_credentials: forward == Some("never"),
+        delivery,
+        capture: capture == Some("facts"),
         ..Settings::default()
     }
 }

@@ -9,7 +9,7 @@ mod identities;
 mod phase;
 mod spell;
 
-use apl_bytecode::{Enforcement, EntityKind, Matcher, Position, Program, Unmatched};
+use apl_bytecode::{Delivery, Enforcement, EntityKind, Matcher, Position, Program, Unmatched};
 
 use spell::text;
 
@@ -20,12 +20,40 @@ pub struct Outline {
     pub unmatched_allowed: bool,
     /// The caller's credentials never go on to a backend.
     pub never_forward_credentials: bool,
+    /// Nothing is released before its record is on disk.
+    pub waits_for_records: bool,
+    /// Records carry what the program read.
+    pub captures: bool,
     /// The static attributes, as the text of one JSON object; empty: there are none.
     pub data: String,
     /// Credentials by plugin name.
     pub identities: Vec<IdentityView>,
     /// Routes in the order of the program, then what governs everything else.
     pub operations: Vec<Operation>,
+    /// Pinned tools, by server.
+    pub pins: Vec<PinsView>,
+    /// `engine_settings.public_paths`; `None`: the defaults.
+    pub public_paths: Option<Vec<String>>,
+}
+
+/// The pinned tools of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinsView {
+    /// The server's scope.
+    pub scope: Option<String>,
+    /// Tools without a pin are hidden and denied.
+    pub hides_unpinned: bool,
+    /// Name and digest, in the order of the names.
+    pub tools: Vec<(String, String)>,
+}
+
+/// What a caller is told to acquire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChallengeView {
+    /// OAuth scopes.
+    pub scopes: Vec<String>,
+    /// Lists show the entry with what is missing.
+    pub annotates: bool,
 }
 
 /// A credential.
@@ -71,6 +99,10 @@ pub struct Operation {
     pub post: Vec<Step>,
     /// The custom denial, spelled out.
     pub response: Option<String>,
+    /// Headers that it asserts, spelled out.
+    pub assertions: Option<String>,
+    /// What a caller lacks who is denied here.
+    pub challenge: Option<ChallengeView>,
     /// Results that cannot be parsed pass.
     pub pass_unparseable: bool,
     /// Recorded only, until this second (0: for ever); `None`: enforced.
@@ -209,6 +241,15 @@ pub fn outline(program: &Program) -> Outline {
             .response
             .as_ref()
             .map(|response| spell::response(program, response)),
+        assertions: route.assertions.map(|id| spell::assertions(program, id)),
+        challenge: program
+            .challenges
+            .iter()
+            .find(|challenge| usize::try_from(challenge.route) == Ok(at))
+            .map(|challenge| ChallengeView {
+                scopes: spell::texts(program, &challenge.scopes),
+                annotates: challenge.annotates,
+            }),
         pass_unparseable: route.pass_unparseable,
         shadow: shadow(route.enforcement),
         owner: route.owner.map(|owner| text(program, owner)),
@@ -232,6 +273,8 @@ pub fn outline(program: &Program) -> Outline {
             .as_ref()
             .filter(|_| fallback.entity == Some(EntityKind::Http))
             .map(|response| spell::response(program, response)),
+        assertions: fallback.assertions.map(|id| spell::assertions(program, id)),
+        challenge: None,
         pass_unparseable: false,
         shadow: shadow(program.settings.enforcement),
         owner: None,
@@ -240,9 +283,20 @@ pub fn outline(program: &Program) -> Outline {
     Outline {
         unmatched_allowed: program.settings.unmatched == Unmatched::Allow,
         never_forward_credentials: program.settings.never_forward_credentials,
+        waits_for_records: program.settings.delivery == Delivery::Durable,
+        captures: program.settings.capture,
         data: program.data.clone(),
         identities: identities::views(program),
         operations: routes.chain(fallbacks).collect(),
+        pins: program
+            .pins
+            .iter()
+            .map(|pins| spell::pins(program, pins))
+            .collect(),
+        public_paths: program
+            .public_paths
+            .as_ref()
+            .map(|paths| spell::texts(program, paths)),
     }
 }
 
@@ -320,6 +374,26 @@ fn all_words(steps: &[Step]) -> String {
         .map(|step| step.kind.words())
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+impl ChallengeView {
+    /// In words, on one line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let lists = if self.annotates { ", and lists say so" } else { "" };
+        format!("needs the scopes {}{lists}", self.scopes.join(" "))
+    }
+}
+
+impl PinsView {
+    /// The server, in words.
+    #[must_use]
+    pub fn server(&self) -> String {
+        match &self.scope {
+            Some(scope) => format!("of {scope}"),
+            None => "without a scope".to_owned(),
+        }
+    }
 }
 
 impl DenialView {

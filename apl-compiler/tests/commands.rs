@@ -6,6 +6,8 @@ mod cli;
 mod diff;
 #[path = "commands/emit.rs"]
 mod emit;
+#[path = "commands/everywhere.rs"]
+mod everywhere;
 #[path = "commands/graph.rs"]
 mod graph;
 #[path = "commands/inspect.rs"]
@@ -18,3 +20,10 @@ mod pins;
 mod rewrite;
 #[path = "commands/sign.rs"]
 mod sign;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
+#[path = "../../test-harness/src/tools.rs"]
+mod tools;

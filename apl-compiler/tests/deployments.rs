@@ -104,6 +104,16 @@ fn what_a_deployment_binds_is_in_what_is_deployed() {
     );
     assert_eq!(user["issuers"][0]["leeway_s"], 5);
     assert_eq!(user["issuers"][1]["audiences"], serde_json::json!(["gateway"]));
+    let identities = prod.filter["identities"].as_array().expect("a list");
+    let workload = identities.iter().find(|one| one["name"] == "workload");
+    let issuers = workload.expect("it is bound")["issuers"]
+        .as_array()
+        .expect("a list");
+    let domains: Vec<&str> = issuers.iter().filter_map(|one| one["issuer"].as_str()).collect();
+    assert_eq!(domains, ["spiffe://prod.local", "spiffe://dr.local"]);
+    let backend = &prod.companion["delegators"]["backend"];
+    assert_eq!(backend["outbound_header"], "x-backend-key", "{backend}");
+    assert!(backend.to_string().contains("/run/secrets/backend"), "{backend}");
     let companion = &prod.filter["companion"];
     assert_eq!(
         companion["cluster"],
@@ -180,6 +190,75 @@ fn the_filter_loads_what_was_bound() {
     filter.as_object_mut().expect("a map").remove("identities");
     let fault = load(&filter).expect_err("it is refused").to_string();
     assert!(fault.contains("`user`") && fault.contains("--deploy"), "{fault}");
+}
+
+/// Only who is of a trust domain that the deployment names is believed.
+#[test]
+fn a_peer_is_believed_as_the_deployment_says() {
+    use aplomb_enforcer::{Command, Event, Exchange, ExchangeId};
+    let code = |deployment: &str, peer: &str| {
+        let parsed = PluginConfig::parse(built(deployment).filter.to_string().as_bytes());
+        let PluginConfig::Decide(config) = parsed.expect("a configuration") else {
+            panic!("it decides")
+        };
+        let secrets = Secrets {
+            hash_key: Some(b"key".to_vec()),
+            seal_key: Some(b"0123456789abcdef".to_vec()),
+            companion_token: Some("token".to_owned()),
+            ..Secrets::default()
+        };
+        let mut engine = Engine::new(*config, secrets, [1; 32]).expect("an engine");
+        let is_peer = |path: &Vec<String>| path.iter().any(|name| name == "uri_san_peer_certificate");
+        let value = |path| is_peer(path).then(|| peer.as_bytes().to_vec());
+        let values = engine.properties().iter().map(value).collect();
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"report"}}"#;
+        let length = body.len().to_string();
+        let headers: Vec<(Vec<u8>, Vec<u8>)> = [
+            (":method", "POST"),
+            (":path", "/mcp"),
+            (":authority", "gateway"),
+            (":scheme", "https"),
+            ("content-type", "application/json"),
+            ("content-length", length.as_str()),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+        let mut exchange = Exchange::new(ExchangeId(1));
+        let _held = exchange.on_event(&mut engine, Event::Properties { values }, 1_000_000);
+        let head = Event::RequestHead {
+            headers: &headers,
+            end_of_stream: false,
+            seed: 1,
+        };
+        let _held = exchange.on_event(&mut engine, head, 1_000_000);
+        let buffered = body.len();
+        let _held = exchange.on_event(&mut engine, Event::RequestBody { buffered, end: true }, 1_000_000);
+        let bytes = body.as_bytes().to_vec();
+        let reaction = exchange.on_event(&mut engine, Event::RequestBytes { bytes }, 1_000_000);
+        reaction.commands.iter().find_map(|command| match command {
+            Command::Reply(reply) => {
+                let code = reply
+                    .headers
+                    .iter()
+                    .find(|(name, _)| name == "x-policy-violation");
+                code.map(|(_, code)| code.clone())
+            }
+            _ => None,
+        })
+    };
+    let other = Some("routes.tool:report.pre_invocation[0]".to_owned());
+    let untrusted = Some("auth.untrusted_workload".to_owned());
+    for (deployment, domain, said) in [
+        ("prod.yaml", "prod.local", &other),
+        ("prod.yaml", "dr.local", &other),
+        ("prod.yaml", "staging.local", &untrusted),
+        ("staging.yaml", "staging.local", &other),
+        ("staging.yaml", "prod.local", &untrusted),
+        ("staging.yaml", "unbound.invalid", &untrusted),
+    ] {
+        let peer = format!("spiffe://{domain}/ns/other/sa/x");
+        assert_eq!(&code(deployment, &peer), said, "{deployment} {peer}");
+    }
 }
 
 #[test]
@@ -299,7 +378,7 @@ fn inspect_shows_who_is_believed() {
         ),
         "{seen}"
     );
-    assert!(seen.contains("open_identities  mesh, user"), "{seen}");
+    assert!(seen.contains("open_identities  mesh, user, workload"), "{seen}");
 }
 
 /// A policy that has everything inline keeps working, with a deployment that says where the companion is.

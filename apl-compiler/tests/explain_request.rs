@@ -1,15 +1,28 @@
 //! `aplc explain policy --request request`: every step, what it read, and why the others had no say.
 
+#[path = "explain_request/effects.rs"]
+mod effects;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
+/// Exit code, and all that is said.
 fn explain(request: &str, more: &[&str], files: &[(&str, &str)]) -> (i32, String) {
-    let folder = tempfile::tempdir().expect("a folder");
     let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hr/policy.yaml");
-    fs::copy(policy, folder.path().join("policy.yaml")).expect("copied");
+    let policy = fs::read_to_string(policy).expect("the example");
+    run(&policy, request, more, files)
+}
+
+fn explained(policy: &str, request: &str) -> (i32, String) {
+    run(policy, request, &[], &[])
+}
+
+fn run(policy: &str, request: &str, more: &[&str], files: &[(&str, &str)]) -> (i32, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("policy.yaml"), policy).expect("written");
     fs::write(folder.path().join("request"), request).expect("written");
     for (name, text) in files {
         fs::write(folder.path().join(name), text).expect("written");

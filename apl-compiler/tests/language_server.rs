@@ -4,24 +4,31 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Where `make setup` puts it; beside the checkout, or further up.
-fn server() -> Option<PathBuf> {
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let found = above
-        .map(|folder| folder.join(".tools/node_modules/yaml-language-server/bin/yaml-language-server"))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        println!("skipped: yaml-language-server is not installed; `make setup` does that");
-    }
-    found
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
+#[path = "../../test-harness/src/tools.rs"]
+mod tools;
+
+/// Node, and the server.
+fn server() -> Option<(PathBuf, PathBuf)> {
+    let name = "yaml-language-server";
+    let modules = tools::needed(name, tools::node_modules(name))?;
+    let node = tools::needed("node", tools::program("node"))?;
+    Some((
+        node,
+        modules.join("yaml-language-server/bin/yaml-language-server"),
+    ))
 }
 
+/// Longer than the server takes on a slow and busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 struct Client {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     id: u64,
@@ -29,8 +36,8 @@ struct Client {
 }
 
 impl Client {
-    fn new(server: &Path) -> Self {
-        let mut child = Command::new("node")
+    fn new(node: &Path, server: &Path) -> Self {
+        let mut child = Command::new(node)
             .arg(server)
             .arg("--stdio")
             .stdin(Stdio::piped())
@@ -38,13 +45,17 @@ impl Client {
             .stderr(Stdio::null())
             .spawn()
             .expect("node runs it");
-        // Whatever it does, the test ends.
-        let pid = child.id().to_string();
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs(120));
-            let _ = Command::new("kill").arg(pid).status();
-        });
         let (input, output) = (child.stdin.take(), child.stdout.take());
+        let child = Arc::new(Mutex::new(child));
+        // Whatever it does, the test ends.
+        let watched = Arc::clone(&child);
+        std::thread::spawn(move || {
+            std::thread::sleep(PATIENCE);
+            if let Ok(mut child) = watched.lock() {
+                // It may have ended by itself.
+                let _ = child.kill();
+            }
+        });
         Self {
             child,
             input: input.expect("its input"),
@@ -139,7 +150,7 @@ impl Client {
 
 #[test]
 fn an_editor_completes_shows_and_marks_what_the_compiler_knows() {
-    let Some(server) = server() else { return };
+    let Some((node, server)) = server() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let schema = Command::new(env!("CARGO_BIN_EXE_aplc"))
         .arg("schema")
@@ -151,7 +162,7 @@ fn an_editor_completes_shows_and_marks_what_the_compiler_knows() {
         folder.path().display()
     );
     let uri = |name: &str| format!("file://{}/{name}", folder.path().display());
-    let mut client = Client::new(&server);
+    let mut client = Client::new(&node, &server);
     client.ask(
         "initialize",
         &json!({ "processId": null, "rootUri": null, "capabilities": {
@@ -211,5 +222,11 @@ fn an_editor_completes_shows_and_marks_what_the_compiler_knows() {
 
     client.ask("shutdown", &Value::Null);
     client.notify("exit", &Value::Null);
-    let _ = client.child.wait();
+    // It ends itself when its input does.
+    drop(client.input);
+    let mut rest = Vec::new();
+    let _ended = client.output.read_to_end(&mut rest);
+    let mut child = client.child.lock().expect("a lock");
+    child.kill().expect("it may be killed");
+    child.wait().expect("it ends");
 }

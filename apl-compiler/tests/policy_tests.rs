@@ -1,5 +1,8 @@
 //! `aplc test` as authors run it: the example's own tests, and what a test that is wrong says.
 
+#[path = "policy_tests/identities.rs"]
+mod identities;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

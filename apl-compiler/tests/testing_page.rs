@@ -77,5 +77,5 @@ fn every_block_does_what_the_page_says() {
             other => panic!("a block is marked `{other}`, which means nothing"),
         }
     }
-    assert_eq!(ran, 4, "the page has lost blocks");
+    assert_eq!(ran, 5, "the page has lost blocks");
 }

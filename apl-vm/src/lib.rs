@@ -44,7 +44,7 @@ pub use json::{
 pub use machine::{Env, Machine};
 pub use outcome::{
     Answer, Approval, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit, ElicitCall, Mode,
-    Origin, Outcome, Pending, Verdict,
+    Origin, Outcome, Pending, Unmet, Verdict,
 };
 pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};

@@ -18,14 +18,16 @@ mod document;
 mod probe;
 mod question;
 
-use apl_bytecode::{BlockId, BlockKind, Instr, Program};
+use apl_bytecode::{AttrId, BlockId, BlockKind, Instr, Program};
 
 pub use document::Env;
 
 use crate::{
+    attribute::Found,
     expr::Eval,
+    facts::Fact,
     fuel::{Exhausted, Fuel},
-    outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Pending, Verdict},
+    outcome::{Answer, Batch, Bound, DenialInfo, Mode, Origin, Outcome, Pending, Unmet, Verdict},
     prepared::Prepared,
     trace,
     value::Truth,
@@ -42,6 +44,8 @@ pub struct Machine {
     /// Questions of a shadow run that nobody could answer.
     given_up: Vec<Origin>,
     would: Vec<String>,
+    /// Where the condition that denied begins and ends.
+    denied_by: Option<(usize, usize)>,
     state: State,
 }
 
@@ -94,6 +98,7 @@ impl Machine {
             pending: Vec::new(),
             given_up: Vec::new(),
             would: Vec::new(),
+            denied_by: None,
             state: State::Ready,
         }
     }
@@ -129,6 +134,39 @@ impl Machine {
         &self.would
     }
 
+    /// What of the condition in front of the step that denied was not there, and what was there and false, by name; for
+    /// the record. Empty when something else denied.
+    #[must_use]
+    pub fn unmet(&self, program: &Prepared, env: &Env<'_>) -> Unmet {
+        let mut unmet = Unmet::default();
+        let (Some((from, to)), Some(block)) = (self.denied_by, program.program().blocks.get(self.block.at()))
+        else {
+            return unmet;
+        };
+        let scope = env.scope(program, None);
+        for attr in block
+            .code
+            .get(from..to)
+            .unwrap_or_default()
+            .iter()
+            .flat_map(reads)
+        {
+            let names = match scope.find(attr) {
+                Found::Absent => &mut unmet.missing,
+                Found::Fact(Fact::Bool(false)) => &mut unmet.untrue,
+                Found::Node(node) if node.as_bool() == Some(false) => &mut unmet.untrue,
+                Found::Fact(_) | Found::Node(_) | Found::Labels(_) | Found::Unknown => continue,
+            };
+            // What is computed has no name, and one part of it may come from the caller.
+            if let Some(name) = program.key(attr)
+                && !names.iter().any(|known| known == name)
+            {
+                names.push(name.to_owned());
+            }
+        }
+        unmet
+    }
+
     /// Follows all ways, and asks what may be asked.
     fn probe(&mut self, program: &Prepared, env: &mut Env<'_>) -> Outcome {
         if env.mode == Mode::Shadow {
@@ -161,9 +199,11 @@ impl Machine {
                 let taken = answers::take(program.program(), &asked, answers, env.facts);
                 match (taken, then) {
                     // What failed stands before the denial in written order.
-                    (Err(Stop::Deny(denied)), _) | (Ok(()), Then::Deny(denied)) => {
+                    (Err(Stop::Deny(denied)), _) => {
+                        self.denied_by = None;
                         self.over(Verdict::Deny(denied))
                     }
+                    (Ok(()), Then::Deny(denied)) => self.over(Verdict::Deny(denied)),
                     (Err(Stop::Pending(pending)), _) => self.over(Verdict::Pending(*pending)),
                     (Ok(()), Then::GoOn | Then::Again) => self.go(program, env),
                 }
@@ -190,7 +230,10 @@ impl Machine {
             let next = match self.step(program, code, env) {
                 Ok(Some(next)) => next,
                 Ok(None) => break (Then::GoOn, Verdict::Allow),
-                Err(Exhausted) => Next::Deny(denial::fuel()),
+                Err(Exhausted) => {
+                    self.denied_by = None;
+                    Next::Deny(denial::fuel())
+                }
             };
             match next {
                 Next::At(at) => self.at = at,
@@ -223,6 +266,7 @@ impl Machine {
         let condition = taken;
         let taken = taken.unwrap_or(Truth::Error);
         let next = Next::At(at.saturating_add(1));
+        self.denied_by = Some((self.at, at));
         let next = match instr {
             Instr::DenyIf(id) => match taken {
                 Truth::True => Next::Deny(denial::of(model, *id)),
@@ -299,6 +343,19 @@ impl Machine {
         }
         Ok(Some(next))
     }
+}
+
+/// The attributes that an instruction reads.
+fn reads(instr: &Instr) -> impl Iterator<Item = AttrId> {
+    let (one, other) = match instr {
+        Instr::Truth(attr) | Instr::Exists(attr) | Instr::Load(attr) | Instr::Has(attr) => {
+            (Some(*attr), None)
+        }
+        Instr::Compare(_, attr, _) | Instr::Contains(attr, _) => (Some(*attr), None),
+        Instr::In(member, set) => (Some(*member), Some(*set)),
+        _ => (None, None),
+    };
+    one.into_iter().chain(other)
 }
 
 /// A text of the program.

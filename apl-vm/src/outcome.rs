@@ -53,6 +53,15 @@ pub struct DenialInfo {
     pub rule: String,
 }
 
+/// What of a denying condition did not hold, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unmet {
+    /// Not there.
+    pub missing: Vec<String>,
+    /// There, and false.
+    pub untrue: Vec<String>,
+}
+
 /// Effects in written order. If one that stops fails, those behind it must not be performed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {

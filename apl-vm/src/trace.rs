@@ -15,5 +15,6 @@ pub(crate) use off::*;
 pub use on::{Seen, TraceEvent, Went, start, take};
 #[cfg(feature = "trace")]
 pub(crate) use on::{
-    absent, answered, began, condition, ended, entered, evaluated, left, pipeline, resumed, stage, stepped,
+    absent, answered, began, condition, ended, entered, evaluated, left, pipeline, probed, resumed, stage,
+    stepped,
 };

@@ -47,6 +47,9 @@ pub struct CompanionConfig {
     /// API-key directories, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub key_directories: BTreeMap<String, KeyDirectoryConfig>,
+    /// Records carry what the program read (`capture: facts`), so there must be a key to encrypt it to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub captures: bool,
 }
 
 /// An issuer's key set.

@@ -14,16 +14,19 @@ pub mod config;
 mod effect;
 mod elicit;
 mod json;
+mod record;
 mod result;
+#[cfg(feature = "sealed")]
+pub mod sealed;
 mod session;
 
-pub use effect::{
-    AuditRecord, Effect, EffectCall, OnFail, PdpDecide, ShadowVerdict, StepRecord, SubjectKind,
-    TokenExchange, VerdictKind, WouldKind,
-};
+pub use effect::{Effect, EffectCall, OnFail, PdpDecide, SubjectKind, TokenExchange};
 pub use elicit::{Binding, ElicitAsk, ElicitBegin, ElicitKind, ElicitState, Elicitation, Requester, Shown};
 pub use json::{Json, MAX_INPUT_DEPTH};
-pub use result::{Count, Decision, EffectResult, EffectsResponse, Grant, KeyRecord, Labels};
+pub use record::{
+    AuditRecord, CallRecord, Captured, CapturedDecision, ShadowVerdict, StepRecord, VerdictKind, WouldKind,
+};
+pub use result::{Count, Decision, EffectNote, EffectResult, EffectsResponse, Grant, KeyRecord, Labels};
 pub use session::SessionKey;
 
 use serde::{Deserialize, Serialize};

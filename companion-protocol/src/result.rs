@@ -15,6 +15,20 @@ pub struct EffectsResponse {
     pub epoch: String,
     /// The results.
     pub results: Vec<EffectResult>,
+    /// How each was come by, for the audit record; nothing is decided by it. Empty from a companion that does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<EffectNote>,
+}
+
+/// How a result was come by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EffectNote {
+    /// Milliseconds that it took.
+    pub ms: u32,
+    /// What an identity provider answered when it refused, as `400 invalid_grant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// The result of one effect.

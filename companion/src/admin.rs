@@ -117,24 +117,13 @@ impl Admin {
                 plugin: CLEAR_STEP.to_owned(),
                 source: asked.reason.clone(),
             }),
-            verdict: None,
-            code: None,
-            rule: None,
             entity_type: "sessions".to_owned(),
             entity_name: "clear".to_owned(),
-            method: None,
             subject: Some(format!("sha256:{}", asked.selection.subject)),
             client: Some(asked.operator.clone()),
             session: asked.selection.session.clone(),
-            effects: Vec::new(),
             labels,
-            labels_added: Vec::new(),
-            edits: Vec::new(),
-            request_digest: None,
-            response_digest: None,
-            trace_id: None,
-            labels_of_policy: std::collections::BTreeMap::new(),
-            shadow: Vec::new(),
+            ..AuditRecord::default()
         })
     }
 }

@@ -10,6 +10,7 @@
 mod chain;
 mod checkpoint;
 mod file;
+mod privacy;
 mod recent;
 mod report;
 mod segments;
@@ -21,20 +22,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use companion_protocol::AuditRecord;
+use companion_protocol::sealed::CaptureKey;
 
 use crate::group_commit::{Commit, GroupCommitter};
 use crate::metrics::Metrics;
 use chain::{Chain, Linked};
 use checkpoint::Checkpoints;
 use file::LogFile;
+use privacy::Privacy;
 use recent::{Recent, RecordId};
 
 /// How many records are remembered to recognise a repeat. A proxy repeats within seconds; this is minutes of full load.
 pub const RECENT: usize = 65_536;
 
 pub use checkpoint::{KeyError, SigningKey, VerifyingKey};
+pub use privacy::{Pseudonyms, ShortKey};
 pub use report::{Clear, Report, report};
-pub use verify::{Finding, LIMITS, Verdict, verify};
+pub use verify::{Finding, LIMITS, Outstanding, Verdict, verify};
 
 /// The size in bytes at which a file is sealed, unless configured.
 pub const SEGMENT_BYTES: u64 = 256 << 20;
@@ -48,6 +52,12 @@ pub struct AuditOptions {
     pub key: Option<SigningKey>,
     /// The size in bytes at which a file is sealed.
     pub segment_bytes: u64,
+    /// Sealed files whose newest record is older than this are deleted; `None`: none is.
+    pub keep: Option<Duration>,
+    /// Names become pseudonyms.
+    pub pseudonyms: Option<Pseudonyms>,
+    /// What policies captured is encrypted to it; without it records that carry something are refused.
+    pub capture_key: Option<CaptureKey>,
 }
 
 impl Default for AuditOptions {
@@ -55,6 +65,9 @@ impl Default for AuditOptions {
         Self {
             key: None,
             segment_bytes: SEGMENT_BYTES,
+            keep: None,
+            pseudonyms: None,
+            capture_key: None,
         }
     }
 }
@@ -62,6 +75,7 @@ impl Default for AuditOptions {
 /// The callers' end of the log.
 pub struct AuditLog {
     writer: GroupCommitter<Writer>,
+    privacy: Privacy,
     healthy: Arc<AtomicBool>,
 }
 
@@ -156,10 +170,16 @@ impl AuditLog {
             signed: chain.n,
             signed_at: None,
             recent,
+            keep: options.keep,
             metrics,
             healthy: Arc::clone(&healthy),
         };
+        writer.retire();
         Ok(Self {
+            privacy: Privacy {
+                pseudonyms: options.pseudonyms,
+                capture_key: options.capture_key,
+            },
             writer: GroupCommitter::spawn("audit-writer", writer).map_err(failed)?,
             healthy,
         })
@@ -167,8 +187,9 @@ impl AuditLog {
 
     /// Appends a record; it is on disk when this returns.
     pub async fn append(&self, record: &AuditRecord) -> Result<(), AuditError> {
-        let line = serde_json::to_vec(record).map_err(|_| AuditError)?;
         let id = RecordId::of(record);
+        let hidden = self.privacy.apply(record)?;
+        let line = serde_json::to_vec(hidden.as_ref().unwrap_or(record)).map_err(|_| AuditError)?;
         self.writer
             .submit(Line { id, line })
             .await
@@ -199,6 +220,7 @@ struct Writer {
     signed: u64,
     signed_at: Option<Instant>,
     recent: Recent,
+    keep: Option<Duration>,
     metrics: Arc<Metrics>,
     healthy: Arc<AtomicBool>,
 }
@@ -268,6 +290,27 @@ impl Writer {
         }
     }
 
+    /// Deletes sealed files, oldest first, whose newest record is too old. What was sealed stays in the checkpoints.
+    fn retire(&self) {
+        let Some(keep) = self.keep else { return };
+        for sealed in segments::sealed(&self.path).unwrap_or_default() {
+            let written = std::fs::metadata(&sealed).and_then(|file| file.modified());
+            let age = written.ok().and_then(|at| at.elapsed().ok());
+            if age.is_none_or(|age| age < keep) {
+                return;
+            }
+            match std::fs::remove_file(&sealed) {
+                Ok(()) => {
+                    tracing::info!(segment = %sealed.display(), "deleted a sealed file of the audit log: it is older than `--audit-keep`")
+                }
+                Err(error) => {
+                    tracing::error!(%error, segment = %sealed.display(), "a sealed file of the audit log cannot be deleted");
+                    return;
+                }
+            }
+        }
+    }
+
     /// Gives the full file its name and begins another. If that fails, the full one grows on.
     fn seal(&mut self) {
         let sealed = segments::sealed_path(&self.path, self.segment_start);
@@ -282,6 +325,7 @@ impl Writer {
                 self.file = file;
                 self.segment_start = self.chain.n + 1;
                 self.sign(Some(name));
+                self.retire();
             }
             Err(error) => {
                 tracing::error!(%error, segment = name, "the audit log cannot be rotated");

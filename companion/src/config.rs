@@ -251,6 +251,13 @@ impl Policies {
         }
     }
 
+    /// The digest of a policy whose records carry what it read.
+    pub fn capturing(&self) -> Option<&str> {
+        let mut policies = self.by_digest.values();
+        let captures = policies.find(|policy| policy.config.captures)?;
+        Some(&captures.config.policy_digest)
+    }
+
     /// Every endpoint that is called, with whose it is.
     pub fn endpoints(&self) -> Vec<(String, Uri)> {
         let mut found: Vec<(String, Uri)> = Vec::new();

@@ -264,13 +264,14 @@ fn refused(error: OutboundError, client: &OauthClient, timeout_ms: u64) -> Deleg
         OutboundError::Forbidden => DelegationError::EgressDenied,
         OutboundError::TimedOut => DelegationError::TimedOut(timeout_ms),
         OutboundError::Status { status, body } => {
+            let oauth_error = validate::oauth_error(&body);
             tracing::warn!(
                 client = client.oauth.client_id,
                 status = status.as_u16(),
-                oauth_error = validate::oauth_error(&body),
+                oauth_error = oauth_error.unwrap_or("none that is registered"),
                 "the identity provider refused an exchange"
             );
-            DelegationError::Rejected(status.as_u16())
+            DelegationError::Rejected(status.as_u16(), oauth_error.unwrap_or_default())
         }
         OutboundError::Redirected => DelegationError::BadResponse("a redirect"),
         OutboundError::TooLarge => DelegationError::BadResponse("it is too large"),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use companion_protocol::{
-    Effect, EffectCall, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail, TokenExchange,
+    Effect, EffectCall, EffectNote, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail,
+    TokenExchange,
 };
 
 use crate::audit::AuditLog;
@@ -49,24 +50,29 @@ impl Effects {
             return EffectsResponse {
                 epoch: self.store.epoch().to_string(),
                 results: request.effects.iter().map(|_| unknown_policy()).collect(),
+                notes: Vec::new(),
             };
         };
         // No newer than the oldest labels in the answer, see `Held`.
         let mut epoch = Reported::of(self.store.epoch());
         let mut results = Vec::with_capacity(request.effects.len());
+        let mut notes = Vec::with_capacity(request.effects.len());
         let mut stopped = false;
         for call in &request.effects {
             if stopped {
                 results.push(EffectResult::Skipped);
+                notes.push(EffectNote::default());
                 continue;
             }
-            let result = self.timed(policy, request, call, &mut epoch).await;
+            let (result, note) = self.timed(policy, request, call, &mut epoch).await;
             stopped = call.on_fail == OnFail::Stop && !is_success(&result);
             results.push(result);
+            notes.push(note);
         }
         EffectsResponse {
             epoch: epoch.text.to_string(),
             results,
+            notes,
         }
     }
 
@@ -76,10 +82,11 @@ impl Effects {
         request: &EffectsRequest,
         call: &EffectCall,
         epoch: &mut Reported,
-    ) -> EffectResult {
+    ) -> (EffectResult, EffectNote) {
         let begun = Instant::now();
         let outcome = self.one(policy, call, epoch).await;
         let kind = kind(&call.effect);
+        let mut provider = None;
         let (result, name) = match outcome {
             Ok(result) => (result, "success"),
             Err(refusal) => {
@@ -92,12 +99,15 @@ impl Effects {
                     reason = %refusal,
                     "an effect was not performed"
                 );
+                provider = refusal.provider();
                 let name = if refusal.is_failure() { "failed" } else { "denied" };
                 (refusal.into_result(), name)
             }
         };
-        self.metrics.effect(kind, name, begun.elapsed());
-        result
+        let took = begun.elapsed();
+        self.metrics.effect(kind, name, took);
+        let ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+        (result, EffectNote { ms, provider })
     }
 
     async fn one(
@@ -242,6 +252,19 @@ impl Refusal {
             Self::Directory(error) => error.code(),
             Self::Audit => "audit.unavailable",
             Self::Count(_) => "limit.unavailable",
+        }
+    }
+
+    fn provider(&self) -> Option<String> {
+        match self {
+            Self::Delegation(error) => error.provider(),
+            Self::Load(_)
+            | Self::Append(_)
+            | Self::Elicitation(_)
+            | Self::Decision(_)
+            | Self::Directory(_)
+            | Self::Audit
+            | Self::Count(_) => None,
         }
     }
 

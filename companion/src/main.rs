@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aplomb_companion::config::Secret;
 use aplomb_companion::listen::TlsFiles;
@@ -67,6 +68,15 @@ struct Serve {
     /// Seal a file of the audit log when it has this many bytes [default: 256 MiB].
     #[arg(long, value_name = "BYTES")]
     audit_segment_bytes: Option<u64>,
+    /// Delete sealed files of the audit log that are older than this many days [default: none].
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    audit_keep: Option<u32>,
+    /// The environment variable with a key of at least 16 bytes: people stand in the audit log under pseudonyms.
+    #[arg(long, value_name = "NAME")]
+    audit_pseudonyms_env: Option<String>,
+    /// PEM of the X25519 public key that what policies captured (`capture: facts`) is encrypted to.
+    #[arg(long, value_name = "FILE")]
+    capture_key: Option<PathBuf>,
     /// The environment variable that holds the bearer token which callers must send.
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
@@ -131,6 +141,11 @@ impl Serve {
             audit: self.audit,
             audit_key: self.audit_key,
             audit_segment_bytes: self.audit_segment_bytes,
+            audit_keep: self
+                .audit_keep
+                .map(|days| Duration::from_secs(u64::from(days) * 86_400)),
+            audit_pseudonyms_env: self.audit_pseudonyms_env,
+            capture_key: self.capture_key,
             token_env: self.token_env,
             lifetimes: LifetimeOverrides {
                 session_idle_s: self.session_idle,

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use companion_protocol::sealed::CaptureKey;
 use tokio::net::TcpListener;
 
 use crate::admin::{Admin, Door};
@@ -49,6 +50,12 @@ pub struct Options {
     pub audit_key: Option<PathBuf>,
     /// The size in bytes at which a file of the log is sealed; default [`audit::SEGMENT_BYTES`].
     pub audit_segment_bytes: Option<u64>,
+    /// Sealed files of the log that are older are deleted; absent: none is.
+    pub audit_keep: Option<Duration>,
+    /// The environment variable with the key that names become pseudonyms under.
+    pub audit_pseudonyms_env: Option<String>,
+    /// The file with the X25519 public key (PEM) that what policies captured is encrypted to.
+    pub capture_key: Option<PathBuf>,
     /// The environment variable that holds the bearer token.
     pub token_env: Option<String>,
     /// Where labels live, if not where the policies say.
@@ -178,6 +185,22 @@ pub enum ServeError {
         /// Why.
         source: audit::KeyError,
     },
+    /// The variable is not set, or its key is too short.
+    #[error("`--audit-pseudonyms-env` names `{0}`, which is not set or has fewer than 16 bytes")]
+    Pseudonyms(String),
+    /// The key that captured decisions are encrypted to cannot be read.
+    #[error("`{path}` is no key that captured decisions can be encrypted to: {why}")]
+    CaptureKey {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A policy captures, and there is no key.
+    #[error(
+        "policy {0:.12} says `capture: facts`: name the operator's public key with `--capture-key FILE` (`openssl genpkey -algorithm x25519 -out capture.pem`, `openssl pkey -in capture.pem -pubout`)"
+    )]
+    NoCaptureKey(String),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -256,6 +279,13 @@ impl Companion {
         let audit_options = AuditOptions {
             key: options.audit_key.as_deref().map(signing_key).transpose()?,
             segment_bytes: options.audit_segment_bytes.unwrap_or(audit::SEGMENT_BYTES),
+            keep: options.audit_keep,
+            pseudonyms: options
+                .audit_pseudonyms_env
+                .as_deref()
+                .map(pseudonyms)
+                .transpose()?,
+            capture_key: options.capture_key.as_deref().map(capture_key).transpose()?,
         };
         let audit = Arc::new(AuditLog::open(&audit_path, audit_options, Arc::clone(&metrics))?);
         let failed = |source| ServeError::Listen {
@@ -481,7 +511,10 @@ async fn read(options: &Options) -> Result<Policies, ServeError> {
     let mut policies = Policies::read(&options.configs, options.approvals.as_deref()).await?;
     policies.override_lifetimes(|lifetimes| options.lifetimes.apply(lifetimes));
     check_egress(&policies, &options.egress)?;
-    Ok(policies)
+    match policies.capturing() {
+        Some(digest) if options.capture_key.is_none() => Err(ServeError::NoCaptureKey(digest.to_owned())),
+        Some(_) | None => Ok(policies),
+    }
 }
 
 /// The store's minute.
@@ -507,6 +540,20 @@ fn signing_key(path: &Path) -> Result<SigningKey, ServeError> {
         path: path.to_owned(),
         source,
     })
+}
+
+fn pseudonyms(name: &str) -> Result<audit::Pseudonyms, ServeError> {
+    let key = std::env::var(name).unwrap_or_default();
+    audit::Pseudonyms::new(key.as_bytes()).map_err(|_| ServeError::Pseudonyms(name.to_owned()))
+}
+
+fn capture_key(path: &Path) -> Result<CaptureKey, ServeError> {
+    let wrong = |why: String| ServeError::CaptureKey {
+        path: path.to_owned(),
+        why,
+    };
+    let pem = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    CaptureKey::from_pem(&pem).map_err(|error| wrong(error.to_string()))
 }
 
 fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {

@@ -6,6 +6,19 @@
 mod client;
 #[path = "service/fault_idp.rs"]
 mod fault_idp;
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
+#[path = "../../test-harness/src/patience.rs"]
+mod patience;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
+#[path = "../../test-harness/src/ports.rs"]
+mod ports;
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
+#[path = "../../test-harness/src/tools.rs"]
+mod tools;
 
 #[path = "service/approval_stage.rs"]
 mod approval_stage;

@@ -2,7 +2,12 @@
 
 use std::collections::VecDeque;
 
-use companion_protocol::{AuditRecord, Effect, EffectCall, OnFail};
+use companion_protocol::{AuditRecord, Effect, EffectCall, MAX_REQUEST_BYTES, OnFail};
+
+use crate::exchange::capture;
+
+/// What records that were captured may take of one request to the companion, so that what else is asked fits, too.
+const MOST_BYTES: usize = MAX_REQUEST_BYTES / 2;
 
 /// Records that wait to be acknowledged.
 pub(crate) struct AuditQueue {
@@ -83,16 +88,43 @@ impl AuditQueue {
         record.seq = self.next;
         record.stream.clone_from(&self.stream);
         self.next = self.next.saturating_add(1);
+        record.numbered = Some(self.next);
+    }
+
+    /// Gives a record that goes to the companion at once the number that was reserved for it. Its place is free again.
+    pub(crate) fn stamp_reserved(&mut self, seq: u64, record: &mut AuditRecord) {
+        self.reserved = self.reserved.saturating_sub(1);
+        record.seq = seq;
+        record.stream.clone_from(&self.stream);
+        record.numbered = Some(self.next);
+    }
+
+    /// Queues a numbered record that may have got through or not, before all others; if it has, it is known there.
+    pub(crate) fn requeue(&mut self, record: AuditRecord) {
+        self.waiting.push_front(record);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Takes up to `most` records out; they are in flight until [`AuditQueue::settle`].
+    /// Takes up to `most` records out, as many as fit into one request; they are in flight until [`AuditQueue::settle`].
     pub(crate) fn take(&mut self, most: usize) -> Vec<AuditRecord> {
-        let count = most.min(self.waiting.len());
-        let taken: Vec<_> = self.waiting.drain(..count).collect();
+        let mut room = MOST_BYTES;
+        let mut taken: Vec<AuditRecord> = Vec::new();
+        while taken.len() < most
+            && let Some(next) = self.waiting.front()
+        {
+            let size = capture::size(next);
+            if size > room && !taken.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(size);
+            taken.extend(self.waiting.pop_front());
+        }
+        for record in &mut taken {
+            record.numbered = Some(self.next);
+        }
         self.in_flight = self.in_flight.saturating_add(taken.len());
         taken
     }

@@ -124,6 +124,13 @@ fn wants_companion(program: &Prepared) -> Option<&'static str> {
     if !program.program().pins.is_empty() {
         return Some("pinned tools");
     }
+    let settings = &program.program().settings;
+    if settings.delivery == apl_bytecode::Delivery::Durable {
+        return Some("`audit: durable`");
+    }
+    if settings.capture {
+        return Some("`capture: facts`");
+    }
     wants(&program.all_needs()).or_else(|| wants_of_identities(program.program()))
 }
 

@@ -145,6 +145,17 @@ pub struct Protocol {
     /// Selects the scope of routes.
     #[serde(default)]
     pub scope: Option<String>,
+    /// Pages of these origins may send requests from a browser (RFC 6454); absent: `Origin` is not judged.
+    #[serde(default)]
+    pub origins: Option<Vec<String>>,
+}
+
+impl Protocol {
+    /// Whether a request with these `Origin` headers may come here. Without one no page sent it.
+    pub(crate) fn takes_origins(&self, given: &[String]) -> bool {
+        let Some(allowed) = &self.origins else { return true };
+        given.iter().all(|origin| allowed.contains(origin))
+    }
 }
 
 /// A protocol.
@@ -372,6 +383,10 @@ fn check_protocols(protocols: &[Protocol]) -> Result<(), ConfigError> {
         if !prefix.starts_with('/') || prefix.contains(['?', '#', '%', '\\']) || prefix.contains("//") {
             return Err(ConfigError::Prefix(prefix.to_owned()));
         }
+        let wrong = entry.origins.iter().flatten().find(|origin| !is_origin(origin));
+        if let Some(origin) = wrong {
+            return Err(ConfigError::Origin(origin.clone()));
+        }
         let twin = protocols.iter().take(at).any(|other| {
             other.path_prefix.trim_end_matches('/') == prefix.trim_end_matches('/')
                 && match (&other.authority, &entry.authority) {
@@ -385,6 +400,17 @@ fn check_protocols(protocols: &[Protocol]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// As browsers write one: scheme, host and perhaps a port, in lower case; or `null`.
+fn is_origin(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]+_".contains(&byte);
+    text == "null"
+        || text.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty()
+                && !host.is_empty()
+                && [scheme, host].iter().all(|part| part.bytes().all(plain))
+        })
 }
 
 fn check_limits(limits: &Limits) -> Result<(), ConfigError> {

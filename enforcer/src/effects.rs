@@ -9,4 +9,5 @@ mod question;
 pub(crate) use answer::{acknowledged, answers, read_response, unacknowledged};
 pub(crate) use elicit::{Approved, redeem};
 pub(crate) use local::{Caches, Minted};
-pub(crate) use plan::{Asker, Plan, idempotency_key, load_labels, mark, plan};
+pub(crate) use plan::{Asker, Plan, idempotency_key, load_labels, mark, plan, record_of};
+pub(crate) use question::json as json_of;

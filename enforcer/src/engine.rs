@@ -1,13 +1,13 @@
 //! What lives as long as one worker and one configuration.
 
-mod reads;
+pub(crate) mod reads;
 
 use std::{
     collections::{BTreeMap, HashMap},
     rc::Rc,
 };
 
-use apl_bytecode::{Enforcement, IdentityId};
+use apl_bytecode::{Delivery, Enforcement, IdentityId};
 use apl_vm::Prepared;
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, JWKS_PATH};
 
@@ -66,6 +66,8 @@ pub struct Engine {
     pub(crate) metadata: Option<Metadata>,
     /// Lists are filtered for their caller.
     pub(crate) filters_lists: bool,
+    /// Some operation can be denied.
+    pub(crate) can_deny: bool,
     /// Definitions of tools are pinned.
     pub(crate) pins: bool,
     pub(crate) keys: Vec<KeySet>,
@@ -133,7 +135,8 @@ impl Engine {
             .and(secrets.seal_key.as_deref())
             .and_then(|key| Sealer::new(key, secrets.seal_previous_key.as_deref()));
         let governs_results = reads::has_rules_after(program.program());
-        let filters_lists = config.filter_lists && reads::can_deny(program.program());
+        let can_deny = reads::can_deny(program.program());
+        let filters_lists = config.filter_lists && can_deny;
         let pins = !program.program().pins.is_empty();
         let own_properties = reads::properties(program.program());
         let mut properties = own_properties.clone();
@@ -152,6 +155,7 @@ impl Engine {
             digest: digest_hex,
             // A changed definition must not come on a stream that nothing judges.
             reads_responses: governs_results || pins || (filters_lists && sealer.is_some()),
+            can_deny,
             pins,
             beside,
             governs_results,
@@ -295,6 +299,21 @@ impl Engine {
         let mut routes = model.routes.iter().map(|route| route.enforcement);
         self.in_shadow(model.settings.enforcement, now_ms)
             && (self.config.shadow || routes.all(|enforcement| enforcement.is_shadow(now_ms)))
+    }
+
+    /// Whether nothing is released before its record is stored.
+    pub(crate) fn waits_for_records(&self) -> bool {
+        self.program.program().settings.delivery == Delivery::Durable
+    }
+
+    /// Whether records carry what the program read.
+    pub(crate) fn captures(&self) -> bool {
+        self.program.program().settings.capture
+    }
+
+    /// Whether the program may read attributes that it does not spell out, so that all of them are known.
+    pub(crate) const fn knows_all(&self) -> bool {
+        self.reads_all
     }
 
     /// Keys of the issuer do not do; nobody waits for better ones.

@@ -10,8 +10,10 @@ mod answers;
 mod asserted;
 mod batch;
 mod binding;
+pub(crate) mod capture;
 mod challenge;
 mod decide;
+mod durable;
 mod forward;
 mod lists;
 mod lookup;
@@ -48,6 +50,8 @@ pub struct Exchange {
     id: ExchangeId,
     decision_id: String,
     stage: Stage,
+    /// The request's headers have left before the verdict (`install.mode: single`, with a body).
+    head_left: bool,
     /// Into the configuration's `protocols`.
     entry: usize,
     head: Head,
@@ -66,6 +70,9 @@ pub struct Exchange {
     /// How many of them there were.
     lookups: usize,
     after: After,
+    /// Records that are being stored before the request goes on, and whether they are.
+    releasing: Option<Vec<companion_protocol::AuditRecord>>,
+    released: bool,
     /// Bytes charged against the worker's limit.
     charged: usize,
 }
@@ -99,6 +106,7 @@ impl Exchange {
             id,
             decision_id: String::new(),
             stage: Stage::New,
+            head_left: false,
             entry: 0,
             head: Head::default(),
             work: None,
@@ -110,6 +118,8 @@ impl Exchange {
             lookup: None,
             lookups: 0,
             after: After::default(),
+            releasing: None,
+            released: false,
             charged: 0,
         }
     }
@@ -224,7 +234,10 @@ impl Exchange {
                     self.decide(engine, now_ms, out);
                 }
             }
-            Stage::Asking => self.go_on(engine, &answers, now_ms, out),
+            Stage::Asking => match self.releasing.take() {
+                Some(records) => self.on_recorded(engine, records, &answers, now_ms, out),
+                None => self.go_on(engine, &answers, now_ms, out),
+            },
             Stage::Forwarded => self.after_go_on(engine, &answers, now_ms, out),
             Stage::New
             | Stage::Untouched
@@ -296,6 +309,9 @@ impl Exchange {
         engine.inflight_bytes = engine.inflight_bytes.saturating_sub(self.charged);
         self.charged = 0;
         engine.stop_waiting(self.id);
+        for record in self.releasing.take().into_iter().flatten() {
+            engine.audit.requeue(record);
+        }
         self.work = None;
         self.shadows.all.clear();
         self.lookup = None;

@@ -51,6 +51,7 @@ mod metrics;
 mod named_keys;
 mod pins;
 mod refusal;
+pub mod replay;
 mod restrict;
 mod seal;
 mod session;

@@ -18,8 +18,12 @@ mod bindings;
 mod challenges;
 #[path = "suite/credentials.rs"]
 mod credentials;
+#[path = "suite/durable.rs"]
+mod durable;
 #[path = "suite/effects.rs"]
 mod effects;
+#[path = "suite/entities.rs"]
+mod entities;
 #[path = "suite/host.rs"]
 mod host;
 #[path = "suite/http.rs"]
@@ -36,8 +40,12 @@ mod lists;
 mod llm;
 #[path = "suite/llm_streams.rs"]
 mod llm_streams;
+#[path = "suite/opaque.rs"]
+mod opaque;
 #[path = "suite/pins.rs"]
 mod pins;
+#[path = "suite/pins_on_streams.rs"]
+mod pins_on_streams;
 #[path = "suite/program.rs"]
 mod program;
 #[path = "suite/protocols.rs"]
@@ -52,6 +60,8 @@ mod revisions;
 mod seed_policy;
 #[path = "suite/server_requests.rs"]
 mod server_requests;
+#[path = "suite/several_servers.rs"]
+mod several_servers;
 #[path = "suite/shadow.rs"]
 mod shadow;
 #[path = "suite/shapes.rs"]
@@ -60,7 +70,11 @@ mod shapes;
 mod signatures;
 #[path = "suite/signed_policy.rs"]
 mod signed_policy;
+#[path = "suite/stream_scans.rs"]
+mod stream_scans;
 #[path = "suite/streams.rs"]
 mod streams;
+#[path = "suite/subscriptions.rs"]
+mod subscriptions;
 #[path = "suite/verdicts.rs"]
 mod verdicts;

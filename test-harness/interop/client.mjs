@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 const [url, token, line, mode] = process.argv.slice(2);
 const from = createRequire(pathToFileURL(process.env.INTEROP_MODULES + '/'));
 const load = async (name) => import(pathToFileURL(from.resolve(name)));
-const PATIENCE = 10_000;
+const PATIENCE = 60_000;
 
 let Client, Transport, updated;
 if (line === 'sdk') {

@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPError
 
-PATIENCE = 10
+PATIENCE = 60
 WATCHED = "test://watched-resource"
 
 

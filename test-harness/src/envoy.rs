@@ -5,18 +5,15 @@ pub mod wasm;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::patience::PATIENCE;
 use crate::process::{Process, answers};
 use crate::{ports, programs};
 pub use config::{Adapt, Listener, Setup, Upstream};
-
-/// How long Envoy may take to its first answer. Two busy cores compile a large module slowly.
-const START: Duration = Duration::from_secs(60);
 
 /// A running Envoy.
 #[derive(Debug)]
@@ -79,7 +76,7 @@ impl Envoy {
         let mut process = Process::start("Envoy", command, &dir.join("envoy.log"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
         let ready = format!("http://{admin}/ready");
-        process.wait_until(START, || answers(&http, &ready)).await?;
+        process.wait_until(PATIENCE, || answers(&http, &ready)).await?;
         Ok(Envoy {
             process,
             listen,

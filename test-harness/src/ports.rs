@@ -1,9 +1,8 @@
 //! Free ports.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use anyhow::Context as _;
 
 /// Ports handed out lie below the range from which the kernel takes the local ports of outgoing connections, so that no
 /// connection of a test running beside this one takes a port between our asking and our program's binding it.
@@ -16,7 +15,7 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 ///
 /// # Errors
 /// When no port is free.
-pub fn free() -> anyhow::Result<SocketAddr> {
+pub fn free() -> io::Result<SocketAddr> {
     // Processes that run beside each other start their search far apart.
     let start = std::process::id().wrapping_mul(2_654_435_761) % COUNT;
     (0..COUNT)
@@ -24,14 +23,14 @@ pub fn free() -> anyhow::Result<SocketAddr> {
         .filter_map(|port| u16::try_from(port).ok())
         .map(loopback)
         .find(|address| is_free(*address))
-        .context("no port is free")
+        .ok_or_else(|| io::Error::other("no port is free"))
 }
 
 /// The address with this port, if nobody listens there, else any free one.
 ///
 /// # Errors
 /// When no port is free.
-pub fn preferred(port: u16) -> anyhow::Result<SocketAddr> {
+pub fn preferred(port: u16) -> io::Result<SocketAddr> {
     let wanted = loopback(port);
     if is_free(wanted) { Ok(wanted) } else { free() }
 }

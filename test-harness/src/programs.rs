@@ -45,25 +45,6 @@ pub fn filter() -> anyhow::Result<PathBuf> {
     file("APLOMB_WASM", "dist/aplomb.wasm", "make filter")
 }
 
-/// A program in the search path.
-#[must_use]
-pub fn in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let mut candidates = std::env::split_paths(&path).map(|folder| folder.join(name));
-    candidates.find(|candidate| candidate.is_file())
-}
-
-/// What npm has installed, if `name` is among it: the folder of all of them.
-#[must_use]
-pub fn node_modules(name: &str) -> Option<PathBuf> {
-    let folder = root().join(".tools/node_modules");
-    if folder.join(name).is_dir() {
-        std::fs::canonicalize(&folder).ok()
-    } else {
-        None
-    }
-}
-
 fn file(variable: &str, below_root: &str, fix: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(|| root().join(below_root), PathBuf::from);
     if !path.is_file() {

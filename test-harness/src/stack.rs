@@ -173,7 +173,7 @@ impl Stack {
     }
 }
 
-fn port(demo: bool, wanted: u16) -> anyhow::Result<std::net::SocketAddr> {
+fn port(demo: bool, wanted: u16) -> std::io::Result<std::net::SocketAddr> {
     if demo {
         ports::preferred(wanted)
     } else {

@@ -1,18 +1,14 @@
 //! What is wrong is refused with a clear error, in a real Envoy: bodies, credentials, a companion that is gone, an identity
 //! provider that is down, slow or lies. Each time the backend hears nothing.
 
-use std::time::{Duration, Instant};
-
 use aplomb_test_harness::backend::Role;
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::mcp::{McpClient, Reply};
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::scenario::seed;
 use aplomb_test_harness::stack::{Options, Stack, Tokens};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// Longer than every timeout on the way, shorter than a person's patience.
-const PROMPTLY: Duration = Duration::from_secs(10);
 
 async fn start(mode: InstallMode) -> (Stack, TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -170,7 +166,7 @@ fn claims(head: &str) -> &str {
 }
 
 #[tokio::test]
-async fn denies_promptly_when_the_companion_is_gone() {
+async fn denies_when_the_companion_is_gone() {
     let (mut stack, _dir) = start(InstallMode::Full).await;
     let bob = stack.idp.log_in("bob").await.expect("a login");
     // The handshake loads the key sets.
@@ -179,16 +175,9 @@ async fn denies_promptly_when_the_companion_is_gone() {
     stack.companion.kill().await.expect("kills");
     let mail = json!({ "to": "partner@example.com", "subject": "FYI", "body": "noon" });
     for (client, tool, arguments) in [(&hr, "get_compensation", record()), (&email, "send_email", mail)] {
-        let started = Instant::now();
-        let reply = client
-            .call(&json!("gone"), tool, &arguments)
-            .await
-            .expect("a reply");
-        assert!(
-            started.elapsed() < PROMPTLY,
-            "{tool} took {:?}",
-            started.elapsed()
-        );
+        let id = json!("gone");
+        let reply = tokio::time::timeout(PATIENCE, client.call(&id, tool, &arguments)).await;
+        let reply = reply.expect("it does not hang").expect("a reply");
         assert!(violation(&reply).is_some(), "{tool}: {}", reply.summary());
         assert_eq!(
             reply.message.as_ref().and_then(|message| message.get("id")),
@@ -224,7 +213,7 @@ async fn denies_with_the_reason_when_the_identity_provider_is_down_or_slow() {
     for (change, code) in [
         (json!({ "down": true }), None),
         (
-            json!({ "down": false, "delay_ms": 7_000 }),
+            json!({ "down": false, "delay_ms": 3_600_000 }),
             Some("delegation.idp_timeout"),
         ),
     ] {
@@ -242,16 +231,9 @@ async fn denies_delegation(stack: &Stack, what: &str, code: Option<&str>) {
 }
 
 async fn denies(client: &McpClient, what: &str, code: Option<&str>) {
-    let started = Instant::now();
-    let reply = client
-        .call(&json!(1), "get_compensation", &record())
-        .await
-        .expect("a reply");
-    assert!(
-        started.elapsed() < PROMPTLY,
-        "{what} took {:?}",
-        started.elapsed()
-    );
+    let (id, arguments) = (json!(1), record());
+    let reply = tokio::time::timeout(PATIENCE, client.call(&id, "get_compensation", &arguments)).await;
+    let reply = reply.expect("it does not hang").expect("a reply");
     let got = violation(&reply).unwrap_or_default();
     assert!(got.starts_with("delegation."), "{what}: {}", reply.summary());
     assert!(

@@ -4,12 +4,16 @@
 mod codes;
 #[path = "book/configuration.rs"]
 mod configuration;
+#[path = "book/deploy.rs"]
+mod deploy;
 #[path = "book/envoy.rs"]
 mod envoy;
 #[path = "book/language.rs"]
 mod language;
 #[path = "book/links.rs"]
 mod links;
+#[path = "book/newcomer.rs"]
+mod newcomer;
 
 use std::path::Path;
 

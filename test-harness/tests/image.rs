@@ -2,26 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::process::{Process, answers};
-use aplomb_test_harness::{image, ports, programs};
+use aplomb_test_harness::{image, ports, programs, tools};
 use sha2::{Digest as _, Sha256};
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// A program that Debian installs, or why the test is skipped; with `CI=true` it must be there.
-fn debian(name: &str) -> Option<PathBuf> {
-    let path = Path::new("/usr/bin").join(name);
-    if path.is_file() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{name} is not there, and CI=true; fix: `make setup`"
-    );
-    eprintln!("skipped: {name} is not there; fix: `apt-get install docker-registry skopeo`");
-    None
+fn installed(name: &str) -> Option<PathBuf> {
+    tools::needed(name, tools::program(name))
 }
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -77,7 +67,7 @@ fn what_is_no_module_or_no_layout_is_left_alone() {
 
 #[tokio::test]
 async fn a_registry_serves_it_as_istio_expects() {
-    let (Some(registry), Some(skopeo)) = (debian("docker-registry"), debian("skopeo")) else {
+    let (Some(registry), Some(skopeo)) = (installed("docker-registry"), installed("skopeo")) else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
@@ -99,7 +89,7 @@ async fn a_registry_serves_it_as_istio_expects() {
     let root = format!("http://{address}/v2/");
     let client = reqwest::Client::new();
     process
-        .wait_until(Duration::from_secs(20), || answers(&client, &root))
+        .wait_until(PATIENCE, || answers(&client, &root))
         .await
         .expect("answers");
 

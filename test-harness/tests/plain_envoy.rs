@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use aplomb_test_harness::backend::{Role, record};
 use aplomb_test_harness::envoy::{Envoy, Setup, Upstream};
 use aplomb_test_harness::mcp::McpClient;
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::process::{Process, answers};
 use aplomb_test_harness::{ports, programs};
 use serde_json::json;
@@ -27,7 +27,7 @@ async fn start_hr(replies: &str, dir: &Path) -> (Process, SocketAddr) {
     let http = reqwest::Client::new();
     let log = format!("http://{address}/control/log");
     process
-        .wait_until(Duration::from_secs(20), || answers(&http, &log))
+        .wait_until(PATIENCE, || answers(&http, &log))
         .await
         .expect("answers");
     (process, address)

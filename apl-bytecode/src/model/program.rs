@@ -115,6 +115,10 @@ pub struct Settings {
     pub enforcement: Enforcement,
     /// `global.response`: how HTTP operations are denied whose route has none of its own.
     pub response: Option<Response>,
+    /// `audit`: what a release waits for.
+    pub delivery: Delivery,
+    /// `capture: facts`: records carry what the program read.
+    pub capture: bool,
 }
 
 impl Default for Settings {
@@ -124,8 +128,20 @@ impl Default for Settings {
             never_forward_credentials: false,
             enforcement: Enforcement::Enforce,
             response: None,
+            delivery: Delivery::Batched,
+            capture: false,
         }
     }
+}
+
+/// `engine_settings.audit`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Records queue in the worker and go in batches.
+    #[default]
+    Batched,
+    /// Nothing is released before its record is on disk.
+    Durable,
 }
 
 /// Where everything was written.

@@ -1,4 +1,4 @@
-//! What a deployment binds: the issuers of identities that the program leaves open.
+//! What a deployment binds: the issuers of identities that the program leaves open, and the trust domains of peers.
 //!
 //! The digest stays that of the program, so that what was tested is what runs, whoever vouches for its users.
 
@@ -13,7 +13,7 @@ use crate::{
     model::{Algorithm, CredentialSource, Identity, Issuer, MeshIssuer, StrId},
 };
 
-/// An issuer, as a deployment names it.
+/// An issuer, as a deployment names it. Who vouches for a peer is the authority of a trust domain, `spiffe://<trust domain>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoundIssuer {
     /// The exact `iss`.
@@ -29,7 +29,7 @@ pub struct BoundIssuer {
 }
 
 impl VerifiedProgram {
-    /// The first identity without issuers: the deployment must name some, or nobody is believed.
+    /// The first identity without issuers or, of a peer, trust domains: the deployment must name some, or nobody is believed.
     #[must_use]
     pub fn unbound(&self) -> Option<&str> {
         let name = self.program.identities.iter().find(|one| is_open(one))?.name;
@@ -50,6 +50,16 @@ impl VerifiedProgram {
             }
             found = true;
             for bound in issuers {
+                if let CredentialSource::Peer { .. } = identity.source {
+                    // What is no trust domain opens nothing: the identity stays unbound.
+                    let domain = bound.issuer.strip_prefix("spiffe://");
+                    identity.trust_domains.extend(
+                        domain
+                            .filter(|domain| !domain.is_empty())
+                            .map(|domain| put(strings, domain)),
+                    );
+                    continue;
+                }
                 let issuer = put(strings, &bound.issuer);
                 let audiences = bound.audiences.iter().map(|one| put(strings, one)).collect();
                 let leeway_s = bound.leeway_s;
@@ -84,12 +94,13 @@ impl VerifiedProgram {
     }
 }
 
-/// A token that no issuer vouches for yet.
+/// A token or a peer that nobody vouches for yet.
 fn is_open(identity: &Identity) -> bool {
     match &identity.source {
         CredentialSource::Token { issuers, .. } => issuers.is_empty(),
         CredentialSource::Metadata { issuers, .. } => issuers.is_empty(),
-        CredentialSource::Peer { .. } | CredentialSource::ApiKey { .. } => false,
+        CredentialSource::Peer { .. } => identity.trust_domains.is_empty(),
+        CredentialSource::ApiKey { .. } => false,
     }
 }
 

@@ -50,10 +50,9 @@ impl Entries<'_> {
                     self.texts(audiences, "audiences", place)?;
                 }
             }
-            // Whoever has a certificate of any authority that the proxy trusts is nobody in particular.
-            CredentialSource::Peer { waypoint: _ } => {
-                at_least_one(trust_domains.len(), "trust domain", place)?
-            }
+            // Without trust domains: the deployment binds them. Whoever has a certificate of any authority that the proxy
+            // trusts is nobody in particular.
+            CredentialSource::Peer { waypoint: _ } => {}
             CredentialSource::ApiKey {
                 header,
                 prefix,

@@ -5,10 +5,10 @@ use crate::{
     DecodeError,
     model::{
         Actor, Algorithm, Assertion, Assertions, Attr, Challenge, ClaimField, ClaimMap, ClaimPath, ClaimRule,
-        ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Denial, Detector, Effect,
-        Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher, MeshIssuer,
-        OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode, Scanner,
-        Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Delivery, Denial, Detector,
+        Effect, Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher,
+        MeshIssuer, OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode,
+        Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
     },
 };
 
@@ -225,8 +225,11 @@ record!(Settings {
     unmatched,
     never_forward_credentials,
     enforcement,
-    response
+    response,
+    delivery,
+    capture
 });
+choice!(Delivery, "delivery of records" { 0 => Batched, 1 => Durable });
 choice!(Unmatched, "answer to unmatched operations" { 0 => Deny, 1 => Allow });
 
 record!(Debug {

@@ -713,6 +713,8 @@ pub(crate) fn every_variant() -> Program {
         never_forward_credentials: true,
         enforcement: Enforcement::Shadow(0),
         response: None,
+        delivery: Delivery::Durable,
+        capture: true,
     };
     let span = |line| Span {
         file: 0,

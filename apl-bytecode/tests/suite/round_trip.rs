@@ -134,7 +134,7 @@ fn file(section: &[u8]) -> Vec<u8> {
 
 #[test]
 fn there_is_one_way_to_write_everything() {
-    const SETTINGS: [u8; 7] = [13, 1, 4, 0, 0, 0, 0];
+    const SETTINGS: [u8; 9] = [13, 1, 6, 0, 0, 0, 0, 0, 0];
     assert_eq!(decode(&file(&SETTINGS)), Ok(Program::default()));
     let with = |section: &[u8]| decode(&file(&[section, &SETTINGS].concat()));
 

@@ -61,10 +61,12 @@ pub(super) fn placeholder(kind: &str, span: Span) -> Vec<Entry> {
             "trusted_issuers: [{issuer: 'https://unbound.invalid', audiences: [unbound], algorithms: [RS256], decoding_key: {kind: jwks_url, url: 'https://unbound.invalid/keys'}}]"
         }
         "identity/mesh-jwt" => "trusted_issuers: [{issuer: 'https://unbound.invalid', audiences: [unbound]}]",
+        "identity/spiffe" => "trust_domain: unbound.invalid",
         "identity/api-key" => "provider: {kind: file, path: unbound}",
         "delegator/oauth" => {
             "{token_endpoint: 'https://unbound.invalid/token', client_id: unbound, client_secret_source: {kind: env_var, name: UNBOUND}}"
         }
+        "delegator/secret" => "secret_source: {kind: env_var, name: UNBOUND}",
         "elicitation/ciba" => {
             "{backchannel_endpoint: 'https://unbound.invalid/bc', token_endpoint: 'https://unbound.invalid/token', client_id: unbound, client_secret_source: {kind: env_var, name: UNBOUND}}"
         }

@@ -14,7 +14,10 @@ pub(super) fn identity(name: &str, decl: &IdentityDecl, tables: &mut Tables) -> 
         name: tables.str(name),
         role: decl.role,
         source: source(name, &decl.source, decl.bound, tables),
-        trust_domains: tables.strs(&decl.trust_domains),
+        trust_domains: match decl.source {
+            CredentialDecl::Peer { .. } if decl.bound => Vec::new(),
+            _ => tables.strs(&decl.trust_domains),
+        },
         claim_map: claim_map(&decl.claims, tables),
     };
     let list = &mut tables.program.identities;

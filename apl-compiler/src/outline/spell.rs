@@ -1,11 +1,12 @@
 //! Names and constants.
 
 use apl_bytecode::{
-    AttrId, Const, ConstId, DenialId, Position, Program, RegexId, Response, Scopes, Seg, StrId,
+    Assertion, AssertionsId, AttrId, Const, ConstId, Contract, DenialId, Encoding, HeaderSource, Pins,
+    Position, Program, RegexId, Response, Scopes, Seg, StrId,
 };
 use apl_bytecode::{spell_code, spell_position};
 
-use super::DenialView;
+use super::{DenialView, PinsView};
 
 pub(super) fn text(program: &Program, id: StrId) -> String {
     program.strings.get(id.at()).cloned().unwrap_or_default()
@@ -103,6 +104,61 @@ pub(super) fn response(program: &Program, response: &Response) -> String {
         response.status,
         headers.join(", ")
     )
+}
+
+/// What both directions set and remove, on one line.
+pub(super) fn assertions(program: &Program, id: AssertionsId) -> String {
+    let Some(found) = program.assertions.get(id.at()) else {
+        return "?".to_owned();
+    };
+    let mut parts = Vec::new();
+    for (way, contract) in [("request", &found.request), ("response", &found.response)] {
+        let words = contracted(program, contract);
+        if !words.is_empty() {
+            parts.push(format!("{way} {}", words.join(", ")));
+        }
+    }
+    parts.join("; ")
+}
+
+fn contracted(program: &Program, contract: &Contract) -> Vec<String> {
+    let set = contract.headers.iter().map(|header| asserted(program, header));
+    let strip = texts(program, &contract.strip);
+    set.chain(strip.into_iter().map(|name| format!("without {name}")))
+        .collect()
+}
+
+fn asserted(program: &Program, header: &Assertion) -> String {
+    let source = match &header.source {
+        HeaderSource::Attr(id) => attr(program, *id),
+        HeaderSource::Members(members) => {
+            let members = members
+                .iter()
+                .map(|(key, id)| format!("{}: {}", text(program, *key), attr(program, *id)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        HeaderSource::Variable(name) => format!("${}", text(program, *name)),
+    };
+    let encoding = match header.encoding {
+        Encoding::Plain => "",
+        Encoding::Json => " as JSON",
+        Encoding::Csv => " as CSV",
+    };
+    let required = if header.required { ", required" } else { "" };
+    format!("{} from {source}{encoding}{required}", text(program, header.name))
+}
+
+pub(super) fn pins(program: &Program, pins: &Pins) -> PinsView {
+    let digest = |bytes: &[u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    PinsView {
+        scope: pins.scope.map(|scope| text(program, scope)),
+        hides_unpinned: pins.hides_unpinned,
+        tools: pins
+            .tools
+            .iter()
+            .map(|pin| (text(program, pin.name), digest(&pin.digest)))
+            .collect(),
+    }
 }
 
 /// `file:line`, when the program has its debug section.

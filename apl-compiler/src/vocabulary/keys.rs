@@ -220,6 +220,8 @@ const ENGINE_SETTINGS: &[Key] = &[
     ("unmatched", Read),
     ("forward_inbound_credentials", Read),
     ("public_paths", Read),
+    ("audit", Read),
+    ("capture", Read),
     ("dispatch", Inert("policy decides what runs")),
     (
         "plugin_timeout",

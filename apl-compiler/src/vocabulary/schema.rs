@@ -195,6 +195,8 @@ fn below(section: Section, key: &str) -> Below {
         (Section::EngineSettings, "forward_inbound_credentials") => {
             Below::Words(&["never", "unless_delegated"])
         }
+        (Section::EngineSettings, "audit") => Below::Words(&["batched", "durable"]),
+        (Section::EngineSettings, "capture") => Below::Words(&["none", "facts"]),
         (Section::JwtConfig, "trusted_issuers") => Below::List(Section::TrustedIssuer),
         (Section::TrustedIssuer, "decoding_key") => Below::One(Section::DecodingKey),
         (Section::MeshConfig, "trusted_issuers") => Below::List(Section::MeshIssuer),
@@ -256,6 +258,12 @@ fn describe(section: Section, key: &str) -> String {
             "Digests of tools' definitions, as `aplc pin` prints them: a changed one is hidden and denied."
         }
         "unpinned" => "What happens to tools of the server without a pin: `allow` (default) or `hide`.",
+        "audit" if section == Section::EngineSettings => {
+            "`durable`: nothing is released before its record is on disk. Default: `batched`."
+        }
+        "capture" => {
+            "`facts`: records carry, encrypted to the operator's key, what the program read. Default: `none`."
+        }
         "public_paths" => {
             "Paths that GET needs no identity for; default: RFC 9728 metadata and the agent card."
         }

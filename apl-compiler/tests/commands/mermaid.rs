@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cli::{POLICY, folder, run};
+use crate::tools;
 
 const SCRIPT: &str = r"
 import fs from 'node:fs';
@@ -31,7 +32,8 @@ fn packages() -> Option<PathBuf> {
 }
 
 fn parsed(packages: &Path, graph: &Path) -> Result<String, String> {
-    let output = Command::new("node")
+    let node = tools::program("node").expect("mermaid came with one");
+    let output = Command::new(node)
         .args(["--input-type=module", "-e", SCRIPT])
         .arg(graph)
         .current_dir(packages)

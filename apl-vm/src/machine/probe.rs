@@ -28,6 +28,7 @@ use crate::{
     fuel::{Exhausted, Fuel},
     outcome::{Bound, DenialInfo, Mode, Origin, Verdict},
     prepared::Prepared,
+    trace,
     value::Truth,
 };
 
@@ -159,12 +160,18 @@ impl Probe<'_> {
                     taken = Truth::Unknown;
                 }
             }
+            let shadow = way.assumed.at_hand;
+            let denials = self.first_denial.is_some();
             here = match instr {
-                Instr::Pipeline(_) | Instr::Scan(..) | Instr::Effect(_) if way.assumed.at_hand => {
+                Instr::Pipeline(_) | Instr::Scan(..) | Instr::Effect(_) if shadow => {
                     self.at_hand(instr, way, env, fuel)?
                 }
                 _ => self.step(instr, taken, way, env),
             };
+            if shadow {
+                let denied = self.first_denial.as_ref().filter(|_| !denials);
+                trace::probed(step, instr, taken, here.is_some(), denied);
+            }
             at = step.saturating_add(1);
         }
     }

@@ -22,6 +22,14 @@ pub(crate) const fn stepped(
     _denied: Option<&DenialInfo>,
 ) {
 }
+pub(crate) const fn probed(
+    _at: usize,
+    _instr: &Instr,
+    _taken: Truth,
+    _alive: bool,
+    _denied: Option<&DenialInfo>,
+) {
+}
 pub(crate) const fn pipeline(_id: PipelineId) {}
 pub(crate) const fn condition(_stage: usize, _truth: Truth) {}
 pub(crate) const fn stage(_at: usize) {}

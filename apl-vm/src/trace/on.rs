@@ -208,6 +208,32 @@ pub(crate) fn stepped(at: usize, taken: Option<Truth>, to: Option<usize>, denied
     });
 }
 
+/// A step of a shadow run, where some way goes on behind it (`alive`) or none does.
+pub(crate) fn probed(at: usize, instr: &Instr, taken: Truth, alive: bool, denied: Option<&DenialInfo>) {
+    let jump = match (instr, taken) {
+        (Instr::SkipUnless(target, _), Truth::False)
+        | (Instr::Decide(target), Truth::True)
+        | (Instr::Jump(target), _) => Some(*target as usize),
+        _ => None,
+    };
+    let condition = matches!(instr, Instr::DenyIf(_) | Instr::SkipUnless(..) | Instr::Decide(_));
+    push(|record| TraceEvent::Step {
+        block: block(record),
+        at,
+        taken: condition.then_some(taken),
+        went: match (jump, alive) {
+            (Some(to), _) => Went::To(to),
+            (None, true) => Went::To(at.saturating_add(1)),
+            // Of several denials a shadow run tells the first.
+            (None, false) => Went::Denied(denied.cloned().unwrap_or_else(|| DenialInfo {
+                code: String::new(),
+                reason: String::new(),
+                rule: String::new(),
+            })),
+        },
+    });
+}
+
 pub(crate) fn pipeline(id: PipelineId) {
     RECORD.with_borrow_mut(|record| record.pipeline = Some(id));
 }

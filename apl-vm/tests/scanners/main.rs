@@ -11,7 +11,7 @@ mod detectors;
 mod hostile;
 mod running;
 
-use std::time::Instant;
+use std::time::Duration;
 
 use apl_bytecode::{
     Code, Denial, DenialId, Detector, PathSeg, Pipeline, PipelineId, Program, Regex, RegexId, ScanMode,

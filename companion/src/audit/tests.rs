@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use companion_protocol::{StepRecord, VerdictKind};
@@ -12,25 +11,13 @@ pub(super) fn record(seq: u64) -> AuditRecord {
         at_ms: 1,
         decision_id: format!("d{seq}"),
         policy_digest: "0".repeat(64),
-        step: None,
         verdict: Some(VerdictKind::Deny),
         code: Some("session_tainted".to_owned()),
-        rule: None,
         entity_type: "tool".to_owned(),
         entity_name: "send_email".to_owned(),
         method: Some("tools/call".to_owned()),
         subject: Some("bob\nwith a line feed".to_owned()),
-        client: None,
-        session: None,
-        effects: Vec::new(),
-        labels: Vec::new(),
-        labels_added: Vec::new(),
-        edits: Vec::new(),
-        request_digest: None,
-        response_digest: None,
-        trace_id: None,
-        labels_of_policy: BTreeMap::new(),
-        shadow: Vec::new(),
+        ..AuditRecord::default()
     }
 }
 
@@ -122,6 +109,7 @@ fn a_log_that_cannot_be_written_acknowledges_only_what_it_holds() {
         signed: 0,
         signed_at: None,
         recent,
+        keep: None,
         metrics: Arc::new(Metrics::new()),
         healthy: Arc::new(AtomicBool::new(true)),
     };

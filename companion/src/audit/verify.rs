@@ -17,7 +17,7 @@ use crate::store::hex;
 pub const LIMITS: [&str; 4] = [
     "records cut off the end together with their checkpoints leave no trace: compare the last number and hash with a copy kept elsewhere",
     "whoever holds the signing key can write another log",
-    "what a worker lost after its last delivered record is not numbered here",
+    "what a worker numbered after its last delivery and lost is counted nowhere",
     "that a record is true: the chain shows that it was written, not that the proxy told the truth",
 ];
 
@@ -123,6 +123,20 @@ pub struct Verdict {
     pub signed_to: u64,
     /// Checkpoints that were read.
     pub checkpoints: u64,
+    /// What workers had numbered when they sent their last records and what is not here: on its way from a worker that
+    /// lives, lost with one that was killed.
+    pub outstanding: Vec<Outstanding>,
+}
+
+/// Records behind the last one of a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outstanding {
+    /// The worker's life.
+    pub stream: String,
+    /// The first number.
+    pub from: u64,
+    /// The last number.
+    pub to: u64,
 }
 
 /// Reads the log's segments and checkpoints. Without a key, signatures are not checked.
@@ -155,7 +169,15 @@ struct Verifier {
     first: u64,
     records: u64,
     unchained: u64,
-    workers: BTreeMap<String, BTreeMap<u64, u64>>,
+    workers: BTreeMap<String, Worker>,
+}
+
+#[derive(Default)]
+struct Worker {
+    /// Numbers that are here, in ranges `start → end`.
+    ranges: BTreeMap<u64, u64>,
+    /// How many it had numbered when it sent the newest of them.
+    numbered: u64,
 }
 
 /// More missing numbers than this are reported as a range at once; whether one of them turns up elsewhere is not looked at.
@@ -274,9 +296,10 @@ impl Verifier {
         self.vouched.get(&n).map(|(hash, _)| *hash)
     }
 
-    /// Notes a worker's number in ranges `start → end`.
     fn number(&mut self, record: AuditRecord) {
-        let ranges = self.workers.entry(record.stream).or_default();
+        let worker = self.workers.entry(record.stream).or_default();
+        worker.numbered = worker.numbered.max(record.numbered.unwrap_or(0));
+        let ranges = &mut worker.ranges;
         let seq = record.seq;
         let (mut start, mut end) = (seq, seq);
         if let Some((&s, &e)) = ranges.range(..=seq).next_back() {
@@ -311,8 +334,17 @@ impl Verifier {
             let last = last.n;
             self.findings.insert(Finding::Truncated { last, n, c });
         }
-        for (stream, ranges) in &self.workers {
-            let ends: Vec<(u64, u64)> = ranges.iter().map(|(start, end)| (*start, *end)).collect();
+        let mut outstanding = Vec::new();
+        for (stream, worker) in &self.workers {
+            let next = worker.ranges.last_key_value().map_or(0, |(_, end)| end + 1);
+            if worker.numbered > next {
+                outstanding.push(Outstanding {
+                    stream: stream.clone(),
+                    from: next,
+                    to: worker.numbered - 1,
+                });
+            }
+            let ends: Vec<(u64, u64)> = worker.ranges.iter().map(|(start, end)| (*start, *end)).collect();
             // A worker numbers from 0; an operator's act is alone and has number 0. Deleted segments explain a later start.
             let missed_start = ends.first().filter(|(start, _)| *start > 0 && self.first <= 1);
             let gaps: Vec<(u64, u64)> = missed_start
@@ -342,6 +374,7 @@ impl Verifier {
             head: hex(&last.hash),
             signed_to: self.signed_to,
             checkpoints: self.checkpoints,
+            outstanding,
         }
     }
 }

@@ -24,9 +24,9 @@ pub enum DelegationError {
     /// Not answered in the delegator's time.
     #[error("the identity provider did not answer within {0} ms")]
     TimedOut(u64),
-    /// An HTTP error status.
+    /// An HTTP error status, and the error code of RFC 6749 or 8693 that came with it, or nothing.
     #[error("the identity provider refused the exchange (HTTP {0})")]
-    Rejected(u16),
+    Rejected(u16, &'static str),
     /// Not a token response.
     #[error("the identity provider's answer is not a token response: {0}")]
     BadResponse(&'static str),
@@ -63,7 +63,7 @@ impl DelegationError {
             Self::Unreachable => "delegation.idp_unreachable",
             Self::EgressDenied => "delegation.egress_denied",
             Self::TimedOut(_) => "delegation.idp_timeout",
-            Self::Rejected(_) => "delegation.idp_rejected",
+            Self::Rejected(..) => "delegation.idp_rejected",
             Self::BadResponse(_) => "delegation.bad_response",
             Self::IssuedTokenType => "delegation.issued_token_type_mismatch",
             Self::ScopeTooBroad(_) => "delegation.scope_too_broad",
@@ -75,11 +75,34 @@ impl DelegationError {
         }
     }
 
+    /// What the provider answered, for the audit record: its status and a registered code, never its own words.
+    pub fn provider(&self) -> Option<String> {
+        match self {
+            Self::Rejected(status, "") => Some(status.to_string()),
+            Self::Rejected(status, code) => Some(format!("{status} {code}")),
+            Self::BadRequest(_)
+            | Self::UnknownDelegator(_)
+            | Self::ActorNotAllowed
+            | Self::TooDeep(_)
+            | Self::Unreachable
+            | Self::EgressDenied
+            | Self::TimedOut(_)
+            | Self::BadResponse(_)
+            | Self::IssuedTokenType
+            | Self::ScopeTooBroad(_)
+            | Self::ScopeOvergrant
+            | Self::AudienceMismatch(_)
+            | Self::SubjectMismatch
+            | Self::SubjectUnverifiable
+            | Self::ActorMismatch => None,
+        }
+    }
+
     /// Whether the exchange could not be performed at all, as opposed to being refused.
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Unreachable | Self::TimedOut(_) | Self::BadResponse(_) => true,
-            Self::Rejected(status) => *status >= 500,
+            Self::Rejected(status, _) => *status >= 500,
             Self::BadRequest(_)
             | Self::UnknownDelegator(_)
             | Self::ActorNotAllowed

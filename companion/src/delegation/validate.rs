@@ -114,7 +114,7 @@ pub(super) fn minted(
 
 /// The provider's OAuth `error` for the operator's log, if it is one of the registered ones; anything else is its own
 /// text and stays out.
-pub(super) fn oauth_error(body: &[u8]) -> &'static str {
+pub(super) fn oauth_error(body: &[u8]) -> Option<&'static str> {
     #[derive(Deserialize)]
     struct ErrorResponse {
         error: String,
@@ -134,7 +134,6 @@ pub(super) fn oauth_error(body: &[u8]) -> &'static str {
     json_object::parse::<ErrorResponse>(body)
         .ok()
         .and_then(|response| REGISTERED.into_iter().find(|known| *known == response.error))
-        .unwrap_or("none that is registered")
 }
 
 fn is_sendable(token: &str) -> bool {

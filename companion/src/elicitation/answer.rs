@@ -153,24 +153,14 @@ impl Desk {
                 plugin: ANSWER_STEP.to_owned(),
                 source: case.binding.step.clone(),
             }),
-            verdict: None,
             code: Some(verdict.to_owned()),
-            rule: None,
             entity_type: "approval".to_owned(),
             entity_name: case.binding.operation.clone(),
-            method: None,
             subject: Some(case.requester.subject.clone()),
             client: Some(by.to_owned()),
-            session: None,
             effects: vec![format!("elicit:{}", case.plugin)],
-            labels: Vec::new(),
-            labels_added: Vec::new(),
-            edits: Vec::new(),
             request_digest: Some(case.binding.args_digest.clone()),
-            response_digest: None,
-            trace_id: None,
-            labels_of_policy: std::collections::BTreeMap::new(),
-            shadow: Vec::new(),
+            ..AuditRecord::default()
         };
         self.audit.append(&record).await.map_err(|_| ElicitError::Audit)
     }

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aplomb_companion::audit::{LIMITS, Report, Verdict, VerifyingKey, report, verify};
+use aplomb_companion::audit::{
+    LIMITS, Outstanding, Pseudonyms, Report, Verdict, VerifyingKey, report, verify,
+};
 use clap::{Subcommand, ValueEnum};
 
 #[derive(Subcommand)]
@@ -20,6 +22,14 @@ pub(crate) enum Audit {
         public_key: Option<PathBuf>,
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+    },
+    /// Prints the pseudonym of a name, to look for somebody in a log that was written with `--audit-pseudonyms-env`.
+    Pseudonym {
+        /// The variable with the key.
+        #[arg(long, value_name = "NAME")]
+        key_env: String,
+        /// The name, as the subject of a token.
+        name: String,
     },
     /// Counts verdicts, codes, policies and operations, and lists what operators cleared.
     Report {
@@ -62,6 +72,12 @@ pub(crate) fn run(command: Audit) -> Result<ExitCode, Box<dyn Error>> {
                 ExitCode::from(1)
             })
         }
+        Audit::Pseudonym { key_env, name } => {
+            let key = std::env::var(&key_env)
+                .map_err(|_| format!("`--key-env` names `{key_env}`, which is not set"))?;
+            writeln!(out, "{}", Pseudonyms::new(key.as_bytes())?.of(&name))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Audit::Report { log, format } => {
             let report = report(&log)?;
             match format {
@@ -83,6 +99,7 @@ fn print_verdict(out: &mut impl Write, verdict: &Verdict, has_key: bool) -> std:
         head,
         signed_to,
         checkpoints,
+        outstanding,
     } = verdict;
     writeln!(
         out,
@@ -100,6 +117,12 @@ fn print_verdict(out: &mut impl Write, verdict: &Verdict, has_key: bool) -> std:
         writeln!(
             out,
             "note: {unchained} records are older than the chain; nothing vouches for them"
+        )?;
+    }
+    for Outstanding { stream, from, to } in outstanding {
+        writeln!(
+            out,
+            "note: worker `{stream}` had numbered records {from} to {to} when it last sent some, and they are not here: on their way if it lives, lost if it was killed"
         )?;
     }
     match has_key {

@@ -7,12 +7,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use apl_bytecode::{Program, StrId};
-use aplomb_companion::admin::{CLEAR_PATH, ClearRequest, SHOW_PATH};
-use aplomb_companion::store::{Bucket, Cleared, Selection};
+use aplomb_companion::admin::ClearRequest;
+use aplomb_companion::store::Selection;
 use aplomb_enforcer::PinMark;
 use clap::{Args, Subcommand};
 
-use super::sessions::{Outcome, Performer, performer};
+use super::sessions::{Outcome, Place, Why};
 
 #[derive(Subcommand)]
 pub(crate) enum Pins {
@@ -28,23 +28,15 @@ pub(crate) enum Pins {
         /// The tool, as it stands in the policy.
         #[arg(long, value_name = "NAME")]
         tool: String,
-        /// Why; stands in the audit log.
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-        /// Who asks; stands in the audit log.
-        #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-        operator: String,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
 #[derive(Args)]
 pub(crate) struct Which {
-    /// The companion's data directory, whether it runs or not.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// The audit log, if the companion was started with another one than audit.jsonl in the data directory.
-    #[arg(long, value_name = "FILE")]
-    audit: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// The policy.aplb that pins the tools.
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
@@ -66,12 +58,7 @@ pub(crate) async fn run(command: Pins) -> Outcome<()> {
                 writeln!(out, "no marks")?;
             }
         }
-        Pins::Clear {
-            which,
-            tool,
-            reason,
-            operator,
-        } => {
+        Pins::Clear { which, tool, why } => {
             let mut removed = 0;
             for (label, subject) in marked(&which, Some(&tool)).await? {
                 let asked = ClearRequest {
@@ -79,16 +66,13 @@ pub(crate) async fn run(command: Pins) -> Outcome<()> {
                         subject,
                         session: None,
                     },
-                    reason: format!("{label}: {reason}"),
-                    operator: operator.clone(),
+                    reason: format!("{label}: {}", why.reason),
+                    operator: why.operator.clone(),
                 };
-                if reason.trim().is_empty() {
+                if why.reason.trim().is_empty() {
                     return Err("a clear needs a reason".into());
                 }
-                let cleared: Cleared = match performer(&which.data, which.audit.as_deref())? {
-                    Performer::Running(door) => door.ask(CLEAR_PATH, &asked).await?,
-                    Performer::Here(admin) => admin.clear(&asked).await?,
-                };
+                let cleared = which.place.clear(&asked).await?;
                 removed += cleared.labels;
                 writeln!(out, "{label}: removed")?;
             }
@@ -108,10 +92,7 @@ async fn marked(which: &Which, tool: Option<&str>) -> Outcome<Vec<(String, Strin
             subject: mark.session.subject.clone(),
             session: None,
         };
-        let buckets: Vec<Bucket> = match performer(&which.data, which.audit.as_deref())? {
-            Performer::Running(door) => door.ask(SHOW_PATH, &selection).await?,
-            Performer::Here(admin) => admin.show(&selection).await?,
-        };
+        let buckets = which.place.show(&selection).await?;
         let mut labels = buckets.iter().flat_map(|bucket| &bucket.labels);
         if labels.any(|held| held.label == mark.label) {
             all.push((mark.label, mark.session.subject));

@@ -22,23 +22,37 @@ pub(crate) enum Sessions {
     Clear {
         #[command(flatten)]
         which: Which,
-        /// Why; stands in the audit log.
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-        /// Who asks; stands in the audit log.
-        #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-        operator: String,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
+/// Where labels and evidence are.
 #[derive(Args)]
-pub(crate) struct Which {
+pub(crate) struct Place {
     /// The companion's data directory, whether it runs or not.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// The audit log, if the companion was started with another one than audit.jsonl in the data directory.
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
+}
+
+/// What is recorded of a change.
+#[derive(Args)]
+pub(crate) struct Why {
+    /// Why; stands in the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who asks; stands in the audit log.
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
+    pub(crate) operator: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    place: Place,
     /// The subject's SHA-256 digest, 64 lower-case hex digits.
     #[arg(long, value_name = "HEX")]
     subject: String,
@@ -56,7 +70,7 @@ enum Format {
 }
 
 /// Who performs it.
-pub(crate) enum Performer {
+enum Performer {
     Running(Door),
     // Boxed: an open store is large beside a door.
     Here(Box<Admin>),
@@ -67,11 +81,7 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 pub(crate) async fn run(command: Sessions) -> Outcome<()> {
     match command {
         Sessions::Show { which } => show(&which).await,
-        Sessions::Clear {
-            which,
-            reason,
-            operator,
-        } => clear(&which, reason, operator).await,
+        Sessions::Clear { which, why } => clear(&which, why).await,
     }
 }
 
@@ -82,14 +92,26 @@ impl Which {
             session: self.session.clone(),
         }
     }
+}
 
-    fn performer(&self) -> Outcome<Performer> {
-        performer(&self.data, self.audit.as_deref())
+impl Place {
+    pub(crate) async fn show(&self, selection: &Selection) -> Outcome<Vec<Bucket>> {
+        Ok(match performer(&self.data, self.audit.as_deref())? {
+            Performer::Running(door) => door.ask(SHOW_PATH, selection).await?,
+            Performer::Here(admin) => admin.show(selection).await?,
+        })
+    }
+
+    pub(crate) async fn clear(&self, asked: &ClearRequest) -> Outcome<Cleared> {
+        Ok(match performer(&self.data, self.audit.as_deref())? {
+            Performer::Running(door) => door.ask(CLEAR_PATH, asked).await?,
+            Performer::Here(admin) => admin.clear(asked).await?,
+        })
     }
 }
 
 /// The store's lock says whether a companion runs; a door alone may be a dead one's.
-pub(crate) fn performer(data: &Path, audit: Option<&Path>) -> Outcome<Performer> {
+fn performer(data: &Path, audit: Option<&Path>) -> Outcome<Performer> {
     if !data.is_dir() {
         return Err(format!("`{}` is not a data directory", data.display()).into());
     }
@@ -112,11 +134,7 @@ pub(crate) fn performer(data: &Path, audit: Option<&Path>) -> Outcome<Performer>
 }
 
 async fn show(which: &Which) -> Outcome<()> {
-    let selection = which.selection();
-    let buckets: Vec<Bucket> = match which.performer()? {
-        Performer::Running(door) => door.ask(SHOW_PATH, &selection).await?,
-        Performer::Here(admin) => admin.show(&selection).await?,
-    };
+    let buckets = which.place.show(&which.selection()).await?;
     let mut out = std::io::stdout();
     match which.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&buckets)?)?,
@@ -139,16 +157,13 @@ async fn show(which: &Which) -> Outcome<()> {
     Ok(())
 }
 
-async fn clear(which: &Which, reason: String, operator: String) -> Outcome<()> {
+async fn clear(which: &Which, why: Why) -> Outcome<()> {
     let asked = ClearRequest {
         selection: which.selection(),
-        reason,
-        operator,
+        reason: why.reason,
+        operator: why.operator,
     };
-    let cleared: Cleared = match which.performer()? {
-        Performer::Running(door) => door.ask(CLEAR_PATH, &asked).await?,
-        Performer::Here(admin) => admin.clear(&asked).await?,
-    };
+    let cleared = which.place.clear(&asked).await?;
     let mut out = std::io::stdout();
     match which.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&cleared)?)?,

@@ -24,6 +24,7 @@ mod address;
 mod appender;
 mod layout;
 mod link;
+mod servers;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -88,7 +89,7 @@ impl ValkeyStore {
     /// is not fit to hold labels is. Must be called inside a runtime.
     pub async fn open(address: Address) -> Result<Self, ValkeyError> {
         let shared = Arc::new(Shared {
-            client: address.client,
+            servers: address.servers,
             names: Names {
                 prefix: address.prefix,
             },

@@ -6,10 +6,11 @@ import puppeteer from 'puppeteer-core';
 
 const [executablePath, pages, key] = process.argv.slice(2);
 const axe = createRequire(import.meta.url).resolve('axe-core');
-const browser = await puppeteer.launch({ executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu'] });
+const browser = await puppeteer.launch({ executablePath, headless: true, timeout: 120_000, args: ['--no-sandbox', '--disable-gpu'] });
 const seen = { violations: [], blocked: [] };
 try {
   const page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
   page.on('console', (message) => {
     if (message.text().includes('Content Security Policy')) seen.blocked.push(message.text());
   });
@@ -22,11 +23,12 @@ try {
   await Promise.all([page.waitForNavigation(), page.click('button[type=submit]')]);
   // Consent, then back; the page in between leads on by itself.
   await Promise.all([page.waitForNavigation(), page.click('button[type=submit]')]);
-  await page.waitForSelector('textarea#note', { timeout: 15000 });
+  await page.waitForSelector('textarea#note');
   seen.request = await page.title();
   seen.images = (await page.$$('img')).length;
 
   const looked = await browser.newPage();
+  looked.setDefaultTimeout(120_000);
   await looked.setBypassCSP(true);
   for (const path of [`/approvals/${key}`, '/approvals', '/approvals/none']) {
     await looked.goto(`${pages}${path}`);

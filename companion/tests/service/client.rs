@@ -52,6 +52,9 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         audit: None,
         audit_key: None,
         audit_segment_bytes: None,
+        audit_keep: None,
+        audit_pseudonyms_env: None,
+        capture_key: None,
         token_env: None,
         store: None,
         lifetimes: Default::default(),
@@ -97,14 +100,14 @@ impl Running {
     }
 }
 
-/// A configuration with one delegator `d` at `endpoint`.
+/// A configuration with one delegator `d` at `endpoint`, which is given all the time that it needs.
 pub(crate) fn config(endpoint: &str) -> Value {
     json!({
         "version": 1,
         "policy_digest": DIGEST,
         "delegators": {"d": {
             "kind": "oauth", "token_endpoint": endpoint, "allow_http": true, "client_id": "gate way",
-            "client_secret": {"file": secret_file()}, "timeout_ms": 3000, "allowed_extra_scopes": ["profile"],
+            "client_secret": {"file": secret_file()}, "timeout_ms": 60_000, "allowed_extra_scopes": ["profile"],
         }},
     })
 }

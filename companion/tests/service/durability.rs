@@ -14,6 +14,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::client::{DIGEST, append, call, load, perform, request, send};
+use crate::patience::eventually;
 
 /// A companion in a process of its own.
 pub(crate) struct Process {
@@ -181,8 +182,15 @@ async fn everything_acknowledged_is_there_after_a_kill() {
                 })
             })
             .collect();
-        // Another instant every round.
-        tokio::time::sleep(Duration::from_millis(3 + 7 * round as u64)).await;
+        if round == 0 {
+            eventually("an acknowledgement", async || {
+                (!acknowledged.lock().expect("lock").is_empty()).then_some(())
+            })
+            .await;
+        } else {
+            // Another instant every round.
+            tokio::time::sleep(Duration::from_millis(3 + 7 * round as u64)).await;
+        }
         process.kill();
         for caller in callers {
             caller.await.expect("joins");

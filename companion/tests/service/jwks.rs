@@ -1,13 +1,12 @@
 //! The key proxy.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use companion_protocol::JWKS_REFRESH;
 use serde_json::{Value, json};
 
 use crate::client::{DIGEST, Running, get};
 use crate::fault_idp::{FaultIdp, Script};
+use crate::patience::eventually;
 
 const QUERY: &str = "/v1/jwks?issuer=https%3A%2F%2Fidp.example%2Frealm";
 
@@ -78,8 +77,12 @@ async fn without_any_keys_it_answers_503_and_recovers_by_itself() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.error_code(), "jwks.unavailable");
     idp.now(keys("k2"));
-    tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert_eq!(kids(&get(companion.address, QUERY).await.json()), ["k2"]);
+    let keys = eventually("keys", async || {
+        let answer = get(companion.address, QUERY).await;
+        (answer.status == StatusCode::OK).then(|| answer.json())
+    })
+    .await;
+    assert_eq!(kids(&keys), ["k2"]);
 }
 
 #[tokio::test]

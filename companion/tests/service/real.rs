@@ -1,10 +1,9 @@
 //! With the real things: an OpenID provider (`oidc-provider`, certified) and an approver in Chromium.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use companion_protocol::{Effect, EffectResult, ElicitState, OnFail};
 use serde_json::{Value, json};
@@ -12,38 +11,20 @@ use serde_json::{Value, json};
 use super::approval_stage::{ask, begin};
 use super::client::{DIGEST, call, perform};
 use super::durability::Process;
+use crate::patience::eventually;
+use crate::tools;
 
-/// Where `make setup` puts what npm brings.
-pub(crate) fn tools() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools")
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    tools::needed(name, tools::program(name))
 }
 
-/// `None`, with a reason, when something is not installed; in CI that fails.
-pub(crate) fn missing(what: &str) -> Option<PathBuf> {
-    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(!in_ci, "{what} is not installed: run `make setup`");
-    eprintln!("SKIPPED: {what} is not installed, run `make setup`");
-    None
-}
-
-pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates = std::env::split_paths(&path).map(|directory| directory.join(name));
-    candidates.find(|file| file.is_file()).or_else(|| missing(name))
-}
-
-pub(crate) fn module(name: &str) -> Option<PathBuf> {
-    let folder = tools().join("node_modules").join(name);
-    folder.exists().then_some(folder).or_else(|| missing(name))
-}
-
-/// A script beside the modules that it imports: Node looks for them upwards from the file.
-pub(crate) fn script(name: &str, text: &str) -> tempfile::TempDir {
+/// A script beside the modules that it imports, of which `module` is one: Node looks for them upwards from the file.
+pub(crate) fn script(module: &str, name: &str, text: &str) -> Option<tempfile::TempDir> {
+    let modules = tools::needed(module, tools::node_modules(module))?;
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join(name), text).expect("writes");
-    let modules = std::fs::canonicalize(tools().join("node_modules")).expect("is there");
     std::os::unix::fs::symlink(modules, directory.path().join("node_modules")).expect("links");
-    directory
+    Some(directory)
 }
 
 struct Op {
@@ -60,15 +41,13 @@ impl Drop for Op {
 }
 
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("an address").port()
+    crate::ports::free().expect("a port").port()
 }
 
 /// `None`: not installed.
 fn provider(pages: u16) -> Option<Op> {
-    module("oidc-provider")?;
-    let node = in_path("node")?;
-    let script = script("op.mjs", include_str!("op.mjs"));
+    let node = program("node")?;
+    let script = script("oidc-provider", "op.mjs", include_str!("op.mjs"))?;
     let port = free_port();
     let mut child = Command::new(node)
         .arg(script.path().join("op.mjs"))
@@ -94,11 +73,11 @@ fn config(op: u16, pages: u16) -> Value {
         "version": 1, "policy_digest": DIGEST,
         "approvals": {"public_url": format!("http://127.0.0.1:{pages}"), "allow_http": true, "sign_in": {
             "issuer": op, "authorization_endpoint": format!("{op}/auth"), "token_endpoint": format!("{op}/token"),
-            "client_id": "pages", "client_secret": {"env": "OP_SECRET"}, "scope": "openid profile"}},
+            "client_id": "pages", "timeout_ms": 60_000, "client_secret": {"env": "OP_SECRET"}, "scope": "openid profile"}},
         "elicitors": {
             "manager": {"kind": "page"},
             "phone": {"kind": "ciba", "backchannel_endpoint": format!("{op}/backchannel"), "issuer": op,
-                "token_endpoint": format!("{op}/token"), "allow_http": true, "client_id": "agent",
+                "token_endpoint": format!("{op}/token"), "allow_http": true, "client_id": "agent", "timeout_ms": 60_000,
                 "client_secret": {"env": "OP_SECRET"}, "scope": "openid profile"}},
     })
 }
@@ -134,16 +113,12 @@ async fn a_certified_provider_asks_by_its_backchannel() {
         );
         let mut question = ask(&begun.id, "1");
         (question.plugin, question.from) = ("phone".to_owned(), who.to_owned());
-        let mut state = ElicitState::Pending;
-        for _ in 0..40 {
-            state = elicit(process.address, Effect::ElicitRedeem(question.clone()))
-                .await
-                .state;
-            if state != ElicitState::Pending {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        let state = eventually("an answer of the approver", async || {
+            let redeem = Effect::ElicitRedeem(question.clone());
+            let state = elicit(process.address, redeem).await.state;
+            (state != ElicitState::Pending).then_some(state)
+        })
+        .await;
         assert_eq!(state, expected, "{who}");
     }
 }
@@ -151,10 +126,11 @@ async fn a_certified_provider_asks_by_its_backchannel() {
 #[tokio::test]
 async fn an_approver_signs_in_and_approves_in_chromium_without_javascript() {
     let pages = free_port();
-    let (Some(_), Some(_)) = (module("puppeteer-core"), module("axe-core")) else {
+    let (Some(node), Some(chromium)) = (program("node"), program("chromium")) else {
         return;
     };
-    let (Some(node), Some(chromium)) = (in_path("node"), in_path("chromium")) else {
+    // axe-core comes with it.
+    let Some(script) = script("puppeteer-core", "browser.mjs", include_str!("browser.mjs")) else {
         return;
     };
     let Some(op) = provider(pages) else { return };
@@ -164,7 +140,6 @@ async fn an_approver_signs_in_and_approves_in_chromium_without_javascript() {
     let secret = [("OP_SECRET", "s3cret")];
     let process = Process::start_with(directory.path(), &config(op.port, pages), &secret, &arguments);
     let begun = elicit(process.address, Effect::ElicitBegin(Box::new(begin("1")))).await;
-    let script = script("browser.mjs", include_str!("browser.mjs"));
     let output = tokio::task::spawn_blocking({
         let (script, key) = (script.path().join("browser.mjs"), begun.id[..32].to_owned());
         move || {

@@ -1,7 +1,6 @@
 //! News of a request reaches the receiver, signed, also when it stumbles first.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,6 +14,7 @@ use sha2::Sha256;
 
 use super::approval_stage::begin;
 use super::client::{DIGEST, Running};
+use crate::patience::eventually;
 
 type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
@@ -46,12 +46,10 @@ async fn it_is_signed_and_sent_again_after_an_error() {
     .await;
     let begun = running.one(Effect::ElicitBegin(Box::new(begin("1")))).await;
     assert!(matches!(begun, EffectResult::Elicitation(_)));
-    for _ in 0..100 {
-        if seen.lock().expect("a lock").len() == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the second attempt", async || {
+        (seen.lock().expect("a lock").len() == 2).then_some(())
+    })
+    .await;
     let seen = seen.lock().expect("a lock");
     assert_eq!(seen.len(), 2);
     for (headers, body) in seen.iter() {

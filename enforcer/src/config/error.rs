@@ -21,6 +21,11 @@ pub enum ConfigError {
     /// A prefix without `/` in front, or with a query.
     #[error("`protocols[].path_prefix` must be an absolute path, not `{0}`")]
     Prefix(String),
+    /// No origin.
+    #[error(
+        "`protocols[].origins`: `{0}` is no origin as browsers write it: a scheme, `://`, a host in lower case, and a port where it is not the scheme's own (`https://app.example`)"
+    )]
+    Origin(String),
     /// Two entries for the same authority and prefix.
     #[error("`protocols` has two entries for `{0}`")]
     DuplicateProtocol(String),

@@ -62,6 +62,38 @@ fn refuses_protocols_that_would_govern_nothing_or_twice() {
 }
 
 #[test]
+fn an_origin_is_one_that_a_browser_would_send() {
+    let with = |origin: &str| {
+        let entry = format!(r#"{{"path_prefix":"/a","speaks":"mcp","origins":["{origin}"]}}"#);
+        let json = format!(r#"{{"install":{{"mode":"full"}},"policy":"","protocols":[{entry}]}}"#);
+        PluginConfig::parse(json.as_bytes()).err()
+    };
+    for fine in [
+        "https://a.example",
+        "http://localhost:8080",
+        "null",
+        "http://[::1]:1",
+        "app+x://a",
+    ] {
+        assert_eq!(with(fine), None, "{fine}");
+    }
+    for wrong in [
+        "https://a.example/",
+        "a.example",
+        "*",
+        "https://A.example",
+        "https://",
+        "",
+    ] {
+        assert_eq!(
+            with(wrong),
+            Some(ConfigError::Origin(wrong.to_owned())),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn refuses_limits_out_of_range() {
     let text = refused(
         r#"{"install":{"mode":"full"},"policy":"","protocols":[{"path_prefix":"/","speaks":"mcp"}],"limits":{"max_depth":0}}"#,

@@ -1,7 +1,7 @@
 //! The machine's answers, from a plan and the companion's response.
 
 use apl_vm::Answer;
-use companion_protocol::{AuditRecord, EffectResult, EffectsResponse, Labels};
+use companion_protocol::{AuditRecord, CallRecord, CapturedDecision, EffectResult, EffectsResponse, Labels};
 
 use super::{
     elicit::{self, Approved},
@@ -22,6 +22,10 @@ pub(crate) struct Answered {
     pub(crate) minted: Vec<Minted>,
     /// Approvals that steps have found.
     pub(crate) approvals: Vec<Approved>,
+    /// What the companion was asked, with what came of it.
+    pub(crate) calls: Vec<CallRecord>,
+    /// What decision points said, where it is captured.
+    pub(crate) decisions: Vec<CapturedDecision>,
     /// Labels that were added to the session or the subject.
     pub(crate) labels: Vec<String>,
     /// Tokens that the cache answered.
@@ -46,17 +50,19 @@ pub(crate) fn answers(
         caches.see_epoch(&response.epoch);
     }
     let mut results = response.map(|response| response.results.as_slice());
+    let mut notes = response.map_or(&[][..], |response| response.notes.as_slice());
     let mut stopped = false;
     for Planned { stops, label, way } in plan.effects {
         // The companion's list holds only what was asked; it advances even when the answer counts no more.
-        let own: Option<&[EffectResult]> = match &way {
-            Way::Ask(asked) => results.and_then(|rest| {
-                let (own, behind) = rest.split_at_checked(asked.results())?;
-                results = Some(behind);
-                Some(own)
-            }),
-            Way::Here(_) | Way::Known | Way::Minted(_) | Way::Queue(_) => None,
-        };
+        let (mut own, mut note) = (None, None);
+        let was_asked = matches!(way, Way::Ask(_));
+        if let Way::Ask(asked) = &way {
+            let count = asked.results();
+            if let Some((first, behind)) = results.and_then(|rest| rest.split_at_checked(count)) {
+                (own, results) = (Some(first), Some(behind));
+            }
+            (note, notes) = (notes.first(), notes.get(count..).unwrap_or_default());
+        }
         if stopped {
             out.answers.push(Answer::Skipped);
             continue;
@@ -88,12 +94,37 @@ pub(crate) fn answers(
             Answer::Failed { .. } | Answer::Refused { .. } | Answer::Pending(_) | Answer::Skipped
         );
         stopped = failed && stops;
+        if was_asked && !label.is_empty() {
+            out.calls.push(CallRecord {
+                effect: label.clone(),
+                code: code_of(&answer),
+                ms: note.map(|note| note.ms),
+                provider: note.and_then(|note| note.provider.clone()),
+            });
+        }
         if !failed && !label.is_empty() {
             out.performed.push(label);
         }
         out.answers.push(answer);
     }
     out
+}
+
+/// The code of a denial or a failure.
+fn code_of(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Failed { code, .. } | Answer::Refused { code, .. } => Some(code.clone()),
+        Answer::Decided {
+            allow: false, code, ..
+        } => Some(code.clone()),
+        Answer::Skipped => Some("skipped".to_owned()),
+        Answer::Pending(_) => Some("elicitation.pending".to_owned()),
+        Answer::Done
+        | Answer::Labels(_)
+        | Answer::Granted { .. }
+        | Answer::Approved(_)
+        | Answer::Decided { allow: true, .. } => None,
+    }
 }
 
 fn asked_answer(
@@ -115,10 +146,21 @@ fn asked_answer(
             answer
         }
         (result, Asked::Redeem) => elicit::redeemed(result),
-        (EffectResult::Denied { code, reason }, Asked::Decision | Asked::Count) => {
+        (EffectResult::Denied { code, reason }, Asked::Decision(_) | Asked::Count) => {
             elicit::refused(code, reason)
         }
-        (EffectResult::Decision(decision), Asked::Decision) => question::decided(decision),
+        (EffectResult::Decision(decision), Asked::Decision(kept)) => {
+            out.decisions.extend(kept.map(|kept| {
+                let (plugin, call) = *kept;
+                CapturedDecision {
+                    plugin,
+                    call,
+                    allow: decision.allow,
+                    code: decision.code.clone(),
+                }
+            }));
+            question::decided(decision)
+        }
         (EffectResult::Count(count), Asked::Count) => question::counted(count),
         (EffectResult::Denied { code, reason } | EffectResult::Failed { code, reason }, _) => {
             failed(code, reason)
@@ -182,7 +224,7 @@ fn unreachable_answer(asked: &Asked) -> Answer {
         Asked::Token { .. } => failed("delegation.idp_unreachable", reason),
         Asked::Audit => failed("audit.unavailable", reason),
         Asked::Elicit(_) | Asked::Redeem => failed("elicitation.op_unreachable", reason),
-        Asked::Decision => failed("", reason),
+        Asked::Decision(_) => failed("", reason),
         Asked::Count => failed("limit.unavailable", reason),
     }
 }

@@ -3,7 +3,8 @@
 use apl_bytecode::{Scopes, Subject};
 use apl_vm::{Answer, Batch, Bound, DelegateCall};
 use companion_protocol::{
-    AuditRecord, Binding, Effect, EffectCall, OnFail, SessionKey, StepRecord, SubjectKind, TokenExchange,
+    AuditRecord, Binding, Effect, EffectCall, Json, OnFail, SessionKey, StepRecord, SubjectKind,
+    TokenExchange,
 };
 
 use super::local::{Caches, Minted, actor_credential, subject_credential, token_key};
@@ -36,6 +37,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) binding: Option<&'a Binding>,
     /// The session's labels, when they were loaded just now.
     pub(crate) labels: Option<&'a [String]>,
+    /// What decision points are asked and say is kept for the record.
+    pub(crate) captures: bool,
     pub(crate) now_ms: u64,
 }
 
@@ -81,7 +84,8 @@ pub(crate) enum Asked {
     /// As many results as there are ids; without ids, one.
     Elicit(Box<ElicitAsked>),
     Redeem,
-    Decision,
+    /// With the point and the question, where it is captured.
+    Decision(Option<Box<(String, Json)>>),
     Count,
 }
 
@@ -95,7 +99,7 @@ impl Asked {
             | Self::Token { .. }
             | Self::Audit
             | Self::Redeem
-            | Self::Decision
+            | Self::Decision(_)
             | Self::Count => 1,
         }
     }
@@ -175,7 +179,7 @@ pub(super) fn one(bound: Bound, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         } => taint(label, scopes, ttl_s, rule, asker, caches),
         Bound::Delegate(call) => delegate(call, asker, caches),
         Bound::Elicit(call) => elicit::plan(*call, asker),
-        Bound::Decide(call) => question::decide(*call),
+        Bound::Decide(call) => question::decide(*call, asker.captures),
         Bound::Count(call) => question::count(call, asker),
         Bound::Audit {
             plugin,
@@ -279,6 +283,15 @@ pub(crate) const fn load_labels(label: String) -> Planned {
         stops: true,
         label,
         way: Way::Ask(Asked::Labels),
+    }
+}
+
+/// A verdict's record that is waited for. Those behind it are stored even if it is not.
+pub(crate) const fn record_of() -> Planned {
+    Planned {
+        stops: false,
+        label: String::new(),
+        way: Way::Ask(Asked::Audit),
     }
 }
 

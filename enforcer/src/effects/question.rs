@@ -11,27 +11,30 @@ use crate::{
     session::digest,
 };
 
-pub(super) fn decide(call: DecideCall) -> (Planned, Call) {
+pub(super) fn decide(call: DecideCall, captures: bool) -> (Planned, Call) {
     let dialect = match call.dialect {
         Dialect::Custom => call.point.clone(),
         named @ (Dialect::Cedar | Dialect::Opa | Dialect::AuthZen | Dialect::NeMo) => named.name().to_owned(),
     };
     let label = format!("pdp.decide:{}", call.point);
+    let question = json(call.call);
+    let kept = captures.then(|| Box::new((call.point.clone(), question.clone())));
     let effect = Effect::PdpDecide(Box::new(PdpDecide {
         plugin: call.point,
         dialect,
-        call: json(call.call),
+        call: question,
         input: json(call.input),
     }));
     let planned = Planned {
         stops: true,
         label,
-        way: Way::Ask(Asked::Decision),
+        way: Way::Ask(Asked::Decision(kept)),
     };
     (planned, vec![(effect, call.rule)])
 }
 
-fn json(tree: Tree) -> Json {
+/// As an effect carries it.
+pub(crate) fn json(tree: Tree) -> Json {
     match tree {
         Tree::Null => Json::Null,
         Tree::Bool(value) => Json::Bool(value),

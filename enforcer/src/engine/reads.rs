@@ -104,13 +104,13 @@ pub(super) fn wanted(program: &Prepared) -> Wanted {
 }
 
 /// The attributes that the program spells out.
-pub(super) fn spelled(program: &Prepared) -> impl Iterator<Item = &str> {
+pub(crate) fn spelled(program: &Prepared) -> impl Iterator<Item = &str> {
     let count = u32::try_from(program.program().attrs.len()).unwrap_or(u32::MAX);
     (0..count).filter_map(|at| program.key(apl_bytecode::AttrId(at)))
 }
 
 /// Whether the program may read attributes that it does not spell out.
-pub(super) fn reads_all(program: &Prepared) -> bool {
+pub(crate) fn reads_all(program: &Prepared) -> bool {
     let model = program.program();
     // A decision point is told everything that is known.
     let asks = model
@@ -126,7 +126,7 @@ pub(super) fn reads_delegations(program: &Prepared) -> bool {
 }
 
 /// Whether a program that reads only what it spells out reads `key`: it spells it, or a part of it that holds it.
-pub(super) fn mentions(program: &Prepared, key: &str) -> bool {
+pub(crate) fn mentions(program: &Prepared, key: &str) -> bool {
     let mut part = key;
     loop {
         if program.spells(part) {

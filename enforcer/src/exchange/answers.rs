@@ -1,10 +1,11 @@
 //! Judging one payload of a response: a JSON document or the data of one event. It holds one message, or several in an
 //! array; each answer among them is matched with its request and goes through that request's phase after the call.
 
-use apl_vm::{Answer as Told, Document, Kind, NodeId};
+use apl_bytecode::EntityKind;
+use apl_vm::{Answer as Told, Document, Kind, Node, NodeId};
 
 use super::{
-    Exchange, Out, pins,
+    Exchange, Out, capture, pins,
     request::json_limits,
     run::{self, Context, Step},
     work::Work,
@@ -14,7 +15,7 @@ use crate::{
     codec::Codec,
     config::ServerRequests,
     engine::count,
-    mcp::response::{Answer, GovernedResult, asks_client, classify},
+    mcp::response::{Answer, GovernedResult, asks_client, classify, updated},
     refusal::Refusal,
 };
 
@@ -125,7 +126,7 @@ impl Exchange {
                 classify(document.node(id), &asked, alone)
             };
             let piece = match answer {
-                Answer::Other => Some(Piece::Keep),
+                Answer::Other => Some(self.notification(engine, &document.node(id), now_ms, out)),
                 Answer::Foreign => Some(self.foreign(out)),
                 Answer::Request => Some(self.server_request(engine, payload.array, now_ms, out)),
                 Answer::Response(number) => {
@@ -224,6 +225,28 @@ impl Exchange {
         }
     }
 
+    /// A notification passes, but an update of a resource only to a caller that policy may still allow it, and on a stream
+    /// that names resources only of those, or of what lies below them.
+    fn notification(&self, engine: &mut Engine, message: &Node<'_>, now_ms: u64, out: &mut Out) -> Piece {
+        let Some(uri) = updated(*message) else {
+            return Piece::Keep;
+        };
+        let listens = self.works().any(|work| work.listens(engine));
+        let is_governed = listens || (self.is_get_stream() && engine.can_deny && !self.seals.off);
+        let resource = Some(EntityKind::Resource);
+        let asked = |uri: &str| {
+            let mut named = self
+                .works()
+                .filter(|work| work.part_of.is_some() && work.entity == resource);
+            !listens || named.any(|work| is_below(uri, &work.name))
+        };
+        match uri {
+            _ if !is_governed => Piece::Keep,
+            Some(uri) if asked(&uri) && !self.withholds(engine, &uri, now_ms) => Piece::Keep,
+            Some(_) | None => self.foreign(out),
+        }
+    }
+
     /// An answer to nothing that was asked here (`execution.md` rule 17).
     fn foreign(&self, out: &mut Out) -> Piece {
         out.push(count(Counter::Unasked, 1));
@@ -257,19 +280,24 @@ impl Exchange {
         };
         let step = match message {
             None => Step::Verdict(Some(unparseable("a message of the result cannot be read"))),
-            Some(message) => match self.prepared(engine, &mut work, message, now_ms, out) {
-                Err(refusal) => Step::Verdict(Some(refusal)),
-                Ok(mut result) => {
-                    result.replay = self.after.replay.take();
-                    self.after.result = Some(result);
-                    let cx = Context {
-                        head: &self.head,
-                        decision_id: &self.decision_id,
-                        now_ms,
-                    };
-                    pins::after(engine, &mut work, self.after.result.as_mut(), &cx, out)
+            Some(message) => {
+                if engine.captures() && work.law.post.is_some() {
+                    work.result = Some(capture::result(message.bytes()));
                 }
-            },
+                match self.prepared(engine, &mut work, message, now_ms, out) {
+                    Err(refusal) => Step::Verdict(Some(refusal)),
+                    Ok(mut result) => {
+                        result.replay = self.after.replay.take();
+                        self.after.result = Some(result);
+                        let cx = Context {
+                            head: &self.head,
+                            decision_id: &self.decision_id,
+                            now_ms,
+                        };
+                        pins::after(engine, &mut work, self.after.result.as_mut(), &cx, out)
+                    }
+                }
+            }
         };
         self.work = Some(work);
         Some(step)
@@ -387,6 +415,12 @@ pub(super) fn govern(
         return Err(unparseable("a part of the result cannot be read as JSON"));
     }
     Ok(result)
+}
+
+/// Whether a URI is this one, or of a part of what it names.
+fn is_below(uri: &str, named: &str) -> bool {
+    uri.strip_prefix(named)
+        .is_some_and(|rest| rest.is_empty() || named.ends_with('/') || rest.starts_with(['/', '?', '#']))
 }
 
 fn asked_client() -> Refusal {

@@ -40,8 +40,8 @@ impl Exchange {
         self.batch.waiting = messages
             .all
             .into_iter()
-            .map(|message| {
-                let mut work = Work::new(message, None);
+            .flat_map(Work::all_of)
+            .map(|mut work| {
                 work.request_digest.clone_from(&digest);
                 Box::new(work)
             })

@@ -9,7 +9,7 @@ use apl_vm::{Answer, Fact, FactMap, Facts, LabelState};
 use super::{
     Exchange, Out, Stage, pins,
     run::{self, Context, Step},
-    work::{Law, Work},
+    work::Work,
 };
 use crate::{
     Counter, Engine,
@@ -42,7 +42,7 @@ impl Exchange {
         }
         let Some(mut work) = self.work.take() else { return };
         let scope = self.scope(engine);
-        work.law = Law::of(engine, work.entity, &work.name, scope.as_deref());
+        work.law = work.law_in(engine, scope.as_deref());
         if work.lifted {
             work.law = work.law.lifted();
         }
@@ -72,6 +72,9 @@ impl Exchange {
         work.facts = self.facts(engine, &work, &principal, scope.as_deref(), now_ms);
         work.binding = super::binding::of(engine, &work, scope.as_deref());
         work.principal = principal;
+        if engine.captures() {
+            work.scope = scope.clone();
+        }
         if work.lifted
             && let Some(shadow) = work.shadows.first()
         {

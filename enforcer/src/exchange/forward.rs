@@ -1,9 +1,7 @@
 //! The request goes on: header edits, body edits, release.
 
 use super::{Exchange, Out, Stage, after::After, work::Work};
-use crate::{
-    Command, Counter, Engine, Install, codec::Codec, engine::count, http::arguments, refusal::Refusal,
-};
+use crate::{Command, Counter, Engine, codec::Codec, engine::count, http::arguments, refusal::Refusal};
 
 impl Exchange {
     /// Nothing denied.
@@ -30,6 +28,9 @@ impl Exchange {
             Ok(body) => body,
             Err(refusal) => return self.refuse(engine, &refusal, now_ms, out),
         };
+        if !self.released && engine.waits_for_records() && self.record_first(engine, now_ms, out) {
+            return;
+        }
         if !self.record_allow(engine, now_ms, out) {
             let refusal = Refusal::operation("audit.unavailable", "the operation cannot be recorded");
             return self.refuse(engine, &refusal, now_ms, out);
@@ -38,18 +39,15 @@ impl Exchange {
         self.seals.ids =
             self.seals_ids(engine) && engine.reads_responses && self.head.revision.has_sessions();
         let read = self.is_governed(engine) || self.seals.ids;
-        match engine.config.install {
-            Install::Full | Install::PairedDecider => {
-                self.strip(engine, read, out);
-                self.unsealed(engine, out);
-                // Before credentials: a minted one is never replaced.
-                self.assert_request(&request, out);
-                if !self.works().all(|work| work.lifted) {
-                    self.credentials(engine, delegates, out);
-                }
-                self.restrictions(out);
+        if !self.head_left {
+            self.strip(engine, read, out);
+            self.unsealed(engine, out);
+            // Before credentials: a minted one is never replaced.
+            self.assert_request(&request, out);
+            if !self.works().all(|work| work.lifted) {
+                self.credentials(engine, delegates, out);
             }
-            Install::Single => {}
+            self.restrictions(out);
         }
         if let Some(bytes) = body {
             self.replace_body(bytes, out);
@@ -115,7 +113,7 @@ impl Exchange {
             out.push(Command::RemoveRequestHeader { name: name.clone() });
         }
         // In mode `single` the route is not known yet, so it depends on the program alone.
-        let read = response_is_read && (engine.reads_responses || engine.filters_lists);
+        let read = response_is_read && (engine.reads_responses || engine.can_deny);
         if read && self.head.has_accept_encoding {
             out.push(Command::RemoveRequestHeader {
                 name: "accept-encoding".to_owned(),

@@ -126,6 +126,15 @@ impl Exchange {
         Ok(sifted)
     }
 
+    /// Whether nothing that this caller could do with the resource is allowed.
+    pub(super) fn withholds(&self, engine: &mut Engine, uri: &str, now_ms: u64) -> bool {
+        let Some(work) = self.works().next() else {
+            return true;
+        };
+        let mut sieve = Sieve::new(self, engine, work, true, now_ms);
+        sieve.is_denied(engine, EntityKind::Resource, uri)
+    }
+
     /// The answer to a call of a tool that its caller cannot find in any list, where policy's existence is to be hidden
     /// too. A refusal that depends on more than the caller is told as it is.
     pub(super) fn cloaked(&self, engine: &mut Engine, refusal: &Refusal, now_ms: u64) -> Option<Reply> {

@@ -2,7 +2,7 @@
 
 use companion_protocol::{AuditRecord, VerdictKind};
 
-use super::{Exchange, Out, Stage, run::Context, work::Work};
+use super::{Exchange, Out, Stage, capture, run::Context, work::Work};
 use crate::{
     Counter, Engine,
     engine::count,
@@ -11,21 +11,17 @@ use crate::{
 
 /// A record with everything that is known of the operation; number, stream, verdict and step are still to come.
 pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRecord {
-    use apl_bytecode::TokenRole::{Client, User};
+    use apl_bytecode::TokenRole::{CallerWorkload, Client, User};
     let mut labels_of_policy = std::collections::BTreeMap::new();
     if let Some(owner) = &work.law.owner {
         labels_of_policy.insert("owner".to_owned(), owner.clone());
     }
     AuditRecord {
-        seq: 0,
-        stream: String::new(),
         at_ms: cx.now_ms,
         decision_id: cx.decision_id.to_owned(),
         policy_digest: engine.of(work.beside).digest.clone(),
-        step: None,
-        verdict: None,
-        code: None,
-        rule: None,
+        missing: work.unmet.missing.clone(),
+        untrue: work.unmet.untrue.clone(),
         entity_type: work
             .entity
             .map_or("housekeeping", apl_bytecode::EntityKind::name)
@@ -45,8 +41,14 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
                     .of(User)
                     .and_then(|credential| credential.speaker.client.clone())
             }),
+        workload: work
+            .principal
+            .of(CallerWorkload)
+            .map(|credential| credential.speaker.id.clone()),
         session: work.session.as_ref().map(|session| session.session.clone()),
         effects: work.performed.clone(),
+        calls: work.calls.clone(),
+        took_ms: (cx.head.began_ms > 0).then(|| cx.now_ms.saturating_sub(cx.head.began_ms)),
         labels: work.facts.labels.known.iter().cloned().collect(),
         labels_added: work.labels_added.clone(),
         edits: edits(work),
@@ -59,6 +61,8 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
             .iter()
             .filter_map(|shadow| shadow.shadow_verdict(engine))
             .collect(),
+        facts: engine.captures().then(|| capture::of(engine, work)).flatten(),
+        ..AuditRecord::default()
     }
 }
 
@@ -66,6 +70,7 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
 pub(super) fn of_step(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRecord {
     let mut record = record(engine, work, cx);
     record.shadow.clear();
+    record.facts = None;
     record
 }
 
@@ -167,13 +172,12 @@ impl Exchange {
         let Some(work) = self.work.as_deref_mut().filter(recorded) else {
             return;
         };
-        let watched = work.shadows.iter().any(|shadow| shadow.law.post.is_some());
-        if work.law.post.is_some() || (watched && engine.audit.has_room_for(1)) {
+        if work.law.post.is_some() || (work.is_watched() && engine.audit.has_room_for(1)) {
             work.reserved = Some(engine.audit.reserve());
             return;
         }
-        // Its verdict was recorded when it was performed.
-        if work.resumed {
+        // Its verdict was recorded when it was performed, or just now.
+        if work.resumed || work.recorded {
             return;
         }
         let cx = Context {
@@ -204,7 +208,13 @@ impl Exchange {
         let Some(work) = self.work.as_deref_mut() else {
             return;
         };
-        let Some(seq) = work.reserved.take() else { return };
+        let seq = match work.reserved.take() {
+            Some(seq) => seq,
+            // It was recorded as allowed, and has come to something else.
+            None if work.recorded && work.law.post.is_some() && refusal.is_some() => engine.audit.reserve(),
+            None => return,
+        };
+        work.recorded = false;
         let cx = Context {
             head: &self.head,
             decision_id: &self.decision_id,

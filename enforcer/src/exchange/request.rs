@@ -82,6 +82,7 @@ impl Exchange {
         };
         self.head.properties = properties;
         self.head.codec = codec;
+        self.head.began_ms = now_ms;
         if let Some(second) = &engine.beside {
             let own = engine.own_properties.len().min(self.head.properties.len());
             // What it cannot read, the first one has refused but for headers that only the second one names.
@@ -90,10 +91,17 @@ impl Exchange {
             head.properties = self.head.properties.split_off(own);
             self.head_beside = Some(Box::new(head));
         }
-        if self.head.is_preflight()
-            || is_public(engine.program.program(), &method, &path)
-            || self.is_card(engine)
-        {
+        let public = is_public(engine.program.program(), &method, &path) || self.is_card(engine);
+        let entry = engine.config.protocols.get(self.entry);
+        if !public && entry.is_some_and(|entry| !entry.takes_origins(&self.head.origins)) {
+            let refusal = Refusal::http(
+                403,
+                "protocol.origin",
+                "pages of this origin may not send requests here",
+            );
+            return self.refuse(engine, &refusal, now_ms, out);
+        }
+        if public || self.head.is_preflight() {
             // Nobody is identified here, so nothing is asserted; but a client must not assert it either.
             let touches = !engine.all_in_shadow(now_ms);
             for name in self.head.asserted.iter().filter(|_| touches) {
@@ -139,6 +147,7 @@ impl Exchange {
             Install::Full | Install::PairedDecider => out.pause(),
             // Headers leave now, so what is to be removed from them leaves them now.
             Install::Single => {
+                self.head_left = true;
                 self.strip(engine, touches, out);
                 if touches {
                     self.credentials(engine, false, out);

@@ -1,10 +1,10 @@
 //! Running one phase: the machine, and the effects that it suspends for.
 
 use apl_bytecode::BlockId;
-use apl_vm::{Answer, Bound, Machine, Mode, Outcome, Verdict};
+use apl_vm::{Answer, Bound, Machine, Mode, Outcome, Unmet, Verdict};
 use companion_protocol::{AuditRecord, EffectCall, EffectsRequest, MAX_EFFECTS, WouldKind};
 
-use super::{Out, pins, record, work::Work};
+use super::{Out, durable, pins, record, work::Work};
 use crate::{
     CallToken, Command, Counter, Engine, audit,
     effects::{Asker, Plan, answers, plan, read_response, redeem, unacknowledged},
@@ -86,8 +86,12 @@ pub(super) fn resume(
     if let Some(asking) = work.asking.take() {
         return pins::answered(engine, work, result, asking, answers, cx, out);
     }
+    if let Some(record) = work.recording.take() {
+        return durable::recorded(engine, *record, answers);
+    }
     if std::mem::take(&mut work.redeeming) {
-        return spent(work, answers);
+        let step = spent(work, answers);
+        return durable::judged(engine, work, step, cx, out);
     }
     let program = &engine.of(work.beside).program;
     let outcome = work.with_machine(engine, result.as_deref_mut(), |machine, env| {
@@ -100,7 +104,7 @@ pub(super) fn resume(
 /// to know is told so.
 fn spend(engine: &mut Engine, work: &mut Work, cx: &Context<'_>, out: &mut Out) -> Step {
     let Some(last) = work.approvals.last() else {
-        return Step::Verdict(None);
+        return durable::judged(engine, work, Step::Verdict(None), cx, out);
     };
     if cx.head.peeks {
         let ids = ids_of(work, None);
@@ -115,7 +119,8 @@ fn spend(engine: &mut Engine, work: &mut Work, cx: &Context<'_>, out: &mut Out) 
         }
         Err(plan) => {
             let answers = settle(engine, work, plan, None, cx.now_ms, out);
-            spent(work, &answers)
+            let step = spent(work, &answers);
+            durable::judged(engine, work, step, cx, out)
         }
     }
 }
@@ -146,6 +151,13 @@ fn spent(work: &mut Work, answers: &[Answer]) -> Step {
     Step::Verdict(fault)
 }
 
+/// What of the denying condition did not hold.
+fn unmet(engine: &Engine, work: &mut Work, result: Option<&mut GovernedResult>) -> Unmet {
+    let program = &engine.of(work.beside).program;
+    work.with_machine(engine, result, |machine, env| machine.unmet(program, env))
+        .unwrap_or_default()
+}
+
 /// Everything that the client is to come back with: approvals that it has, and the one that is asked for now.
 fn ids_of(work: &Work, now: Option<&str>) -> String {
     let had = work.approvals.iter().map(|approved| approved.id.as_str());
@@ -173,6 +185,7 @@ fn drive(
                 return Step::Verdict(Some(Refusal::pending(&pending, &ids)));
             }
             Some(Outcome::Done(Verdict::Deny(denied))) => {
+                work.unmet = unmet(engine, work, result);
                 return Step::Verdict(Some(
                     Refusal::operation(&denied.code, &denied.reason).at(&denied.rule),
                 ));
@@ -204,6 +217,7 @@ fn drive(
                 approvals: &work.approvals,
                 binding: work.binding.as_ref(),
                 labels: preloaded.as_deref(),
+                captures: engine.captures(),
                 now_ms: cx.now_ms,
             };
             plan(batch, &asker, &engine.caches, &mut position)
@@ -240,7 +254,9 @@ pub(super) fn send(
     let mut effects: Vec<EffectCall> = std::mem::take(&mut plan.calls);
     // A record that the companion is to number must be numbered before it leaves.
     for call in &mut effects {
-        if let companion_protocol::Effect::AuditAppend { record } = &mut call.effect {
+        if let companion_protocol::Effect::AuditAppend { record } = &mut call.effect
+            && record.stream.is_empty()
+        {
             engine.audit.stamp(record);
         }
     }
@@ -321,6 +337,16 @@ pub(super) fn settle(
     work.minted.extend(answered.minted);
     work.approvals.extend(answered.approvals);
     work.labels_added.extend(answered.labels);
+    work.calls.extend(answered.calls);
+    if engine.captures() {
+        let mut answers = answered.answers.iter();
+        let loaded = answers.find_map(|answer| match answer {
+            Answer::Labels(labels) => Some(labels.clone()),
+            _ => None,
+        });
+        work.loaded = work.loaded.take().or(loaded);
+    }
+    work.decisions.extend(answered.decisions);
     for (counter, by) in [
         (Counter::TokenHits, answered.token_hits),
         (Counter::LabelHits, answered.label_hits),

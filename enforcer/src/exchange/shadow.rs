@@ -12,7 +12,7 @@ use super::{
     answers::govern,
     request::json_limits,
     run::{self, Context, Step},
-    work::{Law, Work},
+    work::Work,
 };
 use crate::{
     Command, Counter, Engine,
@@ -105,7 +105,7 @@ impl Exchange {
         let mut all = Vec::new();
         let works = self.work.iter_mut().chain(&mut self.batch.waiting);
         for (number, work) in works.enumerate() {
-            let law = Law::of(engine, work.entity, &work.name, scope.as_deref());
+            let law = work.law_in(engine, scope.as_deref());
             work.lifted = engine.in_shadow(law.enforcement, now_ms);
             // What is resumed was judged when it was performed.
             if work.resumed {
@@ -133,7 +133,7 @@ impl Exchange {
         let scope = self.scope(engine);
         let head = self.head_of(shadow.beside);
         let judge = engine.of(shadow.beside);
-        shadow.law = Law::of(judge, shadow.entity, &shadow.name, scope.as_deref());
+        shadow.law = shadow.law_in(judge, scope.as_deref());
         let verified = engine
             .of_mut(shadow.beside)
             .identify(&shadow.law.identities, head, now_ms);
@@ -281,6 +281,7 @@ impl Work {
             name: self.name.clone(),
             method: self.method.clone(),
             args: self.args,
+            part_of: self.part_of.clone(),
             mode: Mode::Shadow,
             beside,
             ..Self::refused(None)

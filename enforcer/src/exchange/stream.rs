@@ -216,6 +216,13 @@ impl Exchange {
             return Fate::Pass(self.written(engine, event, None));
         }
         if event.kind.as_deref() == Some(b"endpoint") && self.head.method == "GET" {
+            if !engine.governs_results && !engine.pins {
+                // What comes now answers requests of other exchanges, and no rule is about it.
+                if let Some(stream) = self.stream_mut() {
+                    stream.reads = Reads::Ids;
+                }
+                return Fate::Pass(self.written(engine, event, None));
+            }
             // HTTP+SSE of 2024-11-05 tells where to post to; the results would come on this stream, unsealed.
             let refusal = Refusal::operation(
                 "protocol.http_sse",

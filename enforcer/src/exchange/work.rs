@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use apl_bytecode::{AssertionsId, BlockId, Enforcement, EntityKind, IdentityId, PhaseNeeds, Unmatched};
-use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, View};
-use companion_protocol::{Binding, SessionKey, ShadowVerdict};
+use apl_vm::{Document, Edit, Env, Facts, Machine, Mode, NodeId, Unmet, View};
+use companion_protocol::{AuditRecord, Binding, CallRecord, CapturedDecision, SessionKey, ShadowVerdict};
 
 use super::pins::Asking;
 use crate::{
@@ -14,7 +14,12 @@ use crate::{
     effects::{Approved, Minted},
     http::head::Head,
     identity::principal::Principal,
-    mcp::{cursor::Asked, list::is_list, request::Message, response::GovernedResult},
+    mcp::{
+        cursor::Asked,
+        list::is_list,
+        request::{LISTEN, Message, Operation},
+        response::GovernedResult,
+    },
     named_keys,
     pins::PinMark,
     refusal::Shape,
@@ -41,6 +46,16 @@ pub(super) struct Work {
     pub(super) edits: Vec<Edit>,
     pub(super) performed: Vec<String>,
     pub(super) labels_added: Vec<String>,
+    /// What the companion was asked, for the record.
+    pub(super) calls: Vec<CallRecord>,
+    /// What of the condition that denied did not hold.
+    pub(super) unmet: Unmet,
+    /// What decision points said and the result as it came, where it is captured.
+    pub(super) decisions: Vec<CapturedDecision>,
+    pub(super) result: Option<String>,
+    pub(super) scope: Option<String>,
+    /// The labels as they were loaded.
+    pub(super) loaded: Option<Vec<String>>,
     pub(super) minted: Vec<Minted>,
     /// Approvals that this phase has found and not spent yet.
     pub(super) approvals: Vec<Approved>,
@@ -60,6 +75,10 @@ pub(super) struct Work {
     pub(super) response_digest: Option<String>,
     /// The number of the record that is written when the response was judged.
     pub(super) reserved: Option<u64>,
+    /// The record of its verdict that is being stored before the answer is released.
+    pub(super) recording: Option<Box<AuditRecord>>,
+    /// It is recorded: another one is written only if it comes to something else.
+    pub(super) recorded: bool,
     /// Its answer has come.
     pub(super) answered: bool,
     /// How its rules are run. In shadow nothing of it counts.
@@ -74,6 +93,8 @@ pub(super) struct Work {
     pub(super) lifted: bool,
     /// It was performed on an earlier exchange, whose stream this one goes on with: only its answer is judged.
     pub(super) resumed: bool,
+    /// It is a part of a request and has no answer of its own: who is refused is told so under this id.
+    pub(super) part_of: Option<Option<Vec<u8>>>,
 }
 
 /// Whether the body of an HTTP operation becomes arguments.
@@ -213,6 +234,7 @@ impl Work {
         let (entity, name, method, id, args) = match message {
             Message::Operation(op) => (Some(op.entity), op.name, op.method.to_owned(), op.id, op.args),
             Message::Housekeeping { method, id, args } => (None, String::new(), method, id, args),
+            Message::Listen { id, .. } => (None, String::new(), LISTEN.to_owned(), id, None),
         };
         Self {
             entity,
@@ -230,6 +252,12 @@ impl Work {
             edits: Vec::new(),
             performed: Vec::new(),
             labels_added: Vec::new(),
+            calls: Vec::new(),
+            unmet: Unmet::default(),
+            decisions: Vec::new(),
+            result: None,
+            scope: None,
+            loaded: None,
             minted: Vec::new(),
             approvals: Vec::new(),
             redeeming: false,
@@ -241,6 +269,8 @@ impl Work {
             request_digest: None,
             response_digest: None,
             reserved: None,
+            recording: None,
+            recorded: false,
             answered: false,
             mode: Mode::Enforce,
             beside: false,
@@ -248,6 +278,48 @@ impl Work {
             shadows: Vec::new(),
             lifted: false,
             resumed: false,
+            part_of: None,
+        }
+    }
+
+    /// What a message asks for: one operation, or the parts of one before it.
+    pub(super) fn all_of(message: Message) -> Vec<Self> {
+        let parts = match &message {
+            Message::Operation(_) | Message::Housekeeping { .. } => Vec::new(),
+            Message::Listen { id, resources } => resources
+                .iter()
+                .map(|uri| Self::subscription(uri, id.clone()))
+                .collect(),
+        };
+        let whole = Self::new(message, None);
+        parts.into_iter().chain([whole]).collect()
+    }
+
+    /// A resource that a stream is to tell of.
+    fn subscription(uri: &str, id: Option<Vec<u8>>) -> Self {
+        let message = Message::Operation(Operation {
+            entity: EntityKind::Resource,
+            name: uri.to_owned(),
+            method: LISTEN,
+            id: None,
+            args: None,
+        });
+        Self {
+            part_of: Some(id),
+            ..Self::new(message, None)
+        }
+    }
+
+    /// What governs it. A part of a request has no answer, so nothing governs that.
+    pub(super) fn law_in(&self, engine: &Engine, scope: Option<&str>) -> Law {
+        let law = Law::of(engine, self.entity, &self.name, scope);
+        match self.part_of {
+            None => law,
+            Some(_) => Law {
+                post: None,
+                post_needs: PhaseNeeds::default(),
+                ..law
+            },
         }
     }
 
@@ -296,6 +368,10 @@ impl Work {
     /// Whether the phase after the call can be run without the exchange of the call: it reads nothing of it.
     pub(super) fn can_resume(&self, engine: &Engine) -> bool {
         let needs = &self.law.post_needs;
+        // What it was judged for is not in the id.
+        if self.method == LISTEN {
+            return false;
+        }
         self.law.post.is_none()
             || !(needs.reads_args
                 || needs.reads_request_headers
@@ -318,7 +394,7 @@ impl Work {
         if let Some(shape) = head.codec.shape() {
             return shape;
         }
-        match &self.id {
+        match self.told_under() {
             Some(id) if head.codec == Codec::A2a => Shape::Agent(id),
             Some(id) if engine.config.denial_shape == DenialShape::ToolResult && self.calls_a_tool() => {
                 Shape::Tool {
@@ -332,6 +408,11 @@ impl Work {
         }
     }
 
+    /// The id under which its client is told of a refusal.
+    pub(super) fn told_under(&self) -> Option<&Vec<u8>> {
+        self.part_of.as_ref().map_or(self.id.as_ref(), Option::as_ref)
+    }
+
     /// Whether an argument that its rules name is written in another case.
     pub(super) fn has_twin(&self, engine: &Engine) -> bool {
         match (&self.document, self.args) {
@@ -343,13 +424,23 @@ impl Work {
         }
     }
 
+    /// Whether a policy in shadow judges its answer.
+    pub(super) fn is_watched(&self) -> bool {
+        self.shadows.iter().any(|shadow| shadow.law.post.is_some())
+    }
+
     pub(super) fn calls_a_tool(&self) -> bool {
         self.entity == Some(EntityKind::Tool) && self.method == "tools/call"
     }
 
     /// Whether something of its answer is judged: by rules after the call, or as a list.
     pub(super) fn is_judged(&self, engine: &Engine) -> bool {
-        self.law.post.is_some() || self.is_sifted(engine)
+        self.law.post.is_some() || self.is_sifted(engine) || self.listens(engine)
+    }
+
+    /// Whether it opens a stream of notifications that are not for everybody.
+    pub(super) fn listens(&self, engine: &Engine) -> bool {
+        self.method == LISTEN && engine.can_deny && !self.lifted
     }
 
     /// Whether its answer holds lists that are filtered.

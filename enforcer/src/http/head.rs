@@ -14,6 +14,8 @@ use crate::{
 pub(crate) struct Head {
     /// Known before anything else of it.
     pub(crate) codec: Codec,
+    /// When it came, in milliseconds since the Unix epoch; 0: it was not read.
+    pub(crate) began_ms: u64,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authority: String,
@@ -27,6 +29,8 @@ pub(crate) struct Head {
     pub(crate) mcp_method: Option<String>,
     pub(crate) mcp_name: Option<String>,
     pub(crate) trace_id: Option<String>,
+    /// What a browser says of the page that sent it.
+    pub(crate) origins: Vec<String>,
     /// Approvals that the client comes back with, in the order of the header.
     pub(crate) elicitations: Vec<String>,
     /// The client only wants to know whether they were given.
@@ -147,7 +151,10 @@ impl Head {
             }
             "content-range" | "range" => self.partial = true,
             "x-http-method-override" | "x-method-override" | "x-http-method" => self.overridden = true,
-            "origin" => self.preflight.0 = true,
+            "origin" => {
+                self.preflight.0 = true;
+                self.origins.push(String::from_utf8_lossy(value).into_owned());
+            }
             "access-control-request-method" => self.preflight.1 = true,
             "x-session-id" => self.session_id = session_id(name, value)?,
             "mcp-session-id" => self.mcp_session_id = session_id(name, value)?,

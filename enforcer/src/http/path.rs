@@ -197,6 +197,7 @@ mod tests {
             path_prefix: prefix.to_owned(),
             speaks: Speaks::Mcp,
             scope: None,
+            origins: None,
         }
     }
 

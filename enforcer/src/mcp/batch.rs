@@ -2,7 +2,7 @@
 
 use apl_vm::{Document, Kind, Node};
 
-use super::request::{Message, Refused, invalid, read_id, single};
+use super::request::{LISTEN, Message, Refused, invalid, read_id, single};
 use crate::{codec::Codec, http::head::Head};
 
 /// Most messages in a batch. Each may cost a call to the companion, one after the other.
@@ -84,8 +84,8 @@ fn batch(root: Node<'_>, head: &Head) -> Result<Messages, Fault> {
     for (at, element) in root.elements().enumerate() {
         let message = single(element, head).map_err(|refused| (refused.refusal, Some(at)))?;
         let wrong = |reason: &str| Err((invalid("protocol.batch", reason), Some(at)));
-        if message.method() == "initialize" {
-            return wrong("`initialize` must stand alone");
+        if matches!(message.method(), "initialize" | LISTEN) {
+            return wrong("`initialize` and `subscriptions/listen` must stand alone");
         }
         if all
             .first()

@@ -23,6 +23,13 @@ pub(crate) enum Message {
         /// What a client answers a server with.
         args: Option<NodeId>,
     },
+    /// `subscriptions/listen`: housekeeping, and an access to each of these resources.
+    Listen {
+        /// As sent.
+        id: Option<Vec<u8>>,
+        /// URIs, each of them once.
+        resources: Vec<String>,
+    },
 }
 
 /// An access that policy governs.
@@ -47,7 +54,6 @@ const HOUSEKEEPING: &[&str] = &[
     "resources/list",
     "resources/templates/list",
     "server/discover",
-    "subscriptions/listen",
     "tools/list",
 ];
 
@@ -60,12 +66,18 @@ const META_REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 /// Longest method or name, in bytes.
 const MAX_NAME: usize = 4096;
 
+/// Opens a stream of notifications (2026-07-28).
+pub(crate) const LISTEN: &str = "subscriptions/listen";
+
+/// Most resources that one request subscribes to. Each may cost a call to the companion, one after the other.
+pub(crate) const MAX_RESOURCES: usize = 32;
+
 impl Message {
     /// As sent; `None`: a notification or a response.
     pub(crate) fn id(&self) -> Option<&[u8]> {
         match self {
             Self::Operation(operation) => operation.id.as_deref(),
-            Self::Housekeeping { id, .. } => id.as_deref(),
+            Self::Housekeeping { id, .. } | Self::Listen { id, .. } => id.as_deref(),
         }
     }
 
@@ -73,6 +85,7 @@ impl Message {
         match self {
             Self::Operation(operation) => operation.method,
             Self::Housekeeping { method, .. } => method,
+            Self::Listen { .. } => LISTEN,
         }
     }
 
@@ -169,6 +182,7 @@ fn message(root: Node<'_>, id: Option<Vec<u8>>, head: &Head) -> Result<Message, 
             operation(EntityKind::Resource, "resources/unsubscribe", "uri", params, id)?
         }
         "completion/complete" => completion(params, id)?,
+        LISTEN => listen(params, id)?,
         _ if method.starts_with("notifications/") && id.is_none() => Message::Housekeeping {
             method: method.clone(),
             id: None,
@@ -201,6 +215,42 @@ fn a2a(method: &str, params: Option<Node<'_>>, id: Option<Vec<u8>>) -> Result<Me
             Err(refusal)
         }
     }
+}
+
+/// A stream of notifications: of what changes in lists, and of the resources that are named.
+fn listen(params: Option<Node<'_>>, id: Option<Vec<u8>>) -> Result<Message, Refusal> {
+    let wanted = match params {
+        Some(params) => {
+            no_twins(params, &["notifications", "_meta"])?;
+            params.get("notifications")
+        }
+        None => None,
+    };
+    let wrong = |reason| Err(invalid_params(reason));
+    let mut resources: Vec<String> = Vec::new();
+    if let Some(wanted) = wanted {
+        if wanted.kind() != Kind::Object {
+            return wrong("`params.notifications` is not an object");
+        }
+        no_twins(wanted, &["resourceSubscriptions"])?;
+        if let Some(named) = wanted.get("resourceSubscriptions") {
+            if named.kind() != Kind::Array {
+                return wrong("`resourceSubscriptions` is not an array");
+            }
+            if named.len() > MAX_RESOURCES {
+                return wrong(
+                    "`resourceSubscriptions` names more resources than one request may: send several",
+                );
+            }
+            for uri in named.elements() {
+                let uri = plain(uri, "resourceSubscriptions")?;
+                if !resources.contains(&uri) {
+                    resources.push(uri);
+                }
+            }
+        }
+    }
+    Ok(Message::Listen { id, resources })
 }
 
 /// Completions of a prompt's or a resource template's argument: what they suggest is that entity's.
@@ -272,7 +322,7 @@ fn check_mirrored(
     let required = !head.revision.has_sessions();
     let name = match message {
         Message::Operation(operation) => Some(operation.name.as_str()),
-        Message::Housekeeping { .. } => None,
+        Message::Housekeeping { .. } | Message::Listen { .. } => None,
     };
     let repeats_name = matches!(method, "tools/call" | "prompts/get" | "resources/read");
     let wrong = |header| {

@@ -46,10 +46,23 @@ pub(crate) fn classify(root: Node<'_>, asked: &[Option<&[u8]>], alone: bool) -> 
         Some(found) => asked
             .iter()
             .position(|asked| asked.is_some_and(|asked| same_id(found, asked))),
-        None if error && alone => Some(0),
+        None if error && alone => asked.iter().position(Option::is_some).or(Some(0)),
         None => None,
     };
     number.map_or(Answer::Foreign, Answer::Response)
+}
+
+/// The URI of the resource that a notification tells of; `Some(None)`: one that cannot be read for sure. `None`: it tells
+/// of something else.
+pub(crate) fn updated(notification: Node<'_>) -> Option<Option<String>> {
+    let method = notification.get("method")?;
+    method.is_str("notifications/resources/updated").then(|| {
+        let params = notification.get("params")?;
+        let uri = params
+            .get("uri")
+            .filter(|_| params.folded_twin("uri").is_none())?;
+        super::request::plain_text(uri)
+    })
 }
 
 /// A request of a server that tells the client nothing.

@@ -1,10 +1,12 @@
 //! Revisions of MCP, and the transport before the first of them.
 
+use apl_bytecode::Algorithm;
 use serde_json::json;
 
 use crate::{
-    host::{Backend, call},
-    streams::{SSN, answer, ask, client_header, post, sealed},
+    host::{Backend, Worker, call},
+    program,
+    streams::{SSN, answer, ask, client_header, post, seal, sealed},
 };
 
 #[test]
@@ -37,6 +39,43 @@ fn the_old_transport_is_refused_where_results_are_governed() {
             .0,
         202
     );
+}
+
+#[test]
+fn the_old_transport_passes_where_no_result_is_governed() {
+    let list = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"send_email"}]}}"#;
+    let stream = format!(
+        "event: endpoint\ndata: /messages?sessionId=1\n\ndata: {}\n\ndata: {list}\n\n",
+        answer(1)
+    );
+    let mut program = program::seed(&[Algorithm::Es256], None);
+    for route in &mut program.program.routes {
+        route.post = None;
+    }
+    // With a seal key GET streams are read for the lists on them; without one they are not read at all.
+    for with_key in [true, false] {
+        for chunk in [0, 1, 17] {
+            let mut worker = Worker::with(&program.bytes(), |config| {
+                if with_key {
+                    seal(config);
+                }
+            });
+            worker.chunk = chunk;
+            let seen = ask(&mut worker, "GET", "eve", &[], Some(&Backend::events(&stream)));
+            assert_eq!(seen.client_body(), stream);
+            let accepted = Backend::of(202, "text/plain", "");
+            for body in [
+                call("open", "{}"),
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#.to_owned(),
+            ] {
+                let seen = post(&mut worker, "eve", &[], &body, Some(&accepted));
+                assert_eq!(seen.client.map(|(status, _, _)| status), Some(202), "{body}");
+            }
+            // Requests are governed all the same.
+            let seen = post(&mut worker, "alice", &[], &call("get_compensation", "{}"), None);
+            assert!(!seen.forwarded());
+        }
+    }
 }
 
 #[test]

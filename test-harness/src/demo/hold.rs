@@ -14,8 +14,8 @@ use crate::programs;
 use crate::scenario::seed;
 use crate::stack::Options;
 
-/// How long everything may take to be up.
-const UP: Duration = Duration::from_secs(180);
+/// How long everything may take to be up: each of its parts has two minutes.
+const UP: Duration = Duration::from_secs(600);
 /// How long the holder may take to end what it holds before it is killed with all of it.
 const DOWN: Duration = Duration::from_secs(10);
 

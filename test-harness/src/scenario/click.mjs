@@ -2,16 +2,17 @@
 import puppeteer from 'puppeteer-core';
 
 const [executablePath, url, decision] = process.argv.slice(2);
-const browser = await puppeteer.launch({ executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu'] });
+const browser = await puppeteer.launch({ executablePath, headless: true, timeout: 120_000, args: ['--no-sandbox', '--disable-gpu'] });
 try {
   const page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
   await page.setJavaScriptEnabled(false);
   await page.goto(url);
   for (let step = 0; ; step += 1) {
     const decide = await page.$(`button[value=${decision}]`);
     const button = decide ?? await page.$('form button');
     if (!button || step > 3) throw new Error(`nothing to decide on ${page.url()}: ${await page.title()}`);
-    await Promise.all([page.waitForNavigation({ timeout: 15000 }), button.click()]);
+    await Promise.all([page.waitForNavigation(), button.click()]);
     if (decide) break;
   }
   console.log(await page.title());

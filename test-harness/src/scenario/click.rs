@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail, ensure};
 use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use tokio::process::Command;
 
-use crate::programs;
+use crate::tools;
 
 /// Opens `url` and decides what stands there; says how.
 ///
@@ -14,10 +14,9 @@ pub(super) async fn decide(url: &str, approve: bool) -> anyhow::Result<&'static 
     let decision = if approve { "approve" } else { "deny" };
     let browser = ["chromium", "chromium-browser", "google-chrome"]
         .into_iter()
-        .find_map(programs::in_path);
-    let node = programs::in_path("node");
-    let (Some(browser), Some(node), Some(modules)) =
-        (browser, node, programs::node_modules("puppeteer-core"))
+        .find_map(tools::program);
+    let node = tools::program("node");
+    let (Some(browser), Some(node), Some(modules)) = (browser, node, tools::node_modules("puppeteer-core"))
     else {
         by_hand(url, decision).await?;
         return Ok("by hand: no browser is installed");

@@ -13,10 +13,8 @@ use super::{Carry, Desk, Event, Expect, Scenario, Step, click};
 use crate::backend::Role;
 use crate::backend::record::Request;
 use crate::mcp::{McpClient, Reply};
+use crate::patience::PATIENCE;
 use crate::stack::{Stack, Tokens};
-
-/// How long a verdict record may take to the audit log: the filter ships its queue on a tick.
-const AUDIT: Duration = Duration::from_secs(10);
 
 /// How a scenario went.
 #[derive(Debug, Clone)]
@@ -262,7 +260,8 @@ impl Player<'_> {
         let started = Instant::now();
         loop {
             let mut records = self.verdicts(tool)?;
-            if records.len() > known || started.elapsed() > AUDIT {
+            // The filter ships its queue on a tick.
+            if records.len() > known || started.elapsed() > PATIENCE {
                 return Ok(records.split_off(known.min(records.len())));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::process::Command;
@@ -12,10 +11,9 @@ use crate::backend::record::Request;
 use crate::backend::{Replies, Role};
 use crate::envoy::Upstream;
 use crate::mcp::McpClient;
+use crate::patience::PATIENCE;
 use crate::process::{Process, answers};
 use crate::{ports, programs};
-
-const START: Duration = Duration::from_secs(30);
 
 /// The backends, running.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ impl Backends {
             let name = format!("the {} backend", role.name());
             let mut process = Process::start(&name, command, &dir.join(format!("{}.log", role.name())))?;
             let log = format!("http://{address}/control/log");
-            process.wait_until(START, || answers(&http, &log)).await?;
+            process.wait_until(PATIENCE, || answers(&http, &log)).await?;
             running.insert(role, (process, address));
         }
         Ok(Backends { running, http })

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use companion_protocol::AuditRecord;
@@ -10,10 +9,9 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::Artefacts;
+use crate::patience::PATIENCE;
 use crate::process::{Process, answers};
 use crate::{ports, programs};
-
-const START: Duration = Duration::from_secs(30);
 
 /// The variable that the seed policy names for its client secret, and the secret that the development identity provider knows.
 const CLIENT_SECRET: (&str, &str) = ("APLOMB_DEMO_CLIENT_SECRET", "praxis-gateway-secret");
@@ -135,7 +133,7 @@ async fn launch(
         .env(CLIENT_SECRET.0, CLIENT_SECRET.1);
     let mut process = Process::start("the companion", command, &dir.join("companion.log"))?;
     let health = format!("http://{address}/healthz");
-    process.wait_until(START, || answers(http, &health)).await?;
+    process.wait_until(PATIENCE, || answers(http, &health)).await?;
     Ok(process)
 }
 

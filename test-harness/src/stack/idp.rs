@@ -2,20 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::patience::PATIENCE;
 use crate::process::{Process, answers};
 use crate::programs;
 
 /// The agent's client at the provider and its secret.
 const AGENT: (&str, &str) = ("hr-copilot", "hr-copilot-secret");
-
-/// It makes an RSA key at start, which takes a while in a debug build.
-const START: Duration = Duration::from_secs(90);
 
 /// The provider, running.
 #[derive(Debug)]
@@ -43,7 +40,7 @@ impl Idp {
         let mut process = Process::start("the identity provider", command, &dir.join("idp.log"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
         let control = format!("http://{address}/control");
-        process.wait_until(START, || answers(&http, &control)).await?;
+        process.wait_until(PATIENCE, || answers(&http, &control)).await?;
         Ok(Idp {
             _process: process,
             http,

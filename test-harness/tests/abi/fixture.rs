@@ -92,6 +92,8 @@ pub(crate) fn configuration(install: Value) -> Value {
 pub(crate) enum Mode {
     Full,
     Paired,
+    /// One plugin, and the proxy does not hold headers.
+    Single,
 }
 
 /// Both ways that hold headers: what is true of one must be true of the other.
@@ -106,9 +108,15 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn start(mode: Mode) -> Self {
+        Self::with(mode, configuration)
+    }
+
+    /// With another configuration, given the way of installing.
+    pub(crate) fn with(mode: Mode, configuration: impl Fn(Value) -> Value) -> Self {
         let mut host = Host::start(&[]).unwrap();
         let installs = match mode {
             Mode::Full => vec![json!({"mode": "full"})],
+            Mode::Single => vec![json!({"mode": "single"})],
             Mode::Paired => vec![
                 json!({"mode": "paired", "role": "decider"}),
                 json!({"mode": "paired", "role": "holder"}),
@@ -127,8 +135,13 @@ impl Proxy {
 
     /// An exchange whose head has arrived.
     pub(crate) fn open(&mut self, path: &str) -> ExchangeId {
+        self.ask(&head("POST", path), false)
+    }
+
+    /// An exchange with this head.
+    pub(crate) fn ask(&mut self, head: &[(&str, &str)], end: bool) -> ExchangeId {
         let x = self.host.exchange(&self.chain, self.mode == Mode::Full);
-        self.host.request_head(x, &head("POST", path), false).unwrap();
+        self.host.request_head(x, head, end).unwrap();
         x
     }
 

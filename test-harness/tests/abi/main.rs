@@ -11,4 +11,5 @@ mod exchange;
 mod fixture;
 mod module;
 mod pair;
+mod protocols;
 mod work;

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use aplomb_test_harness::envoy::wasm::{Governed, InstallMode};
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::process::{Process, answers};
 use aplomb_test_harness::{ports, programs};
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ async fn is_valid_and_governs(mode: InstallMode) {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let ready = format!("http://{}/ready", admin);
     envoy
-        .wait_until(Duration::from_secs(60), || answers(&http, &ready))
+        .wait_until(PATIENCE, || answers(&http, &ready))
         .await
         .expect("ready");
 
@@ -122,7 +122,7 @@ async fn is_valid_and_governs(mode: InstallMode) {
         let id = reply.headers().get("x-policy-decision-id").expect("an id");
         let id = id.to_str().expect("text").to_owned();
         envoy
-            .wait_until(Duration::from_secs(10), async || {
+            .wait_until(PATIENCE, async || {
                 let log = std::fs::read_to_string(folder.path().join("envoy.log")).unwrap_or_default();
                 log.contains(&id) && log.contains("auth.malformed_header")
             })

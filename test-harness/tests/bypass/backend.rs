@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use aplomb_test_harness::patience::PATIENCE;
 use serde_json::json;
 
 use crate::policy;
@@ -48,7 +49,7 @@ impl Backend {
 
     /// One request a connection, so that what is heard of each is plain.
     fn serve(&self, mut stream: TcpStream) {
-        let _set = stream.set_read_timeout(Some(Duration::from_millis(500)));
+        let _set = stream.set_read_timeout(Some(PATIENCE));
         let at = {
             let mut heard = self.heard.lock().unwrap();
             heard.push(String::new());
@@ -90,7 +91,7 @@ impl Backend {
 }
 
 /// Head and as much body as `content-length` says, or the last chunk.
-fn complete(bytes: &[u8]) -> bool {
+pub(crate) fn complete(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         return false;

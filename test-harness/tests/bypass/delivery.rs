@@ -1,7 +1,5 @@
 //! How a request's bytes and its media type arrive, in the ABI host.
 
-use std::time::{Duration, Instant};
-
 use crate::{
     gate::{Ask, Back, MODES, Proxy, send},
     policy::{self, With, call},
@@ -34,7 +32,6 @@ pub(crate) fn no_body() -> Proof {
 }
 
 pub(crate) fn byte_by_byte() -> Proof {
-    let started = Instant::now();
     let denied = send(&post().bytewise()).refused(200, "test.denied");
     let edited = send(
         &Ask::post(call("edited"))
@@ -44,11 +41,6 @@ pub(crate) fn byte_by_byte() -> Proof {
     let long = format!("{}{}", " ".repeat(3800), call("denied"));
     let slow = send(&Ask::post(long).bytewise()).refused(200, "test.denied");
     assert_eq!(denied, slow);
-    assert!(
-        started.elapsed() < Duration::from_secs(60),
-        "{:?}",
-        started.elapsed()
-    );
     governed(
         "a denied and an edited call in frames of one byte",
         format!("{denied}; {}", edited.governed()),

@@ -5,16 +5,16 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use aplomb_test_harness::envoy::wasm::{Governed, InstallMode};
 use aplomb_test_harness::envoy::{Envoy, Setup, Upstream, config};
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::{ports, programs};
 use serde_json::{Value, json};
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, complete},
     policy::{self, ARGUMENT, RESULT, With},
     proof::Proof,
     table::attempt,
@@ -118,8 +118,9 @@ fn adapt(document: &mut Value) {
         .pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config")
         .unwrap();
     manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}]);
-    manager["request_timeout"] = json!("3s");
-    let route = |cluster: &str| json!({"cluster": cluster, "timeout": "10s"});
+    // What never ends is ended after this; long enough that a busy machine ends nothing else.
+    manager["request_timeout"] = json!("10s");
+    let route = |cluster: &str| json!({"cluster": cluster, "timeout": "120s"});
     let mut main = route("backend");
     main["retry_policy"] = json!({"retry_on": "5xx", "num_retries": 1});
     main["request_mirror_policies"] = json!([{"cluster": "other"}]);
@@ -131,29 +132,41 @@ fn adapt(document: &mut Value) {
 }
 
 impl Ground {
-    /// Sends these bytes, ends nothing, and reads until the other end is silent or gone.
+    /// Sends these bytes, ends nothing, and reads until the other end is gone.
     pub(crate) fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
         self.rest(stream)
     }
 
+    /// The same, where the connection may stay: reads until the answer is whole.
+    pub(crate) fn answer(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let (mut all, mut buffer) = (Vec::new(), [0_u8; 4096]);
+        while !complete(&all) {
+            match stream.read(&mut buffer) {
+                Ok(count @ 1..) => all.extend_from_slice(&buffer[..count]),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        harmless(&all)
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
-    /// What comes until the end. The client's words never hold what policy removes.
+    /// What comes until the end.
     pub(crate) fn rest(&self, mut stream: TcpStream) -> String {
         let (mut all, mut buffer) = (Vec::new(), [0_u8; 4096]);
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             all.extend_from_slice(&buffer[..count]);
         }
         let _gone = stream.shutdown(Shutdown::Both);
-        let text = String::from_utf8_lossy(&all).into_owned();
-        assert!(!text.contains(RESULT), "GOT THROUGH to the client: {text}");
-        text
+        harmless(&all)
     }
 
     /// Neither backend heard what policy denies or removes.
@@ -164,6 +177,13 @@ impl Ground {
             }
         }
     }
+}
+
+/// What a client gets never holds what policy removes.
+fn harmless(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    assert!(!text.contains(RESULT), "GOT THROUGH to the client: {text}");
+    text
 }
 
 /// A POST with this body, and the connection's end behind the answer.

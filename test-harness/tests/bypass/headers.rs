@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     gate::{Ask, Back, send, send_with},
     policy::{self, With, call, token},
-    proof::{Proof, Verdict, governed, proof, refused, refuses},
+    proof::{Proof, governed, refused, refuses},
 };
 
 fn post() -> Ask {
@@ -190,13 +190,35 @@ pub(crate) fn revisions() -> Proof {
 }
 
 pub(crate) fn origins() -> Proof {
-    let denied = send(&post().with("origin", "https://evil.example")).refused(200, "test.denied");
-    let seen = send(&edited().with("origin", "https://evil.example"));
-    proof(
-        "a foreign Origin on a denied and on an edited call",
-        format!("{denied}; {}", seen.governed()),
-        Verdict::NotOurs(
-            "the filter judges no `origin`: refuse foreign ones with Envoy's RBAC or Istio's AuthorizationPolicy, or at the backend; policy holds whatever the origin is",
+    let evil = "https://evil.example";
+    let denied = send(&post().with("origin", evil)).refused(200, "test.denied");
+    let any = send(&edited().with("origin", evil)).governed();
+    let mut configuration = policy::configuration(With::Nothing);
+    configuration["protocols"][0]["origins"] = json!(["https://app.example"]);
+    let try_it = |ask: Ask| send_with(&configuration, &ask);
+    let own = try_it(edited().with("origin", "https://app.example")).governed();
+    assert_eq!(own, try_it(edited()).governed());
+    let mut codes = Vec::new();
+    for ask in [
+        edited().with("origin", evil),
+        edited().with("origin", "null"),
+        edited()
+            .with("origin", "https://app.example")
+            .twice("origin", evil),
+        edited().with("origin", "https://app.example.evil.example"),
+        Ask::post(call("edited"))
+            .with(":method", "OPTIONS")
+            .with("origin", evil)
+            .with("access-control-request-method", "POST"),
+    ] {
+        codes.push(try_it(ask).refused(403, "protocol.origin"));
+    }
+    codes.dedup();
+    refused(
+        "a foreign Origin, null, two of them, a longer host, a preflight, where `origins` lists another; without that list on a denied and an edited call",
+        format!(
+            "{}; policy holds whatever it is: {denied}; {any}",
+            codes.join("; ")
         ),
     )
 }
@@ -255,19 +277,19 @@ pub(crate) fn unverified_tokens() -> Proof {
 }
 
 pub(crate) fn workload_identities() -> Proof {
-    let seen = send(
-        &post()
-            .with(
-                "x-forwarded-client-cert",
-                "URI=spiffe://a/admin;URI=spiffe://b/admin",
-            )
-            .with("x-spiffe-id", "spiffe://a/admin"),
-    );
-    proof(
-        "x-forwarded-client-cert with two URI names on a denied call",
-        seen.refused(200, "test.denied"),
-        Verdict::NotOurs(
-            "the filter takes no identity from certificates; a workload's comes from a signed token only, or Istio's own policy decides",
+    let forged = |ask: Ask| {
+        ask.with(
+            "x-forwarded-client-cert",
+            "URI=spiffe://a/admin;URI=spiffe://b/admin",
+        )
+        .with("x-spiffe-id", "spiffe://a/admin")
+    };
+    let denied = send(&forged(post())).refused(200, "test.denied");
+    governed(
+        "x-forwarded-client-cert with two URI names, x-spiffe-id",
+        format!(
+            "no header names a workload (the proxy's TLS does, or a signed token: `--test mesh`): {denied}; {}",
+            send(&forged(edited())).governed()
         ),
     )
 }

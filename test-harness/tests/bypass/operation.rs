@@ -78,9 +78,9 @@ pub(crate) fn long_loops() -> Proof {
             assert!(!seen.upstream.started && seen.client.ended);
         }
     }
-    // Quadratic work on these would take hours; a loaded machine takes seconds.
+    // Quadratic work on these would take hours; a slow and busy machine takes seconds.
     assert!(
-        started.elapsed() < Duration::from_secs(60),
+        started.elapsed() < Duration::from_secs(600),
         "{:?}",
         started.elapsed()
     );

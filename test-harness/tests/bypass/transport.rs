@@ -1,6 +1,11 @@
 //! Attempts with HTTP itself, on the real Envoy.
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use aplomb_test_harness::patience::PATIENCE;
 
 use crate::{
     backend::response,
@@ -30,7 +35,7 @@ pub(crate) fn slow_bodies(ground: &Ground) -> Proof {
     let mut stream = ground.connect();
     let (first, rest) = text.split_at(text.len() - 30);
     stream.write_all(first.as_bytes()).unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_secs(1));
     assert!(
         ground.backend.heard().is_empty(),
         "GOT THROUGH: {:?}",
@@ -44,7 +49,7 @@ pub(crate) fn slow_bodies(ground: &Ground) -> Proof {
     assert_eq!(status(&never), "408", "{never}");
     assert!(ground.backend.heard().is_empty());
     refused(
-        "a denied call with a pause of 1.5 s in its body; one that never ends",
+        "a denied call with a pause of a second in its body; one that never ends",
         "200 test.denied; 408 of Envoy's request_timeout, nothing forwarded",
     )
 }
@@ -150,7 +155,7 @@ pub(crate) fn binary_headers(ground: &Ground) -> Proof {
 
 pub(crate) fn upgrades(ground: &Ground) -> Proof {
     let websocket = "GET /mcp HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-    let answer = ground.raw(websocket.as_bytes());
+    let answer = ground.answer(websocket.as_bytes());
     assert!(
         answer.contains("protocol.upgrade") && status(&answer) == "403",
         "{answer}"
@@ -159,10 +164,10 @@ pub(crate) fn upgrades(ground: &Ground) -> Proof {
         "connection: close",
         "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA",
     );
-    let answer = ground.raw(h2c.as_bytes());
+    let answer = ground.answer(h2c.as_bytes());
     assert!(!answer.starts_with("HTTP/1.1 101"), "{answer}");
     let connect = "CONNECT tools.example:80 HTTP/1.1\r\nhost: tools.example:80\r\nmcp-session-id: s\r\n\r\n";
-    let answer = ground.raw(connect.as_bytes());
+    let answer = ground.answer(connect.as_bytes());
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     assert!(
         ground.backend.heard().is_empty(),
@@ -210,10 +215,8 @@ pub(crate) fn retries(ground: &Ground) -> Proof {
 pub(crate) fn mirrors(ground: &Ground) -> Proof {
     denied(&ground.raw(post(&call("denied"), "").as_bytes()));
     edited(&ground.raw(post(&call("edited"), "").as_bytes()));
-    for _ in 0..50 {
-        if !ground.other.heard().is_empty() {
-            break;
-        }
+    let until = Instant::now() + PATIENCE;
+    while ground.other.heard().is_empty() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(50));
     }
     let heard = ground.other.heard();

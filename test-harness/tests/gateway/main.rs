@@ -2,6 +2,7 @@
 //! under load, tools that change their definitions.
 
 mod pins;
+mod probe;
 mod rig;
 mod shared;
 mod swap;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
 
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::process::{Process, answers};
 use aplomb_test_harness::{ports, programs};
 use tokio::process::Command;
@@ -64,7 +64,7 @@ pub(crate) async fn companion(dir: &Path, builds: &[&Path]) -> Companion {
     let http = reqwest::Client::new();
     let health = format!("http://{address}/healthz");
     process
-        .wait_until(Duration::from_secs(30), || answers(&http, &health))
+        .wait_until(PATIENCE, || answers(&http, &health))
         .await
         .expect("answers");
     Companion {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aplomb_test_harness::envoy::wasm::{Governed, InstallMode};
 use aplomb_test_harness::envoy::{Envoy, Setup, Upstream, config};
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::{ports, programs};
 use serde_json::{Value, json};
 
@@ -18,6 +20,10 @@ use crate::rig::build;
 struct Backend {
     address: SocketAddr,
     heard: Mutex<Vec<u8>>,
+    /// What the client has got so far: some answers go on only when it has what was sent before.
+    client: Mutex<Vec<u8>>,
+    /// Something that was sent did not come to the client.
+    held: AtomicBool,
 }
 
 const BIG: usize = 3 * 1024 * 1024;
@@ -28,6 +34,8 @@ impl Backend {
         let backend = Arc::new(Self {
             address: listener.local_addr().expect("an address"),
             heard: Mutex::default(),
+            client: Mutex::default(),
+            held: AtomicBool::new(false),
         });
         let served = Arc::clone(&backend);
         std::thread::spawn(move || {
@@ -40,7 +48,7 @@ impl Backend {
     }
 
     fn serve(&self, mut stream: TcpStream) {
-        let _set = stream.set_read_timeout(Some(Duration::from_secs(10)));
+        let _set = stream.set_read_timeout(Some(PATIENCE));
         let (mut all, mut buffer) = (Vec::new(), [0_u8; 65536]);
         while !complete(&all) {
             match stream.read(&mut buffer) {
@@ -70,7 +78,7 @@ impl Backend {
                 for number in 0..3 {
                     let event = format!("data: {number}\n\n");
                     say(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
-                    std::thread::sleep(Duration::from_millis(250));
+                    self.arrives(&event);
                 }
                 say(b"0\r\nx-sum: 3\r\n\r\n");
             }
@@ -81,8 +89,26 @@ impl Backend {
             "/teapot" => say(b"HTTP/1.1 418 I'm a teapot\r\nx-odd: a\r\nx-odd: b\r\nset-cookie: s=1\r\ncontent-encoding: gzip\r\netag: \"1\"\r\ncontent-length: 3\r\n\r\nabc"),
             "/moved" => say(b"HTTP/1.1 302 Found\r\nlocation: /else\r\ncontent-length: 0\r\n\r\n"),
             "/error" => say(b"HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\nbusy"),
-            "/cut" => say(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"),
+            "/cut" => {
+                say(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc");
+                self.arrives("\r\n\r\nabc");
+            }
             _ => say(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{\"tools\":[\"raw\"]}"),
+        }
+    }
+}
+
+impl Backend {
+    /// Waits until the client has this.
+    fn arrives(&self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        let has = || String::from_utf8_lossy(&self.client.lock().expect("lock")).contains(text);
+        while !has() {
+            if Instant::now() > until {
+                self.held.store(true, Ordering::SeqCst);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -152,7 +178,7 @@ async fn gateway(dir: &Path, filters: Vec<Value>) -> Gateway {
     Gateway { envoy, backend }
 }
 
-/// What the client got, when its pieces came, and what the backend heard.
+/// What the client got, and what the backend heard.
 #[derive(Debug, PartialEq)]
 struct Seen {
     client: String,
@@ -160,15 +186,13 @@ struct Seen {
 }
 
 impl Gateway {
-    fn ask(&self, request: &[u8], rest: &[&[u8]]) -> (Seen, Vec<Duration>) {
+    fn ask(&self, request: &[u8], rest: &[&[u8]]) -> Seen {
         self.backend.heard.lock().expect("lock").clear();
+        self.backend.client.lock().expect("lock").clear();
         let mut stream = TcpStream::connect(self.envoy.listen).expect("connects");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a timeout");
-        let begun = Instant::now();
+        stream.set_read_timeout(Some(2 * PATIENCE)).expect("a timeout");
         stream.write_all(request).expect("sent");
-        let (mut all, mut buffer, mut times) = (Vec::new(), [0_u8; 65536], Vec::new());
+        let (mut all, mut buffer) = (Vec::new(), [0_u8; 65536]);
         for piece in rest {
             // An answer to what was sent before comes first.
             let count = stream.read(&mut buffer).expect("an answer");
@@ -181,16 +205,15 @@ impl Gateway {
             stream.shutdown(std::net::Shutdown::Both).expect("ends");
         }
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            times.push(begun.elapsed());
             all.extend_from_slice(&buffer[..count]);
+            let got = &buffer[..count];
+            self.backend.client.lock().expect("lock").extend_from_slice(got);
         }
-        std::thread::sleep(Duration::from_millis(20));
         let heard = self.backend.heard.lock().expect("lock").clone();
-        let seen = Seen {
+        Seen {
             client: plain(&all),
             backend: plain(&heard),
-        };
-        (seen, times)
+        }
     }
 }
 
@@ -249,8 +272,8 @@ async fn installing_changes_nothing_for_others(mode: InstallMode) {
     let with = gateway(&dir.path().join("with"), governed.filters()).await;
     let mut count = 0;
     for (what, request) in requests() {
-        let (before, _) = without.ask(&request, &[]);
-        let (after, _) = with.ask(&request, &[]);
+        let before = without.ask(&request, &[]);
+        let after = with.ask(&request, &[]);
         assert!(
             !before.client.is_empty(),
             "{what}: there was an answer without the filter"
@@ -260,23 +283,24 @@ async fn installing_changes_nothing_for_others(mode: InstallMode) {
         count += 1;
     }
 
-    // Events are not held: the first of them comes long before the last.
+    // Events are not held: each is sent when the one before it has come.
     let stream = b"GET /stream HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\nte: trailers\r\n\r\n";
-    let (before, _) = without.ask(stream, &[]);
-    let (after, times) = with.ask(stream, &[]);
+    let before = without.ask(stream, &[]);
+    let after = with.ask(stream, &[]);
     assert!(
         before.client.contains("data: 2") && before.client.contains("x-sum: 3"),
         "{}",
         before.client
     );
     assert_eq!(after, before);
-    let (first, last) = (times.first().expect("pieces"), times.last().expect("pieces"));
-    assert!(*last - *first > Duration::from_millis(400), "held: {times:?}");
+    for gateway in [&without, &with] {
+        assert!(!gateway.backend.held.load(Ordering::SeqCst));
+    }
 
     // An upgraded connection carries bytes both ways.
     let upgrade = b"GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n\r\n";
-    let (before, _) = without.ask(upgrade, &[b"hello"]);
-    let (after, _) = with.ask(upgrade, &[b"hello"]);
+    let before = without.ask(upgrade, &[b"hello"]);
+    let after = with.ask(upgrade, &[b"hello"]);
     assert!(before.client.contains("olleh"), "{}", before.client);
     assert_eq!(after, before);
 
@@ -297,7 +321,7 @@ async fn installing_changes_nothing_for_others(mode: InstallMode) {
         let request = format!(
             "POST /elsewhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}"
         );
-        let (seen, _) = with.ask(request.as_bytes(), &[]);
+        let seen = with.ask(request.as_bytes(), &[]);
         assert!(
             seen.client.starts_with("HTTP/1.1 403"),
             "{header}: {}",

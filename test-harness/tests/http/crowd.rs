@@ -2,11 +2,12 @@
 
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::ground::recorder::{Answer, Frames, Heard, event, piece, result};
+use aplomb_test_harness::patience::PATIENCE;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::ground::{BOTH_2, Got, PATIENCE, Scene, call, record, scene};
+use crate::ground::{BOTH_2, Got, Scene, call, record, scene};
 use crate::steps::{is_denied, limits};
 
 const STREAMS: u64 = 200;

@@ -2,10 +2,10 @@
 //! one before it, so that a filter that held one back would never see another.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::ground::recorder::{Answer, event, piece, result};
+use aplomb_test_harness::patience::PATIENCE;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -13,11 +13,9 @@ use tokio::sync::mpsc;
 use crate::ground::{BOTH_1, BOTH_2, RESULT, Wire, call, record, scene};
 use crate::steps::limits;
 
-/// Longer than an event takes on a busy machine; a held one takes for ever.
-const AT_ONCE: Duration = Duration::from_secs(10);
 const EVENTS: u64 = 20;
 
-async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
+async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire, tool: &str) {
     let (go, waits) = mpsc::channel::<()>(1);
     let waits = Arc::new(Mutex::new(Some(waits)));
     let script = move |heard, frames| {
@@ -38,14 +36,15 @@ async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
     };
     let scene = scene(mode, wire, Answer::EVENTS, limits(), script).await;
     let (frames, reply) = scene.begin();
-    piece(&frames, call("edited", 1)).await;
+    piece(&frames, call(tool, 1)).await;
     drop(frames);
     let mut body = reply.await.expect("a reply").into_body();
     let mut seen = String::new();
     for number in 0..EVENTS {
         let mark = format!("\"progress\":{number},");
         while !(seen.contains(&mark) && seen.ends_with("\n\n")) {
-            let frame = tokio::time::timeout(AT_ONCE, body.frame())
+            // A held one takes for ever.
+            let frame = tokio::time::timeout(PATIENCE, body.frame())
                 .await
                 .unwrap_or_else(|_| panic!("event {number} is held back; so far:\n{seen}"))
                 .expect("no end")
@@ -64,15 +63,25 @@ async fn no_event_waits_for_the_next(mode: InstallMode, wire: Wire) {
 
 #[tokio::test]
 async fn no_event_waits_for_the_next_in_full_mode() {
-    no_event_waits_for_the_next(InstallMode::Full, BOTH_2).await;
+    no_event_waits_for_the_next(InstallMode::Full, BOTH_2, "edited").await;
 }
 
 #[tokio::test]
 async fn no_event_waits_for_the_next_in_paired_mode() {
-    no_event_waits_for_the_next(InstallMode::Paired, BOTH_2).await;
+    no_event_waits_for_the_next(InstallMode::Paired, BOTH_2, "edited").await;
 }
 
 #[tokio::test]
 async fn no_event_waits_for_the_next_over_http_1() {
-    no_event_waits_for_the_next(InstallMode::Full, BOTH_1).await;
+    no_event_waits_for_the_next(InstallMode::Full, BOTH_1, "edited").await;
+}
+
+#[tokio::test]
+async fn no_event_waits_for_a_scanner_in_full_mode() {
+    no_event_waits_for_the_next(InstallMode::Full, BOTH_1, "scanned").await;
+}
+
+#[tokio::test]
+async fn no_event_waits_for_a_scanner_in_paired_mode() {
+    no_event_waits_for_the_next(InstallMode::Paired, BOTH_2, "scanned").await;
 }

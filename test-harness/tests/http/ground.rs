@@ -1,12 +1,12 @@
 //! The policy, the backend, Envoy with the filter, and a client whose frames the test decides.
 
 use std::future::Future;
-use std::time::Duration;
 
 use aplomb_test_harness::envoy::Adapt;
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::ground::recorder::{Answer, FrameBody, Frames, Heard, Recorder};
 use aplomb_test_harness::ground::{Ground, Options, issuer, untouched};
+use aplomb_test_harness::patience::PATIENCE;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -22,10 +22,8 @@ pub(crate) const ARGUMENT: &str = "s3-hidden";
 pub(crate) const RESULT: &str = "123-45-6789";
 /// The largest body that the filter reads, bytes.
 pub(crate) const LIMIT: usize = 65_536;
-/// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `edited` loses `args.secret` and `result.ssn`, `labelled` does too and marks the session at the companion, `denied` is denied,
+/// `edited` loses `args.secret` and `result.ssn`, `scanned` too but what a scanner finds in it, `labelled` does too and marks the session at the companion, `denied` is denied,
 /// `plain` has no rules on results.
 fn policy() -> String {
     let plugins = json!([issuer::plugin("user", "authorization", "user").expect("a key")]);
@@ -44,6 +42,9 @@ routes:
     pre_invocation: ["require(role.tester)", "taint(seen, session)"]
     args: {{ secret: "omit" }}
     result: {{ ssn: "str | redact" }}
+  - tool: scanned
+    args: {{ secret: "omit" }}
+    result: {{ ssn: "pii.redact" }}
   - tool: denied
     pre_invocation: ["deny('not today', 'test.denied')"]
   - tool: plain

@@ -119,21 +119,37 @@ fn compare(title: &str, direct: &Checks, governed: &Checks) -> Vec<String> {
     wrong
 }
 
+/// What fails without Envoy, and what differs with it.
+async fn both(title: &str, server: &str, gateway: &str, revision: &str) -> Vec<String> {
+    let direct = run(server, revision).await;
+    let governed = run(gateway, revision).await;
+    let fails = |((scenario, id), outcome): (&(String, String), &String)| {
+        let fails = !is_fine(outcome) && !scenario.starts_with("tasks-");
+        fails.then(|| format!("the fixture fails by itself: {scenario} {id}: {outcome}"))
+    };
+    let mut wrong: Vec<String> = direct.iter().filter_map(fails).collect();
+    wrong.extend(compare(title, &direct, &governed));
+    wrong
+}
+
 async fn comes_out_the_same(mode: InstallMode) {
     let dir = tempfile::tempdir().expect("a directory");
     let (_server, address) = fixture::start(dir.path()).await;
     let (ground, _logs) = fixture::governed(mode, "error", vec![fixture::signs_in()], address).await;
+    let (server, gateway) = (format!("http://{address}/mcp"), ground.envoy.url("/mcp"));
     let mut wrong = Vec::new();
     for revision in REVISIONS {
-        let direct = run(&format!("http://{address}/mcp"), revision).await;
-        let governed = run(&ground.envoy.url("/mcp"), revision).await;
-        let failed: Vec<_> = direct
-            .iter()
-            .filter(|((scenario, _), outcome)| !is_fine(outcome) && !scenario.starts_with("tasks-"))
-            .collect();
-        assert!(failed.is_empty(), "the fixture fails by itself: {failed:#?}");
         let title = format!("conformance {revision}, {} mode", mode.name());
-        wrong.extend(compare(&title, &direct, &governed));
+        let mut told = both(&title, &server, &gateway, revision).await;
+        // The suite has limits of time of its own, which a busy machine may miss: what is wrong three times is wrong.
+        for _ in 0..2 {
+            if told.is_empty() {
+                break;
+            }
+            println!("once more, because of\n{}", told.join("\n"));
+            told = both(&title, &server, &gateway, revision).await;
+        }
+        wrong.extend(told);
     }
     assert!(
         wrong.is_empty(),

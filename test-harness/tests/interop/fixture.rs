@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::ground::{Ground, Options, issuer, untouched};
+use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::process::Process;
 use aplomb_test_harness::stack::SEAL_KEY_ENV;
 use aplomb_test_harness::{ports, programs};
@@ -13,9 +13,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
-
-/// Python starts slowly on a busy machine.
-const START: Duration = Duration::from_secs(60);
 
 /// A program that `make setup` installed.
 fn installed(path: &str) -> PathBuf {
@@ -53,7 +50,10 @@ pub(crate) async fn start(dir: &Path) -> (Process, SocketAddr) {
     let mut process =
         Process::start("the fixture server", command, &dir.join("fixture.log")).expect("starts");
     process
-        .wait_until(START, || async move { TcpStream::connect(address).await.is_ok() })
+        .wait_until(
+            PATIENCE,
+            || async move { TcpStream::connect(address).await.is_ok() },
+        )
         .await
         .expect("listens");
     (process, address)

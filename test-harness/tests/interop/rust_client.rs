@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use aplomb_test_harness::patience::PATIENCE;
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, GetPromptRequestParams, ProgressNotificationParam,
     ProtocolVersion, ReadResourceRequestParams, ResourceUpdatedNotificationParam, ServerNotification,
@@ -19,7 +20,6 @@ use tokio::sync::Notify;
 
 use crate::clients::Step;
 
-const PATIENCE: Duration = Duration::from_secs(10);
 const WATCHED: &str = "test://watched-resource";
 
 #[derive(Debug, Default, Clone)]

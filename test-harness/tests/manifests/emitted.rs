@@ -26,24 +26,29 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
 }
 
+/// Builds the example in `scratch` for this mode.
+fn built(mode: &str, scratch: &Path) -> std::path::PathBuf {
+    let policy = programs::root().join("examples/hr/policy.yaml");
+    let build = scratch.join(mode);
+    let arguments = ["build", text(&policy), "-o", text(&build), "--mode", mode];
+    aplc(&[&arguments[..], &["--protocol", "/hr/mcp=mcp"]].concat());
+    build
+}
+
+/// Writes the objects for Istio into `out`, for a gateway.
+pub(crate) fn istio(mode: &str, out: &Path, scratch: &Path) {
+    let build = built(mode, scratch);
+    let arguments = ["emit", "istio", "--build", text(&build), "--image", &image()];
+    aplc(&[&arguments[..], &["--protect", "hr/workday", "-o", text(out)]].concat());
+}
+
 /// Name and text of every file.
 pub(crate) fn all() -> Vec<(String, String)> {
     let folder = tempfile::tempdir().expect("a folder");
-    let policy = programs::root().join("examples/hr/policy.yaml");
     let image = image();
     let mut files = Vec::new();
     for mode in ["paired", "full", "single"] {
-        let build = folder.path().join(mode);
-        aplc(&[
-            "build",
-            text(&policy),
-            "-o",
-            text(&build),
-            "--mode",
-            mode,
-            "--protocol",
-            "/hr/mcp=mcp",
-        ]);
+        let build = built(mode, folder.path());
         for place in ["gateway", "waypoint", "sidecar"] {
             for kind in ["wasm-plugin", "traffic-extension"] {
                 let out = folder.path().join(format!("{mode}-{place}-{kind}"));

@@ -1,11 +1,14 @@
 //! Every Kubernetes object that we ship or emit, against the real custom resource definitions of Istio and Envoy Gateway:
-//! structure, no unknown field, and the definitions' own CEL rules. No API server is needed. The definitions lie in
-//! `../shared/external`; where they are missing the tests say that they were skipped (with `CI=true` they fail).
+//! structure, no unknown field, and the definitions' own CEL rules; and `@kubernetes-models/istio` as a second opinion. No API server is
+//! needed. The definitions lie in `../shared/external`; where they are missing the tests say that they were skipped (with `CI=true`
+//! they fail). `kubectl kustomize` builds what `aplc emit istio` writes and our overlays on it, and what comes out is judged too.
 //!
 //! `make manifests` prints one line a file.
 
 mod crd;
 mod emitted;
+mod kustomize;
+mod models;
 mod rules;
 mod structure;
 mod yaml;
@@ -16,6 +19,7 @@ use aplomb_test_harness::programs;
 use serde_json::Value;
 
 use crd::Definitions;
+use models::{Models, Opinion};
 
 /// The definitions, or why there are none.
 fn definitions() -> Option<Definitions> {
@@ -40,23 +44,32 @@ struct Line {
     file: String,
     objects: usize,
     rules: usize,
+    /// Objects that the second opinion has a model of.
+    models: usize,
     unknown: Vec<String>,
     errors: Vec<String>,
 }
 
-fn judge(definitions: &Definitions, file: &str, text: &str) -> Line {
+fn judge(definitions: &Definitions, models: Option<&Models>, file: &str, text: &str) -> Line {
     let mut line = Line {
         file: file.to_owned(),
         objects: 0,
         rules: 0,
+        models: 0,
         unknown: Vec::new(),
         errors: Vec::new(),
     };
     match yaml::documents(text) {
         Err(error) => line.errors.push(error),
         Ok(objects) => {
+            line.objects = objects.len();
+            for opinion in models.map(|models| models.of(&objects)).unwrap_or_default() {
+                line.models += usize::from(opinion != Opinion::Unknown);
+                if let Opinion::Wrong(what) = opinion {
+                    line.errors.push(format!("@kubernetes-models/istio: {what}"));
+                }
+            }
             for object in objects {
-                line.objects += 1;
                 let verdict = definitions.check(&object);
                 line.rules += verdict.rules;
                 line.errors.extend(verdict.errors);
@@ -68,7 +81,10 @@ fn judge(definitions: &Definitions, file: &str, text: &str) -> Line {
 }
 
 fn print(lines: &[Line]) {
-    println!("{:<52} {:>7} {:>9}  verdict", "file", "objects", "CEL rules");
+    println!(
+        "{:<52} {:>7} {:>9} {:>7}  verdict",
+        "file", "objects", "CEL rules", "models"
+    );
     for line in lines {
         let verdict = match (line.errors.is_empty(), line.unknown.is_empty()) {
             (true, true) => "valid".to_owned(),
@@ -76,8 +92,8 @@ fn print(lines: &[Line]) {
             (false, _) => format!("INVALID\n    {}", line.errors.join("\n    ")),
         };
         println!(
-            "{:<52} {:>7} {:>9}  {verdict}",
-            line.file, line.objects, line.rules
+            "{:<52} {:>7} {:>9} {:>7}  {verdict}",
+            line.file, line.objects, line.rules, line.models
         );
     }
 }
@@ -100,6 +116,7 @@ fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn every_manifest_that_is_shipped_or_emitted_is_valid() {
     let Some(definitions) = definitions() else { return };
+    let models = Models::installed();
     let root = programs::root();
     let mut paths = Vec::new();
     yaml_files(&root.join("istio"), &mut paths);
@@ -112,6 +129,7 @@ fn every_manifest_that_is_shipped_or_emitted_is_valid() {
                 .to_string_lossy();
             judge(
                 &definitions,
+                models.as_ref(),
                 &name,
                 &std::fs::read_to_string(path).expect("a text"),
             )
@@ -120,9 +138,14 @@ fn every_manifest_that_is_shipped_or_emitted_is_valid() {
     let shipped = lines.len();
     assert!(shipped > 0, "there is nothing in istio/");
     for (name, text) in emitted::all() {
-        lines.push(judge(&definitions, &name, &text));
+        lines.push(judge(&definitions, models.as_ref(), &name, &text));
     }
     assert!(lines.len() > shipped, "nothing was emitted");
+    for mode in ["paired", "full", "single"] {
+        for (name, text) in kustomize::all(mode).unwrap_or_default() {
+            lines.push(judge(&definitions, models.as_ref(), &name, &text));
+        }
+    }
     print(&lines);
     let invalid: Vec<&str> = lines
         .iter()
@@ -130,6 +153,11 @@ fn every_manifest_that_is_shipped_or_emitted_is_valid() {
         .map(|line| line.file.as_str())
         .collect();
     assert!(invalid.is_empty(), "invalid: {invalid:?}");
+    let seconded: usize = lines.iter().map(|line| line.models).sum();
+    assert!(
+        models.is_none() || seconded > 50,
+        "the second opinion knows {seconded} objects only"
+    );
     let rules: usize = lines.iter().map(|line| line.rules).sum();
     assert!(
         rules > 100,
@@ -151,6 +179,63 @@ fn good() -> Value {
             "pluginConfig": { "anything": { "goes": [1, true] } }
         }
     })
+}
+
+#[test]
+fn overlays_change_what_they_say_and_keep_the_rest() {
+    let Some(built) = kustomize::all("paired") else {
+        return;
+    };
+    let objects = |name: &str| -> Vec<Value> {
+        let of = |(title, text): &(String, String)| {
+            let wanted = title.starts_with(&format!("kubectl kustomize {name} "));
+            wanted.then(|| yaml::documents(text).expect("YAML"))
+        };
+        built.iter().find_map(of).expect("built")
+    };
+    let base = objects("base");
+    let plugins = |objects: &[Value]| -> Vec<Value> {
+        let all = objects.iter().filter(|object| object["kind"] == "WasmPlugin");
+        all.cloned().collect()
+    };
+    assert_eq!(plugins(&base).len(), 2);
+    let private = objects("overlays/private-registry");
+    assert_eq!(private.len(), base.len());
+    for (plain, mut changed) in plugins(&base).into_iter().zip(plugins(&private)) {
+        let spec = changed["spec"].as_object_mut().expect("a map");
+        assert_eq!(spec.remove("imagePullSecret"), Some("aplomb-registry".into()));
+        assert_eq!(spec.remove("imagePullPolicy"), Some("IfNotPresent".into()));
+        assert_eq!(changed, plain);
+    }
+    let production = objects("overlays/production");
+    assert_eq!(production.len(), base.len());
+    let companion = production.iter().find(|object| object["kind"] == "StatefulSet");
+    let pod = &companion.expect("a companion")["spec"]["template"]["spec"];
+    assert_eq!(pod["priorityClassName"], "system-cluster-critical");
+    assert_eq!(pod["containers"][0]["resources"]["limits"]["memory"], "512Mi");
+}
+
+#[test]
+fn the_second_opinion_refuses_what_is_wrong() {
+    let Some(models) = Models::installed() else { return };
+    let mut enumeration = good();
+    enumeration["spec"]["failStrategy"] = "FAIL_SAFE".into();
+    let mut missing = good();
+    missing["spec"].as_object_mut().expect("a map").remove("url");
+    let service = serde_json::json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "a" } });
+    let opinions = models.of(&[good(), enumeration, missing, service]);
+    assert!(
+        matches!(
+            opinions.as_slice(),
+            [
+                Opinion::Valid,
+                Opinion::Wrong(_),
+                Opinion::Wrong(_),
+                Opinion::Unknown
+            ]
+        ),
+        "{opinions:?}"
+    );
 }
 
 #[test]

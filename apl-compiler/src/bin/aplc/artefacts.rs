@@ -59,6 +59,7 @@ pub(crate) fn companion(
             .iter()
             .map(|(name, directory)| (name.clone(), key_directory(directory)))
             .collect(),
+        captures: deployment.captures,
     };
     Ok((config, secrets))
 }

@@ -64,6 +64,8 @@ pub(crate) struct Given {
     pub decisions: Vec<(String, Decided)>,
     /// What humans say, by plugin.
     pub elicitations: Vec<(String, ElicitState)>,
+    /// What counters answer, whatever was counted before; `None`: they count.
+    pub counters: Option<Counters>,
     /// The audit log cannot be written.
     pub audit_fails: bool,
     /// The time, in milliseconds since the Unix epoch.
@@ -89,6 +91,7 @@ impl Given {
             delegations: Vec::new(),
             decisions: Vec::new(),
             elicitations: Vec::new(),
+            counters: None,
             audit_fails: false,
             now_ms: NOW_MS,
         }
@@ -106,6 +109,8 @@ pub(crate) struct Identity {
     pub workload: Option<Speaker>,
     /// What is wrong with the credentials.
     pub fault: Option<Fault>,
+    /// The identity plugins whose credentials are presented; `None`: all that somebody is named for.
+    pub by: Option<Vec<String>>,
 }
 
 /// One credential's content.
@@ -257,6 +262,15 @@ pub(crate) enum Decided {
     },
     /// Nothing.
     Failed,
+}
+
+/// What counters answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counters {
+    /// The window is used up.
+    Exceeded,
+    /// Nothing.
+    Fail,
 }
 
 /// What the proxy is expected to do. What is `None` is not looked at.

@@ -48,8 +48,12 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Run the tests beside a policy on the filter's own code.
     Test(Test),
+    /// Send a running gateway what its policy must deny, and fail if any of it gets through.
+    Probe(super::probe::Probe),
     /// Say why a decision fell as it did, from the companion's audit log.
     Why(super::why::Why),
+    /// Run captured decisions (`capture: facts`) through another policy and say what would differ.
+    Replay(super::replay::Replay),
 }
 
 /// How diagnostics are written.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use apl_compiler::outline::{DenialView, Operation, Outline, Step, StepKind};
+use apl_compiler::outline::{DenialView, Operation, Outline, PinsView, Step, StepKind};
 use clap::{Args, ValueEnum};
 
 use super::{End, Fault, input, outline_json};
@@ -71,7 +71,16 @@ fn mermaid(outline: &Outline) -> String {
         nodes: 0,
     };
     for (at, operation) in outline.operations.iter().enumerate() {
-        chart.operation(at, operation, outline.unmatched_allowed);
+        chart.operation(at, operation, outline);
+    }
+    for (at, pins) in outline.pins.iter().enumerate() {
+        chart.pins(at, pins);
+    }
+    if let Some(paths) = &outline.public_paths {
+        chart.line(&format!(
+            "public[\"without identity: {}\"]",
+            escaped(&paths.join(", "))
+        ));
     }
     chart.text.push_str("  classDef deny stroke:#b00,color:#b00\n");
     chart.text
@@ -109,13 +118,17 @@ impl Chart {
         }
     }
 
-    fn operation(&mut self, at: usize, operation: &Operation, unmatched_allowed: bool) {
+    fn operation(&mut self, at: usize, operation: &Operation, outline: &Outline) {
+        let unmatched_allowed = outline.unmatched_allowed;
         let mut title = operation.name.clone();
         if let Some(owner) = &operation.owner {
             title.push_str(&format!(" (owner {owner})"));
         }
         if operation.shadow.is_some() {
             title.push_str(" (shadow: recorded, not enforced)");
+        }
+        if operation.pass_unparseable {
+            title.push_str(" (results that cannot be parsed pass)");
         }
         let _ = writeln!(self.text, "  subgraph op{at}[\"{}\"]", escaped(&title));
         self.line("direction TB");
@@ -125,7 +138,41 @@ impl Chart {
             format!("request, identity: {}", operation.identities.join(", "))
         };
         let start = self.node("([", &caller, "])");
-        let ends = self.steps(&operation.pre, vec![(start, "")]);
+        let mut ends = vec![(start, "")];
+        let tool = operation.name.strip_prefix("tool:");
+        let pinned = |pins: &&PinsView| {
+            let scoped = |name: &str| match &pins.scope {
+                Some(scope) => tool == Some(format!("{name}@{scope}").as_str()) || tool == Some(name),
+                None => tool == Some(name),
+            };
+            pins.tools.iter().any(|(name, _)| scoped(name))
+        };
+        if outline.pins.iter().any(|pins| pinned(&pins)) {
+            let pin = self.node("{", "its definition is the pinned one", "}");
+            self.join(&ends, &pin);
+            self.denied("denied tool.definition_changed", vec![(pin.clone(), "not")]);
+            ends = vec![(pin, "else")];
+        }
+        let ends = self.steps(&operation.pre, ends);
+        for (says, what) in [
+            (
+                "told to a caller who is denied",
+                operation.challenge.as_ref().map(|it| it.words()),
+            ),
+            ("denied as", operation.response.clone()),
+        ] {
+            if let Some(what) = what {
+                self.node("[", &format!("{says}: {what}"), "]");
+            }
+        }
+        let ends = match &operation.assertions {
+            None => ends,
+            Some(words) => {
+                let asserted = self.node("[", &format!("headers: {words}"), "]");
+                self.join(&ends, &asserted);
+                vec![(asserted, "")]
+            }
+        };
         let refused = !operation.route && operation.entity.is_some() && !unmatched_allowed;
         if refused {
             self.denied("no route: denied", ends);
@@ -137,6 +184,22 @@ impl Chart {
             self.join(&ends, &answer);
         }
         self.text.push_str("  end\n");
+    }
+
+    /// What of a server's tools is pinned.
+    fn pins(&mut self, at: usize, pins: &PinsView) {
+        let names: Vec<&str> = pins.tools.iter().map(|(name, _)| name.as_str()).collect();
+        let others = if pins.hides_unpinned {
+            "hidden and denied"
+        } else {
+            "as the routes say"
+        };
+        let text = format!(
+            "pinned tools {}: {}; others {others}",
+            pins.server(),
+            names.join(", ")
+        );
+        self.line(&format!("pins{at}[\"{}\"]", escaped(&text)));
     }
 
     fn steps(&mut self, steps: &[Step], mut ends: Ends) -> Ends {

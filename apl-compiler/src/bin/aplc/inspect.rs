@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use apl_bytecode::CredentialSource;
-use apl_compiler::outline::outline;
+use apl_compiler::outline::{ChallengeView, Operation, Outline, Step, StepKind, outline};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -94,12 +94,49 @@ fn program(bytes: &[u8]) -> Value {
         "compiler": model.debug.as_ref().map(|debug| debug.compiler.clone()),
         "sections": sections,
         "unmatched": if outline.unmatched_allowed { "allow" } else { "deny" },
+        "audit": if outline.waits_for_records { "durable" } else { "batched" },
+        "capture": if outline.captures { "facts" } else { "none" },
         "open_identities": open(model),
         "identities": outline.identities.iter().map(|identity| format!("{}: {}", identity.name, identity.what)).collect::<Vec<_>>(),
         "companion": companion(&loaded),
         "labels": labels(model),
+        "pins": outline.pins.iter().map(|pins| {
+            let others = if pins.hides_unpinned { "others hidden" } else { "others as the routes say" };
+            format!("{} tools {}, {others}", pins.tools.len(), pins.server())
+        }).collect::<Vec<_>>(),
+        "public_paths": outline.public_paths,
+        "in_shadow": told(&outline, |operation| {
+            operation.shadow.map(|until| match until {
+                0 => String::new(),
+                until => format!("until second {until} of the Unix epoch"),
+            })
+        }),
+        "challenges": told(&outline, |operation| operation.challenge.as_ref().map(ChallengeView::words)),
+        "responses": told(&outline, |operation| operation.response.clone()),
+        "assertions": told(&outline, |operation| operation.assertions.clone()),
+        "restricts": told(&outline, |operation| restricts(&operation.pre).then(String::new)),
         "routes_by_kind": kinds,
         "routes": routes,
+    })
+}
+
+/// Operations of which something is to be said.
+fn told(outline: &Outline, what: impl Fn(&Operation) -> Option<String>) -> Vec<String> {
+    let line = |operation: &Operation| {
+        what(operation).map(|what| match what.as_str() {
+            "" => operation.name.clone(),
+            what => format!("{}: {what}", operation.name),
+        })
+    };
+    outline.operations.iter().filter_map(line).collect()
+}
+
+/// Whether a step narrows where requests go.
+fn restricts(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match &step.kind {
+        StepKind::Ask(words) => words.starts_with("restrict"),
+        StepKind::When { then, .. } => restricts(then),
+        _ => false,
     })
 }
 
@@ -141,7 +178,8 @@ fn open(model: &apl_bytecode::Program) -> Vec<String> {
         .filter(|identity| match &identity.source {
             CredentialSource::Token { issuers, .. } => issuers.is_empty(),
             CredentialSource::Metadata { issuers, .. } => issuers.is_empty(),
-            CredentialSource::Peer { .. } | CredentialSource::ApiKey { .. } => false,
+            CredentialSource::Peer { .. } => identity.trust_domains.is_empty(),
+            CredentialSource::ApiKey { .. } => false,
         })
         .filter_map(|identity| model.strings.get(identity.name.at()).cloned())
         .collect();
@@ -259,6 +297,7 @@ fn print(value: &Value, indent: usize) {
                 println!("{space}{key}");
                 print(inner, indent + 2);
             }
+            Value::Array(items) if items.is_empty() => {}
             Value::Array(items) => {
                 let items: Vec<String> = items
                     .iter()

@@ -19,7 +19,9 @@ mod inspect;
 mod outline_json;
 mod pin;
 mod place;
+mod probe;
 mod proxy;
+mod replay;
 mod request;
 mod schema;
 mod shared;
@@ -62,7 +64,9 @@ fn main() -> ExitCode {
         Command::Verify(verify) => sign::verify(verify),
         Command::Explain(explain) => explain::run(explain),
         Command::Test(test) => test::run(test),
+        Command::Probe(probe) => probe::run(probe),
         Command::Why(why) => why::run(why),
+        Command::Replay(asked) => replay::run(asked),
     };
     match done {
         Ok(End::Fine) => ExitCode::SUCCESS,

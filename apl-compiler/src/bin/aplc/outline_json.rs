@@ -8,6 +8,8 @@ pub(crate) fn of(outline: &Outline) -> Value {
     json!({
         "unmatched": if outline.unmatched_allowed { "allow" } else { "deny" },
         "forward_inbound_credentials": if outline.never_forward_credentials { "never" } else { "unless_delegated" },
+        "audit": if outline.waits_for_records { "durable" } else { "batched" },
+        "capture": if outline.captures { "facts" } else { "none" },
         "identities": outline.identities.iter().map(|identity| json!({
             "name": identity.name,
             "what": identity.what,
@@ -19,6 +21,12 @@ pub(crate) fn of(outline: &Outline) -> Value {
                 "keys": if issuer.jwks.is_some() { "in the policy" } else { "fetched by the companion" },
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
+        "pins": outline.pins.iter().map(|pins| json!({
+            "scope": pins.scope,
+            "unpinned": if pins.hides_unpinned { "hide" } else { "allow" },
+            "tools": pins.tools.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        })).collect::<Vec<_>>(),
+        "public_paths": outline.public_paths,
         "operations": outline.operations.iter().map(operation).collect::<Vec<_>>(),
     })
 }
@@ -31,8 +39,14 @@ fn operation(operation: &Operation) -> Value {
         "pre_invocation": steps(&operation.pre),
         "post_invocation": steps(&operation.post),
         "response": operation.response,
+        "assertions": operation.assertions,
+        "challenge": operation.challenge.as_ref().map(|challenge| json!({
+            "scopes": challenge.scopes,
+            "lists": if challenge.annotates { "annotate" } else { "hide" },
+        })),
         "unparseable_result": if operation.pass_unparseable { "pass" } else { "deny" },
         "enforcement": if operation.shadow.is_some() { "shadow" } else { "enforce" },
+        "until": operation.shadow.filter(|until| *until != 0),
         "owner": operation.owner,
         "at": operation.at,
     })

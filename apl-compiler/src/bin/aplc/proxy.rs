@@ -2,9 +2,12 @@
 //! what a test says. What is not here is the proxy-wasm layer; bytes in and bytes out are the real ones.
 
 mod companion;
-mod credentials;
+pub(crate) mod credentials;
 mod exchange;
+mod judging;
 mod message;
+mod presented;
+mod properties;
 
 use std::collections::BTreeMap;
 
@@ -18,8 +21,11 @@ use serde_json::{Value, json};
 use super::case::{Given, Operation};
 use companion::Companion;
 use exchange::Stream;
+use presented::Presented;
 
+pub(crate) use judging::{Judged, Judging};
 pub(crate) use message::{args_of, result_of};
+pub(crate) use presented::key_digest;
 
 /// The key of `hash` in tests, so that what it makes of a value can be written down.
 const HASH_KEY: &[u8] = b"aplc test: hash key";
@@ -122,18 +128,21 @@ impl Proxy {
 
         let (method, name, body) = message::request(&given.request.operation);
         let mut headers = message::headers(&given.request, body.len());
-        headers.extend(
-            credentials::headers(self.program.program(), &given.identity, now_ms)
-                .map_err(ProxyError::Credential)?,
-        );
+        let presented = Presented::new(self.program.program(), &given.identity, now_ms)
+            .map_err(ProxyError::Credential)?;
+        companion.know(&presented.keys);
+        headers.extend(presented.headers.iter().cloned());
         if let Some(id) = given.session.as_ref().and_then(|session| session.id.as_ref()) {
             headers.push(("x-session-id".to_owned(), id.clone()));
         }
+        // What the test says of a header counts instead.
+        headers.retain(|(name, _)| !given.request.headers.iter().any(|(own, _)| own == name));
         headers.extend(given.request.headers.iter().cloned());
+        let properties = presented.values(engine.properties());
 
         apl_vm::trace::start();
         let mut stream = Stream::new(self.exchanges, headers);
-        let ran = stream.request(engine, companion, &body, now_ms).and_then(|()| {
+        let ran = stream.request(engine, companion, properties, &body, now_ms).and_then(|()| {
             if !stream.forwarded() {
                 return Ok(());
             }
@@ -243,15 +252,21 @@ fn outcome(
 fn with_test_keys(program: &VerifiedProgram) -> Result<(VerifiedProgram, Vec<u8>), ProxyError> {
     let mut program = program.clone();
     while let Some(name) = program.unbound().map(str::to_owned) {
-        let issuer = BoundIssuer {
-            issuer: "https://unbound.invalid".to_owned(),
+        let issuer = |name: &str| BoundIssuer {
+            issuer: name.to_owned(),
             audiences: vec!["aplc-test".to_owned()],
             algorithms: vec![apl_bytecode::Algorithm::Rs256],
             leeway_s: 60,
             jwks: None,
         };
         program
-            .bind(&name, &[issuer])
+            .bind(
+                &name,
+                &[
+                    issuer("https://unbound.invalid"),
+                    issuer("spiffe://unbound.invalid"),
+                ],
+            )
             .map_err(|error| ProxyError::Enforcer(error.to_string()))?;
     }
     let mut model = program.program().clone();

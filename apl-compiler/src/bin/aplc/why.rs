@@ -12,7 +12,9 @@ use serde_json::json;
 use super::command::Format;
 use super::{End, Fault};
 use log::Story;
+pub(crate) use log::segments;
 use rule::Rule;
+pub(crate) use rule::program;
 
 /// `aplc why`.
 #[derive(Debug, Args)]

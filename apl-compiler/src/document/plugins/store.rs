@@ -68,6 +68,12 @@ fn valkey(node: &Node, reader: &mut Reader<'_>) -> Option<Valkey> {
     })
 }
 
+/// Several, of sentinels, or one.
+fn hosts(text: &str) -> impl Iterator<Item = &str> {
+    let places = text.split('/').next().unwrap_or_default();
+    places.split(',')
+}
+
 /// The address, as the companion takes it: without credentials, and encrypted unless it is this machine.
 fn endpoint(node: &Node, allow_plain: bool, reader: &mut Reader<'_>) -> Option<String> {
     let text = reader.required(node, "endpoint", "a Valkey store", node.span)?;
@@ -78,8 +84,8 @@ fn endpoint(node: &Node, allow_plain: bool, reader: &mut Reader<'_>) -> Option<S
         None => (None, text),
     };
     let encrypted = match scheme {
-        Some("rediss") => Some(true),
-        Some("redis") => Some(false),
+        Some("rediss" | "rediss+sentinel") => Some(true),
+        Some("redis" | "redis+sentinel") => Some(false),
         Some(_) => None,
         None => Some(tls),
     };
@@ -93,15 +99,15 @@ fn endpoint(node: &Node, allow_plain: bool, reader: &mut Reader<'_>) -> Option<S
         Some(("has white space or `#`", "`host:port` or a `rediss://` URL"))
     } else if encrypted.is_none() {
         Some((
-            "has another scheme than `redis` and `rediss`",
-            "`host:port` or a `rediss://` URL",
+            "has another scheme than `redis`, `rediss` and the two with `+sentinel`",
+            "`host:port`, a `rediss://` URL or `rediss+sentinel://host:port,host:port/name`",
         ))
     } else if tls && encrypted == Some(false) {
         Some((
             "is `redis://`, and `tls: true` contradicts it",
             "write `rediss://`",
         ))
-    } else if encrypted == Some(false) && !allow_plain && !is_loopback(host) {
+    } else if encrypted == Some(false) && !allow_plain && !hosts(host).all(is_loopback) {
         Some((
             "is not encrypted",
             "write `rediss://`, or `allow_plain: true` on a development machine",

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
@@ -41,6 +42,7 @@ impl Bench {
         let options = AuditOptions {
             key: Some(SigningKey::from_pem(PRIVATE).expect("a key")),
             segment_bytes: 1500,
+            ..AuditOptions::default()
         };
         AuditLog::open(&self.log(), options, Arc::new(Metrics::new()))
     }
@@ -210,6 +212,27 @@ async fn deleted_segments_are_no_finding_and_the_rest_is_still_checked() {
 }
 
 #[tokio::test]
+async fn sealed_files_that_are_too_old_are_deleted_oldest_first_and_the_rest_is_whole() {
+    let bench = Bench::with(20).await;
+    let sealed = bench.segments();
+    let ancient = std::time::SystemTime::now() - Duration::from_secs(90 * 86_400);
+    // The third is as old, but a younger one stands before it.
+    for old in [&sealed[0], &sealed[2]] {
+        let file = File::options().append(true).open(old).expect("opens");
+        file.set_modified(ancient).expect("dates it back");
+    }
+    let options = AuditOptions {
+        keep: Some(Duration::from_secs(30 * 86_400)),
+        segment_bytes: 1500,
+        key: Some(SigningKey::from_pem(PRIVATE).expect("a key")),
+        ..AuditOptions::default()
+    };
+    drop(AuditLog::open(&bench.log(), options, Arc::new(Metrics::new())).expect("opens"));
+    assert_eq!(bench.segments(), sealed[1..]);
+    assert_eq!(bench.findings(), []);
+}
+
+#[tokio::test]
 async fn finds_what_a_killed_worker_lost() {
     let bench = Bench::with(0).await;
     bench.append([1, 2, 5, 4, 9]).await;
@@ -220,6 +243,28 @@ async fn finds_what_a_killed_worker_lost() {
         missing: 1 + 1 + 3,
     };
     assert_eq!(bench.findings(), [lost]);
+}
+
+#[tokio::test]
+async fn says_what_a_killed_worker_had_numbered_and_never_sent() {
+    let bench = Bench::with(0).await;
+    let log = bench.open().expect("opens");
+    for (seq, numbered) in [(0, 1), (1, 5), (2, 5)] {
+        let sent = AuditRecord {
+            numbered: Some(numbered),
+            ..record(seq)
+        };
+        log.append(&sent).await.expect("appends");
+    }
+    drop(log);
+    let verdict = bench.verify();
+    assert_eq!(verdict.findings, []);
+    let never_came = Outstanding {
+        stream: "worker-1".to_owned(),
+        from: 3,
+        to: 4,
+    };
+    assert_eq!(verdict.outstanding, [never_came]);
 }
 
 #[tokio::test]

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use companion_protocol::config::ValkeyConfig;
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
-    TlsCertificates,
-};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
+use super::servers::{Sentinels, Servers, Ways};
 use crate::config::Secret;
 
 /// A server, ready to be connected to.
 #[derive(Debug, Clone)]
 pub struct Address {
     pub(super) endpoint: String,
-    pub(super) client: Client,
+    pub(super) servers: Servers,
     pub(super) prefix: String,
     pub(super) replicas: u32,
     pub(super) connect_timeout: Duration,
@@ -32,6 +30,9 @@ pub enum AddressError {
         /// Why.
         source: redis::RedisError,
     },
+    /// Sentinels without the name of what they watch.
+    #[error("`{0}` names no primary: write `redis+sentinel://host:port,host:port/name`")]
+    NoName(String),
     /// Credentials in the URL end up in logs.
     #[error("the store's URL carries credentials; give `username` and `password` (by reference) instead")]
     Credentials,
@@ -64,6 +65,9 @@ impl Address {
         password: Option<&Secret>,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, AddressError> {
+        if let Some((scheme, rest)) = config.endpoint.split_once("+sentinel://") {
+            return Self::of_sentinels(config, scheme, rest, password, ca);
+        }
         let url = match config.endpoint.contains("://") {
             true => config.endpoint.clone(),
             false => format!("redis://{}", config.endpoint),
@@ -79,9 +83,6 @@ impl Address {
         if info.redis_settings().username().is_some() || info.redis_settings().password().is_some() {
             return Err(AddressError::Credentials);
         }
-        let is_loopback = |host: &str| {
-            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        };
         let tls = match info.addr() {
             ConnectionAddr::Tcp(host, _) if config.allow_plain || is_loopback(host) => false,
             ConnectionAddr::Tcp(..) => return Err(AddressError::Plain(config.endpoint.clone())),
@@ -89,43 +90,98 @@ impl Address {
             ConnectionAddr::TcpTls { insecure: false, .. } => true,
             _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
         };
-        if config.username.is_some() && password.is_none() {
-            return Err(AddressError::NoPassword);
-        }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b":._-".contains(&b);
-        if config.key_prefix.is_empty() || !config.key_prefix.bytes().all(plain) {
-            return Err(AddressError::Prefix);
-        }
-        let mut user = RedisConnectionInfo::default()
-            .set_db(info.redis_settings().db())
-            .set_protocol(ProtocolVersion::RESP2)
-            .set_skip_set_lib_name();
-        if let Some(name) = &config.username {
-            user = user.set_username(name);
-        }
-        if let Some(password) = password {
-            user = user.set_password(password.expose());
-        }
-        let info = info.set_redis_settings(user);
-        let client = match (tls, ca) {
-            (true, Some(ca)) => Client::build_with_tls(
-                info,
-                TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(ca),
-                },
-            ),
-            (true, None) | (false, _) => Client::open(info),
+        let user = user(config, password)?.set_db(info.redis_settings().db());
+        let ways = Ways { tls, ca, user };
+        let place = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+                if host.contains(':') =>
+            {
+                format!("[{host}]:{port}")
+            }
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                format!("{host}:{port}")
+            }
+            _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
         };
-        Ok(Self {
+        let client = ways.client(&place).map_err(AddressError::Tls)?;
+        Ok(Self::with(config, Servers::One(client)))
+    }
+
+    /// `host:port,host:port/name`: the sentinels, and the primary's name among them.
+    fn of_sentinels(
+        config: &ValkeyConfig,
+        scheme: &str,
+        rest: &str,
+        password: Option<&Secret>,
+        ca: Option<Vec<u8>>,
+    ) -> Result<Self, AddressError> {
+        if rest.contains('@') {
+            return Err(AddressError::Credentials);
+        }
+        let tls = match scheme {
+            "redis" => false,
+            "rediss" => true,
+            _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
+        };
+        let (hosts, name) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.is_empty() || name.contains('/') || hosts.is_empty() {
+            return Err(AddressError::NoName(config.endpoint.clone()));
+        }
+        let hosts: Vec<&str> = hosts.split(',').collect();
+        let host_of = |place: &&str| place.rsplit_once(':').map_or(*place, |(host, _)| host).to_owned();
+        let here = |place: &&str| is_loopback(host_of(place).trim_matches(['[', ']']));
+        if !tls && !config.allow_plain && !hosts.iter().all(here) {
+            return Err(AddressError::Plain(config.endpoint.clone()));
+        }
+        let ways = Ways {
+            tls,
+            ca,
+            user: user(config, password)?,
+        };
+        let sentinels = Sentinels::new(&hosts, name, ways, config.allow_plain).map_err(|source| {
+            AddressError::Endpoint {
+                endpoint: config.endpoint.clone(),
+                source,
+            }
+        })?;
+        Ok(Self::with(config, Servers::Named(sentinels)))
+    }
+
+    fn with(config: &ValkeyConfig, servers: Servers) -> Self {
+        Self {
             endpoint: config.endpoint.clone(),
-            client: client.map_err(AddressError::Tls)?,
+            servers,
             prefix: config.key_prefix.clone(),
             replicas: config.replicas,
             connect_timeout: Duration::from_millis(config.connect_timeout_ms.max(1)),
             command_timeout: Duration::from_millis(config.command_timeout_ms.max(4)),
-        })
+        }
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Who we are there.
+fn user(config: &ValkeyConfig, password: Option<&Secret>) -> Result<RedisConnectionInfo, AddressError> {
+    if config.username.is_some() && password.is_none() {
+        return Err(AddressError::NoPassword);
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b":._-".contains(&b);
+    if config.key_prefix.is_empty() || !config.key_prefix.bytes().all(plain) {
+        return Err(AddressError::Prefix);
+    }
+    let mut user = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP2)
+        .set_skip_set_lib_name();
+    if let Some(name) = &config.username {
+        user = user.set_username(name);
+    }
+    if let Some(password) = password {
+        user = user.set_password(password.expose());
+    }
+    Ok(user)
 }
 
 #[cfg(test)]
@@ -136,6 +192,27 @@ mod tests {
         let mut config = ValkeyConfig::at("rediss://store.example:6379");
         change(&mut config);
         Address::new(&config, None, None).err()
+    }
+
+    #[test]
+    fn sentinels_are_named_with_what_they_watch_and_held_to_the_same_rules() {
+        let at = |endpoint: &str| refusal(|config| config.endpoint = endpoint.to_owned());
+        assert!(at("redis+sentinel://127.0.0.1:1,[::1]:2/main").is_none());
+        assert!(at("rediss+sentinel://a.example:26379,b.example:26379/main").is_none());
+        for nameless in [
+            "redis+sentinel://127.0.0.1:1",
+            "redis+sentinel://127.0.0.1:1/",
+            "redis+sentinel:///main",
+        ] {
+            assert!(
+                matches!(at(nameless), Some(AddressError::NoName(_))),
+                "{nameless}"
+            );
+        }
+        let far = "redis+sentinel://127.0.0.1:1,far.example:2/main";
+        assert!(matches!(at(far), Some(AddressError::Plain(_))));
+        let known = "redis+sentinel://user:hunter2@127.0.0.1:1/main";
+        assert!(matches!(at(known), Some(AddressError::Credentials)));
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub enum LinkError {
     /// It answered in a way that this build does not know.
     #[error("the server's `INFO` has no `{0}`")]
     Unknown(&'static str),
+    /// No sentinel knows a primary of this name.
+    #[error("no sentinel names a primary `{0}`")]
+    NoPrimary(String),
+    /// A sentinel names a host that would be spoken to in the clear.
+    #[error(
+        "the sentinels name `{0}`, and it would be plain TCP; use `rediss+sentinel://`, or `allow_plain` in development"
+    )]
+    Plain(String),
     /// Not the primary.
     #[error("the server is a replica; name the primary")]
     Replica,
@@ -56,8 +64,12 @@ impl LinkError {
     /// Whether it is the configuration that is wrong, which time does not mend.
     pub(super) fn is_misfit(&self) -> bool {
         match self {
-            Self::Server(_) | Self::Replica => false,
-            Self::Unknown(_) | Self::Evicts(_) | Self::NoAppendOnlyFile | Self::SyncsLate(_) => true,
+            Self::Server(_) | Self::Replica | Self::NoPrimary(_) => false,
+            Self::Plain(_)
+            | Self::Unknown(_)
+            | Self::Evicts(_)
+            | Self::NoAppendOnlyFile
+            | Self::SyncsLate(_) => true,
         }
     }
 }

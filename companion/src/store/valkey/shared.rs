@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::{Client, Pipeline, Value};
+use redis::{Pipeline, Value};
 use tokio::sync::Mutex;
 
 use super::super::StoreError;
@@ -12,13 +12,14 @@ use super::super::epoch::Epoch;
 use super::appender::SendError;
 use super::layout::Names;
 use super::link::{Link, LinkError};
+use super::servers::Servers;
 
 /// After a failed connection others are refused at once for so long, or callers would queue up behind one another's
 /// timeouts.
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) struct Shared {
-    pub(super) client: Client,
+    pub(super) servers: Servers,
     pub(super) names: Names,
     pub(super) replicas: u32,
     pub(super) connect_timeout: Duration,
@@ -40,7 +41,9 @@ struct Seat {
 impl Shared {
     /// A new connection.
     pub(super) async fn open(&self) -> Result<Link, LinkError> {
-        Link::open(&self.client, self.connect_timeout, self.command_timeout).await
+        self.servers
+            .open(self.connect_timeout, self.command_timeout)
+            .await
     }
 
     /// The slot's connection, or a new one; and whether it is new.

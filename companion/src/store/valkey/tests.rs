@@ -13,6 +13,9 @@ use server::{DURABLE, Kind, Server};
 fn config(port: u16) -> ValkeyConfig {
     ValkeyConfig {
         replicas: 0,
+        // All the time that a busy disk may take.
+        connect_timeout_ms: 60_000,
+        command_timeout_ms: 60_000,
         ..ValkeyConfig::at(format!("127.0.0.1:{port}"))
     }
 }
@@ -62,24 +65,13 @@ fn secret() -> Append {
 
 /// A replica begins its own append-only file some time after it has everything.
 async fn once_durable(store: &dyn SessionStore) -> Held {
-    for _ in 0..40 {
-        if let Ok(held) = store.append(secret()).await {
-            return held;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-    }
-    panic!("the replica does not write to disk");
+    server::eventually("the replica's disk", async || store.append(secret()).await.ok()).await
 }
 
 /// Another epoch, once the store has noticed; the first load after a broken connection may fail, and that is a denial.
 async fn next_epoch(store: &dyn SessionStore) -> Arc<str> {
-    for _ in 0..100 {
-        if let Ok(held) = store.load(&key('a', '1')).await {
-            return held.epoch;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the store does not come back");
+    let held = server::eventually("the store", async || store.load(&key('a', '1')).await.ok()).await;
+    held.epoch
 }
 
 #[tokio::test]
@@ -199,6 +191,54 @@ async fn a_failover_keeps_what_was_acknowledged_and_changes_the_epoch() {
     replica.command(&["REPLICAOF", "NO", "ONE"]).await;
     assert_ne!(next_epoch(&store).await, before);
     assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+}
+
+/// A sentinel that watches the primary at `port`, alone, so that it decides alone.
+async fn sentinel(port: u16) -> Option<Server> {
+    let watched = format!("sentinel monitor main 127.0.0.1 {port} 1");
+    let lines = [
+        watched.as_str(),
+        "sentinel down-after-milliseconds main 500",
+        "sentinel failover-timeout main 3000",
+    ];
+    Server::sentinel(Kind::Redis, &lines).await
+}
+
+#[tokio::test]
+async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_next() {
+    let Some(mut primary) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let port = primary.port.to_string();
+    let mut arguments = DURABLE.to_vec();
+    arguments.extend(["--replicaof", "127.0.0.1", &port]);
+    let replica = Server::start(Kind::Redis, &arguments).await.expect("installed");
+    replica.synced().await;
+    let watching = sentinel(primary.port).await.expect("installed");
+    // The first of the two is not there.
+    let endpoint = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main", watching.port);
+    let store = open(&ValkeyConfig::at(endpoint))
+        .await
+        .expect("is led to the primary");
+    let before = once_durable(&store).await.epoch;
+    watching.knows_a_replica("main").await;
+    replica.synced().await;
+    primary.kill();
+    assert_ne!(next_epoch(&store).await, before);
+    assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+}
+
+#[tokio::test]
+async fn a_name_that_no_sentinel_knows_leads_nowhere() {
+    let Some(primary) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let watching = sentinel(primary.port).await.expect("installed");
+    let endpoint = format!("redis+sentinel://127.0.0.1:{}/other", watching.port);
+    // As with a server that is not there yet: it may come.
+    let store = open(&ValkeyConfig::at(endpoint)).await.expect("opens");
+    assert_eq!(store.append(secret()).await, Err(StoreError::Unavailable));
+    assert!(!store.healthy());
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::Request;
@@ -16,7 +15,8 @@ use serde_json::{Value, json};
 use super::{exchange, refusal};
 use crate::client::{DIGEST, call, get, perform, send};
 use crate::durability::Process;
-use crate::real::{free_port, in_path, missing, module, script, tools};
+use crate::patience::eventually;
+use crate::real::{free_port, program, script};
 
 /// Ends with the test.
 struct Server(Child);
@@ -47,9 +47,9 @@ fn claims(token: &str) -> Value {
 
 /// `None`: not installed.
 fn openid_provider(port: u16, jwk: &Value) -> Option<(Server, Value, tempfile::TempDir)> {
-    module("oidc-provider")?;
-    let node = in_path("node")?;
-    let script = script("exchange_op.mjs", include_str!("../exchange_op.mjs"));
+    let node = program("node")?;
+    let text = include_str!("../exchange_op.mjs");
+    let script = script("oidc-provider", "exchange_op.mjs", text)?;
     let mut child = Command::new(node)
         .arg(script.path().join("exchange_op.mjs"))
         .args([port.to_string(), jwk.to_string()])
@@ -84,7 +84,7 @@ async fn a_certified_provider_exchanges_for_every_way_of_authentication() {
     std::fs::write(directory.path().join("key.pem"), key.serialize_pem()).expect("writes");
     let issuer = format!("http://127.0.0.1:{port}");
     let delegator = |client: &str, more: Value| {
-        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true,
+        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true, "timeout_ms": 60_000,
             "client_id": client, "introspection_endpoint": format!("{issuer}/token/introspection")});
         delegator
             .as_object_mut()
@@ -185,11 +185,9 @@ async fn post(url: String, headers: &[(&str, String)], body: String) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_exchange_built_in_names_the_gateway_as_actor() {
-    let program = tools().join("authgent/bin/authgent-server");
-    if !program.exists() {
-        missing("authgent-server");
+    let Some(program) = program("authgent/bin/authgent-server") else {
         return;
-    }
+    };
     let program = std::fs::canonicalize(program.parent().expect("a folder"))
         .expect("is there")
         .join("authgent-server");
@@ -212,12 +210,10 @@ async fn a_server_with_exchange_built_in_names_the_gateway_as_actor() {
             .expect("starts"),
     );
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    for _ in 0..300 {
-        if tokio::net::TcpStream::connect(address).await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("authgent-server", async || {
+        tokio::net::TcpStream::connect(address).await.ok()
+    })
+    .await;
     assert_eq!(get(address, "/.well-known/jwks.json").await.status, 200);
     let json_body = [("content-type", "application/json".to_owned())];
     let registered = async |name: &str| {
@@ -249,7 +245,7 @@ async fn a_server_with_exchange_built_in_names_the_gateway_as_actor() {
     let subject_token = text(&own["access_token"]);
     let sub = text(&claims(&subject_token)["sub"]);
     let delegator = |more: Value| {
-        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true,
+        let mut delegator = json!({"kind": "oauth", "token_endpoint": format!("{issuer}/token"), "allow_http": true, "timeout_ms": 60_000,
             "client_id": gateway["client_id"], "client_secret": {"env": "GATEWAY_SECRET"}});
         delegator
             .as_object_mut()

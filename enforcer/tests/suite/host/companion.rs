@@ -73,6 +73,7 @@ impl Companion {
         let response = EffectsResponse {
             epoch: self.epoch.clone(),
             results,
+            notes: Vec::new(),
         };
         Said::Status(200, serde_json::to_vec(&response).unwrap())
     }

@@ -137,6 +137,41 @@ impl Stream {
     }
 
     pub(crate) fn respond(&mut self, worker: &mut Worker, backend: &Backend) {
+        self.response_head(worker, backend);
+        let whole = if worker.chunk == 0 {
+            backend.body.len().max(1)
+        } else {
+            worker.chunk
+        };
+        let mut rest = backend.body.as_slice();
+        for at in 0.. {
+            if self.replied || rest.is_empty() {
+                break;
+            }
+            let size = match worker.cuts.len() {
+                0 => whole,
+                cuts => worker.cuts[at % cuts],
+            };
+            let part;
+            (part, rest) = rest.split_at(size.clamp(1, rest.len()));
+            self.response_part(worker, part, rest.is_empty());
+            // The companion answers a little later, when more has come.
+            if at % 3 == 2 {
+                self.settle(worker);
+            }
+        }
+        self.settle(worker);
+        if let Some(client) = &mut self.seen.client {
+            client.0 = self.response.0;
+            client.1 = self.response.1.clone();
+        }
+        if self.replied {
+            self.seen.client = None;
+        }
+    }
+
+    /// The head of the response alone.
+    pub(crate) fn response_head(&mut self, worker: &mut Worker, backend: &Backend) {
         self.response = (backend.status, backend.headers.clone());
         let mut headers: Vec<Header> = vec![(b":status".to_vec(), backend.status.to_string().into_bytes())];
         headers.extend(
@@ -155,48 +190,27 @@ impl Stream {
                 from_upstream: true,
             },
         );
-        let whole = if worker.chunk == 0 {
-            backend.body.len().max(1)
-        } else {
-            worker.chunk
+    }
+
+    /// A piece of the response's body.
+    pub(crate) fn response_part(&mut self, worker: &mut Worker, part: &[u8], end: bool) {
+        self.response_buffer.extend_from_slice(part);
+        self.response_end = end;
+        if end {
+            self.seen.before_end = self.seen.client.as_ref().map_or(0, |client| client.2.len());
+        }
+        let event = Event::ResponseBody {
+            buffered: self.response_buffer.len(),
+            end,
         };
-        let mut rest = backend.body.as_slice();
-        for at in 0.. {
-            if self.replied || rest.is_empty() {
-                break;
-            }
-            let size = match worker.cuts.len() {
-                0 => whole,
-                cuts => worker.cuts[at % cuts],
-            };
-            let part;
-            (part, rest) = rest.split_at(size.clamp(1, rest.len()));
-            self.response_buffer.extend_from_slice(part);
-            self.response_end = rest.is_empty();
-            if self.response_end {
-                self.seen.before_end = self.seen.client.as_ref().map_or(0, |client| client.2.len());
-            }
-            let event = Event::ResponseBody {
-                buffered: self.response_buffer.len(),
-                end: self.response_end,
-            };
-            let flow = self.event(worker, event);
-            if flow == Flow::Continue {
-                self.flush();
-            }
-            // The companion answers a little later, when more has come.
-            if at % 3 == 2 {
-                self.settle(worker);
-            }
+        if self.event(worker, event) == Flow::Continue {
+            self.flush();
         }
-        self.settle(worker);
-        if let Some(client) = &mut self.seen.client {
-            client.0 = self.response.0;
-            client.1 = self.response.1.clone();
-        }
-        if self.replied {
-            self.seen.client = None;
-        }
+    }
+
+    /// What the client has of the response's body.
+    pub(crate) fn client_has(&self) -> &[u8] {
+        self.seen.client.as_ref().map_or(&[], |(_, _, body)| body)
     }
 
     fn flush(&mut self) {

@@ -15,6 +15,7 @@ const KEYS: &[&str] = &[
     "client",
     "workload",
     "fault",
+    "by",
 ];
 const SPEAKER: &[&str] = &["id", "roles", "permissions", "teams", "scopes", "claims"];
 
@@ -81,6 +82,7 @@ pub(super) fn identity(node: &Node, named: &[(String, Node)], reader: &mut Reade
         client,
         workload,
         fault: node.get("fault").and_then(|entry| fault(&entry.node, reader)),
+        by: node.get("by").map(|entry| reader.texts(&entry.node, "by")),
     }
 }
 

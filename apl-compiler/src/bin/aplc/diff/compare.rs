@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use apl_bytecode::glob_matches;
-use apl_compiler::outline::{DelegateView, Operation, Outline, Step};
+use apl_compiler::outline::{ChallengeView, DelegateView, Operation, Outline, Step};
 
 use super::facts::{self, Fact, FactKind};
 use super::{Change, Danger, who};
@@ -14,6 +14,7 @@ pub(super) fn outlines(old: &Outline, new: &Outline) -> Vec<Change> {
     let mut changes = Vec::new();
     who::settings(old, new, &mut changes);
     who::identities(old, new, &mut changes);
+    who::pins(old, new, &mut changes);
     let names: BTreeSet<&str> = old
         .operations
         .iter()
@@ -157,6 +158,37 @@ impl Case<'_> {
                 is.clone(),
             ),
             (true, true) | (false, false) => {}
+        }
+        if old.assertions != new.assertions {
+            let spell = |words: &Option<String>| words.clone().unwrap_or_else(|| "none".to_owned());
+            // What a backend or a client makes of a header is not known here.
+            self.say(
+                Loosened,
+                format!(
+                    "asserted headers changed from `{}` to `{}`",
+                    spell(&old.assertions),
+                    spell(&new.assertions)
+                ),
+                was.clone(),
+                is.clone(),
+            );
+        }
+        if old.challenge != new.challenge {
+            let spell = |challenge: &Option<ChallengeView>| {
+                challenge
+                    .as_ref()
+                    .map_or_else(|| "nothing".to_owned(), ChallengeView::words)
+            };
+            self.say(
+                Changed,
+                format!(
+                    "what a denied caller is told to acquire changed from `{}` to `{}`",
+                    spell(&old.challenge),
+                    spell(&new.challenge)
+                ),
+                was.clone(),
+                is.clone(),
+            );
         }
         if old.response != new.response {
             self.say(

@@ -1,9 +1,9 @@
 //! What holds everywhere: settings and credentials.
 
-use apl_compiler::outline::{IssuerView, Outline};
+use apl_compiler::outline::{IssuerView, Outline, PinsView};
 
 use super::{Change, Danger};
-use Danger::{Loosened, Tightened};
+use Danger::{Changed, Loosened, Tightened};
 
 fn say(changes: &mut Vec<Change>, danger: Danger, what: String) {
     changes.push(Change {
@@ -49,6 +49,105 @@ pub(super) fn settings(old: &Outline, new: &Outline, changes: &mut Vec<Change>) 
             "the caller's credentials never go on".to_owned(),
         ),
         (true, true) | (false, false) => {}
+    }
+    match (old.waits_for_records, new.waits_for_records) {
+        (true, false) => say(
+            changes,
+            Loosened,
+            "nothing waits for its record any more".to_owned(),
+        ),
+        (false, true) => say(
+            changes,
+            Tightened,
+            "nothing is released before its record is on disk".to_owned(),
+        ),
+        (true, true) | (false, false) => {}
+    }
+    match (old.captures, new.captures) {
+        (false, true) => say(
+            changes,
+            Loosened,
+            "records carry what the policy read, encrypted".to_owned(),
+        ),
+        (true, false) => say(
+            changes,
+            Tightened,
+            "records carry nothing of what the policy read".to_owned(),
+        ),
+        (true, true) | (false, false) => {}
+    }
+}
+
+/// Pinned tools, and paths that need nobody.
+pub(super) fn pins(old: &Outline, new: &Outline, changes: &mut Vec<Change>) {
+    fn of<'o>(outline: &'o Outline, like: &PinsView) -> Option<&'o PinsView> {
+        outline.pins.iter().find(|pins| pins.scope == like.scope)
+    }
+    let tool = |pins: &PinsView, name: &str| {
+        let found = pins.tools.iter().find(|(known, _)| known == name);
+        found.map(|(_, digest)| digest.clone())
+    };
+    for was in &old.pins {
+        let is = of(new, was);
+        if was.hides_unpinned && is.is_none_or(|is| !is.hides_unpinned) {
+            say(
+                changes,
+                Loosened,
+                format!("tools {} without a pin are no longer hidden", was.server()),
+            );
+        }
+        for (name, digest) in &was.tools {
+            match is.and_then(|is| tool(is, name)) {
+                None => say(
+                    changes,
+                    Loosened,
+                    format!("the tool `{name}` {} is no longer pinned", was.server()),
+                ),
+                Some(now) if now != *digest => {
+                    say(
+                        changes,
+                        Changed,
+                        format!(
+                            "the tool `{name}` {} is pinned to another definition",
+                            was.server()
+                        ),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for is in &new.pins {
+        let was = of(old, is);
+        if is.hides_unpinned && was.is_none_or(|was| !was.hides_unpinned) {
+            say(
+                changes,
+                Tightened,
+                format!("tools {} without a pin are hidden", is.server()),
+            );
+        }
+        for (name, _) in &is.tools {
+            if was.and_then(|was| tool(was, name)).is_none() {
+                say(
+                    changes,
+                    Tightened,
+                    format!("the tool `{name}` {} is pinned", is.server()),
+                );
+            }
+        }
+    }
+    if old.public_paths != new.public_paths {
+        let spell = |paths: &Option<Vec<String>>| match paths {
+            Some(paths) => format!("[{}]", paths.join(", ")),
+            None => "the defaults".to_owned(),
+        };
+        let what = format!(
+            "paths that need no identity changed from {} to {}",
+            spell(&old.public_paths),
+            spell(&new.public_paths)
+        );
+        let fewer = matches!((&old.public_paths, &new.public_paths), (Some(was), Some(is)) if is.iter().all(|path| was.contains(path)));
+        say(changes, if fewer { Tightened } else { Loosened }, what);
     }
 }
 

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use aplomb_enforcer::Callout;
 use companion_protocol::{
     AuditRecord, EFFECTS_PATH, Effect, EffectResult, EffectsRequest, EffectsResponse, ElicitState, Grant,
-    Labels, OnFail, SessionKey, TokenExchange,
+    KeyRecord, Labels, OnFail, SessionKey, TokenExchange,
 };
 
 use super::credentials;
-use crate::case::{Decided, Delegation, Given, Minted, Session};
+use crate::case::{Counters, Decided, Delegation, Given, Minted, Session};
 
 /// How long a test's minted token lives, in seconds.
 const GRANT_S: u64 = 300;
@@ -27,8 +27,13 @@ pub(super) struct Companion {
     elicitations: Vec<(String, ElicitState)>,
     /// Approvals that were redeemed.
     spent: BTreeSet<String>,
+    /// Owners of API keys, by the key's SHA-256.
+    keys: BTreeMap<String, KeyRecord>,
     counters: BTreeMap<(String, u64), u64>,
+    answers_of_counters: Option<Counters>,
     audit_fails: bool,
+    /// Something was asked whose answer has a say in the verdict.
+    asked: bool,
     records: Vec<AuditRecord>,
     /// What was asked for and not given in this step.
     pub(super) missing: Vec<String>,
@@ -41,8 +46,20 @@ impl Companion {
         self.delegations.clone_from(&given.delegations);
         self.decisions.clone_from(&given.decisions);
         self.elicitations.clone_from(&given.elicitations);
+        self.answers_of_counters = given.counters;
         self.audit_fails = given.audit_fails;
         self.missing.clear();
+        self.asked = false;
+    }
+
+    /// Whether something was asked, in this step, whose answer has a say in the verdict, or that leaves a trace.
+    pub(super) const fn was_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// Keys that the directories know from now on.
+    pub(super) fn know(&mut self, keys: &[(String, KeyRecord)]) {
+        self.keys.extend(keys.iter().cloned());
     }
 
     /// Status and body; `None`: it does not answer.
@@ -76,11 +93,18 @@ impl Companion {
         let response = EffectsResponse {
             epoch: "aplc-test".to_owned(),
             results,
+            notes: Vec::new(),
         };
         Some((200, serde_json::to_vec(&response).ok()?))
     }
 
     fn perform(&mut self, effect: Effect, source: &str, now_ms: u64) -> EffectResult {
+        // Nobody knows the keys that strangers make up; counters say no more than that it was enough.
+        let idle = matches!(
+            effect,
+            Effect::ApiKey { .. } | Effect::AuditAppend { .. } | Effect::LimitCount { .. }
+        );
+        self.asked |= !idle;
         match effect {
             Effect::SessionLoad { session } => self.load(&session, source),
             Effect::SessionAppend {
@@ -107,7 +131,9 @@ impl Companion {
             Effect::ElicitCheck(asked) => self.elicit(&asked.plugin, &asked.from, &asked.id, false, now_ms),
             Effect::ElicitRedeem(asked) => self.elicit(&asked.plugin, &asked.from, &asked.id, true, now_ms),
             Effect::PdpDecide(asked) => self.decide(&asked),
-            Effect::ApiKey { plugin, .. } => self.api_key(&plugin),
+            Effect::ApiKey { digest, .. } => EffectResult::Identity {
+                record: self.keys.get(&digest).cloned(),
+            },
             Effect::LimitCount {
                 key,
                 window_s,

@@ -3,61 +3,21 @@
 //! The keys are public knowledge, and nothing but the enforcer in this process believes them. Tokens take the way of real
 //! ones: header, parsing, algorithm, signature, times, audience, claim mapping.
 
-use std::collections::BTreeSet;
-
-use apl_bytecode::{Algorithm, CredentialSource, Identity as Declared, Issuer, Program, StrId, TokenRole};
+use apl_bytecode::{Algorithm, Identity as Declared, Program, StrId, TokenRole};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, jwk::Jwk};
 use serde_json::{Map, Value, json};
 
-use crate::case::{Fault, Identity, Speaker};
+use crate::case::{Fault, Speaker};
 
 /// How long a test's token lives, in seconds.
-const LIFE_S: u64 = 3600;
+pub(crate) const LIFE_S: u64 = 3600;
 
 /// A key of each kind that policies may name.
 const KINDS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
 
-/// The headers that carry the identity's credentials.
-///
-/// # Errors
-///
-/// A token could not be signed.
-pub(super) fn headers(
-    program: &Program,
-    identity: &Identity,
-    now_ms: u64,
-) -> Result<Vec<(String, String)>, String> {
-    let mut done = BTreeSet::new();
-    let mut headers = Vec::new();
-    for declared in &program.identities {
-        let speaker = match declared.role {
-            TokenRole::User => &identity.subject,
-            TokenRole::Client => &identity.client,
-            TokenRole::CallerWorkload => &identity.workload,
-        };
-        // Test identities are tokens; what else a policy lists is not presented.
-        let CredentialSource::Token { header, prefix, .. } = &declared.source else {
-            continue;
-        };
-        let header = text(program, *header);
-        // Two plugins on one header read one token.
-        if let Some(speaker) = speaker
-            && done.insert(header.to_owned())
-        {
-            let token = token(program, declared, speaker, identity.fault, now_ms)?;
-            let prefix = prefix.map_or("Bearer ", |prefix| text(program, prefix));
-            headers.push((
-                header.to_owned(),
-                format!("{prefix}{}{token}", if prefix.ends_with(' ') { "" } else { " " }),
-            ));
-        }
-    }
-    Ok(headers)
-}
-
 /// The public keys, for every issuer.
-pub(super) fn jwks() -> Option<String> {
+pub(crate) fn jwks() -> Option<String> {
     let keys: Option<Vec<Value>> = KINDS.iter().map(|kind| jwk(*kind)).collect();
     Some(json!({ "keys": keys? }).to_string())
 }
@@ -72,7 +32,12 @@ fn jwk(kind: Algorithm) -> Option<Value> {
     Some(jwk)
 }
 
-fn token(
+/// A token that says what the speaker's would.
+///
+/// # Errors
+///
+/// It could not be signed.
+pub(crate) fn token(
     program: &Program,
     declared: &Declared,
     speaker: &Speaker,
@@ -85,25 +50,41 @@ fn token(
     let Some(algorithm) = issuer.algorithms.first().copied() else {
         return Err(format!("`{}` has no algorithm", text(program, declared.name)));
     };
-    let claims = claims(program, declared.role, issuer, speaker, fault, now_ms);
-    let header = json!({ "alg": algorithm.name(), "typ": "JWT", "kid": kid(algorithm) });
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&header), part(&Value::Object(claims)));
-    // What another text would be signed with is a well-formed signature that does not fit.
-    let signs = if fault == Some(Fault::Signature) {
-        "something else"
-    } else {
-        &signed
-    };
-    let signature = jsonwebtoken::crypto::sign(signs.as_bytes(), &key(algorithm), signing(algorithm))
-        .map_err(|error| error.to_string())?;
-    Ok(format!("{signed}.{signature}"))
+    let claims = claims(
+        declared.role,
+        text(program, issuer.issuer),
+        issuer.audiences.first().map(|audience| text(program, *audience)),
+        speaker,
+        fault,
+        now_ms,
+    );
+    signed(claims, algorithm, fault == Some(Fault::Signature))
 }
 
-fn claims(
-    program: &Program,
+/// A token with these claims. `broken`: well-formed, and what another text would be signed with.
+///
+/// # Errors
+///
+/// It could not be signed.
+pub(crate) fn signed(
+    claims: Map<String, Value>,
+    algorithm: Algorithm,
+    broken: bool,
+) -> Result<String, String> {
+    let header = json!({ "alg": algorithm.name(), "typ": "JWT", "kid": kid(algorithm) });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let text = format!("{}.{}", part(&header), part(&Value::Object(claims)));
+    let signs = if broken { "something else" } else { &text };
+    let signature = jsonwebtoken::crypto::sign(signs.as_bytes(), &key(algorithm), signing(algorithm))
+        .map_err(|error| error.to_string())?;
+    Ok(format!("{text}.{signature}"))
+}
+
+/// The claims of a token of this issuer.
+pub(crate) fn claims(
     role: TokenRole,
-    issuer: &Issuer,
+    issuer: &str,
+    audience: Option<&str>,
     speaker: &Speaker,
     fault: Option<Fault>,
     now_ms: u64,
@@ -117,15 +98,12 @@ fn claims(
     let iss = if fault == Some(Fault::Issuer) {
         "https://issuer.invalid"
     } else {
-        text(program, issuer.issuer)
+        issuer
     };
     let audience = if fault == Some(Fault::Audience) {
         "audience.invalid"
     } else {
-        issuer
-            .audiences
-            .first()
-            .map_or("aplc-test", |audience| text(program, *audience))
+        audience.unwrap_or("aplc-test")
     };
     let mut claims = Map::new();
     let mut put = |key: &str, value: Value| claims.insert(key.to_owned(), value);
@@ -199,6 +177,7 @@ fn key(algorithm: Algorithm) -> EncodingKey {
     }
 }
 
-fn text(program: &Program, id: StrId) -> &str {
+/// A text of the program.
+pub(crate) fn text(program: &Program, id: StrId) -> &str {
     program.strings.get(id.at()).map_or("", String::as_str)
 }

@@ -104,14 +104,18 @@ impl Stream {
         (self.upstream, self.client)
     }
 
-    /// Head and body.
+    /// What the proxy says of the connection, head and body.
     pub(super) fn request(
         &mut self,
         engine: &mut Engine,
         companion: &mut Companion,
+        properties: Vec<Option<Vec<u8>>>,
         body: &[u8],
         now_ms: u64,
     ) -> Result<(), ProxyError> {
+        if !properties.is_empty() {
+            self.event(engine, Event::Properties { values: properties }, now_ms)?;
+        }
         let headers = bytes(&self.request);
         let seed = u128::from(self.exchange.id().0) + 1;
         let head = Event::RequestHead {

@@ -30,6 +30,8 @@ pub(super) struct Explanation {
 
 /// A step that was reached.
 pub(super) struct Told {
+    /// The block of the program, and where in it.
+    at: (BlockId, usize),
     pub(super) phase: &'static str,
     pub(super) place: String,
     pub(super) text: String,
@@ -66,6 +68,7 @@ pub(super) fn gather(
         reads: Vec::new(),
         notes: Vec::new(),
         visited: Vec::new(),
+        stopped: None,
     };
     got.trace.iter().for_each(|event| gathering.event(event));
     let others = gathering.others(&blocks);
@@ -133,6 +136,8 @@ struct Gathering<'a> {
     reads: Vec<(String, String)>,
     notes: Vec<String>,
     visited: Vec<(BlockId, usize, Went)>,
+    /// What no step behind it was reached for.
+    stopped: Option<String>,
 }
 
 impl Gathering<'_> {
@@ -195,17 +200,30 @@ impl Gathering<'_> {
         let Some(came_to) = self.came_to(instr, taken, went) else {
             return;
         };
-        if let Went::Denied(denied) = went {
+        if let Went::Denied(denied) = went
+            && !denied.code.is_empty()
+        {
             notes.push(format!("denies with `{}`: {}", denied.code, denied.reason));
         }
-        self.steps.push(Told {
+        let told = Told {
+            at: (block, at),
             phase: self.phase,
             place: format!("{}:{}", self.places.file(place), place.line),
             text: self.places.text(place),
             reads,
             came_to: (!came_to.is_empty()).then_some(came_to),
             notes,
-        });
+        };
+        // With the answers to what it asked, a policy in shadow is judged from the start again.
+        match self.steps.iter_mut().find(|step| step.at == told.at) {
+            Some(before) => {
+                let answers = std::mem::take(&mut before.notes);
+                *before = told;
+                let answers = answers.into_iter().filter(|note| note.starts_with("answer"));
+                before.notes.splice(0..0, answers);
+            }
+            None => self.steps.push(told),
+        }
     }
 
     /// `None`: nothing that the policy says.
@@ -246,31 +264,56 @@ impl Gathering<'_> {
         })
     }
 
-    /// An answer stands with the step that asked.
-    fn answered(&mut self, origin: Origin, answer: &Answer) {
-        let text = match answer {
-            Answer::Done => "answer: done".to_owned(),
-            Answer::Labels(labels) => format!("answer: labels [{}]", labels.join(", ")),
+    /// What an answer says, and whether the phase stands or falls with it.
+    fn said(&self, origin: Origin, answer: &Answer) -> (String, bool) {
+        let own = |code: &str| match code {
+            "" => String::new(),
+            code => format!(" with `{code}`"),
+        };
+        let done = || match origin {
+            Origin::Effect(id) => match self.model().effects.get(id.at()) {
+                Some(Effect::Count(_)) => "counted, and within the limit",
+                Some(Effect::Taint { .. }) => "stored",
+                Some(Effect::Audit { .. }) => "recorded",
+                _ => "done",
+            },
+            Origin::Pipeline(_) => "stored",
+        };
+        let (text, stops) = match answer {
+            Answer::Done => (done().to_owned(), false),
+            Answer::Labels(labels) => (format!("labels [{}]", labels.join(", ")), false),
             Answer::Granted {
                 permissions,
                 audience,
                 expires_at,
             } => {
-                format!(
-                    "answer: a token for `{audience}` with [{}] until {expires_at}",
-                    permissions.join(", ")
-                )
+                let granted = permissions.join(", ");
+                let text = format!("a token for `{audience}` with [{granted}] until {expires_at}");
+                (text, false)
             }
-            Answer::Failed { code, reason } => format!("answer: failed with `{code}`: {reason}"),
-            Answer::Approved(_) => "answer: approved".to_owned(),
-            Answer::Pending(_) => "answer: nobody has said anything yet".to_owned(),
-            Answer::Decided { allow: true, .. } => "answer: allowed".to_owned(),
+            Answer::Failed { code, reason } => (format!("failed{}: {reason}", own(code)), true),
+            Answer::Approved(_) => ("approved".to_owned(), false),
+            Answer::Pending(_) => ("nobody has said anything yet".to_owned(), true),
+            Answer::Decided { allow: true, .. } => ("allowed".to_owned(), false),
             Answer::Decided {
                 allow: false, code, ..
-            } => format!("answer: denied, as `{code}`"),
-            Answer::Refused { code, reason } => format!("answer: refused with `{code}`: {reason}"),
-            Answer::Skipped => "answer: not performed, because one before it failed".to_owned(),
+            } => {
+                let code = if code.is_empty() {
+                    String::new()
+                } else {
+                    format!(", as `{code}`")
+                };
+                (format!("denied{code}"), false)
+            }
+            Answer::Refused { code, reason } => (format!("refused{}: {reason}", own(code)), true),
+            Answer::Skipped => ("not performed, because one before it failed".to_owned(), false),
         };
+        (format!("answer: {text}"), stops)
+    }
+
+    /// An answer stands with the step that asked.
+    fn answered(&mut self, origin: Origin, answer: &Answer) {
+        let (text, stops) = self.said(origin, answer);
         let asked = self.visited.iter().rev().find(|(block, at, _)| {
             let instr = self
                 .model()
@@ -285,6 +328,13 @@ impl Gathering<'_> {
         });
         let place = asked.and_then(|(block, at, _)| self.places.of(*block, *at));
         let wanted = place.map(|place| format!("{}:{}", self.places.file(place), place.line));
+        if let Some(wanted) = wanted.as_ref().filter(|_| stops && self.stopped.is_none()) {
+            self.stopped = Some(match answer {
+                Answer::Pending(_) => format!("{wanted} waits for a human"),
+                Answer::Refused { .. } => format!("what {wanted} asked for was refused"),
+                _ => format!("what {wanted} asked for failed"),
+            });
+        }
         // The step itself, where a line has several: the one that asked and has no answer yet.
         let step = self.steps.iter_mut().rev().find(|step| {
             Some(&step.place) == wanted.as_ref() && !step.notes.iter().any(|note| note.starts_with("answer"))
@@ -346,7 +396,8 @@ impl Gathering<'_> {
         match own.find(|(_, _, went)| matches!(went, Went::Denied(_))) {
             Some((_, step, _)) => format!("not reached: {} denied before it", quote(*step)),
             None if self.visited.iter().any(|(known, _, _)| *known == block) => {
-                "not reached: an effect before it failed".to_owned()
+                let stopped = self.stopped.as_deref();
+                format!("not reached: {}", stopped.unwrap_or("an effect before it failed"))
             }
             None => "not reached: its phase did not begin".to_owned(),
         }

@@ -99,7 +99,7 @@ fn setters_of(
 }
 
 /// `audit-000000000001.jsonl`, ... in the order of their numbers, then the file that is written to.
-fn segments(log: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn segments(log: &Path) -> std::io::Result<Vec<PathBuf>> {
     let stem = log.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = log.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut sealed = Vec::new();

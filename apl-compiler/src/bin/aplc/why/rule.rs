@@ -60,7 +60,7 @@ pub(super) fn find(policies: &[PathBuf], record: &AuditRecord) -> Result<Rule, F
     Ok(Rule::OtherPolicies)
 }
 
-fn program(path: &Path) -> Result<Option<apl_bytecode::VerifiedProgram>, Fault> {
+pub(crate) fn program(path: &Path) -> Result<Option<apl_bytecode::VerifiedProgram>, Fault> {
     if !path.is_dir() {
         let bytes = input::read(path)?;
         if bytes.starts_with(&apl_bytecode::MAGIC) {

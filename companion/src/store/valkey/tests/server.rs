@@ -1,11 +1,29 @@
 //! Real servers: Debian's Redis 7 and Valkey 9.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+#[expect(unreachable_pub, reason = "the harness's, where all of it is public and used")]
+#[path = "../../../../../test-harness/src/patience.rs"]
+mod patience;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
+#[path = "../../../../../test-harness/src/ports.rs"]
+mod ports;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the harness's, where all of it is public and used"
+)]
+#[path = "../../../../../test-harness/src/tools.rs"]
+mod tools;
+
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
+
+pub(super) use patience::eventually;
 
 /// Which program.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,17 +48,7 @@ impl Kind {
             Self::Redis => "redis-server",
             Self::Valkey => "valkey-server",
         };
-        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools").join(name);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = std::iter::once(ours)
-            .chain(std::env::split_paths(&path).map(|directory| directory.join(name)))
-            .find(|file| file.is_file());
-        if found.is_none() {
-            let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-            assert!(!in_ci, "{name} is not installed: run `make setup`");
-            eprintln!("SKIPPED: {name} is not installed, run `make setup`");
-        }
-        found
+        tools::needed(name, tools::program(name))
     }
 }
 
@@ -92,13 +100,57 @@ impl Server {
             .spawn()
             .expect("starts");
         self.child = Some(child);
+        eventually("the server", async || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+        })
+        .await;
+    }
+
+    /// One that watches others, with these lines of configuration.
+    pub(super) async fn sentinel(kind: Kind, lines: &[&str]) -> Option<Self> {
+        let program = kind.program()?;
+        let mut server = Self {
+            kind,
+            child: None,
+            port: free_port(),
+            directory: tempfile::tempdir().expect("a directory"),
+            arguments: Vec::new(),
+        };
+        let file = server.directory.path().join("sentinel.conf");
+        std::fs::write(&file, lines.join("\n") + "\n").expect("writes");
+        let child = Command::new(program)
+            .arg(&file)
+            .args([
+                "--sentinel",
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &server.port.to_string(),
+            ])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("starts");
+        server.child = Some(child);
         for _ in 0..500 {
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if std::net::TcpStream::connect(("127.0.0.1", server.port)).is_ok() {
+                return Some(server);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the sentinel does not listen");
+    }
+
+    /// Waits until a sentinel knows that there is a replica to promote.
+    pub(super) async fn knows_a_replica(&self, name: &str) {
+        for _ in 0..1500 {
+            let replicas = self.command(&["SENTINEL", "REPLICAS", name]).await;
+            let said = format!("{replicas:?}");
+            if said.contains("slave") && !said.contains("s_down") && said.contains("master-link-status") {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("the server does not listen");
+        panic!("the sentinel finds no replica");
     }
 
     pub(super) fn kill(&mut self) {
@@ -123,14 +175,13 @@ impl Server {
 
     /// Waits until a replica has caught up.
     pub(super) async fn synced(&self) {
-        for _ in 0..500 {
+        eventually("the replica", async || {
             let info = self.command(&["INFO", "replication"]).await;
-            if format!("{info:?}").contains("master_link_status:up") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the replica does not sync");
+            format!("{info:?}")
+                .contains("master_link_status:up")
+                .then_some(())
+        })
+        .await;
     }
 }
 
@@ -141,6 +192,5 @@ impl Drop for Server {
 }
 
 pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("an address").port()
+    ports::free().expect("a port").port()
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::Reader;
 use crate::case::{
-    Answer, Delegation, Given, Identity, Minted, NOW_MS, Operation, Request, Session, identity, layers,
+    Answer, Counters, Delegation, Given, Identity, Minted, NOW_MS, Operation, Request, Session, identity,
+    layers,
 };
 
 /// Keys of a test that give something.
@@ -19,6 +20,7 @@ pub(super) const KEYS: &[&str] = &[
     "result",
     "response",
     "delegations",
+    "counters",
     "audit",
     "now",
     "decisions",
@@ -71,6 +73,14 @@ pub(super) fn given(entries: &[Entry], place: Span, named: &[(String, Node)], re
         delegations: get("delegations").map_or_else(Vec::new, |node| delegations(node, reader)),
         decisions: get("decisions").map_or_else(Vec::new, |node| others::decisions(node, reader)),
         elicitations: get("elicitations").map_or_else(Vec::new, |node| others::elicitations(node, reader)),
+        counters: get("counters").and_then(|node| {
+            let words = [
+                ("count", None),
+                ("exceeded", Some(Counters::Exceeded)),
+                ("fails", Some(Counters::Fail)),
+            ];
+            reader.word(node, "counters", &words).flatten()
+        }),
         audit_fails: get("audit").is_some_and(|node| {
             reader
                 .word(node, "audit", &[("ok", false), ("fails", true)])

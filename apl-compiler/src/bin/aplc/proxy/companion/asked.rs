@@ -1,9 +1,9 @@
-//! What humans, decision points, key directories and counters answer.
+//! What humans, decision points and counters answer.
 
 use companion_protocol::{Count, Decision, EffectResult, ElicitState, Elicitation, PdpDecide};
 
 use super::{Companion, failed};
-use crate::case::Decided;
+use crate::case::{Counters, Decided};
 
 /// How long an approval of a test can be spent, in seconds.
 const APPROVAL_S: u64 = 600;
@@ -61,14 +61,6 @@ impl Companion {
         })
     }
 
-    /// A key directory: tests know no keys.
-    pub(super) fn api_key(&mut self, plugin: &str) -> EffectResult {
-        self.missing.push(format!(
-            "the policy looks up an API key in `{plugin}`, which tests cannot give in this build; use tokens"
-        ));
-        EffectResult::Identity { record: None }
-    }
-
     /// A counter, counted for real in windows that begin at multiples of their length.
     pub(super) fn count(
         &mut self,
@@ -81,6 +73,18 @@ impl Companion {
         let now = now_ms / 1000;
         let length = window_s.max(1);
         let window = now / length;
+        match self.answers_of_counters {
+            None => {}
+            Some(Counters::Fail) => return failed("limit.unavailable", "the counter does not answer"),
+            Some(Counters::Exceeded) => {
+                return EffectResult::Count(Count {
+                    allow: false,
+                    count: limit,
+                    remaining: 0,
+                    resets_at: (window + 1).saturating_mul(length),
+                });
+            }
+        }
         let used = self.counters.entry((key, window)).or_default();
         let allow = used.checked_add(cost).is_some_and(|sum| sum <= limit);
         if allow {
