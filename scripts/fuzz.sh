@@ -11,8 +11,8 @@ target=${1:-all}
 seconds=${2:-900}
 # One target alone builds alone.
 only=()
-case $target in yaml | predicate | pipeline | loader | vm) only=(--bin "$target") ;; esac
-targets=(yaml predicate pipeline loader vm)
+case $target in yaml | predicate | pipeline | loader | vm | effects) only=(--bin "$target") ;; esac
+targets=(yaml predicate pipeline loader vm effects)
 work=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 triple=$(rustc -vV | sed -n 's/^host: //p')
 
@@ -51,9 +51,13 @@ minimise() {
 
 case $target in
 build) ;;
-all) for name in "${targets[@]}"; do run "$name"; done ;;
+all)
+    failed=0
+    for name in "${targets[@]}"; do run "$name" || failed=1; done
+    exit "$failed"
+    ;;
 minimise) for name in "${targets[@]}"; do minimise "$name"; done ;;
-yaml | predicate | pipeline | loader | vm) run "$target" ;;
+yaml | predicate | pipeline | loader | vm | effects) run "$target" ;;
 *)
     echo "fuzz: no target is called \`$target\`: choose of ${targets[*]}, all, minimise" >&2
     exit 2

@@ -55,7 +55,8 @@ pub enum LoadError {
 ///
 /// # Errors
 ///
-/// If the bytes are not exactly one program of a known format with the right digest, or it does not verify.
+/// If the bytes are not exactly one program of [`FORMAT`](crate::FORMAT) or [`PREVIOUS_FORMAT`](crate::PREVIOUS_FORMAT) with the right
+/// digest, or it does not verify.
 pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
     let (program, digest) = file::decode_with_digest(bytes, file::Debugging::Kept)?;
     entries::debug(&program)?;

@@ -35,10 +35,9 @@ use std::borrow::Cow;
 
 use apl_bytecode::{Detector, RegexId, ScannerId, StrId};
 
-use crate::{
-    json::{Document, JsonError, NodeId, View},
-    prepared::Prepared,
-};
+use apl_json::{Document, JsonError, NodeId, View};
+
+use crate::prepared::Prepared;
 
 pub use running::Running;
 

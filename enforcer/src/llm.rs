@@ -12,7 +12,7 @@ pub(crate) use stream::{Replay, TOKENS};
 use std::collections::BTreeSet;
 
 use apl_bytecode::EntityKind;
-use apl_vm::{Document, Kind, Node};
+use apl_vm::{Document, Kind, Node, set_of};
 
 use crate::{
     codec::Codec,
@@ -89,12 +89,9 @@ pub(crate) fn offered_tools(request: Node<'_>) -> BTreeSet<String> {
     let lists = ["tools", "functions"]
         .into_iter()
         .filter_map(|key| request.get(key));
-    lists
-        .flat_map(Node::elements)
-        .filter_map(|tool| {
-            let name = tool.get("function").and_then(|function| function.get("name"));
-            let name = name.or_else(|| tool.get("name")).or_else(|| tool.get("type"))?;
-            Some(name.as_str()?.into_owned())
-        })
-        .collect()
+    set_of(lists.flat_map(Node::elements).filter_map(|tool| {
+        let name = tool.get("function").and_then(|function| function.get("name"));
+        let name = name.or_else(|| tool.get("name")).or_else(|| tool.get("type"))?;
+        Some(name.as_str()?.into_owned())
+    }))
 }

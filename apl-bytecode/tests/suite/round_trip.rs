@@ -104,20 +104,57 @@ fn the_format_has_another_number_when_programs_have_other_bytes() {
     );
 }
 
-/// A program of the format before this one, header and digest right: what a filter of today meets in a rollback.
-#[test]
-fn a_program_of_the_format_before_is_refused_by_its_version() {
+/// The same program with another format in its header, and the digest that belongs to it.
+fn of_format(format: u8, bytes: &[u8]) -> Vec<u8> {
     use sha2::{Digest as _, Sha256};
-    let mut old = encode(&corpus::hr());
-    old[4] = FORMAT - 1;
+    let mut other = bytes.to_vec();
+    other[4] = format;
     let mut hash = Sha256::new();
-    hash.update(&old[..5]);
-    hash.update(&old[37..]);
-    let digest = hash.finalize();
-    old[5..37].copy_from_slice(&digest);
-    let error = load(&old).unwrap_err().to_string();
-    assert!(error.contains("format version 1 is not known"), "{error}");
-    assert!(error.contains("compile the policy"), "{error}");
+    hash.update(&other[..5]);
+    hash.update(&other[37..]);
+    other[5..37].copy_from_slice(&hash.finalize());
+    other
+}
+
+/// What a filter meets that was upgraded before its policy, and one that was rolled back before it.
+#[test]
+fn the_format_before_is_loaded_and_every_other_is_refused_by_its_version() {
+    let mut program = corpus::hr();
+    program.debug = None;
+    let now = encode(&program);
+    let before = of_format(PREVIOUS_FORMAT, &now);
+    let loaded = load_to_run(&before).expect("loads");
+    assert_eq!(loaded.program(), load_to_run(&now).expect("loads").program());
+    assert_eq!(
+        loaded.digest(),
+        &before[5..37],
+        "its digest is the one that it was built with"
+    );
+    assert_eq!(load(&before).expect("loads").digest(), loaded.digest());
+    assert_eq!(
+        decode(&before),
+        Err(DecodeError::Format {
+            found: PREVIOUS_FORMAT
+        })
+    );
+    for found in [0, FORMAT + 1, 255] {
+        let error = load(&of_format(found, &now)).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("format version {found} is not known")),
+            "{error}"
+        );
+        assert!(error.contains("compile the policy"), "{error}");
+    }
+}
+
+/// The format's sections once had other fields: such a program is told by its version, whatever does not fit.
+#[test]
+fn a_program_of_the_format_before_that_does_not_fit_is_told_by_its_version() {
+    let mut bytes = encode(&corpus::hr());
+    bytes.truncate(bytes.len() - 1);
+    let error = load(&of_format(PREVIOUS_FORMAT, &bytes)).unwrap_err().to_string();
+    assert!(error.contains("format version 1"), "{error}");
+    assert!(error.contains("compile the policy again"), "{error}");
 }
 
 /// A file of one section, with a header that fits.

@@ -197,7 +197,7 @@ impl Stream {
         self.response_buffer.extend_from_slice(part);
         self.response_end = end;
         if end {
-            self.seen.before_end = self.seen.client.as_ref().map_or(0, |client| client.2.len());
+            self.seen.before_end = self.client_has().len();
         }
         let event = Event::ResponseBody {
             buffered: self.response_buffer.len(),
