@@ -35,7 +35,8 @@ impl Exchange {
     /// Begins to judge a stream event by event, if its rules allow for it. The head waits for the first event, so that a
     /// denial can still take its place.
     pub(in crate::exchange) fn begin_flow(&mut self, engine: &Engine, out: &mut Out) -> bool {
-        if self.is_watched() {
+        // What is to be recorded whole, or before it is released, is collected.
+        if self.is_watched() || engine.waits_for_records() || engine.captures() {
             return false;
         }
         let Some(work) = &mut self.work else { return false };
