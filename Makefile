@@ -58,7 +58,7 @@ vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FI
 	@$(if $(APL_VECTORS),APL_VECTORS=$(abspath $(APL_VECTORS))) $(CARGO) test --quiet -p apl-compiler --test vectors -- \
 		--nocapture --exact vectors_are_right_or_differ_by_design
 
-fuzz: ## run the fuzz targets; TARGET=yaml, predicate, pipeline, loader or vm for one of them, SECONDS=900 for how long each
+fuzz: ## run the fuzz targets; TARGET=yaml, predicate, pipeline, loader, vm or effects for one of them, SECONDS=900 for how long each
 	@CARGO_TARGET_DIR=$(OUT) scripts/fuzz.sh $(or $(TARGET),all) $(or $(SECONDS),900)
 
 fmt-check:

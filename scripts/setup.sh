@@ -185,6 +185,21 @@ curl_program() {
   have curl || apt_install curl || note "no curl: the test of the first pages will be skipped (Debian: \`apt-get install curl\`)"
 }
 
+# For the test of the alerts: promtool out of Debian's package, without the server that the package would start.
+alerts() {
+  say "promtool for the tests"
+  if ! [ -x "$TOOLS/promtool" ]; then
+    local folder
+    folder="$(mktemp -d)"
+    { have apt-get && have dpkg && (cd "$folder" &&
+      { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } >/dev/null 2>&1) &&
+      dpkg -x "$folder"/prometheus_*.deb "$folder/unpacked" && mv "$folder/unpacked/usr/bin/promtool" "$TOOLS/promtool"; } ||
+      note "no promtool: its test will be skipped (Debian: prometheus)"
+    rm -rf "$folder"
+  fi
+  note "ready"
+}
+
 # For `make manifests`.
 kubernetes() {
   say "Kubernetes programs for the tests"
@@ -252,6 +267,7 @@ exchange
 schemas
 registry
 curl_program
+alerts
 kubernetes
 interop
 say "Ready"

@@ -12,8 +12,12 @@ use crate::{
 
 /// The first bytes of every program.
 pub const MAGIC: [u8; 4] = *b"APLB";
-/// The format that this build reads and writes.
-pub const FORMAT: u8 = 1;
+/// The format that this build reads and writes. It changes with whatever changes the bytes of a program, so that a program
+/// of another build is told by its version and not by what does not fit: a test holds it to the bytes.
+pub const FORMAT: u8 = 2;
+/// The format before, which [`load`](crate::load) reads too: whoever upgrades the reader need not compile every policy first.
+/// Its sections are those of [`FORMAT`]; the next change of them brings a reader of the old ones with it.
+pub const PREVIOUS_FORMAT: u8 = 1;
 /// Sections from this number on are not part of the digest and, if unknown, skipped; unknown ones below are refused.
 pub const FIRST_ANCILLARY: u8 = 64;
 
@@ -50,10 +54,20 @@ pub enum DecodeError {
     #[error("not a compiled policy: it does not begin with `APLB`")]
     Magic,
     /// Another format.
-    #[error("format version {found} is not known to this build, which reads version {FORMAT}")]
+    #[error(
+        "format version {found} is not known to this build, which reads version {FORMAT}: compile the policy with the `aplc` that belongs to it"
+    )]
     Format {
         /// What the header says.
         found: u8,
+    },
+    /// The format before, and not as its last version wrote it.
+    #[error(
+        "a program of format version {PREVIOUS_FORMAT}, which cannot be read: {cause}; compile the policy again"
+    )]
+    Previous {
+        /// What is wrong with it.
+        cause: alloc::boxed::Box<Self>,
     },
     /// Longer than [`limits::MAX_FILE_BYTES`].
     #[error("{bytes} bytes are more than a program may have ({})", limits::MAX_FILE_BYTES)]
@@ -152,7 +166,7 @@ pub fn encode(program: &Program) -> Vec<u8> {
     let mut out = Writer::default();
     out.raw(&MAGIC);
     out.byte(FORMAT);
-    out.raw(&digest_of(&sections));
+    out.raw(&digest_of(FORMAT, &sections));
     out.raw(&sections);
     if let Some(debug) = &program.debug {
         section(&mut out, DEBUG, debug);
@@ -168,6 +182,11 @@ pub fn encode(program: &Program) -> Vec<u8> {
 ///
 /// If the bytes are not exactly one program of a known format, or the digest does not match.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
+    // What is read here is written back byte for byte, which a program of another format is not.
+    let (found, ..) = after_header(bytes)?;
+    if found != FORMAT {
+        return Err(DecodeError::Format { found });
+    }
     Ok(decode_with_digest(bytes, Debugging::Kept)?.0)
 }
 
@@ -180,74 +199,100 @@ pub(crate) enum Debugging {
     Skipped,
 }
 
-/// The program and the digest that its bytes have.
+/// The program and the digest that its bytes have, of this format or the one before.
 pub(crate) fn decode_with_digest(
     bytes: &[u8],
     debugging: Debugging,
 ) -> Result<(Program, [u8; 32]), DecodeError> {
-    let (claimed, mut input) = after_header(bytes)?;
-
-    let mut program = Program::default();
-    let mut settings = None;
-    let mut last = 0_u8;
-    let mut semantic_end = HEADER_BYTES;
-    while !input.is_empty() {
-        let at = input.at();
-        let id = input.byte()?;
-        let version = input.byte()?;
-        let length = input.count()?;
-        let start = input.at();
-        let mut body = Reader::new(input.take(length)?, start);
-        if id <= last {
-            return Err(DecodeError::SectionOrder { id, at });
-        }
-        last = id;
-        if id < FIRST_ANCILLARY {
-            semantic_end = input.at();
-        }
-        let known = matches!(id, STRINGS..=CHALLENGES | DEBUG);
-        if known && version != SECTION_VERSION {
-            return Err(DecodeError::SectionVersion { id, version, at });
-        }
-        match id {
-            STRINGS => program.strings = table(&mut body, id)?,
-            CONSTS => program.consts = table(&mut body, id)?,
-            ATTRS => program.attrs = table(&mut body, id)?,
-            REGEXES => program.regexes = table(&mut body, id)?,
-            DENIALS => program.denials = table(&mut body, id)?,
-            BLOCKS => program.blocks = table(&mut body, id)?,
-            PIPELINES => program.pipelines = table(&mut body, id)?,
-            SCANNERS => program.scanners = table(&mut body, id)?,
-            EFFECTS => program.effects = table(&mut body, id)?,
-            IDENTITIES => program.identities = table(&mut body, id)?,
-            ROUTES => program.routes = table(&mut body, id)?,
-            FALLBACKS => program.fallbacks = table(&mut body, id)?,
-            SETTINGS => settings = Some(Settings::get(&mut body)?),
-            ASSERTIONS => program.assertions = table(&mut body, id)?,
-            DATA => program.data = text(&mut body, id)?,
-            PINS => program.pins = table(&mut body, id)?,
-            PUBLIC_PATHS => program.public_paths = Some(Vec::get(&mut body)?),
-            CHALLENGES => program.challenges = table(&mut body, id)?,
-            DEBUG if debugging == Debugging::Kept => program.debug = Some(Debug::get(&mut body)?),
-            // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
-            FIRST_ANCILLARY.. => continue,
-            _ => return Err(DecodeError::UnknownSection { id, at }),
-        }
-        if !body.is_empty() {
-            return Err(DecodeError::Trailing { at: body.at() });
-        }
-    }
-    let sections = bytes.get(HEADER_BYTES..semantic_end).unwrap_or_default();
-    let digest = digest_of(sections);
-    if digest != *claimed {
-        return Err(DecodeError::Digest);
-    }
-    program.settings = settings.ok_or(DecodeError::NoSettings)?;
-    Ok((program, digest))
+    let (format, claimed, input) = after_header(bytes)?;
+    let sections = Sections {
+        bytes,
+        format,
+        claimed,
+        debugging,
+    };
+    sections.read(input).map_err(|cause| match format {
+        PREVIOUS_FORMAT => DecodeError::Previous {
+            cause: alloc::boxed::Box::new(cause),
+        },
+        _ => cause,
+    })
 }
 
-/// The digest in the header, and a reader at the first section.
-pub(crate) fn after_header(bytes: &[u8]) -> Result<(&[u8], Reader<'_>), DecodeError> {
+/// What stands behind a header.
+struct Sections<'a> {
+    bytes: &'a [u8],
+    format: u8,
+    claimed: &'a [u8],
+    debugging: Debugging,
+}
+
+impl Sections<'_> {
+    fn read(&self, input: Reader<'_>) -> Result<(Program, [u8; 32]), DecodeError> {
+        let (bytes, debugging) = (self.bytes, self.debugging);
+        let mut input = input;
+        let mut program = Program::default();
+        let mut settings = None;
+        let mut last = 0_u8;
+        let mut semantic_end = HEADER_BYTES;
+        while !input.is_empty() {
+            let at = input.at();
+            let id = input.byte()?;
+            let version = input.byte()?;
+            let length = input.count()?;
+            let start = input.at();
+            let mut body = Reader::new(input.take(length)?, start);
+            if id <= last {
+                return Err(DecodeError::SectionOrder { id, at });
+            }
+            last = id;
+            if id < FIRST_ANCILLARY {
+                semantic_end = input.at();
+            }
+            let known = matches!(id, STRINGS..=CHALLENGES | DEBUG);
+            if known && version != SECTION_VERSION {
+                return Err(DecodeError::SectionVersion { id, version, at });
+            }
+            match id {
+                STRINGS => program.strings = table(&mut body, id)?,
+                CONSTS => program.consts = table(&mut body, id)?,
+                ATTRS => program.attrs = table(&mut body, id)?,
+                REGEXES => program.regexes = table(&mut body, id)?,
+                DENIALS => program.denials = table(&mut body, id)?,
+                BLOCKS => program.blocks = table(&mut body, id)?,
+                PIPELINES => program.pipelines = table(&mut body, id)?,
+                SCANNERS => program.scanners = table(&mut body, id)?,
+                EFFECTS => program.effects = table(&mut body, id)?,
+                IDENTITIES => program.identities = table(&mut body, id)?,
+                ROUTES => program.routes = table(&mut body, id)?,
+                FALLBACKS => program.fallbacks = table(&mut body, id)?,
+                SETTINGS => settings = Some(Settings::get(&mut body)?),
+                ASSERTIONS => program.assertions = table(&mut body, id)?,
+                DATA => program.data = text(&mut body, id)?,
+                PINS => program.pins = table(&mut body, id)?,
+                PUBLIC_PATHS => program.public_paths = Some(Vec::get(&mut body)?),
+                CHALLENGES => program.challenges = table(&mut body, id)?,
+                DEBUG if debugging == Debugging::Kept => program.debug = Some(Debug::get(&mut body)?),
+                // The signature is over the digest and checked by whoever holds the key; others are for newer readers.
+                FIRST_ANCILLARY.. => continue,
+                _ => return Err(DecodeError::UnknownSection { id, at }),
+            }
+            if !body.is_empty() {
+                return Err(DecodeError::Trailing { at: body.at() });
+            }
+        }
+        let sections = bytes.get(HEADER_BYTES..semantic_end).unwrap_or_default();
+        let digest = digest_of(self.format, sections);
+        if digest != *self.claimed {
+            return Err(DecodeError::Digest);
+        }
+        program.settings = settings.ok_or(DecodeError::NoSettings)?;
+        Ok((program, digest))
+    }
+}
+
+/// The format and the digest in the header, and a reader at the first section.
+pub(crate) fn after_header(bytes: &[u8]) -> Result<(u8, &[u8], Reader<'_>), DecodeError> {
     if bytes.len() > limits::MAX_FILE_BYTES {
         return Err(DecodeError::TooLarge { bytes: bytes.len() });
     }
@@ -257,11 +302,11 @@ pub(crate) fn after_header(bytes: &[u8]) -> Result<(&[u8], Reader<'_>), DecodeEr
     }
     input.take(MAGIC.len())?;
     let found = input.byte()?;
-    if found != FORMAT {
+    if found != FORMAT && found != PREVIOUS_FORMAT {
         return Err(DecodeError::Format { found });
     }
     let claimed = input.take(32)?;
-    Ok((claimed, input))
+    Ok((found, claimed, input))
 }
 
 /// What a section holds, for readers.
@@ -293,7 +338,7 @@ pub(crate) const fn section_name(id: u8) -> &'static str {
 
 /// SHA-256 over the magic, the format version and every section but the ancillary ones.
 pub(crate) fn digest(program: &Program) -> [u8; 32] {
-    digest_of(&semantic_sections(program))
+    digest_of(FORMAT, &semantic_sections(program))
 }
 
 /// SHA-256 over what an operation is governed by: the route, or the fallback, with everything that it leads to and
@@ -306,10 +351,10 @@ pub(crate) fn digest_of_route<T: Wire>(program: &Program, entry: &T) -> [u8; 32]
     Sha256::digest(out.into_bytes()).into()
 }
 
-fn digest_of(sections: &[u8]) -> [u8; 32] {
+fn digest_of(format: u8, sections: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(MAGIC);
-    hash.update([FORMAT]);
+    hash.update([format]);
     hash.update(sections);
     hash.finalize().into()
 }

@@ -38,7 +38,7 @@ mod signature;
 mod verify;
 mod wire;
 
-pub use file::{DecodeError, FIRST_ANCILLARY, FORMAT, MAGIC, decode, encode};
+pub use file::{DecodeError, FIRST_ANCILLARY, FORMAT, MAGIC, PREVIOUS_FORMAT, decode, encode};
 pub use listing::{listing, spell_code, spell_effect, spell_position};
 pub use lookup::{A2A_METHODS, HttpRank, Routes, a2a_operation, captured, glob_matches, http_rank};
 pub use model::*;

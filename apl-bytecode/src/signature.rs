@@ -46,7 +46,7 @@ impl Section {
 ///
 /// If the header is not that of a program, or a section is cut off.
 pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, DecodeError> {
-    let (_, mut input) = crate::file::after_header(bytes)?;
+    let (_, _, mut input) = crate::file::after_header(bytes)?;
     let mut found = Vec::new();
     while !input.is_empty() {
         let start = input.at();

@@ -55,7 +55,8 @@ pub enum LoadError {
 ///
 /// # Errors
 ///
-/// If the bytes are not exactly one program of a known format with the right digest, or it does not verify.
+/// If the bytes are not exactly one program of [`FORMAT`](crate::FORMAT) or [`PREVIOUS_FORMAT`](crate::PREVIOUS_FORMAT) with the right
+/// digest, or it does not verify.
 pub fn load(bytes: &[u8]) -> Result<VerifiedProgram, LoadError> {
     let (program, digest) = file::decode_with_digest(bytes, file::Debugging::Kept)?;
     entries::debug(&program)?;
@@ -201,13 +202,13 @@ impl VerifiedProgram {
     /// The index of the route that governs an HTTP request: `path` is decoded, without its query.
     #[must_use]
     pub fn http_route(&self, path: &str, method: &str, scope: Option<&str>) -> Option<usize> {
-        self.http.find(path, method, scope, false)
+        self.http.find(&self.program, path, method, scope, false)
     }
 
     /// Whether a backend that reads paths without case would take the request for one that another route governs.
     #[must_use]
     pub fn is_case_variant(&self, path: &str, method: &str, scope: Option<&str>) -> bool {
-        self.http.find(path, method, scope, true) != self.http_route(path, method, scope)
+        self.http.find(&self.program, path, method, scope, true) != self.http_route(path, method, scope)
     }
 
     /// Whether there are routes for HTTP paths.

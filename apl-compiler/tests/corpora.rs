@@ -50,3 +50,8 @@ fn the_corpus_of_the_loader_still_holds() {
 fn the_corpus_of_the_machine_still_holds() {
     replay("vm", targets::vm);
 }
+
+#[test]
+fn the_corpus_of_the_companions_protocol_still_holds() {
+    replay("effects", targets::effects);
+}

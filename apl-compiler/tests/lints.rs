@@ -376,6 +376,22 @@ fn says_what_differs_for_this_very_file() {
 }
 
 #[test]
+fn says_that_paths_are_decoded_and_that_http_routes_have_fields() {
+    let text = "engine_settings: {unmatched: deny}\nroutes:\n  - http: \"/a/{id}\"\n    args:\n      body.amount: int\n  - tool: x\n";
+    let praxis = differences(text, Dialect::Praxis05);
+    let said = |word: &str| {
+        praxis
+            .iter()
+            .filter(|said| format!("{said:?}").contains(word))
+            .count()
+    };
+    assert_eq!(said("as it was sent"), 1, "{praxis:#?}");
+    assert_eq!(said("of an `http` route are refused"), 1, "{praxis:#?}");
+    let cpex = format!("{:?}", differences(text, Dialect::Cpex02));
+    assert!(!cpex.contains("as it was sent"), "it has no HTTP routes: {cpex}");
+}
+
+#[test]
 fn says_what_differs_for_the_seed_and_for_the_foreign_demo() {
     let seed = differences(include_str!("fixtures/hr.yaml"), Dialect::Cpex02);
     assert!(

@@ -4,10 +4,11 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use apl_bytecode::{AttrId, Seg, StrId, push_key_segment};
 
+use apl_json::{Kind, Node};
+
 use crate::{
     data::Data,
     facts::{Fact, Facts},
-    json::{Kind, Node},
     prepared::Prepared,
 };
 

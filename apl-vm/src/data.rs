@@ -1,7 +1,7 @@
 //! Static attributes: one JSON object, read when the program is loaded and looked up by binary search.
 
-use crate::json::{Document, Kind, Limits, Node, NodeId};
 use apl_bytecode::sort_by;
+use apl_json::{Document, Kind, Limits, Node, NodeId};
 
 /// The attributes below `data`.
 #[derive(Debug, Clone)]

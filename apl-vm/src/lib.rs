@@ -18,7 +18,6 @@ mod data;
 mod expr;
 mod facts;
 mod fuel;
-mod json;
 mod machine;
 mod namespace;
 mod outcome;
@@ -35,12 +34,12 @@ mod trace;
 mod tree;
 mod value;
 
+pub use apl_json::{
+    Document, Elements, JsonError, Key, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers,
+    Part, View, canonical, canonical_members, fold, has_twin, quote, same_folded,
+};
 pub use expr::rfc3339_seconds;
 pub use facts::{Fact, FactMap, Facts, LabelState, Told, set_of};
-pub use json::{
-    Document, Elements, JsonError, Kind, Limits, Members, Node, NodeId, NotCanonical, Number, Numbers, Part,
-    View, canonical, canonical_members, fold, quote, same_folded,
-};
 pub use machine::{Env, Machine};
 pub use outcome::{
     Answer, Approval, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit, ElicitCall, Mode,
@@ -50,6 +49,6 @@ pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};
 pub use prepared::{PrepareError, Prepared, find_route};
 pub use restrict::{Constraint, model_matches};
-pub use scan::{Finding, REDACTED, scan};
+pub use scan::{Finding, REDACTED, Running, scan};
 pub use tree::{MAX_TREE_DEPTH, Tree};
 pub use value::Truth;

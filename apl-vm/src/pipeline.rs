@@ -23,7 +23,9 @@ mod stage;
 
 use apl_bytecode::{BlockId, PathSeg, PipelineId, Scopes, Side, Stage, StrId};
 
-use crate::{json::View, outcome::Edit, prepared::Prepared, trace};
+use apl_json::{View, resolve};
+
+use crate::{outcome::Edit, prepared::Prepared, trace};
 
 /// What a pipeline needs besides the program and the view.
 pub struct PipelineCx<'a> {
@@ -135,7 +137,7 @@ impl Run<'_> {
         let required = self.stages.contains(&Stage::Required);
         let mut targets = Vec::with_capacity(view.parts.len());
         for part in &view.parts {
-            let found = path::resolve(part.document.node(part.node), &keys, folded)
+            let found = resolve(part.document.node(part.node), &keys, folded)
                 .ok_or_else(|| Denied::new("too many values to check"))?;
             if required && targets.is_empty() && (found.absent || found.nodes.is_empty()) {
                 return Err(Denied::new("required, but absent"));
@@ -167,12 +169,12 @@ impl Run<'_> {
     }
 
     fn edited(&mut self, kind: &'static str) {
-        let edit = Edit {
-            field: self.field.clone(),
-            kind,
-        };
-        if !self.edits.contains(&edit) {
-            self.edits.push(edit);
+        let known = |edit: &Edit| edit.kind == kind && edit.field == self.field;
+        if !self.edits.iter().any(known) {
+            self.edits.push(Edit {
+                field: self.field.clone(),
+                kind,
+            });
         }
     }
 

@@ -8,11 +8,12 @@ use std::{borrow::Cow, cmp::Ordering, collections::BTreeSet};
 
 use apl_bytecode::{AttrId, CmpOp, Const};
 
+use apl_json::{Kind, Node};
+
 use crate::{
     attribute::{Found, Labels, Rest, Scope, node_text},
     facts::Fact,
     fuel::{Exhausted, Fuel},
-    json::{Kind, Node},
     value::{EXACT, Number, Truth},
 };
 

@@ -12,11 +12,12 @@ use apl_bytecode::{AttrId, ListKind, Members, Restrict};
 
 pub use admits::model_matches;
 
+use apl_json::Kind;
+
 use crate::{
     attribute::{Found, Scope, node_text},
     facts::Fact,
     facts::set_of,
-    json::Kind,
 };
 
 /// The constraints of one phase, folded.
@@ -66,7 +67,7 @@ impl Constraint {
     pub(crate) fn add(&mut self, restrict: &Restrict, scope: &Scope<'_>) -> Result<(), Refused> {
         for (kind, members) in &restrict.lists {
             let members = match members {
-                Members::Texts(texts) => texts.iter().map(|id| scope.text(*id).to_owned()).collect(),
+                Members::Texts(texts) => set_of(texts.iter().map(|id| scope.text(*id).to_owned())),
                 Members::Attr(attr) => match members_of(scope, *attr) {
                     Some(members) => members,
                     None if kind.allows() => BTreeSet::new(),

@@ -26,6 +26,7 @@ mod detect;
 mod injection;
 mod pii;
 mod reading;
+mod running;
 mod secrets;
 mod walk;
 
@@ -34,10 +35,11 @@ use std::borrow::Cow;
 
 use apl_bytecode::{Detector, RegexId, ScannerId, StrId};
 
-use crate::{
-    json::{Document, JsonError, NodeId, View},
-    prepared::Prepared,
-};
+use apl_json::{Document, JsonError, NodeId, View};
+
+use crate::prepared::Prepared;
+
+pub use running::Running;
 
 use detect::{Find, Set};
 use reading::readings;

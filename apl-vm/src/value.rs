@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
-use crate::json::{Kind, Node};
+use apl_json::{Kind, Node};
 
 /// A truth value. `And`, `Or` and `Not` are total over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -80,6 +80,10 @@ struct Serve {
     /// The environment variable that holds the bearer token which callers must send.
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
+    /// A file of bearer tokens that callers may send, one a line: while a token is replaced, the old one and the new one.
+    /// SIGHUP reads it again.
+    #[arg(long, value_name = "FILE", conflicts_with = "token_env")]
+    token_file: Option<PathBuf>,
     /// Where labels live: `embedded`, or a Valkey or Redis server as HOST:PORT or rediss://HOST:PORT [default: as the policies say].
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
@@ -147,6 +151,7 @@ impl Serve {
             audit_pseudonyms_env: self.audit_pseudonyms_env,
             capture_key: self.capture_key,
             token_env: self.token_env,
+            token_file: self.token_file,
             lifetimes: LifetimeOverrides {
                 session_idle_s: self.session_idle,
                 session_max_s: self.session_max,

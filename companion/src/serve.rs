@@ -24,7 +24,7 @@ use crate::listen::{Caller, LiveTls, TlsFiles, TlsFilesError, TlsListener};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outbound::{Egress, Outbound, TlsError};
-use crate::service::{AccessToken, RateLimit, Service, router};
+use crate::service::{AccessToken, AccessTokens, RateLimit, Service, router};
 use crate::store::{
     self, Address, CaseStore, EmbeddedCases, EmbeddedStore, Lifetimes, SessionStore, ValkeyStore,
 };
@@ -58,6 +58,8 @@ pub struct Options {
     pub capture_key: Option<PathBuf>,
     /// The environment variable that holds the bearer token.
     pub token_env: Option<String>,
+    /// The file of bearer tokens, one a line, in its place.
+    pub token_file: Option<PathBuf>,
     /// Where labels live, if not where the policies say.
     pub store: Option<StoreChoice>,
     /// How long labels live, where it is not as the policies say.
@@ -117,12 +119,20 @@ pub enum ServeError {
     Config(#[from] ConfigError),
     /// Not loopback, and nobody would have to prove anything.
     #[error(
-        "`{0}` is not a loopback address: ask callers for a certificate (`--tls-cert`, `--tls-key`, `--client-ca`) or a bearer token (`--token-env NAME`)"
+        "`{0}` is not a loopback address: ask callers for a certificate (`--tls-cert`, `--tls-key`, `--client-ca`) or a bearer token (`--token-env NAME`, `--token-file FILE`)"
     )]
     Open(SocketAddr),
     /// The variable is not set, or empty.
     #[error("`--token-env` names `{0}`, which is not set or empty")]
     NoToken(String),
+    /// The file of tokens cannot be read, or holds none.
+    #[error("`--token-file {path}` gives no bearer token: {source}; write one a line", path = path.display())]
+    TokenFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// https endpoints and no roots.
     #[error(
         "an endpoint is https and no root certificates were found: install `ca-certificates` or set SSL_CERT_FILE"
@@ -237,7 +247,7 @@ impl Companion {
     /// Reads, opens and binds everything; what is wrong is found here.
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
         let policies = Arc::new(read(options).await?);
-        let token = access_token(options)?;
+        let tokens = access_tokens(options)?;
         let tls = options
             .tls
             .as_ref()
@@ -332,7 +342,7 @@ impl Companion {
             },
             keys: Live::new(Arc::new(keys)),
             rate: options.rate_limit.map(RateLimit::new),
-            token,
+            tokens: Live::new(Arc::new(tokens)),
         });
         tracing::info!(
             %address,
@@ -479,6 +489,7 @@ impl Renewer {
             return Err(ServeError::StoreMoved);
         }
         let tls = self.options.tls.as_ref().map(TlsFiles::read).transpose()?;
+        let tokens = access_tokens(&self.options)?;
         let effects = &self.service.effects;
         if policies.need_tls() && !effects.outbound.has_roots() {
             return Err(ServeError::NoRoots);
@@ -491,6 +502,7 @@ impl Renewer {
             .keys
             .set(Arc::new(self.service.keys.get().renewed(&policies)));
         effects.policies.set(Arc::new(policies));
+        self.service.tokens.set(Arc::new(tokens));
         if let (Some(live), Some(tls)) = (&self.tls, tls) {
             live.set(tls);
         }
@@ -556,16 +568,28 @@ fn capture_key(path: &Path) -> Result<CaptureKey, ServeError> {
     CaptureKey::from_pem(&pem).map_err(|error| wrong(error.to_string()))
 }
 
-fn access_token(options: &Options) -> Result<Option<AccessToken>, ServeError> {
+/// `None`: whoever reaches the socket may ask.
+fn access_tokens(options: &Options) -> Result<Option<AccessTokens>, ServeError> {
     let asks_certificates = options
         .tls
         .as_ref()
         .is_some_and(|tls| tls.client_authority.is_some());
-    match &options.token_env {
-        None if options.listen.ip().is_loopback() || asks_certificates => Ok(None),
-        None => Err(ServeError::Open(options.listen)),
-        Some(name) => match std::env::var(name) {
-            Ok(text) if !text.is_empty() => Ok(Some(AccessToken::new(&text))),
+    match (&options.token_file, &options.token_env) {
+        (None, None) if options.listen.ip().is_loopback() || asks_certificates => Ok(None),
+        (None, None) => Err(ServeError::Open(options.listen)),
+        (Some(path), _) => {
+            let no_tokens = |source| ServeError::TokenFile {
+                path: path.clone(),
+                source,
+            };
+            let text = std::fs::read_to_string(path).map_err(no_tokens)?;
+            let empty = || std::io::Error::other("it holds no token");
+            Ok(Some(
+                AccessTokens::of_lines(&text).ok_or_else(|| no_tokens(empty()))?,
+            ))
+        }
+        (None, Some(name)) => match std::env::var(name) {
+            Ok(text) if !text.is_empty() => Ok(Some(AccessTokens::one(&text))),
             Ok(_) | Err(_) => Err(ServeError::NoToken(name.clone())),
         },
     }

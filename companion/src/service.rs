@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 
 pub use error::ApiError;
 pub use rate::RateLimit;
-pub use token::AccessToken;
+pub use token::{AccessToken, AccessTokens};
 
 use crate::admin::{Admin, CLEAR_PATH, ClearRequest, SHOW_PATH};
 use crate::effects::Effects;
@@ -61,7 +61,7 @@ pub struct Service {
     /// Admits an operator. Always needed, loopback or not.
     pub admin_token: AccessToken,
     /// Who may ask; `None`: everybody who reaches the socket (loopback only).
-    pub token: Option<AccessToken>,
+    pub(crate) tokens: Live<Option<AccessTokens>>,
 }
 
 struct Shared {
@@ -191,8 +191,8 @@ async fn authenticate(
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(token) = &shared.service.token
-        && !token.admits(&headers)
+    if let Some(tokens) = shared.service.tokens.get().as_ref()
+        && !tokens.admit(&headers)
     {
         return ApiError::Unauthorized.into_response();
     }

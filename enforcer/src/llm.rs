@@ -1,13 +1,18 @@
 //! Requests to models: which endpoint is asked, and for which model.
 
+mod flow;
+mod place;
 mod stream;
+mod visit;
 
+pub(crate) use flow::{Flow, Stop};
+pub(crate) use place::Fields;
 pub(crate) use stream::{Replay, TOKENS};
 
 use std::collections::BTreeSet;
 
 use apl_bytecode::EntityKind;
-use apl_vm::{Document, Kind, Node};
+use apl_vm::{Document, Kind, Node, set_of};
 
 use crate::{
     codec::Codec,
@@ -84,12 +89,9 @@ pub(crate) fn offered_tools(request: Node<'_>) -> BTreeSet<String> {
     let lists = ["tools", "functions"]
         .into_iter()
         .filter_map(|key| request.get(key));
-    lists
-        .flat_map(Node::elements)
-        .filter_map(|tool| {
-            let name = tool.get("function").and_then(|function| function.get("name"));
-            let name = name.or_else(|| tool.get("name")).or_else(|| tool.get("type"))?;
-            Some(name.as_str()?.into_owned())
-        })
-        .collect()
+    set_of(lists.flat_map(Node::elements).filter_map(|tool| {
+        let name = tool.get("function").and_then(|function| function.get("name"));
+        let name = name.or_else(|| tool.get("name")).or_else(|| tool.get("type"))?;
+        Some(name.as_str()?.into_owned())
+    }))
 }

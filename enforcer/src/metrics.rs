@@ -22,6 +22,9 @@ macro_rules! metrics {
 metrics! {
 /// A counter.
 Counter {
+    /// Requests that came to the filter at all, governed or not: beside Envoy's own number of requests it shows that the
+    /// filter is in the chain. The host counts it.
+    Requests = "aplomb.requests",
     /// Requests outside every entry of `protocols`.
     Unlisted = "aplomb.unlisted",
     /// Operations forwarded.

@@ -7,7 +7,7 @@
 use apl_bytecode::{
     AttrId, BlockId, Cost, Effect, Instr, Members, Operand, PathSeg, Program, Seg, Side, StrId,
 };
-use apl_vm::{Kind, Node};
+use apl_vm::{Key, Node, has_twin as has_twin_on};
 
 /// Whether the arguments hold a twin of a key that one of these blocks names.
 pub(crate) fn has_twin(program: &Program, blocks: [Option<BlockId>; 2], args: Node<'_>) -> bool {
@@ -77,10 +77,10 @@ impl Walk<'_> {
                 pipeline.is_some_and(|pipeline| {
                     self.pipelines.first(id.0) && {
                         let keys = pipeline.path.iter().map_while(|seg| match seg {
-                            PathSeg::Key(key) => Some(*key),
+                            PathSeg::Key(key) => Some(Key::new(text(self.program, *key))),
                             PathSeg::AnyDepth => None,
                         });
-                        twin(self.program, self.args, &keys.collect::<Vec<_>>())
+                        has_twin_on(self.args, &keys.collect::<Vec<_>>())
                     }
                 })
             }
@@ -152,35 +152,17 @@ impl Walk<'_> {
             return false;
         }
         let segs = self.program.attrs.get(id.at()).map_or(&[][..], |attr| &attr.segs);
-        let keys: Vec<StrId> = segs
+        let keys: Vec<Key<'_>> = segs
             .iter()
             .map_while(|seg| match seg {
-                Seg::Name(name) => Some(*name),
+                Seg::Name(name) => Some(Key::new(text(self.program, *name))),
                 Seg::Value(_) => None,
             })
             .collect();
         match keys.split_first() {
-            Some((first, rest)) => {
-                text(self.program, *first) == "args" && twin(self.program, self.args, rest)
-            }
+            Some((first, rest)) => first.text() == "args" && has_twin_on(self.args, rest),
             None => false,
         }
-    }
-}
-
-/// Documents are depth-limited, so the recursion is.
-fn twin(program: &Program, node: Node<'_>, path: &[StrId]) -> bool {
-    let Some((key, rest)) = path.split_first() else {
-        return false;
-    };
-    match node.kind() {
-        Kind::Object => {
-            let key = text(program, *key);
-            node.folded_twin(key).is_some() || node.get(key).is_some_and(|child| twin(program, child, rest))
-        }
-        // Paths fan out over elements.
-        Kind::Array => node.elements().any(|element| twin(program, element, path)),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::String => false,
     }
 }
 

@@ -1,4 +1,5 @@
-//! `restrict` as headers: `x-policy-restrict-allow-models: a,b`.
+//! `restrict` as headers: `x-policy-restrict-allow-models: a,b`. One more, `x-policy-restrict-all`, has all of them as
+//! `NAME=VALUE;NAME=VALUE`, always in this order and with `on-empty` last: what `aplc emit envoy` makes regular expressions for.
 
 use apl_bytecode::ListKind;
 use apl_vm::Constraint;

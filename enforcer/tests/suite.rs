@@ -38,6 +38,8 @@ mod laws;
 mod lists;
 #[path = "suite/llm.rs"]
 mod llm;
+#[path = "suite/llm_streams.rs"]
+mod llm_streams;
 #[path = "suite/opaque.rs"]
 mod opaque;
 #[path = "suite/pins.rs"]

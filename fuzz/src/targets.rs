@@ -2,6 +2,8 @@
 //!
 //! This file is compiled twice: into the targets, and into `apl-compiler/tests/corpora.rs`, which replays the corpora.
 
+#[path = "targets/effects.rs"]
+mod decoded;
 #[path = "targets/generate.rs"]
 mod generate;
 #[path = "targets/run.rs"]
@@ -94,6 +96,12 @@ pub fn vm(data: &[u8]) {
             run::everything(&program, &mut bytes);
         }
     }
+}
+
+/// The companion's protocol, both ways: what is read is written back as it was understood.
+pub fn effects(data: &[u8]) {
+    decoded::request(data);
+    decoded::response(data);
 }
 
 /// Sections behind the header that belongs to them, so that an input need not find a hash.

@@ -58,9 +58,23 @@ impl Envoy {
     /// As [`Envoy::start`].
     pub async fn start_document(
         document: &Value,
+        addresses: (SocketAddr, SocketAddr),
+        workers: u32,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(document, addresses, workers, dir, &[]).await
+    }
+
+    /// The same with variables in its environment, which a filter's configuration names.
+    ///
+    /// # Errors
+    /// As [`Envoy::start`].
+    pub async fn start_with(
+        document: &Value,
         (listen, admin): (SocketAddr, SocketAddr),
         workers: u32,
         dir: &Path,
+        environment: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
         let config = dir.join("envoy.json");
         std::fs::write(&config, serde_json::to_vec_pretty(document)?)
@@ -73,6 +87,7 @@ impl Envoy {
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
         // What `aplc emit istio` has every proxy pass on to the filter.
         command.env("APLOMB_COMPANION_TOKEN", "a-token-for-development");
+        command.envs(environment.iter().copied());
         let mut process = Process::start("Envoy", command, &dir.join("envoy.log"))?;
         let http = reqwest::Client::builder().no_proxy().build()?;
         let ready = format!("http://{admin}/ready");

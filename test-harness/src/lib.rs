@@ -2,6 +2,7 @@
 //!
 //! * [`abi`]: a small proxy-wasm host that runs the compiled filter in wasmtime;
 //! * [`backend`]: three MCP servers on the official SDK that record what they received;
+//! * [`control_plane`]: delivers extension configuration to Envoy over gRPC, as istiod does;
 //! * [`envoy`]: a real Envoy with the filter in it, in each way of installing it;
 //! * [`ground`]: one policy in a real Envoy in front of a test's own backends;
 //! * [`idp`]: the development identity provider, a Keycloak realm's worth of tokens;
@@ -14,6 +15,7 @@
 
 pub mod abi;
 pub mod backend;
+pub mod control_plane;
 pub mod demo;
 pub mod envoy;
 pub mod ground;

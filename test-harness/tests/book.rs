@@ -1,5 +1,7 @@
 //! The book (`docs/`) and the ready-made configurations say what the source does.
 
+#[path = "book/alerts.rs"]
+mod alerts;
 #[path = "book/codes.rs"]
 mod codes;
 #[path = "book/configuration.rs"]

@@ -19,7 +19,7 @@ pub(super) struct Globs {
 
 /// Which of a pattern's characters it is found by, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     /// So many before the first wildcard, and so many behind the last.
     Ends(usize, usize),
     /// So many somewhere between: each place of a name where they could stand is looked at.
@@ -32,7 +32,7 @@ impl Globs {
         let mut entries = Vec::new();
         let mut shapes: Vec<(u32, Shape)> = Vec::new();
         for (group, pattern, route) in patterns {
-            let (shape, literal) = found_by(pattern);
+            let (shape, literal) = found_by(pattern, true);
             entries.push((literal_hash(*group, shape, literal), *route));
             shapes.push((group.get(), shape));
         }
@@ -115,19 +115,19 @@ fn literal_hash(group: Hash, shape: Shape, (head, tail): (&[u8], &[u8])) -> u32 
     group.byte(kind).bytes(head).byte(0xff).bytes(tail).get()
 }
 
-/// What a pattern is found by.
-fn found_by(pattern: &str) -> (Shape, (&[u8], &[u8])) {
+/// What a pattern is found by; `inside`: a run between two wildcards may be it.
+pub(super) fn found_by(pattern: &str, inside: bool) -> (Shape, (&[u8], &[u8])) {
     let mut runs = pattern.split(['*', '?']);
     let head = runs.next().unwrap_or_default().as_bytes();
     let tail = runs.next_back().unwrap_or_default().as_bytes();
-    let mut inside: &[u8] = &[];
+    let mut longest: &[u8] = &[];
     for run in runs.map(str::as_bytes) {
-        if run.len() > inside.len() {
-            inside = run;
+        if run.len() > longest.len() {
+            longest = run;
         }
     }
-    if inside.len() > head.len().saturating_add(tail.len()) {
-        (Shape::Inside(inside.len()), (inside, &[]))
+    if inside && longest.len() > head.len().saturating_add(tail.len()) {
+        (Shape::Inside(longest.len()), (longest, &[]))
     } else {
         (Shape::Ends(head.len(), tail.len()), (head, tail))
     }

@@ -2,26 +2,43 @@
 //!
 //! A path is compared segment by segment, decoded and without a slash at its end: the host has refused what could be read
 //! in more than one way. In a pattern `{name}` is one whole segment, and `*` any run of characters within one.
+//!
+//! Routes are found by a hash of their literal segments, and of the ends of the others. So a look-up costs one or a few
+//! hashes of the path for each *form* that occurs in the operation's scope: how many segments there are, and which of them
+//! are literal. Real policies have a handful.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{borrow::ToOwned, vec::Vec};
 use core::cmp::Reverse;
 
-use super::glob_matches;
-use crate::order::sort_by;
+use super::{
+    glob_matches,
+    globs::{Shape, found_by},
+    group, scope_of, text,
+};
+use crate::{
+    model::{EntityKind, Matcher, Program},
+    order::{ByHash, Hash, order_by_key},
+};
 
-use crate::model::{EntityKind, Matcher, Program, StrId};
-
-/// HTTP routes, best first.
+/// HTTP routes, arranged for look-up.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct HttpRoutes(Vec<Entry>);
+pub(crate) struct HttpRoutes {
+    /// Routes by scope and literal text, letters in lower case.
+    patterns: ByHash,
+    /// Places in `forms` by scope.
+    scopes: ByHash,
+    forms: Vec<Form>,
+}
 
-#[derive(Debug, Clone)]
-struct Entry {
-    index: usize,
-    scope: Option<String>,
-    path: String,
+/// What the paths of some routes are found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Form {
+    /// The hash of the scope.
+    scope: u32,
+    /// Only the first segments are looked at.
     prefix: bool,
-    methods: Vec<String>,
+    /// Of each segment; `None`: all of it. At most one is found by a run inside.
+    segments: Vec<Option<Shape>>,
 }
 
 /// How good a match is, the best first: a literal path over a pattern, then the longer literal front, a whole path over a
@@ -63,70 +80,197 @@ pub fn captured(segment: &str) -> Option<&str> {
 
 impl HttpRoutes {
     pub(crate) fn new(program: &Program) -> Self {
-        let text = |id: &StrId| program.strings.get(id.at()).cloned().unwrap_or_default();
-        let mut entries = Vec::new();
-        for (index, route) in program.routes.iter().enumerate() {
-            if let (
-                EntityKind::Http,
-                Matcher::Http {
-                    path,
-                    prefix,
-                    methods,
-                },
-            ) = (route.entity, &route.matcher)
-            {
-                entries.push(Entry {
-                    index,
-                    scope: route.scope.as_ref().map(text),
-                    path: text(path),
-                    prefix: *prefix,
-                    methods: methods.iter().map(text).collect(),
-                });
+        let (mut patterns, mut forms) = (Vec::new(), Vec::new());
+        for (index, route) in (0_u32..).zip(&program.routes) {
+            if let (EntityKind::Http, Matcher::Http { path, prefix, .. }) = (route.entity, &route.matcher) {
+                let scope = group(EntityKind::Http, scope_of(program, route));
+                let path = text(program, *path).to_ascii_lowercase();
+                let (form, hash) = Form::of(scope, &path, *prefix);
+                patterns.push((hash, index));
+                forms.push(form);
             }
         }
-        let rank = |entry: &Entry| {
-            (
-                entry.scope.is_none(),
-                http_rank(&entry.path, entry.prefix, entry.methods.len()),
-            )
-        };
-        sort_by(&mut entries, |a, b| rank(a).cmp(&rank(b)));
-        Self(entries)
+        // Equal forms come together, but for those whose hashes collide: they are looked at twice then.
+        let keys: Vec<u32> = forms.iter().map(Form::key).collect();
+        let mut kept: Vec<Form> = Vec::new();
+        for at in order_by_key(&keys) {
+            if let Some(form) = forms.get(at as usize)
+                && kept.last() != Some(form)
+            {
+                kept.push(form.to_owned());
+            }
+        }
+        let scopes: Vec<(u32, u32)> = kept.iter().map(|form| form.scope).zip(0..).collect();
+        Self {
+            patterns: ByHash::new(&patterns),
+            scopes: ByHash::new(&scopes),
+            forms: kept,
+        }
     }
 
-    /// The index of the route. `path` is decoded, without its query; `fold`: letters match in any case.
-    pub(crate) fn find(&self, path: &str, method: &str, scope: Option<&str>, fold: bool) -> Option<usize> {
-        let entry = self.0.iter().find(|entry| {
-            let here = match &entry.scope {
-                None => true,
-                Some(wanted) => scope == Some(wanted.as_str()),
+    /// The index of the route: one of the scope before one of none, then by rank, then the first in the table. `path` is
+    /// decoded, without its query; `fold`: letters match in any case.
+    pub(crate) fn find(
+        &self,
+        program: &Program,
+        path: &str,
+        method: &str,
+        scope: Option<&str>,
+        fold: bool,
+    ) -> Option<usize> {
+        let lower = path.to_ascii_lowercase();
+        let lower: Vec<&[u8]> = segments(&lower).map(str::as_bytes).collect();
+        let find_in = |scope: Option<&str>| {
+            let mut best: Option<(HttpRank, u32)> = None;
+            let mut meet = |hash: u32| {
+                for index in self.patterns.candidates(hash) {
+                    let rank = rank_of(program, *index, path, method, scope, fold);
+                    if let Some(rank) = rank.map(|rank| (rank, *index))
+                        && best.is_none_or(|best| rank < best)
+                    {
+                        best = Some(rank);
+                    }
+                }
             };
-            let method = entry.methods.is_empty()
-                || entry
-                    .methods
-                    .iter()
-                    .any(|wanted| wanted.eq_ignore_ascii_case(method));
-            here && method && entry.covers(path, fold)
-        })?;
-        Some(entry.index)
+            let group = group(EntityKind::Http, scope);
+            for at in self.scopes.candidates(group.get()) {
+                if let Some(form) = self.forms.get(*at as usize) {
+                    form.hashes(group, &lower, &mut meet);
+                }
+            }
+            best.map(|(_, index)| index as usize)
+        };
+        let scoped = scope.and_then(|scope| find_in(Some(scope)));
+        scoped.or_else(|| find_in(None))
     }
 
     /// Whether there are any.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.forms.is_empty()
     }
 }
 
-impl Entry {
-    fn covers(&self, path: &str, fold: bool) -> bool {
-        let mut found = path.trim_end_matches('/').split('/');
-        for wanted in self.path.trim_end_matches('/').split('/') {
-            if !found.next().is_some_and(|found| matches(wanted, found, fold)) {
-                return false;
+impl Form {
+    /// The form of a pattern in lower case, and the hash that it is found by.
+    fn of(scope: Hash, path: &str, prefix: bool) -> (Self, u32) {
+        let (mut hash, mut inside) = (begin(scope, prefix), None);
+        let mut shapes = Vec::new();
+        for segment in segments(path) {
+            let shape = if captured(segment).is_some() {
+                Some(Shape::Ends(0, 0))
+            } else if segment.contains('*') {
+                let (shape, literal) = found_by(segment, inside.is_none());
+                match shape {
+                    Shape::Ends(..) => hash = ends(hash, literal),
+                    Shape::Inside(_) => inside = Some(literal.0),
+                }
+                Some(shape)
+            } else {
+                hash = whole(hash, segment.as_bytes());
+                None
+            };
+            shapes.push(shape);
+        }
+        let form = Self {
+            scope: scope.get(),
+            prefix,
+            segments: shapes,
+        };
+        (form, inside.map_or(hash, |run| hash.bytes(run)).get())
+    }
+
+    /// A number that differs for most forms that differ.
+    fn key(&self) -> u32 {
+        let number = |hash: Hash, number: usize| hash.bytes(&(number as u32).to_le_bytes());
+        let hash = number(Hash::NEW, self.scope as usize).byte(u8::from(self.prefix));
+        let hash = self.segments.iter().fold(hash, |hash, shape| match shape {
+            None => hash.byte(0),
+            Some(Shape::Ends(head, tail)) => number(number(hash.byte(1), *head), *tail),
+            Some(Shape::Inside(length)) => number(hash.byte(2), *length),
+        });
+        hash.get()
+    }
+
+    /// Calls `meet` with each hash that a route of this form which covers the path can have.
+    fn hashes(&self, scope: Hash, path: &[&[u8]], meet: &mut dyn FnMut(u32)) {
+        let many = path.len().cmp(&self.segments.len());
+        if many.is_lt() || (many.is_gt() && !self.prefix) {
+            return;
+        }
+        let (mut hash, mut inside) = (begin(scope, self.prefix), None);
+        for (shape, segment) in self.segments.iter().zip(path) {
+            match shape {
+                None => hash = whole(hash, segment),
+                Some(Shape::Ends(0, 0)) => {}
+                Some(Shape::Ends(head, tail)) => {
+                    let behind = segment.len().checked_sub(*tail);
+                    let behind = behind.and_then(|at| segment.get(at..));
+                    let (Some(front), Some(behind)) = (segment.get(..*head), behind) else {
+                        return;
+                    };
+                    hash = ends(hash, (front, behind));
+                }
+                Some(Shape::Inside(length)) => inside = Some(segment.windows((*length).max(1))),
             }
         }
-        self.prefix || found.next().is_none()
+        match inside {
+            None => meet(hash.get()),
+            Some(windows) => windows.for_each(|run| meet(hash.bytes(run).get())),
+        }
     }
+}
+
+fn begin(scope: Hash, prefix: bool) -> Hash {
+    scope.byte(if prefix { 0xfb } else { 0xfa })
+}
+
+fn whole(hash: Hash, segment: &[u8]) -> Hash {
+    hash.bytes(segment).byte(0xff)
+}
+
+fn ends(hash: Hash, (head, tail): (&[u8], &[u8])) -> Hash {
+    if head.is_empty() && tail.is_empty() {
+        return hash;
+    }
+    hash.bytes(head).byte(0xfe).bytes(tail).byte(0xfd)
+}
+
+/// The segments of a path; the root has one, which is empty.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.trim_end_matches('/').split('/')
+}
+
+/// The rank of a route in this scope, if it covers the request.
+fn rank_of(
+    program: &Program,
+    index: u32,
+    path: &str,
+    method: &str,
+    scope: Option<&str>,
+    fold: bool,
+) -> Option<HttpRank> {
+    let route = program.routes.get(index as usize)?;
+    let Matcher::Http {
+        path: pattern,
+        prefix,
+        methods,
+    } = &route.matcher
+    else {
+        return None;
+    };
+    let pattern = text(program, *pattern);
+    let mut known = methods.iter().map(|known| text(program, *known));
+    let method = methods.is_empty() || known.any(|known| known.eq_ignore_ascii_case(method));
+    let here = route.entity == EntityKind::Http && scope_of(program, route) == scope;
+    let governs = here && method && covers(pattern, *prefix, path, fold);
+    governs.then(|| http_rank(pattern, *prefix, methods.len()))
+}
+
+fn covers(pattern: &str, prefix: bool, path: &str, fold: bool) -> bool {
+    let mut found = segments(path);
+    let mut wanted = segments(pattern);
+    wanted.all(|wanted| found.next().is_some_and(|found| matches(wanted, found, fold)))
+        && (prefix || found.next().is_none())
 }
 
 fn matches(wanted: &str, found: &str, fold: bool) -> bool {
@@ -134,9 +278,11 @@ fn matches(wanted: &str, found: &str, fold: bool) -> bool {
         !found.is_empty()
     } else if !wanted.contains('*') {
         wanted == found || (fold && wanted.eq_ignore_ascii_case(found))
+    } else if found.is_empty() {
+        false
     } else if fold {
         glob_matches(&wanted.to_ascii_lowercase(), &found.to_ascii_lowercase())
     } else {
-        !found.is_empty() && glob_matches(wanted, found)
+        glob_matches(wanted, found)
     }
 }

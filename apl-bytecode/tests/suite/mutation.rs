@@ -12,7 +12,8 @@ fn reseal(bytes: &mut [u8]) {
         return;
     }
     let mut hash = Sha256::new();
-    hash.update(b"APLB\x01");
+    hash.update(MAGIC);
+    hash.update([FORMAT]);
     hash.update(&bytes[37..]);
     let digest = hash.finalize();
     bytes[5..37].copy_from_slice(&digest);
@@ -159,7 +160,7 @@ fn noise_under_a_right_header_never_panics() {
         state
     };
     for _ in 0..20_000 {
-        let mut bytes = b"APLB\x01".to_vec();
+        let mut bytes = [&MAGIC[..], &[FORMAT]].concat();
         bytes.extend([0; 32]);
         for _ in 0..1 + next() % 4 {
             let length = next() % 24;

@@ -68,9 +68,11 @@ fn bytes_that_are_no_program_are_named_as_such() {
     assert_eq!(decode(b""), Err(DecodeError::Magic));
     assert_eq!(decode(b"\x7fELF and so on"), Err(DecodeError::Magic));
     assert!(matches!(decode(&good[..20]), Err(DecodeError::Truncated { .. })));
-    let mut newer = good.clone();
-    newer[4] = 2;
-    assert_eq!(decode(&newer), Err(DecodeError::Format { found: 2 }));
+    for found in [FORMAT - 1, FORMAT + 1] {
+        let mut other = good.clone();
+        other[4] = found;
+        assert_eq!(decode(&other), Err(DecodeError::Format { found }));
+    }
     let mut changed = good;
     changed[10] ^= 1;
     assert_eq!(decode(&changed), Err(DecodeError::Digest));
@@ -80,10 +82,85 @@ fn bytes_that_are_no_program_are_named_as_such() {
     ));
 }
 
+/// SHA-256 over every program of the corpus, encoded as this format has it.
+const BYTES_OF_THIS_FORMAT: (u8, &str) = (
+    2,
+    "7633dd27db54e62f58871af69df9e1bc94fe02734c8c40379d4cdf9897fd5be5",
+);
+
+/// A reader of another build would otherwise read on until something does not fit, or worse, does.
+#[test]
+fn the_format_has_another_number_when_programs_have_other_bytes() {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    for (_, program) in corpus::all() {
+        hash.update(encode(&program));
+    }
+    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        (FORMAT, digest.as_str()),
+        BYTES_OF_THIS_FORMAT,
+        "programs have other bytes than before: give `FORMAT` the next number, if the last release had this one, and put what is new here"
+    );
+}
+
+/// The same program with another format in its header, and the digest that belongs to it.
+fn of_format(format: u8, bytes: &[u8]) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    let mut other = bytes.to_vec();
+    other[4] = format;
+    let mut hash = Sha256::new();
+    hash.update(&other[..5]);
+    hash.update(&other[37..]);
+    other[5..37].copy_from_slice(&hash.finalize());
+    other
+}
+
+/// What a filter meets that was upgraded before its policy, and one that was rolled back before it.
+#[test]
+fn the_format_before_is_loaded_and_every_other_is_refused_by_its_version() {
+    let mut program = corpus::hr();
+    program.debug = None;
+    let now = encode(&program);
+    let before = of_format(PREVIOUS_FORMAT, &now);
+    let loaded = load_to_run(&before).expect("loads");
+    assert_eq!(loaded.program(), load_to_run(&now).expect("loads").program());
+    assert_eq!(
+        loaded.digest(),
+        &before[5..37],
+        "its digest is the one that it was built with"
+    );
+    assert_eq!(load(&before).expect("loads").digest(), loaded.digest());
+    assert_eq!(
+        decode(&before),
+        Err(DecodeError::Format {
+            found: PREVIOUS_FORMAT
+        })
+    );
+    for found in [0, FORMAT + 1, 255] {
+        let error = load(&of_format(found, &now)).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("format version {found} is not known")),
+            "{error}"
+        );
+        assert!(error.contains("compile the policy"), "{error}");
+    }
+}
+
+/// The format's sections once had other fields: such a program is told by its version, whatever does not fit.
+#[test]
+fn a_program_of_the_format_before_that_does_not_fit_is_told_by_its_version() {
+    let mut bytes = encode(&corpus::hr());
+    bytes.truncate(bytes.len() - 1);
+    let error = load(&of_format(PREVIOUS_FORMAT, &bytes)).unwrap_err().to_string();
+    assert!(error.contains("format version 1"), "{error}");
+    assert!(error.contains("compile the policy again"), "{error}");
+}
+
 /// A file of one section, with a header that fits.
 fn file(section: &[u8]) -> Vec<u8> {
     use sha2::{Digest as _, Sha256};
-    let mut bytes = b"APLB\x01".to_vec();
+    let mut bytes = [&MAGIC[..], &[FORMAT]].concat();
     let mut hash = Sha256::new();
     hash.update(&bytes);
     hash.update(section);

@@ -136,3 +136,120 @@ fn a_path_in_another_case_that_another_route_governs_is_told() {
     assert!(variant("/admin") && variant("/ADMIN") && variant("/x/a.json"));
     assert!(!variant("/Admin") && !variant("/other") && !variant("/x/a.JSON"));
 }
+
+/// Routes of every form, and for each request the one that trying them all in order of rank finds.
+#[test]
+fn the_index_finds_what_trying_each_route_finds() {
+    let mut seed = 3_usize;
+    let mut next = |below: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    const PATTERNS: [&str; 14] = [
+        "a", "b", "A", "{x}", "{y}", "a*", "*a", "*", "a*b", "*ab*", "*b*", "ä", "*ä*", "a*ab*",
+    ];
+    const NAMES: [&str; 10] = ["a", "b", "A", "ab", "Ab", "xabx", "", "ä", "aäb", "aba"];
+    const METHODS: [&str; 4] = ["", "GET ", "GET,PUT ", "PUT "];
+    let mut found = [0_usize; 2];
+    for round in 0..400 {
+        let routes: Vec<(String, Option<&str>)> = (0..round % 50)
+            .map(|_| {
+                let path: String = (0..next(4)).map(|_| format!("/{}", PATTERNS[next(14)])).collect();
+                let end = if next(3) == 0 { "/**" } else { "" };
+                let path = if path.is_empty() && end.is_empty() {
+                    "/"
+                } else {
+                    &path
+                };
+                let scope = (next(4) == 0).then_some("s");
+                (format!("{}{path}{end}", METHODS[next(4)]), scope)
+            })
+            .collect();
+        let as_text: Vec<(&str, Option<&str>)> = routes
+            .iter()
+            .map(|(route, scope)| (route.as_str(), *scope))
+            .collect();
+        let program = resources(&as_text);
+        for _ in 0..40 {
+            let path: String = (0..next(4)).map(|_| format!("/{}", NAMES[next(10)])).collect();
+            let method = ["GET", "PUT", "POST"][next(3)];
+            let scope = [None, Some("s"), Some("t")][next(3)];
+            for fold in [false, true] {
+                let wanted = one_by_one(&program, &path, method, scope, fold);
+                let got = program.http_route(&path, method, scope);
+                if fold {
+                    let variant = wanted != got;
+                    assert_eq!(
+                        program.is_case_variant(&path, method, scope),
+                        variant,
+                        "{method} {path} in {routes:?}"
+                    );
+                    found[1] += usize::from(variant);
+                } else {
+                    assert_eq!(got, wanted, "{method} {path} in {scope:?} of {routes:?}");
+                    found[0] += usize::from(got.is_some());
+                }
+            }
+        }
+    }
+    assert!(
+        found[0] > 2_000 && found[1] > 500,
+        "the requests miss too much: {found:?}"
+    );
+}
+
+/// The rules of the language, without an index.
+fn one_by_one(
+    program: &VerifiedProgram,
+    path: &str,
+    method: &str,
+    scope: Option<&str>,
+    fold: bool,
+) -> Option<usize> {
+    let program = program.program();
+    let text = |id: &StrId| program.strings[id.0 as usize].as_str();
+    let lower = |text: &str| {
+        if fold {
+            text.to_ascii_lowercase()
+        } else {
+            text.to_owned()
+        }
+    };
+    let mut best = None;
+    for (index, route) in program.routes.iter().enumerate() {
+        let Matcher::Http {
+            path: pattern,
+            prefix,
+            methods,
+        } = &route.matcher
+        else {
+            continue;
+        };
+        let pattern = text(pattern);
+        let of_scope = route.scope.as_ref().map(text);
+        let here = of_scope.is_none() || of_scope == scope;
+        let known = methods.is_empty() || methods.iter().any(|known| text(known) == method);
+        let wanted: Vec<&str> = pattern.trim_end_matches('/').split('/').collect();
+        let found: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        let long = found.len() == wanted.len() || (*prefix && found.len() > wanted.len());
+        let same = wanted.iter().zip(&found).all(|(wanted, found)| {
+            if captured(wanted).is_some() || wanted.contains('*') {
+                let any = captured(wanted).is_some();
+                !found.is_empty() && (any || glob_matches(&lower(wanted), &lower(found)))
+            } else {
+                lower(wanted) == lower(found)
+            }
+        });
+        if here && known && long && same {
+            let rank = (
+                of_scope.is_none(),
+                http_rank(pattern, *prefix, methods.len()),
+                index,
+            );
+            best = best.into_iter().chain([rank]).min();
+        }
+    }
+    best.map(|(_, _, index)| index)
+}

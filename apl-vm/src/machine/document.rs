@@ -3,12 +3,13 @@
 use apl_bytecode::{BlockId, DenialId, Phase, PipelineId, ScannerId, Side, Stage};
 
 use super::{bind, denial, text};
+use apl_json::View;
+
 use crate::{
     attribute::{Assumed, Scope, Source},
     expr::Eval,
     facts::Facts,
     fuel::{Exhausted, Fuel},
-    json::View,
     outcome::{Bound, DenialInfo, Edit, Mode, Origin},
     pipeline::{PipelineCx, PipelineOutcome, run_pipeline},
     prepared::Prepared,

@@ -3,12 +3,13 @@
 use apl_bytecode::{AttrId, Cost, Count, Decision, Elicit, OnError, Operand, Program, Seg};
 
 use super::{Env, bind, denial, text};
+use apl_json::{Kind, View};
+
 use crate::{
     attribute::{Assumed, Found, Rest, Scope, node_text},
     expr::Eval,
     facts::Fact,
     fuel::{Exhausted, Fuel},
-    json::{Kind, View},
     namespace,
     outcome::{CountCall, DecideCall, DenialInfo, ElicitCall},
     prepared::Prepared,
@@ -72,7 +73,7 @@ fn every_argument(args: Option<&View<'_>>) -> Vec<(String, String)> {
         return Vec::new();
     };
     let node = part.document.node(part.node);
-    let value = |child: crate::json::Node<'_>| match child.as_str() {
+    let value = |child: apl_json::Node<'_>| match child.as_str() {
         Some(text) => text.into_owned(),
         None => String::from_utf8_lossy(&part.document.render_node(child.id())).into_owned(),
     };

@@ -8,7 +8,7 @@
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::json::{Kind, Node, quote};
+use apl_json::{Kind, Node, quote};
 
 /// The pseudonym; `None` without a usable key.
 pub(super) fn pseudonym(key: Option<&[u8]>, node: Node<'_>) -> Option<String> {

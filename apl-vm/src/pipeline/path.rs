@@ -1,125 +1,16 @@
-//! Which values a field path names.
-//!
-//! Arrays on the way are fanned out: `items.ssn` names the `ssn` of every element, at any nesting of arrays. A segment of
-//! digits names an array's element when it meets an array, and a key when it meets an object. `**` names the value itself
-//! and everything below it. An array at the end of the path is one value.
+//! The path of a pipeline, with its texts looked up.
 
 use apl_bytecode::PathSeg;
-use apl_bytecode::sort_by;
+use apl_json::Step;
 
-use crate::{
-    json::{Kind, Node, NodeId},
-    prepared::Prepared,
-};
-
-const MAX_DEPTH: u16 = 128;
-const MAX_TARGETS: usize = 100_000;
-const MAX_STATES: u32 = 100_000;
-
-/// One segment, with its text looked up.
-pub(super) enum Step<'p> {
-    Key(&'p str, Option<usize>),
-    AnyDepth,
-}
-
-/// What a path names.
-pub(super) struct Found {
-    /// In document order, each once. Replaced values are named by their replacements.
-    pub(super) nodes: Vec<NodeId>,
-    /// Somewhere on the way a key or an element was missing.
-    pub(super) absent: bool,
-}
+use crate::prepared::Prepared;
 
 pub(super) fn keys<'p>(program: &'p Prepared, path: &[PathSeg]) -> Vec<Step<'p>> {
+    let strings = &program.program().strings;
     path.iter()
         .map(|seg| match seg {
-            PathSeg::Key(name) => {
-                let name = program
-                    .program()
-                    .strings
-                    .get(name.at())
-                    .map_or("", String::as_str);
-                let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-                Step::Key(
-                    name,
-                    if digits {
-                        Some(name.parse().unwrap_or(usize::MAX))
-                    } else {
-                        None
-                    },
-                )
-            }
+            PathSeg::Key(name) => Step::key(strings.get(name.at()).map_or("", String::as_str)),
             PathSeg::AnyDepth => Step::AnyDepth,
         })
         .collect()
-}
-
-/// Follows a path; `None` when that exceeds a limit. `folded`: keys are compared without case.
-pub(super) fn resolve(root: Node<'_>, path: &[Step<'_>], folded: bool) -> Option<Found> {
-    let any_depth = path.iter().any(|step| matches!(step, Step::AnyDepth));
-    let mut found = Found {
-        nodes: Vec::new(),
-        absent: false,
-    };
-    let mut states = 0_u32;
-    // A value, the number of segments behind us, and how deep it is.
-    let mut stack = vec![(root, 0_usize, 0_u16)];
-    while let Some((node, done, depth)) = stack.pop() {
-        states = states.saturating_add(1);
-        if depth > MAX_DEPTH || (any_depth && states > MAX_STATES) {
-            return None;
-        }
-        let below = depth.saturating_add(1);
-        match path.get(done) {
-            None => {
-                if found.nodes.len() >= MAX_TARGETS {
-                    return None;
-                }
-                found.nodes.push(node.id());
-            }
-            Some(Step::AnyDepth) => {
-                stack.extend(node.elements().map(|child| (child, done, below)));
-                stack.extend(node.entries().map(|(_, child)| (child, done, below)));
-                // An array would only fan out to the elements that were just put there.
-                let next = done.saturating_add(1);
-                let fans_out =
-                    node.kind() == Kind::Array && matches!(path.get(next), Some(Step::Key(_, None)));
-                if !fans_out {
-                    stack.push((node, next, depth));
-                }
-            }
-            Some(Step::Key(key, index)) => match node.kind() {
-                Kind::Object => {
-                    let before = stack.len();
-                    let next = done.saturating_add(1);
-                    if folded {
-                        let same = node.entries().filter(|(name, _)| name.is_folded(key));
-                        stack.extend(same.map(|(_, child)| (child, next, below)));
-                    } else {
-                        stack.extend(node.get(key).map(|child| (child, next, below)));
-                    }
-                    found.absent |= stack.len() == before;
-                }
-                Kind::Array => match index {
-                    Some(index) => match node.elements().nth(*index) {
-                        Some(child) => stack.push((child, done.saturating_add(1), below)),
-                        None => found.absent = true,
-                    },
-                    None => stack.extend(node.elements().map(|child| (child, done, below))),
-                },
-                Kind::Null | Kind::Bool | Kind::Number | Kind::String => found.absent = true,
-            },
-        }
-        if stack.len() > MAX_TARGETS.saturating_mul(4) {
-            return None;
-        }
-    }
-    // With `**` most ways end in nothing; what counts is whether one ended in something.
-    found.absent &= !any_depth;
-    // A walk without branches back finds them in order.
-    if !found.nodes.is_sorted() {
-        sort_by(&mut found.nodes, Ord::cmp);
-    }
-    found.nodes.dedup();
-    Some(found)
 }

@@ -4,8 +4,9 @@ use std::{borrow::Cow, fmt::Display};
 
 use apl_bytecode::{ScanMode, ScannerId, Scopes, Stage, StrId, TypeCheck};
 
+use apl_json::{Document, JsonError, Kind, Node, NodeId};
+
 use crate::{
-    json::{Document, JsonError, Kind, Node, NodeId},
     scan::{REDACTED, Search, Unredactable},
     trace,
 };

@@ -107,8 +107,28 @@ pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
 
 /// Runs the built-in detectors of `set`; `false` when the sink has enough. `context` is the key of the value.
 pub(super) fn built_in(bytes: &[u8], context: &str, set: Set, sink: &mut dyn FnMut(Find) -> bool) -> bool {
-    let mut at = 0;
-    let mut before = 0_u8;
+    let mut wants = true;
+    from(bytes, 0, context, set, false, &mut |find| {
+        wants = sink(find);
+        wants
+    });
+    wants
+}
+
+/// The same from a position on; where it stopped. `open`: more bytes will come, and it stops before the first trigger that
+/// they could have a say in.
+pub(super) fn from(
+    bytes: &[u8],
+    mut at: usize,
+    context: &str,
+    set: Set,
+    open: bool,
+    sink: &mut dyn FnMut(Find) -> bool,
+) -> usize {
+    let mut before = match at {
+        0 => 0,
+        at => byte(bytes, at.saturating_sub(1)),
+    };
     while let Some(here) = bytes.get(at) {
         let triggered = Set(TRIGGERS.get(usize::from(*here)).map_or(0, |set| set.0) & set.0);
         let inside_token = if here.is_ascii_digit() {
@@ -119,6 +139,9 @@ pub(super) fn built_in(bytes: &[u8], context: &str, set: Set, sink: &mut dyn FnM
         let find = if triggered.0 == 0 || inside_token {
             None
         } else {
+            if open && is_open(bytes, at, triggered) {
+                return at;
+            }
             verify(bytes, at, context, triggered)
         };
         let next = at.saturating_add(1);
@@ -126,12 +149,63 @@ pub(super) fn built_in(bytes: &[u8], context: &str, set: Set, sink: &mut dyn FnM
         if let Some(find) = find
             && !sink(find)
         {
-            return false;
+            return end;
         }
         before = byte(bytes, end.saturating_sub(1));
         at = end;
     }
-    true
+    at
+}
+
+/// Whether bytes behind the end could change what the verifiers of these detectors say at `at`: what they read on in
+/// touches the end.
+fn is_open(bytes: &[u8], at: usize, set: Set) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let touches = |most: usize, part: &dyn Fn(u8) -> bool| {
+        let run = rest.iter().take(most).take_while(|byte| part(**byte)).count();
+        run < most && run == rest.len()
+    };
+    let numbers = Set::SSN.with(Set::CARD).with(Set::PHONE);
+    (set.has(numbers) && touches(64, &|byte| byte.is_ascii_digit() || b" -./()+".contains(&byte)))
+        || (set.has(Set::IP)
+            && touches(64, &|byte| {
+                byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':')
+            }))
+        || (set.has(Set::IBAN)
+            && pii::may_be_iban(rest)
+            && touches(72, &|byte| byte.is_ascii_alphanumeric() || byte == b' '))
+        || (set.has(Set::EMAIL) && {
+            let domain = rest.get(1..).unwrap_or_default();
+            let run = domain
+                .iter()
+                .take(256)
+                .take_while(|byte| is_of_domain(**byte))
+                .count();
+            run < 256 && run == domain.len()
+        })
+        || (set.has(Set::JWT.with(Set::API_KEY))
+            && secrets::may_be_token(rest)
+            && touches(usize::MAX, &secrets::is_of_token))
+        || (set.has(Set::PRIVATE_KEY) && secrets::private_key_is_open(rest))
+        || (set.has(Set::INJECTION) && injection::is_open(rest))
+}
+
+/// A byte of an e-mail address behind its `@`.
+pub(super) const fn is_of_domain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'-')
+}
+
+/// How many bytes before a position a match could begin whose trigger comes later.
+pub(super) fn open_before(bytes: &[u8], at: usize, set: Set) -> usize {
+    if !set.has(Set::EMAIL) {
+        return 0;
+    }
+    let before = bytes.get(at.saturating_sub(64)..at).unwrap_or_default();
+    before
+        .iter()
+        .rev()
+        .take_while(|byte| pii::is_of_local_part(**byte))
+        .count()
 }
 
 /// Tries the verifiers whose trigger stands at `at`, the most telling first.

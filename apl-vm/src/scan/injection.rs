@@ -10,6 +10,7 @@ use super::detect::byte;
 
 const LONGEST_WORD: usize = 20;
 const REACH: usize = 6;
+const LONGEST_GAP: usize = 8;
 
 const ORDERS: &[(&[&str], &[&str], &[&str])] = &[
     (
@@ -104,6 +105,38 @@ pub(super) fn phrase(bytes: &[u8], at: usize) -> Option<usize> {
     order(first, &words).or_else(|| fixed(first, &words))
 }
 
+/// Whether what comes behind a text that may go on could make a phrase or marker of its beginning.
+pub(super) fn is_open(rest: &[u8]) -> bool {
+    // Eight words and the gaps between them.
+    const LONGEST: usize = 8 * (LONGEST_WORD + LONGEST_GAP);
+    if matches!(byte(rest, 0), b'<' | b'[') {
+        return MARKERS.iter().any(|marker| {
+            let shorter = rest.get(..marker.len().min(rest.len()));
+            shorter.is_some_and(|text| {
+                text.len() < marker.len()
+                    && marker
+                        .as_bytes()
+                        .get(..text.len())
+                        .is_some_and(|known| known.eq_ignore_ascii_case(text))
+            })
+        });
+    }
+    let word = rest
+        .iter()
+        .take(LONGEST_WORD.saturating_add(1))
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
+    if word == rest.len() {
+        return word <= LONGEST_WORD;
+    }
+    let word = rest.get(..word).unwrap_or_default();
+    let known = ORDERS.iter().any(|(verbs, _, _)| among(verbs, word))
+        || PHRASES
+            .iter()
+            .any(|phrase| among(phrase.get(..1).unwrap_or_default(), word));
+    known && rest.len() < LONGEST
+}
+
 /// Whether an order or a phrase starts with this lower-case letter.
 pub(super) const fn starts_phrase(letter: u8) -> bool {
     let mut orders = ORDERS;
@@ -179,7 +212,6 @@ impl<'a> Iterator for Words<'a> {
     type Item = (&'a [u8], usize);
 
     fn next(&mut self) -> Option<Self::Item> {
-        const LONGEST_GAP: usize = 8;
         let rest = self.bytes.get(self.at..)?;
         let letter = |byte: &&u8| byte.is_ascii_alphabetic();
         let gap = rest

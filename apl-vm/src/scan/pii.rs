@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::detect::byte;
+use super::detect::{byte, is_of_domain};
 
 fn digit_at(bytes: &[u8], at: usize) -> bool {
     byte(bytes, at).is_ascii_digit()
@@ -107,6 +107,18 @@ fn issued(prefix: u32, length: usize) -> bool {
 /// Countries of the IBAN registry and their lengths.
 const IBAN_LENGTHS: &[u8] = b"AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MN20MR27MT31MU30NI28NL18NO15OM23PK24PL28PS29PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29VA22VG24XK20YE30";
 
+/// Whether a text that may go on could begin with a bank account number: a letter, another, and two digits.
+pub(super) fn may_be_iban(rest: &[u8]) -> bool {
+    let fits = |(at, byte): (usize, &u8)| {
+        if at < 2 {
+            byte.is_ascii_alphabetic()
+        } else {
+            byte.is_ascii_digit()
+        }
+    };
+    rest.iter().take(4).enumerate().all(fits)
+}
+
 /// An international bank account number (ISO 13616).
 pub(super) fn iban(bytes: &[u8], at: usize) -> Option<usize> {
     let country = [
@@ -142,14 +154,18 @@ pub(super) fn iban(bytes: &[u8], at: usize) -> Option<usize> {
     (remainder == 1 && !byte(bytes, i).is_ascii_alphanumeric()).then_some(i)
 }
 
+/// A byte of an e-mail address before its `@`.
+pub(super) fn is_of_local_part(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80 || b".!#$%&'*+/=?^_`{|}~-".contains(&byte)
+}
+
 /// An e-mail address around an `@`: start and end.
 pub(super) fn email(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
-    let local =
-        |byte: &&u8| byte.is_ascii_alphanumeric() || **byte >= 0x80 || b".!#$%&'*+/=?^_`{|}~-".contains(byte);
+    let local = |byte: &&u8| is_of_local_part(**byte);
     let before = bytes.get(at.saturating_sub(64)..at)?;
     let length = before.iter().rev().take_while(local).count();
     let behind = bytes.get(at.saturating_add(1)..)?;
-    let domain = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte >= 0x80 || matches!(byte, b'.' | b'-');
+    let domain = |byte: &&u8| is_of_domain(**byte);
     let reach = behind.iter().take(255).take_while(domain).count();
     let mut end = 0;
     let (mut labels, mut start) = (0_u32, 0_usize);

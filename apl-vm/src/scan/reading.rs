@@ -11,7 +11,7 @@ use std::borrow::Cow;
 pub(super) struct Reading<'a> {
     pub(super) bytes: Cow<'a, [u8]>,
     /// For each byte and for the end: where it stands in the text. `None`: at the same place.
-    origins: Option<Vec<u32>>,
+    pub(super) origins: Option<Vec<u32>>,
 }
 
 impl Reading<'_> {

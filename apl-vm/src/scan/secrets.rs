@@ -124,6 +124,45 @@ pub(super) fn private_key(bytes: &[u8], at: usize) -> Option<usize> {
     }))
 }
 
+/// A byte of a provider's key or a JSON web token.
+pub(super) fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.+/=".contains(&byte)
+}
+
+/// Whether a text that may go on could begin with a provider's key or a JSON web token.
+pub(super) fn may_be_token(rest: &[u8]) -> bool {
+    let prefixes = KEYS.iter().map(|key| key.0).chain(["eyJ"]);
+    begins(rest, prefixes)
+}
+
+/// Whether what comes could decide whether there is a PEM private key, or where it ends.
+pub(super) fn private_key_is_open(rest: &[u8]) -> bool {
+    const HEAD: &str = "-----BEGIN ";
+    const LONGEST_LABEL: usize = 64;
+    if !begins(rest, [HEAD].into_iter()) {
+        return false;
+    }
+    let behind = rest.get(HEAD.len()..).unwrap_or_default();
+    if behind.len() < LONGEST_LABEL {
+        return true;
+    }
+    let Some(end) = position(behind, b"-----END ") else {
+        // Without its label it is none.
+        let label = behind.get(..LONGEST_LABEL).unwrap_or_default();
+        return position(label, b"PRIVATE KEY").is_some();
+    };
+    behind.len() < end.saturating_add(LONGEST_LABEL).saturating_add(9)
+}
+
+/// Whether a text that may go on begins with one of these.
+fn begins<'a>(rest: &[u8], mut prefixes: impl Iterator<Item = &'a str>) -> bool {
+    prefixes.any(|prefix| {
+        let prefix = prefix.as_bytes();
+        let shorter = prefix.len().min(rest.len());
+        prefix.get(..shorter) == rest.get(..shorter)
+    })
+}
+
 fn position(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }

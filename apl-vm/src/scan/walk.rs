@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use crate::json::{Elements, Entries, Kind, Node};
+use apl_json::{Elements, Entries, Kind, Node};
 
 use super::shown;
 

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 
 use apl_bytecode::{AttrId, BlockId, Instr, PipelineId};
 
+use apl_json::{Kind, Node};
+
 use crate::{
     attribute::{Found, Rest, Scope},
     facts::Fact,
-    json::{Kind, Node},
     outcome::{Answer, DenialInfo, Mode, Origin, Verdict},
     value::{List, Map, Number, Truth, Value},
 };
@@ -339,7 +340,7 @@ fn quoted<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
         .into_iter()
         .map(|text| {
             let mut out = Vec::new();
-            crate::json::quote(text, &mut out);
+            apl_json::quote(text, &mut out);
             String::from_utf8_lossy(&out).into_owned()
         })
         .collect();

@@ -90,7 +90,8 @@ fn program() -> Vec<u8> {
 fn reseal(bytes: &mut [u8]) {
     if let Some((head, sections)) = bytes.split_at_mut_checked(37) {
         let mut hash = Sha256::new();
-        hash.update(b"APLB\x01");
+        hash.update(apl_bytecode::MAGIC);
+        hash.update([apl_bytecode::FORMAT]);
         hash.update(sections);
         head[5..].copy_from_slice(&hash.finalize());
     }

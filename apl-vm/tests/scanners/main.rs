@@ -9,6 +9,7 @@
 
 mod detectors;
 mod hostile;
+mod running;
 
 use std::time::Duration;
 

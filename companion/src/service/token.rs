@@ -1,4 +1,4 @@
-//! The bearer token that admits a proxy.
+//! The bearer tokens that admit a proxy: one, and while it is being replaced the next one beside it.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -21,5 +21,33 @@ impl AccessToken {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .is_some_and(|(_, token)| Self::new(token.trim()).0 == self.0)
+    }
+}
+
+/// Every token that counts now.
+pub struct AccessTokens(Vec<AccessToken>);
+
+impl AccessTokens {
+    /// Those that stand in a text, one a line; empty lines and lines that begin with `#` are none. `None`: no line is one.
+    pub fn of_lines(text: &str) -> Option<Self> {
+        let lines = text.lines().map(str::trim);
+        let tokens: Vec<AccessToken> = lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(AccessToken::new)
+            .collect();
+        (!tokens.is_empty()).then_some(Self(tokens))
+    }
+
+    /// The only one.
+    pub fn one(text: &str) -> Self {
+        Self(vec![AccessToken::new(text)])
+    }
+
+    /// Whether the request carries one of them.
+    pub fn admit(&self, headers: &HeaderMap) -> bool {
+        // No short cut: which of them it was shows in no time.
+        self.0
+            .iter()
+            .fold(false, |admitted, token| token.admits(headers) | admitted)
     }
 }

@@ -19,7 +19,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::client::{DIGEST, Running, append, call, config, get, load, options, perform, post, request};
+use super::client::{
+    DIGEST, Running, append, call, config, get, load, options, perform, post, request, send,
+};
 use super::delegation::exchange;
 use super::durability::Process;
 use crate::patience::eventually;
@@ -269,4 +271,56 @@ async fn a_hang_up_reads_policies_and_secrets_again_and_keeps_what_is_good() {
     }
     let held = perform(process.address, &next, vec![call(load('a'), OnFail::Stop)]).await;
     assert!(matches!(&held.results[..], [EffectResult::Labels(labels)] if labels.session == ["kept"]));
+}
+
+/// What a probe that carries this token is answered.
+async fn admitted(process: &Process, token: &str) -> StatusCode {
+    let request = Request::get(format!("http://{}/v1/jwks?issuer=x", process.address))
+        .header("authorization", format!("Bearer {token}"))
+        .body(Full::default())
+        .expect("a request");
+    send(request).await.expect("an answer").status
+}
+
+async fn soon_admitted(process: &Process, token: &str, expected: bool) {
+    for _ in 0..600 {
+        if (admitted(process, token).await != StatusCode::UNAUTHORIZED) == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{token} admitted: {}", !expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bearer_token_is_replaced_without_a_restart_and_both_count_meanwhile() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = write(directory.path(), "tokens", "# before\nfirst\n");
+    let arguments = ["--token-file", file.to_str().expect("text")];
+    let process = Process::start_with(
+        directory.path(),
+        &config("http://127.0.0.1:1/token"),
+        &[],
+        &arguments,
+    );
+    soon_admitted(&process, "first", true).await;
+    assert_eq!(admitted(&process, "second").await, StatusCode::UNAUTHORIZED);
+    write(directory.path(), "tokens", "first\n\nsecond\n");
+    hang_up(&process);
+    soon_admitted(&process, "second", true).await;
+    soon_admitted(&process, "first", true).await;
+    // A file without a token would let everybody in or nobody: the old one stays.
+    write(directory.path(), "tokens", "# none\n");
+    hang_up(&process);
+    write(directory.path(), "tokens", "second\n");
+    hang_up(&process);
+    soon_admitted(&process, "first", false).await;
+    for wrong in ["", "# before", "first\tsecond"] {
+        assert_eq!(
+            admitted(&process, wrong).await,
+            StatusCode::UNAUTHORIZED,
+            "{wrong}"
+        );
+    }
+    assert_ne!(admitted(&process, "second").await, StatusCode::UNAUTHORIZED);
 }

@@ -56,6 +56,7 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         audit_pseudonyms_env: None,
         capture_key: None,
         token_env: None,
+        token_file: None,
         store: None,
         lifetimes: Default::default(),
         approvals: None,

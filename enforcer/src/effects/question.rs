@@ -1,5 +1,7 @@
 //! Questions to decision points and counters.
 
+use std::collections::BTreeMap;
+
 use apl_bytecode::Dialect;
 use apl_vm::{Answer, CountCall, DecideCall, Tree};
 use companion_protocol::{Count, Decision, Effect, Json, PdpDecide};
@@ -43,12 +45,14 @@ pub(crate) fn json(tree: Tree) -> Json {
         Tree::Float(value) => Json::Float(value),
         Tree::Text(text) => Json::Text(text),
         Tree::List(items) => Json::List(items.into_iter().map(json).collect()),
-        Tree::Map(members) => Json::Map(
-            members
-                .into_iter()
-                .map(|(name, value)| (name, json(value)))
-                .collect(),
-        ),
+        Tree::Map(members) => {
+            // Put in one by one: see `apl_vm::set_of`.
+            let mut map = BTreeMap::new();
+            for (name, value) in members {
+                map.insert(name, json(value));
+            }
+            Json::Map(map)
+        }
     }
 }
 

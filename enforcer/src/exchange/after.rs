@@ -2,6 +2,7 @@
 
 mod denial;
 mod document;
+mod flow;
 
 use apl_vm::{Answer, Fact, FactMap};
 
@@ -16,7 +17,7 @@ use crate::{
     Command, Engine, HeaderList, Install,
     assertions::HeaderEdits,
     http::media::{Media, is_identity, media_type},
-    llm::Replay,
+    llm::{Flow, Replay},
     mcp::response::GovernedResult,
     refusal::Refusal,
 };
@@ -37,6 +38,12 @@ pub(super) struct After {
     pub(super) result: Option<GovernedResult>,
     /// The document is a stream of events, collected.
     pub(super) events: bool,
+    /// Something of a model's stream has left.
+    released: bool,
+    /// Bytes that it was charged for.
+    charged: usize,
+    /// It waits for the companion.
+    parked: Option<flow::Parked>,
     /// The same, read.
     pub(super) replay: Option<Box<Replay>>,
     /// What is asserted to the client, until the head was seen.
@@ -58,6 +65,8 @@ pub(super) enum AfterStage {
     Asking(Box<Payload>),
     /// Events.
     Stream(Box<Stream>),
+    /// Events of a model, which hold pieces of one answer.
+    Flow(Box<Flow>),
     /// Denied: nothing more of it passes.
     Swallow,
 }
@@ -299,7 +308,8 @@ impl Exchange {
             }
             AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(stream) if stream.is_asking() => out.pause(),
-            AfterStage::Stream(_) => {
+            AfterStage::Flow(_) if self.after.parked.is_some() => out.pause(),
+            AfterStage::Stream(_) | AfterStage::Flow(_) => {
                 out.push(Command::ReadResponseBody);
                 out.pause();
             }
@@ -350,6 +360,7 @@ impl Exchange {
             AfterStage::Untouched | AfterStage::Expected | AfterStage::Swallow => {}
             AfterStage::Asking(_) => out.pause(),
             AfterStage::Stream(_) => self.on_events(engine, &bytes, end, now_ms, out),
+            AfterStage::Flow(_) => self.on_flow(engine, &bytes, end, now_ms, out),
             AfterStage::Watch => {
                 if let Ok(document) = apl_vm::Document::parse(bytes, &json_limits(engine)) {
                     self.watch(engine, &document, now_ms, out);
@@ -376,6 +387,10 @@ impl Exchange {
                 let judged = self.judge_on(engine, *payload, answers, now_ms, out);
                 self.after_judged(engine, judged, now_ms, out);
             }
+            AfterStage::Flow(flow) => {
+                self.after.stage = AfterStage::Flow(flow);
+                self.flow_go_on(engine, answers, now_ms, out);
+            }
             stage @ (AfterStage::Untouched
             | AfterStage::Expected
             | AfterStage::Buffer
@@ -400,6 +415,7 @@ impl Exchange {
             | AfterStage::Expected
             | AfterStage::Buffer
             | AfterStage::Watch
+            | AfterStage::Flow(_)
             | AfterStage::Asking(_)
             | AfterStage::Swallow => None,
         }

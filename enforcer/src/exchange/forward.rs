@@ -153,12 +153,13 @@ impl Exchange {
             return;
         };
         let headers = crate::restrict::headers(constraint);
-        let state = headers.iter().map(|(name, value)| format!("{name}={value}"));
+        let all = headers.iter().map(|(name, value)| format!("{name}={value}"));
+        let all = all.collect::<Vec<_>>().join(";");
         out.push(Command::FilterState {
             key: "aplomb.restrict",
-            value: state.collect::<Vec<_>>().join(";"),
+            value: all.clone(),
         });
-        for (name, value) in headers {
+        for (name, value) in headers.into_iter().chain([("all", all)]) {
             out.push(Command::SetRequestHeader {
                 name: format!("x-policy-restrict-{name}"),
                 value,

@@ -176,6 +176,9 @@ impl Exchange {
             let refusal = unparseable("the result is of a type or in an encoding that cannot be read");
             return self.deny_at_head(engine, &refusal, now_ms, out);
         }
+        if media == Media::EventStream && self.begin_flow(engine, out) {
+            return;
+        }
         self.after.events = media == Media::EventStream;
         self.after.stage = AfterStage::Buffer;
         match engine.config.install {

@@ -53,7 +53,7 @@ type Read = Result<(), Unreadable>;
 const MAX_ELEMENTS: usize = 1024;
 
 /// Texts that come whole; of two the later one counts.
-const WHOLE: &[&str] = &[
+pub(super) const WHOLE: &[&str] = &[
     "created",
     "finish_reason",
     "id",

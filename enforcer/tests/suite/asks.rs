@@ -244,6 +244,8 @@ fn constraints_are_folded_and_the_clients_copies_are_gone() {
     assert_eq!(header("max-cost-tiers").as_deref(), Some("low"));
     assert_eq!(header("on-empty").as_deref(), Some("deny"));
     assert_eq!(header("allow-sites"), None);
+    let all = "deny-models=a,b/*;allow-regions=eu;max-cost-tiers=low;custom=gpu=h100;on-empty=deny";
+    assert_eq!(header("all").as_deref(), Some(all));
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(crate) struct Seen {
     /// The response as it went on: status, headers, body.
     pub(crate) client: Option<(u16, Headers, Vec<u8>)>,
     pub(crate) companion_calls: usize,
+    /// Bytes of the response that the client had before the last of it came.
+    pub(crate) before_end: usize,
     /// Filter state, as it was set last.
     pub(crate) states: std::collections::BTreeMap<&'static str, String>,
     /// What was counted.

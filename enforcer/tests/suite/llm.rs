@@ -7,7 +7,7 @@ use crate::{
     protocols::{ask, worker},
 };
 
-const ROUTES: &str = r#"
+pub(crate) const ROUTES: &str = r#"
 routes:
   - llm: "gpt-*"
     args:
@@ -253,7 +253,7 @@ fn what_is_not_governed_streams_through() {
 }
 
 /// Events with these payloads.
-fn events(payloads: &[Value]) -> String {
+pub(crate) fn events(payloads: &[Value]) -> String {
     payloads
         .iter()
         .map(|payload| match payload["type"].as_str() {
@@ -264,7 +264,7 @@ fn events(payloads: &[Value]) -> String {
 }
 
 /// A chat whose texts come in these fragments, one by one, as OpenAI sends them.
-fn chat_stream(fragments: &[&str], arguments: &[&str]) -> String {
+pub(crate) fn chat_stream(fragments: &[&str], arguments: &[&str]) -> String {
     let chunk = |delta: Value, finish: Value| {
         json!({"id": "c", "object": "chat.completion.chunk", "model": "gpt-5",
             "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": null}]})
@@ -289,7 +289,7 @@ fn chat_stream(fragments: &[&str], arguments: &[&str]) -> String {
 }
 
 /// The same as Anthropic sends them.
-fn message_stream(fragments: &[&str], arguments: &[&str]) -> String {
+pub(crate) fn message_stream(fragments: &[&str], arguments: &[&str]) -> String {
     let mut all = vec![
         json!({"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "content": [],
             "stop_reason": null, "usage": {"input_tokens": 3}}}),
@@ -314,14 +314,14 @@ fn message_stream(fragments: &[&str], arguments: &[&str]) -> String {
     events(&all)
 }
 
-fn streamed(worker: &mut Worker, path: &str, model: &str, stream: &str) -> Seen {
+pub(crate) fn streamed(worker: &mut Worker, path: &str, model: &str, stream: &str) -> Seen {
     let mut body = chat(model, "hi");
     body["stream"] = json!(true);
     post(worker, "eve", path, &body, Some(&Backend::events(stream)))
 }
 
 /// The texts of all fragments, joined as a client joins them.
-fn joined(body: &str, pointers: &[&str]) -> String {
+pub(crate) fn joined(body: &str, pointers: &[&str]) -> String {
     body.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
         .filter_map(|event| {
@@ -332,8 +332,8 @@ fn joined(body: &str, pointers: &[&str]) -> String {
         .collect()
 }
 
-const CHAT: (&str, &str) = ("/v1/chat/completions", "gpt-5");
-const MESSAGES: (&str, &str) = ("/v1/messages", "claude-x");
+pub(crate) const CHAT: (&str, &str) = ("/v1/chat/completions", "gpt-5");
+pub(crate) const MESSAGES: (&str, &str) = ("/v1/messages", "claude-x");
 
 #[test]
 fn a_streamed_answer_is_judged_whole_however_it_is_cut() {
@@ -420,17 +420,9 @@ fn tokens_do_not_tell_what_was_redacted() {
 #[test]
 fn a_stream_that_cannot_be_read_is_denied() {
     let mut worker = worker("llm", ROUTES);
-    let good = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": "x"}}]});
     for (stream, (path, model)) in [
         ("data: nonsense\n\n".to_owned(), CHAT),
         ("data: {\"choices\":[],\"choices\":[]}\n\n".to_owned(), CHAT),
-        (
-            events(&[
-                good.clone(),
-                json!({"id": "c", "choices": [{"index": 0, "delta": {"content": {"a": 1}}}]}),
-            ]),
-            CHAT,
-        ),
         (
             events(&[json!({"id": "c", "choices": [{"delta": {"content": SSN}}]})]),
             CHAT,
@@ -449,7 +441,6 @@ fn a_stream_that_cannot_be_read_is_denied() {
             MESSAGES,
         ),
         (events(&[json!({"type": "unheard_of", "text": SSN})]), MESSAGES),
-        (message_stream(&["x"], &["{\"a\""]), MESSAGES),
     ] {
         let seen = streamed(&mut worker, path, model, &stream);
         assert_eq!(seen.code(), "result.unparseable", "{stream}");

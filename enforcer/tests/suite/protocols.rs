@@ -18,6 +18,9 @@ plugins:
           audiences: ["gateway"]
           algorithms: ["ES256"]
           decoding_key: { kind: jwks_url, url: "https://idp.example/keys" }
+  - name: cards
+    kind: validator/pii-scan
+    config: { detect: [{ kind: credit_card }], mode: deny }
 global:
   authentication: [user]
   session_store: { kind: embedded }

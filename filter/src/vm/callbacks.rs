@@ -1,6 +1,6 @@
 //! Callbacks of streams.
 
-use aplomb_enforcer::{Event, Flow};
+use aplomb_enforcer::{Counter, Event, Flow};
 
 use super::{
     Plugin, Running, Vm,
@@ -153,6 +153,7 @@ impl Vm {
     }
 
     fn on_request_head(&mut self, context: u32, hold: Hold, end: bool) -> bool {
+        self.count(Counter::Requests, 1);
         if hold == Hold::Paired && !self.announce(context) {
             self.refuse(context, Refusal::HostCall);
             return true;

@@ -395,7 +395,7 @@ impl Vm {
         self.refuse(context, Refusal::HostCall);
     }
 
-    fn count(&self, counter: Counter, by: u64) {
+    pub(super) fn count(&self, counter: Counter, by: u64) {
         let metric = Counter::ALL
             .iter()
             .position(|other| *other == counter)

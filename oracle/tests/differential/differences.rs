@@ -1,4 +1,12 @@
 //! The deliberate differences from `praxis-policy-apl-core` 0.5.0, each with its reason: rows of `design/language.md`.
+//!
+//! Two more lie outside of that crate, which knows no routes, so no case here can show them; `aplc check --from praxis-0.5` tells
+//! of both (`apl-compiler/src/lints/dialect/table.rs`):
+//!
+//! * `args` and `result` on `http` routes, which 0.5.0 refuses, are pipelines over path, query, JSON body and JSON response: what is
+//!   governed for tools can be governed for resources.
+//! * HTTP paths are compared decoded, and ambiguous ones are refused; 0.5.0 compares the raw path, so that an escape could lead past
+//!   a route to a backend that decodes it.
 
 use serde_json::Value;
 

@@ -1,8 +1,11 @@
 //! The filter at work on gateways of other people, in a real Envoy: traffic that is none of its own, policies that change
-//! under load, tools that change their definitions.
+//! under load, parts of different versions, tools that change their definitions, endpoints that policy chooses among.
 
+mod grpc;
 mod pins;
 mod probe;
+mod restrict;
 mod rig;
 mod shared;
+mod skew;
 mod swap;

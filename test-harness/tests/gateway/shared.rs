@@ -253,21 +253,26 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-async fn installing_changes_nothing_for_others(mode: InstallMode) {
-    let dir = tempfile::tempdir().expect("a directory");
+/// The filter with a policy for `/mcp`, on a gateway that serves other things.
+pub(crate) fn governed(dir: &Path, mode: InstallMode) -> Governed {
     let policy = "engine_settings: {unmatched: deny}\nroutes:\n  - tool: open\n    pre_invocation: [\"args.x: deny\"]\n";
-    let built = build(dir.path(), "policy", policy, "full");
+    let built = build(dir, "policy", policy, "full");
     let filter = std::fs::read_to_string(built.join("filter-config.json")).expect("built");
     let mut configuration: Value = serde_json::from_str(&filter).expect("JSON");
     let members = configuration.as_object_mut().expect("an object");
     members.remove("install");
     members.remove("companion");
-    let governed = Governed {
+    Governed {
         module: programs::filter().expect("built"),
         configuration,
         environment: BTreeMap::new(),
         plugins: mode.plugins(),
-    };
+    }
+}
+
+async fn installing_changes_nothing_for_others(mode: InstallMode) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let governed = governed(dir.path(), mode);
     let without = gateway(&dir.path().join("without"), Vec::new()).await;
     let with = gateway(&dir.path().join("with"), governed.filters()).await;
     let mut count = 0;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::rig::{build, companion, done, text};
 
 /// A policy that says its name when it denies, and lets `open` pass.
-fn policy(name: &str) -> String {
+pub(crate) fn policy(name: &str) -> String {
     format!(
         "engine_settings: {{unmatched: deny}}\nroutes:\n  - tool: ask\n    pre_invocation: [\"deny('it is {name}', 'policy.{name}')\"]\n\
            \x20 - tool: open\n    pre_invocation: [\"args.x: deny\"]\n\
@@ -28,7 +28,7 @@ fn call(tool: &str) -> String {
 }
 
 /// The backend: answers every call, knows nothing.
-async fn backend() -> std::net::SocketAddr {
+pub(crate) async fn backend() -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
         .await
         .expect("a port");
@@ -45,7 +45,7 @@ async fn backend() -> std::net::SocketAddr {
 
 /// One verdict of many.
 #[derive(Debug, Clone, PartialEq)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// Denied by the policy of this name.
     Denied(String),
     /// Let through to the backend.
@@ -54,7 +54,7 @@ enum Verdict {
     Other(String),
 }
 
-async fn ask(http: &reqwest::Client, url: &str, tool: &str) -> Verdict {
+pub(crate) async fn ask(http: &reqwest::Client, url: &str, tool: &str) -> Verdict {
     let sent = http
         .post(url)
         .header("content-type", "application/json")
@@ -184,6 +184,21 @@ async fn stats(envoy: &Envoy, part: &str) -> u64 {
         .sum()
 }
 
+/// The program in a plugin's configuration with a few other bytes in its middle.
+fn damaged(good: &str) -> String {
+    let mut text = good.to_owned();
+    // `APLB` in base64.
+    if let Some(at) = text.find("QVBMQ").map(|at| at + 200) {
+        let other = if &text[at..at + 4] == "AAAA" {
+            "BBBB"
+        } else {
+            "AAAA"
+        };
+        text.replace_range(at..at + 4, other);
+    }
+    text
+}
+
 async fn a_policy_changes_under_load(mode: &str) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
@@ -295,28 +310,34 @@ async fn a_policy_changes_under_load(mode: &str) {
         "the companion holds both"
     );
 
-    // A policy that does not load is refused, and the one before it stays.
-    let bad = path.join("bad");
-    std::fs::create_dir_all(&bad).expect("a folder");
-    for entry in std::fs::read_dir(&two).expect("files").flatten() {
-        let good = std::fs::read_to_string(entry.path()).expect("text");
-        let digest = good.replace("policy_digest", "policy_digst");
-        assert_ne!(good, digest);
-        std::fs::write(bad.join(entry.file_name()), digest).expect("written");
-    }
+    // What does not load is refused, and the policy before it stays: a key that nobody knows, a program that is damaged.
     let refused = async || stats(&envoy, ".config_fail").await + stats(&envoy, ".update_rejected").await;
-    let before = refused().await;
-    push(&bad, &running);
-    eventually("a metric that says so", async || {
-        (refused().await > before).then_some(())
-    })
-    .await;
-    for _ in 0..20 {
-        assert_eq!(
-            ask(&http, &url, "ask").await,
-            Verdict::Denied("policy.two".to_owned())
-        );
-        assert_eq!(ask(&http, &url, "open").await, Verdict::Passed);
+    for damage in [
+        (|good: &str| good.replace("policy_digest", "policy_digst")) as fn(&str) -> String,
+        damaged,
+    ] {
+        let bad = tempfile::tempdir_in(path).expect("a folder");
+        let mut changed = 0;
+        for entry in std::fs::read_dir(&two).expect("files").flatten() {
+            let good = std::fs::read_to_string(entry.path()).expect("text");
+            let worse = damage(&good);
+            changed += usize::from(worse != good);
+            std::fs::write(bad.path().join(entry.file_name()), worse).expect("written");
+        }
+        assert!(changed > 0);
+        let before = refused().await;
+        push(bad.path(), &running);
+        eventually("a metric that says so", async || {
+            (refused().await > before).then_some(())
+        })
+        .await;
+        for _ in 0..20 {
+            assert_eq!(
+                ask(&http, &url, "ask").await,
+                Verdict::Denied("policy.two".to_owned())
+            );
+            assert_eq!(ask(&http, &url, "open").await, Verdict::Passed);
+        }
     }
 
     // Skew: a policy that the companion does not hold decides what it can alone, and is denied what it cannot.

@@ -39,6 +39,7 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
         audit_pseudonyms_env: None,
         capture_key: None,
         token_env: None,
+        token_file: None,
         store: None,
         lifetimes: LifetimeOverrides::default(),
         approvals: None,

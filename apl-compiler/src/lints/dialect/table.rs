@@ -25,6 +25,7 @@ pub(super) struct Difference {
 }
 
 const CPEX: &[Dialect] = &[Cpex02];
+const PRAXIS: &[Dialect] = &[Praxis05];
 const BOTH: &[Dialect] = &[Cpex02, Praxis05];
 
 /// All of them.
@@ -274,6 +275,31 @@ pub(super) const TABLE: &[Difference] = &[
         there: "a denial without a code has one with `.apl.` in it, as `routes.tool:x.apl.pre_invocation[0]`",
         here: "it is `routes.tool:x.pre_invocation[0]`, and the message is `access denied` where there is no reason",
         find: |places| places.effects(|effect| matches!(effect, EffectKind::Deny(_, None))),
+    },
+    Difference {
+        of: PRAXIS,
+        there: "`args` and `result` of an `http` route are refused",
+        here: "they are pipelines over `args.path.*`, `args.query.*` and the JSON body `args.body`, and over a JSON response",
+        find: |places| {
+            let http = |route: &RouteDecl| route.selector.http.is_some();
+            let fields = |route: &RouteDecl| {
+                route
+                    .section
+                    .args
+                    .iter()
+                    .chain(&route.section.result)
+                    .map(|field| field.span)
+                    .next()
+            };
+            let found = places.document.routes.iter().filter(|route| http(route));
+            found.filter_map(fields).collect()
+        },
+    },
+    Difference {
+        of: PRAXIS,
+        there: "a path is compared as it was sent, `%2F` and the like undecoded",
+        here: "it is compared decoded, by whole segments, and one that can be read in more than one way is refused (`protocol.ambiguous_path`)",
+        find: |places| routes(places, |route| route.selector.http.is_some()),
     },
 ];
 

@@ -196,6 +196,9 @@ impl Stream {
     pub(crate) fn response_part(&mut self, worker: &mut Worker, part: &[u8], end: bool) {
         self.response_buffer.extend_from_slice(part);
         self.response_end = end;
+        if end {
+            self.seen.before_end = self.client_has().len();
+        }
         let event = Event::ResponseBody {
             buffered: self.response_buffer.len(),
             end,

@@ -1,15 +1,17 @@
 //! An Envoy bootstrap.
 
 pub(super) mod filter;
+mod restrict;
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::built::Built;
-use super::upstream::{self, Upstream};
+use super::upstream::{self, Endpoint, Upstream};
 use super::yaml::{Map, document};
 use super::{Fault, put, write};
+use restrict::Questions;
 
 /// `aplc emit envoy`.
 #[derive(Debug, Args)]
@@ -21,9 +23,17 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     module: String,
     /// Where the traffic of a path goes: `/hr/mcp=http://127.0.0.1:9101/mcp`. One for each entry of `protocols`; others
-    /// may be added, and pass the filter untouched.
-    #[arg(long = "upstream", value_name = "PATH_PREFIX=URL", required = true)]
+    /// may be added, and pass the filter untouched. Labels that `restrict` chooses by follow the URL, and the same path
+    /// again is another endpoint: `'/llm=http://10.0.0.1:8000/v1 model=vendor/a region=eu cost_tier=standard gpu=h100'`.
+    #[arg(
+        long = "upstream",
+        value_name = "PATH_PREFIX=URL [LABEL=VALUE ...]",
+        required = true
+    )]
     upstreams: Vec<String>,
+    /// The cost tiers of labels and of `restrict`, the cheapest first.
+    #[arg(long, value_name = "TIER,TIER", value_delimiter = ',')]
+    cost_tiers: Vec<String>,
     /// Where the proxy listens.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:10000")]
     listen: std::net::SocketAddr,
@@ -84,9 +94,82 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
     put(options.output.as_ref(), &text)
 }
 
+/// The backends of one path prefix.
+struct Backend {
+    endpoints: Vec<Upstream>,
+    /// What `restrict` asks about them, if they have labels.
+    questions: Option<Questions>,
+}
+
+impl Backend {
+    fn first(&self) -> Option<&Upstream> {
+        self.endpoints.first()
+    }
+
+    /// The endpoints with their metadata.
+    fn places(&self) -> Vec<Endpoint<'_>> {
+        let several = self.endpoints.len() > 1;
+        let place = |to| Endpoint {
+            hostname: several.then(|| Upstream::authority(to)),
+            metadata: self.questions.as_ref().map(|questions| questions.metadata(to)),
+            ..Endpoint::alone(&to.host, to.port)
+        };
+        self.endpoints.iter().map(place).collect()
+    }
+
+    fn clusters(&self, ca: &str) -> Vec<Map> {
+        let Some(to) = self.first() else {
+            return Vec::new();
+        };
+        let cluster = |name: &str| {
+            let tls = to.tls.then(|| match self.endpoints.as_slice() {
+                [only] => upstream::tls(&only.host, ca, None),
+                _ => upstream::tls_of_several(ca),
+            });
+            upstream::cluster(name, &self.places(), tls)
+        };
+        match &self.questions {
+            None => vec![cluster(&to.cluster())],
+            Some(questions) => vec![
+                cluster(&to.cluster()).with("lb_subset_config", questions.subsets(false)),
+                cluster(&fallback(to))
+                    .with("lb_subset_config", questions.subsets(true))
+                    .because("`on_empty: fallback`: where no endpoint fits, any that no deny list names."),
+            ],
+        }
+    }
+
+    fn routes(&self) -> Vec<Map> {
+        let Some(to) = self.first() else {
+            return Vec::new();
+        };
+        let several = self.endpoints.len() > 1;
+        match &self.questions {
+            None => vec![route(to, &to.cluster(), several, None)],
+            Some(questions) => {
+                let falls_back = Map::new()
+                    .with("name", "x-policy-restrict-on-empty")
+                    .with("string_match", Map::new().with("exact", "fallback"));
+                let labelled = |cluster: &str, header| {
+                    let rules = Map::new().with(restrict::FILTER, questions.rules());
+                    route(to, cluster, several, header).with("typed_per_filter_config", rules)
+                };
+                vec![
+                    labelled(&fallback(to), Some(falls_back)),
+                    labelled(&to.cluster(), None),
+                ]
+            }
+        }
+    }
+}
+
+fn fallback(to: &Upstream) -> String {
+    format!("{}-fallback", to.cluster())
+}
+
 /// The backends; every governed path must have one.
-fn upstreams(options: &Options, built: &Built) -> Result<Vec<Upstream>, Fault> {
-    let mut all = options
+fn upstreams(options: &Options, built: &Built) -> Result<Vec<Backend>, Fault> {
+    let all = options
         .upstreams
         .iter()
         .map(|text| Upstream::parse(text))
@@ -102,18 +185,60 @@ fn upstreams(options: &Options, built: &Built) -> Result<Vec<Upstream>, Fault> {
             )));
         }
     }
+    let mut backends: Vec<Backend> = Vec::new();
     let mut names = std::collections::BTreeSet::new();
-    for upstream in &all {
+    for upstream in all {
+        let same = |backend: &&mut Backend| {
+            backend
+                .first()
+                .is_some_and(|first| first.prefix == upstream.prefix)
+        };
+        if let Some(backend) = backends.iter_mut().find(same) {
+            if backend
+                .first()
+                .is_some_and(|first| first.tls != upstream.tls || first.path != upstream.path)
+            {
+                return Err(Fault::Argument(format!(
+                    "the endpoints of `{}` differ in scheme or path; one route leads to all of them, so both must be the same",
+                    upstream.prefix
+                )));
+            }
+            backend.endpoints.push(upstream);
+            continue;
+        }
         if !names.insert(upstream.cluster()) {
             return Err(Fault::Argument(format!(
                 "two `--upstream` would make one cluster `{}`; give them path prefixes that differ in letters or digits",
                 upstream.cluster()
             )));
         }
+        backends.push(Backend {
+            endpoints: vec![upstream],
+            questions: None,
+        });
+    }
+    for backend in &mut backends {
+        let endpoints: Vec<&Upstream> = backend.endpoints.iter().collect();
+        backend.questions = Questions::of(&endpoints, &options.cost_tiers)?;
+        if let Some(first) = backend.first().filter(|_| backend.questions.is_some())
+            && !names.insert(fallback(first))
+        {
+            return Err(Fault::Argument(format!(
+                "the cluster `{}` exists for `on_empty: fallback` of `{}`; give the other path another prefix",
+                fallback(first),
+                first.prefix
+            )));
+        }
     }
     // Envoy takes the first route that matches: the longest prefix must stand first.
-    all.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then(a.prefix.cmp(&b.prefix)));
-    Ok(all)
+    let prefix = |backend: &Backend| {
+        backend
+            .first()
+            .map_or("", |first| first.prefix.as_str())
+            .to_owned()
+    };
+    backends.sort_by_key(|backend| (std::cmp::Reverse(prefix(backend).len()), prefix(backend)));
+    Ok(backends)
 }
 
 /// Whether a route for `outer` also gets requests for `inner`.
@@ -126,22 +251,31 @@ fn covers(outer: &str, inner: &str) -> bool {
 fn bootstrap(
     options: &Options,
     built: &Built,
-    upstreams: &[Upstream],
+    backends: &[Backend],
     filters: Vec<Map>,
 ) -> Result<Map, Fault> {
-    let mut clusters: Vec<Map> = upstreams
+    let labelled = backends.iter().any(|backend| backend.questions.is_some());
+    let mut clusters: Vec<Map> = backends
         .iter()
-        .map(|to| {
-            let tls = to.tls.then(|| upstream::tls(&to.host, &options.ca, None));
-            upstream::cluster(&to.cluster(), &to.host, to.port, tls)
-        })
+        .flat_map(|backend| backend.clusters(&options.ca))
         .collect();
     if let Some(name) = built.companion_cluster() {
         clusters.push(companion(options, name)?);
     }
+    let runtime = labelled.then(|| {
+        let layer = Map::new()
+            .with("name", "static")
+            .with(
+                "static_layer",
+                Map::new().with("re2.max_program_size.error_level", 32_768_u64),
+            )
+            .because("The expressions that find subsets are longer than Envoy's default of 100; Istio's is this too.");
+        Map::new().with("layers", vec![layer])
+    });
     Ok(Map::new()
         .with("admin", Map::new().with("address", address(options.admin)))
         .with("node", Map::new().with("id", "aplomb").with("cluster", "aplomb"))
+        .with_some("layered_runtime", runtime)
         .with(
             "stats_config",
             Map::new().with(
@@ -149,15 +283,18 @@ fn bootstrap(
                 vec![
                     Map::new()
                         .with("tag_name", "aplomb_event")
-                        .with("regex", r"^wasmcustom\.aplomb(\.([a-z_]+))$"),
+                        .with(
+                            "regex",
+                            r"^wasmcustom\.aplomb(\.(allowed|denied|denied_after|pending|refused|unidentified|unlisted))$",
+                        ),
                 ],
             ),
         )
-        .because("Every counter of the filter is one series, `wasmcustom.aplomb`, by `aplomb_event`: allowed, denied, ...")
+        .because("What became of requests is one series, `wasmcustom.aplomb`, by `aplomb_event`. The filter's other metrics keep their names.")
         .with(
             "static_resources",
             Map::new()
-                .with("listeners", vec![listener(options, built, upstreams, filters)])
+                .with("listeners", vec![listener(options, built, backends, filters)])
                 .with("clusters", clusters),
         ))
 }
@@ -184,7 +321,8 @@ fn companion(options: &Options, name: &str) -> Result<Map, Fault> {
         _ => None,
     };
     let tls = url.tls.then(|| upstream::tls(&url.host, &options.ca, own));
-    Ok(upstream::cluster(name, &url.host, url.port, tls))
+    let place = Endpoint::alone(&url.host, url.port);
+    Ok(upstream::cluster(name, &[place], tls))
 }
 
 fn address(at: std::net::SocketAddr) -> Map {
@@ -196,7 +334,11 @@ fn address(at: std::net::SocketAddr) -> Map {
     )
 }
 
-fn listener(options: &Options, built: &Built, upstreams: &[Upstream], mut filters: Vec<Map>) -> Map {
+fn listener(options: &Options, built: &Built, backends: &[Backend], mut filters: Vec<Map>) -> Map {
+    let labelled = backends.iter().any(|backend| backend.questions.is_some());
+    if labelled {
+        filters.push(restrict::filter());
+    }
     filters.push(Map::new().with("name", "envoy.filters.http.router").with(
         "typed_config",
         Map::new().with(
@@ -217,6 +359,7 @@ fn listener(options: &Options, built: &Built, upstreams: &[Upstream], mut filter
         .with("merge_slashes", true)
         .with("path_with_escaped_slashes_action", "REJECT_REQUEST")
         .with("access_log", vec![access_log()])
+        .with_some("local_reply_config", labelled.then(restrict::local_reply))
         .with(
             "route_config",
             Map::new().with("name", "agents").with(
@@ -225,7 +368,7 @@ fn listener(options: &Options, built: &Built, upstreams: &[Upstream], mut filter
                     Map::new()
                         .with("name", "agents")
                         .with("domains", vec!["*"])
-                        .with("routes", upstreams.iter().map(route).collect::<Vec<_>>()),
+                        .with("routes", backends.iter().flat_map(Backend::routes).collect::<Vec<_>>()),
                 ],
             ),
         )
@@ -246,21 +389,25 @@ fn listener(options: &Options, built: &Built, upstreams: &[Upstream], mut filter
         )
 }
 
-fn route(to: &Upstream) -> Map {
-    let exact = Map::new().with("path_separated_prefix", to.prefix.trim_end_matches('/'));
+fn route(to: &Upstream, cluster: &str, several: bool, header: Option<Map>) -> Map {
     let matched = if to.prefix == "/" {
         Map::new().with("prefix", "/")
     } else {
-        exact
+        Map::new().with("path_separated_prefix", to.prefix.trim_end_matches('/'))
     };
-    let mut action = Map::new().with("cluster", to.cluster());
+    let matched = matched.with_some("headers", header.map(|header| vec![header]));
+    let mut action = Map::new().with("cluster", cluster);
     if to.path != to.prefix && to.prefix != "/" {
         action = action.with("prefix_rewrite", to.path.as_str());
     }
+    action = if several {
+        action.with("auto_host_rewrite", true)
+    } else {
+        action.with("host_rewrite_literal", to.authority())
+    };
     Map::new().with("match", matched).with(
         "route",
         action
-            .with("host_rewrite_literal", to.authority())
             .because("Many MCP servers refuse a foreign Host.")
             .with("timeout", "0s")
             .because("A tool may take its time."),

@@ -99,11 +99,15 @@ pub fn fold(c: char) -> char {
 /// Whether two texts are the same once [`fold`]ed.
 #[must_use]
 pub fn same_folded(a: &str, b: &str) -> bool {
-    if a.is_ascii() && b.is_ascii() {
-        a.eq_ignore_ascii_case(b)
-    } else {
-        a.chars().map(fold).eq(b.chars().map(fold))
+    for (a, b) in a.bytes().zip(b.bytes()) {
+        if !a.is_ascii() || !b.is_ascii() {
+            break;
+        }
+        if !a.eq_ignore_ascii_case(&b) {
+            return false;
+        }
     }
+    a.chars().map(fold).eq(b.chars().map(fold))
 }
 
 /// Appends `text` as a JSON string, quotes included. Escapes only what RFC 8259 requires, and as RFC 8785

@@ -6,6 +6,7 @@ mod lexeme;
 use super::{
     document::{Limits, Slot},
     error::JsonError,
+    key,
     node::Kind,
 };
 
@@ -158,14 +159,17 @@ impl Parser<'_> {
         let escaped = self.string()?;
         let slot = self.slots.len();
         let flags = Slot::KEY | if escaped { Slot::ESCAPED } else { 0 };
-        self.slots.push(self.slot(Kind::String, start, flags));
         let raw = self
             .text
             .get(start.wrapping_add(1)..self.pos.wrapping_sub(1))
             .unwrap_or_default();
+        let (hash, tag) = key::hash(raw, escaped);
+        self.slots.push(Slot {
+            tag,
+            ..self.slot(Kind::String, start, flags)
+        });
         let local = slot.wrapping_sub(self.first) as u64;
-        self.keys
-            .push((u64::from(keys::hash(raw, escaped)) << 32) | local);
+        self.keys.push((u64::from(hash) << 32) | local);
         self.space();
         match self.peek() {
             Some(b':') => self.skip(),
@@ -222,6 +226,7 @@ impl Parser<'_> {
             next: self.slots.len().wrapping_add(1) as u32,
             kind,
             flags: flags | self.flags,
+            tag: 0,
         }
     }
 

@@ -1,7 +1,5 @@
 //! A document: received bytes, the index over them, and the edits.
 
-use std::collections::BTreeMap;
-
 use super::{
     error::JsonError,
     node::{Kind, Node},
@@ -33,7 +31,7 @@ pub struct NodeId(pub(super) u32);
 
 impl NodeId {
     /// A number that no other value of the document has.
-    pub(crate) const fn number(self) -> u32 {
+    pub const fn number(self) -> u32 {
         self.0
     }
 }
@@ -49,6 +47,8 @@ pub(super) struct Slot {
     pub(super) next: u32,
     pub(super) kind: Kind,
     pub(super) flags: u8,
+    /// Of a key: see [`Key`](super::Key). 0: nothing is known of it.
+    pub(super) tag: u16,
 }
 
 impl Slot {
@@ -58,7 +58,7 @@ impl Slot {
     pub(super) const KEY: u8 = 2;
     /// Positions are in [`Document::added`].
     pub(super) const ADDED: u8 = 4;
-    /// There is an entry in [`Document::edits`].
+    /// It was changed: [`Document::links`] says to what.
     pub(super) const EDITED: u8 = 8;
 
     pub(super) const fn has(&self, flag: u8) -> bool {
@@ -77,6 +77,9 @@ pub(super) enum Change {
 
 /// No value of a document, which is shorter than that.
 const REMOVED: u32 = u32::MAX;
+
+/// Nor is this one.
+const NONE: u32 = u32::MAX - 1;
 
 impl Change {
     const fn number(self) -> u32 {
@@ -102,11 +105,11 @@ pub struct Document {
     /// What was put in, one text behind the other.
     pub(super) added: String,
     pub(super) slots: Vec<Slot>,
-    /// By the changed value: the root of what replaced it, or [`REMOVED`]. Never keyed by the root of a replacement: what
-    /// it replaced has the entry. A map of numbers like [`Self::origins`], because each kind of map costs the module 3 KB.
-    edits: BTreeMap<u32, u32>,
-    /// What the root of a replacement stands for.
-    origins: BTreeMap<u32, u32>,
+    /// The changed values, each once, in the order of their first change.
+    edited: Vec<u32>,
+    /// By value, as far as anything was changed. Of a changed one: the root of what replaced it, or [`REMOVED`]. Of the root
+    /// of a replacement: what it replaced, which is where a change of it counts.
+    links: Vec<u32>,
     limits: Limits,
 }
 
@@ -135,8 +138,8 @@ impl Document {
             text,
             added: String::new(),
             slots,
-            edits: BTreeMap::new(),
-            origins: BTreeMap::new(),
+            edited: Vec::new(),
+            links: Vec::new(),
             limits: *limits,
         })
     }
@@ -178,22 +181,13 @@ impl Document {
         let text = String::from_utf8(json).map_err(|error| JsonError::BadUtf8 {
             at: error.utf8_error().valid_up_to() as u32,
         })?;
-        let base = u32::try_from(self.added.len()).map_err(|_| JsonError::TooLarge)?;
-        if u32::try_from(text.len())
-            .ok()
-            .and_then(|length| base.checked_add(length))
-            .is_none()
-        {
-            return Err(JsonError::TooLarge);
-        }
+        let base = self.room_for(&text)?;
         let root = self.slots.len();
         if let Err(error) = parse::index(&text, base, Slot::ADDED, &mut self.slots, &self.limits) {
             self.slots.truncate(root);
             return Err(error);
         }
-        self.added.push_str(&text);
-        let origin = self.change(id, Change::Replaced(root as u32));
-        self.origins.insert(root as u32, origin);
+        self.put(id, root as u32, &text);
         Ok(())
     }
 
@@ -205,7 +199,27 @@ impl Document {
     pub fn replace_text(&mut self, id: NodeId, text: &str) -> Result<(), JsonError> {
         let mut json = Vec::with_capacity(text.len().saturating_add(2));
         text::quote(text, &mut json);
-        self.replace(id, json)
+        let escaped = json.len() > text.len().saturating_add(2);
+        let json = String::from_utf8(json).map_err(|_| JsonError::TooLarge)?;
+        // Redaction puts the same text in again and again.
+        let same = self.added.ends_with(&json);
+        let base = if same {
+            self.added.len().wrapping_sub(json.len()) as u32
+        } else {
+            self.room_for(&json)?
+        };
+        let root = self.slots.len() as u32;
+        // What the parser would make of it.
+        self.slots.push(Slot {
+            start: base,
+            end: base.wrapping_add(json.len() as u32),
+            next: root.wrapping_add(1),
+            kind: Kind::String,
+            flags: Slot::ADDED | if escaped { Slot::ESCAPED } else { 0 },
+            tag: 0,
+        });
+        self.put(id, root, if same { "" } else { &json });
+        Ok(())
     }
 
     /// Takes a member or an element away, with its comma. The outermost value becomes `null`.
@@ -223,19 +237,19 @@ impl Document {
     pub fn revert(&mut self) {
         let received = self.slots.partition_point(|slot| !slot.has(Slot::ADDED));
         self.slots.truncate(received);
-        for at in std::mem::take(&mut self.edits).into_keys() {
+        for at in std::mem::take(&mut self.edited) {
             if let Some(slot) = self.slots.get_mut(at as usize) {
                 slot.flags &= !Slot::EDITED;
             }
         }
-        self.origins.clear();
+        self.links.clear();
         self.added.clear();
     }
 
     /// Whether anything was replaced or removed.
     #[must_use]
     pub fn is_edited(&self) -> bool {
-        !self.edits.is_empty()
+        !self.edited.is_empty()
     }
 
     /// The received bytes with all edits applied. Every byte that no edit covers is as it was received.
@@ -250,18 +264,52 @@ impl Document {
         splice::render(self, id)
     }
 
+    /// Where a text that is put in will stand.
+    fn room_for(&self, text: &str) -> Result<u32, JsonError> {
+        let base = u32::try_from(self.added.len()).ok();
+        let end = base.and_then(|base| base.checked_add(u32::try_from(text.len()).ok()?));
+        base.filter(|_| end.is_some()).ok_or(JsonError::TooLarge)
+    }
+
+    /// Puts a text, whose index is `root` and what follows it, in the place of a value.
+    fn put(&mut self, id: NodeId, root: u32, text: &str) {
+        self.added.push_str(text);
+        let origin = self.change(id, Change::Replaced(root));
+        if let Some(link) = self.links.get_mut(root as usize) {
+            *link = origin;
+        }
+    }
+
     fn change(&mut self, id: NodeId, change: Change) -> u32 {
-        let origin = self.origins.get(&id.0).copied().unwrap_or(id.0);
-        if let Some(slot) = self.slots.get_mut(origin as usize) {
-            slot.flags |= Slot::EDITED;
-            self.edits.insert(origin, change.number());
+        let origin = match self.slot(id.0) {
+            Some(slot) if slot.has(Slot::ADDED) => self.origin(id.0),
+            Some(_) | None => id.0,
+        };
+        self.links.resize(self.slots.len(), NONE);
+        let slot = self.slots.get_mut(origin as usize);
+        if let (Some(slot), Some(link)) = (slot, self.links.get_mut(origin as usize)) {
+            if !slot.has(Slot::EDITED) {
+                slot.flags |= Slot::EDITED;
+                self.edited.push(origin);
+            }
+            *link = change.number();
         }
         origin
     }
 
+    /// What a value that was put in stands for; itself, if it stands inside of what was put in.
+    fn origin(&self, id: u32) -> u32 {
+        match self.links.get(id as usize) {
+            Some(&link) if link != NONE && !self.slot(id).is_some_and(|slot| slot.has(Slot::EDITED)) => link,
+            Some(_) | None => id,
+        }
+    }
+
     /// Every changed value and what happens to it.
     pub(super) fn changes(&self) -> impl Iterator<Item = (u32, Change)> {
-        self.edits.iter().map(|(id, number)| (*id, Change::of(*number)))
+        self.edited
+            .iter()
+            .filter_map(|id| Some((*id, self.change_of(*id)?)))
     }
 
     pub(super) fn slot(&self, id: u32) -> Option<&Slot> {
@@ -270,7 +318,7 @@ impl Document {
 
     pub(super) fn change_of(&self, id: u32) -> Option<Change> {
         if self.slot(id)?.has(Slot::EDITED) {
-            self.edits.get(&id).copied().map(Change::of)
+            self.links.get(id as usize).copied().map(Change::of)
         } else {
             None
         }

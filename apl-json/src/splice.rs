@@ -47,7 +47,9 @@ pub(super) fn render(document: &Document, id: NodeId) -> Vec<u8> {
 }
 
 fn copy(document: &Document, cuts: &[Cut], mut stack: Vec<Copying>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(document.text.len());
+    let (received, put_in) = cuts.split_at(cuts.partition_point(|cut| !cut.added));
+    let mut passed = 0_usize;
+    let mut out = Vec::with_capacity(document.text.len().saturating_add(document.added.len()));
     // A cut lies inside what is copied, so the stack holds one entry for every replacement inside a replacement.
     while let Some(top) = stack.last_mut() {
         let source = if top.added {
@@ -55,11 +57,16 @@ fn copy(document: &Document, cuts: &[Cut], mut stack: Vec<Copying>) -> Vec<u8> {
         } else {
             document.text.as_bytes()
         };
-        let next = cuts.partition_point(|cut| (cut.added, cut.start) < (top.added, top.at));
-        match cuts
-            .get(next)
-            .filter(|cut| cut.added == top.added && cut.end <= top.end)
-        {
+        let next = if top.added {
+            put_in.get(put_in.partition_point(|cut| cut.start < top.at)..)
+        } else {
+            // The received text is walked once, from its first cut to its last.
+            while received.get(passed).is_some_and(|cut| cut.start < top.at) {
+                passed = passed.wrapping_add(1);
+            }
+            received.get(passed..)
+        };
+        match next.and_then(<[Cut]>::first).filter(|cut| cut.end <= top.end) {
             Some(cut) => {
                 out.extend_from_slice(
                     source
@@ -91,7 +98,10 @@ fn cuts(document: &Document) -> Vec<Cut> {
         .filter_map(|(id, change)| raw_cut(document, id, change))
         .collect();
     let rank = |cut: &Cut| (cut.added, cut.start, std::cmp::Reverse(cut.end));
-    sort_by(&mut raw, |a, b| rank(a).cmp(&rank(b)));
+    // They are, where the values were changed in the order in which they stand.
+    if !raw.is_sorted_by_key(rank) {
+        sort_by(&mut raw, |a, b| rank(a).cmp(&rank(b)));
+    }
     let mut done: Vec<Cut> = Vec::with_capacity(raw.len());
     for cut in raw {
         match done.last() {

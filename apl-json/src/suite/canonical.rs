@@ -1,9 +1,6 @@
 //! RFC 8785: its own samples, and laws.
 
-use crate::{
-    json::{Document, Limits, NotCanonical, Numbers, canonical},
-    pin_digest,
-};
+use crate::{Document, Limits, NotCanonical, Numbers, canonical};
 
 fn text(json: &str, numbers: Numbers) -> Result<String, NotCanonical> {
     let document = Document::parse(
@@ -126,37 +123,4 @@ fn refuses_to_go_too_deep() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(text(&nested(128), Numbers::Rfc8785).is_ok());
     assert_eq!(text(&nested(129), Numbers::Rfc8785), Err(NotCanonical::Depth));
-}
-
-fn pin(json: &str) -> [u8; 32] {
-    let document = Document::parse(json.as_bytes().to_vec(), &Limits::default()).unwrap();
-    pin_digest(document.received(document.root())).unwrap()
-}
-
-#[test]
-fn a_pin_does_not_depend_on_spelling_order_or_what_it_does_not_cover() {
-    let one = pin(r#"{"name":"t","description":"a","inputSchema":{"type":"object","maximum":10}}"#);
-    let other = pin(
-        r#"{ "inputSchema": {"maximum": 1e1, "type": "object"}, "title": "x", "_meta": {},
-             "description": "\u0061", "name": "t" }"#,
-    );
-    assert_eq!(one, other);
-}
-
-#[test]
-fn a_pin_depends_on_every_member_that_it_covers() {
-    let base = r#""name":"t","description":"a","inputSchema":{},"outputSchema":{},"annotations":{}"#;
-    let pinned = pin(&format!("{{{base}}}"));
-    for member in [r#""t""#, r#""a""#] {
-        assert_ne!(pin(&format!("{{{}}}", base.replace(member, r#""x""#))), pinned);
-    }
-    for member in ["inputSchema", "outputSchema", "annotations"] {
-        let changed = base.replace(
-            &format!(r#""{member}":{{}}"#),
-            &format!(r#""{member}":{{"a":1}}"#),
-        );
-        assert_ne!(pin(&format!("{{{changed}}}")), pinned);
-        let absent = base.replace(&format!(r#","{member}":{{}}"#), "");
-        assert_ne!(pin(&format!("{{{absent}}}")), pinned);
-    }
 }

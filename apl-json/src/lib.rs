@@ -14,11 +14,22 @@
 //! | nesting | 64 | [`Limits::max_depth`] |
 //! | values | 200,000 | [`Limits::max_nodes`]; keys are not counted, but cost 16 bytes too |
 
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
 mod canonical;
 mod document;
 mod error;
+mod key;
 mod node;
 mod parse;
+mod path;
 mod splice;
 mod text;
 mod view;
@@ -26,8 +37,9 @@ mod view;
 pub use canonical::{NotCanonical, Numbers, canonical, canonical_members};
 pub use document::{Document, Limits, NodeId};
 pub use error::JsonError;
-pub(crate) use node::Entries;
-pub use node::{Elements, Kind, Members, Node, Number};
+pub use key::Key;
+pub use node::{Elements, Entries, Kind, Like, Members, Node, Number};
+pub use path::{Found, Step, has_twin, resolve};
 pub use text::{fold, quote, same_folded};
 pub use view::{Part, View};
 

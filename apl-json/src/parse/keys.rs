@@ -3,11 +3,7 @@
 use apl_bytecode::{order_by_key, sort_by};
 
 use super::Parser;
-use crate::json::{
-    document::Slot,
-    error::JsonError,
-    text::{Unescaped, compare},
-};
+use crate::{document::Slot, error::JsonError, text::compare};
 
 impl Parser<'_> {
     /// Checks that the keys from `base` on differ, and forgets them. Ordering by hash brings equal keys together; where
@@ -71,21 +67,5 @@ impl Parser<'_> {
             .get(start.wrapping_add(1)..end.wrapping_sub(1))
             .unwrap_or_default();
         (slot.start, (raw, slot.has(Slot::ESCAPED)))
-    }
-}
-
-/// FNV-1a over the unescaped text. Collisions cost a comparison, nothing else.
-pub(super) fn hash(raw: &str, escaped: bool) -> u32 {
-    const fn step(hash: u32, byte: u8) -> u32 {
-        (hash ^ byte as u32).wrapping_mul(0x0100_0193)
-    }
-    const START: u32 = 0x811C_9DC5;
-    if escaped {
-        let mut buffer = [0_u8; 4];
-        Unescaped::new(raw).fold(START, |hash, c| {
-            c.encode_utf8(&mut buffer).bytes().fold(hash, step)
-        })
-    } else {
-        raw.bytes().fold(START, step)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{parse, rendered};
-use crate::json::{Document, JsonError, Kind, Limits, Node, Number};
+use crate::{Document, JsonError, Kind, Limits, Node, Number};
 
 /// A small deterministic generator (SplitMix64).
 struct Rng(u64);

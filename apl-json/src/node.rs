@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
+    Key,
     document::{Change, Document, NodeId, Slot},
     text::{self, Unescaped},
 };
@@ -134,17 +135,29 @@ impl<'a> Node<'a> {
     /// An object's member of this key. A scan over the members; keys are compared unescaped.
     #[must_use]
     pub fn get(self, key: &str) -> Option<Node<'a>> {
-        self.entries()
-            .find(|(name, _)| name.is_str(key))
+        let key = Key::new(key);
+        self.like(key)
+            .find(|(name, _)| key.is(*name))
             .map(|(_, value)| value)
+    }
+
+    /// The members whose key may be this one or a twin of it in another case, and few others: the caller compares
+    /// ([`Key::is`], [`Key::is_folded`]). A scan over the members that looks at hardly any text.
+    #[must_use]
+    pub fn like(self, key: Key<'_>) -> Like<'a, '_> {
+        Like {
+            entries: self.entries(),
+            key,
+        }
     }
 
     /// Another key than `key` itself that a careless parser would take for it: same letters in another case
     /// ([`fold`](super::fold)).
     #[must_use]
     pub fn folded_twin(self, key: &str) -> Option<Cow<'a, str>> {
-        self.entries()
-            .find(|(name, _)| !name.is_str(key) && name.is_folded(key))
+        let key = Key::new(key);
+        self.like(key)
+            .find(|(name, _)| !key.is(*name) && key.is_folded(*name))
             .and_then(|(name, _)| name.as_str())
     }
 
@@ -169,7 +182,7 @@ impl<'a> Node<'a> {
     }
 
     /// Members with their keys as nodes.
-    pub(crate) fn entries(self) -> Entries<'a> {
+    pub fn entries(self) -> Entries<'a> {
         let (at, end) = self.inside(Kind::Object);
         Entries {
             document: self.document,
@@ -253,8 +266,9 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// The members of an object: key and value as values.
 #[derive(Debug, Clone)]
-pub(crate) struct Entries<'a> {
+pub struct Entries<'a> {
     document: &'a Document,
     received: bool,
     at: u32,
@@ -277,6 +291,35 @@ impl<'a> Iterator for Entries<'a> {
             }
         }
         None
+    }
+}
+
+/// Members that may have a key: see [`Node::like`].
+#[derive(Debug, Clone)]
+pub struct Like<'a, 'k> {
+    entries: Entries<'a>,
+    key: Key<'k>,
+}
+
+impl<'a> Iterator for Like<'a, '_> {
+    type Item = (Node<'a>, Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Entries {
+            document,
+            received,
+            at,
+            end,
+        } = &mut self.entries;
+        while *at < *end {
+            let key = document.slot(*at)?;
+            let edited = key.has(Slot::EDITED) && !*received;
+            if edited || self.key.may_be(key) {
+                break;
+            }
+            *at = document.slot(at.wrapping_add(1))?.next;
+        }
+        self.entries.next()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Strings and numbers.
 
 use super::Parser;
-use crate::json::error::JsonError;
+use crate::error::JsonError;
 
 impl Parser<'_> {
     /// Steps over a string, both quotes included. `true` when it has escapes.
@@ -19,30 +19,32 @@ impl Parser<'_> {
                     escaped = true;
                     self.escape()?;
                 }
-                Some(0..0x20) => return Err(JsonError::Control { at: self.at() }),
-                Some(_) => self.skip(),
+                // A control character: a run ends at nothing else.
+                Some(_) => return Err(JsonError::Control { at: self.at() }),
                 None => return Err(JsonError::End { at: self.at() }),
             }
         }
     }
 
-    /// Steps over whole groups of eight bytes that hold no quote, backslash or control character.
+    /// Steps to the next quote, backslash or control character.
+    #[inline(always)]
     fn plain_run(&mut self) {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = 0x8080_8080_8080_8080;
-        let rest = self.bytes.get(self.pos..).unwrap_or_default();
-        let (groups, _) = rest.as_chunks::<8>();
-        for group in groups {
+        while let Some(group) = self.bytes.get(self.pos..).and_then(<[u8]>::first_chunk::<8>) {
             let word = u64::from_le_bytes(*group);
-            // A byte of each term is 0x80 where the byte was zero (or less than 0x20); the borrow into higher bytes can
-            // only report too much, and then the bytes are looked at one by one.
+            // A byte of each term is 0x80 where the byte was zero (or less than 0x20). The borrow may report bytes above
+            // such a one too, never below it: the lowest is right.
             let quote = word ^ ONES.wrapping_mul(0x22);
             let slash = word ^ ONES.wrapping_mul(0x5C);
             let found = (quote.wrapping_sub(ONES) & !quote)
                 | (slash.wrapping_sub(ONES) & !slash)
                 | (word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word);
             if found & HIGH != 0 {
-                break;
+                self.pos = self
+                    .pos
+                    .wrapping_add(((found & HIGH).trailing_zeros() / 8) as usize);
+                return;
             }
             self.pos = self.pos.wrapping_add(8);
         }
