@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Callers at a time, as the bounds say.
-pub const CALLERS: u64 = 64;
+pub(crate) const CALLERS: u64 = 64;
 
 /// What a crowd has come to.
-pub struct Pace {
+pub(crate) struct Pace {
     /// Operations a second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     latencies: Vec<Duration>,
 }
 
 impl Pace {
     /// So many of a hundred took no longer.
-    pub fn percentile(&self, percent: usize) -> Duration {
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let at = (self.latencies.len() * percent / 100).min(self.latencies.len().saturating_sub(1));
         self.latencies.get(at).copied().unwrap_or_default()
     }
 }
 
 /// Runs `total` operations, [`CALLERS`] at a time; each gets its number.
-pub async fn run<F, O>(callers: u64, total: u64, one: F) -> Pace
+pub(crate) async fn run<F, O>(callers: u64, total: u64, one: F) -> Pace
 where
     F: Fn(u64) -> O + Send + Sync + 'static,
     O: Future<Output = ()> + Send + 'static,

@@ -9,7 +9,7 @@ mod stores;
 use std::error::Error;
 
 /// One line of the table.
-pub struct Figure {
+pub(crate) struct Figure {
     what: String,
     bound: String,
     measured: String,
@@ -18,7 +18,7 @@ pub struct Figure {
 
 impl Figure {
     /// With a bound that it keeps or not.
-    pub fn new(what: &str, bound: &str, measured: String, met: bool) -> Self {
+    pub(crate) fn new(what: &str, bound: &str, measured: String, met: bool) -> Self {
         Self {
             what: what.to_owned(),
             bound: bound.to_owned(),
@@ -28,7 +28,7 @@ impl Figure {
     }
 
     /// For comparison, or not measured.
-    pub fn plain(what: &str, measured: String) -> Self {
+    pub(crate) fn plain(what: &str, measured: String) -> Self {
         Self {
             what: what.to_owned(),
             bound: String::new(),

@@ -6,18 +6,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Running until it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Where.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Which.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     _directory: tempfile::TempDir,
 }
 
 impl Server {
     /// `None`: there is none on this machine.
-    pub async fn start() -> Result<Option<Self>, Box<dyn Error>> {
+    pub(crate) async fn start() -> Result<Option<Self>, Box<dyn Error>> {
         let name = "redis-server";
         if Command::new(name).arg("--version").output().is_err() {
             return Ok(None);
@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// Commands a second that `redis-benchmark` gets out of one connection with so many under way.
-    pub fn benchmark(&self, pipelined: u64, total: u64) -> Result<f64, Box<dyn Error>> {
+    pub(crate) fn benchmark(&self, pipelined: u64, total: u64) -> Result<f64, Box<dyn Error>> {
         let output = Command::new("redis-benchmark")
             .args([
                 "-p",

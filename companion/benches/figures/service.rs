@@ -130,7 +130,7 @@ async fn provider() -> Result<String, Box<dyn Error>> {
 }
 
 /// A token that the service has, asked for again and again over one connection.
-pub async fn cached_token() -> Result<Vec<Figure>, Box<dyn Error>> {
+pub(crate) async fn cached_token() -> Result<Vec<Figure>, Box<dyn Error>> {
     let endpoint = provider().await?;
     let running = Running::start(&json!({
         "version": 1, "policy_digest": DIGEST,
@@ -167,7 +167,7 @@ pub async fn cached_token() -> Result<Vec<Figure>, Box<dyn Error>> {
 }
 
 /// Memory with 100,000 sessions.
-pub async fn memory() -> Result<Vec<Figure>, Box<dyn Error>> {
+pub(crate) async fn memory() -> Result<Vec<Figure>, Box<dyn Error>> {
     const SESSIONS: u64 = 100_000;
     let running = Running::start(&json!({"version": 1, "policy_digest": DIGEST}))?;
     let empty = running.resident_kib()?;

@@ -54,7 +54,7 @@ async fn loads(store: &Arc<dyn SessionStore>, callers: u64, total: u64) -> crowd
 }
 
 /// On local disk.
-pub async fn embedded() -> Result<Vec<Figure>, Box<dyn Error>> {
+pub(crate) async fn embedded() -> Result<Vec<Figure>, Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let store: Arc<dyn SessionStore> = Arc::new(EmbeddedStore::open(directory.path())?);
     let written = appends(&store, CALLERS, 20_000).await;
@@ -83,14 +83,14 @@ pub async fn embedded() -> Result<Vec<Figure>, Box<dyn Error>> {
 }
 
 /// On a server, beside the server's own benchmark with one connection and as many commands under way.
-pub async fn server() -> Result<Vec<Figure>, Box<dyn Error>> {
+pub(crate) async fn server() -> Result<Vec<Figure>, Box<dyn Error>> {
     let Some(server) = Server::start().await? else {
         return Ok(vec![Figure::plain(
             "Valkey store",
             "SKIPPED: no redis-server".to_owned(),
         )]);
     };
-    let mut config = ValkeyConfig::at(&format!("127.0.0.1:{}", server.port));
+    let mut config = ValkeyConfig::at(format!("127.0.0.1:{}", server.port));
     config.replicas = 0;
     let address = Address::new(&config, None, None)?;
     let store: Arc<dyn SessionStore> = Arc::new(ValkeyStore::open(address).await?);
