@@ -16,7 +16,8 @@ pub const MAGIC: [u8; 4] = *b"APLB";
 /// of another build is told by its version and not by what does not fit: a test holds it to the bytes.
 pub const FORMAT: u8 = 2;
 /// The format before, which [`load`](crate::load) reads too: whoever upgrades the reader need not compile every policy first.
-/// Its sections are those of [`FORMAT`]; the next change of them brings a reader of the old ones with it.
+/// Its settings end before [`delivery`](Settings::delivery); else its sections are those of [`FORMAT`]. The next number brings a
+/// reader of this one with it.
 pub const PREVIOUS_FORMAT: u8 = 1;
 /// Sections from this number on are not part of the digest and, if unknown, skipped; unknown ones below are refused.
 pub const FIRST_ANCILLARY: u8 = 64;
@@ -55,7 +56,7 @@ pub enum DecodeError {
     Magic,
     /// Another format.
     #[error(
-        "format version {found} is not known to this build, which reads version {FORMAT}: compile the policy with the `aplc` that belongs to it"
+        "format version {found} is not known to this build, which reads versions {PREVIOUS_FORMAT} and {FORMAT}: compile the policy with the `aplc` that belongs to it"
     )]
     Format {
         /// What the header says.
@@ -241,7 +242,8 @@ impl Sections<'_> {
             let version = input.byte()?;
             let length = input.count()?;
             let start = input.at();
-            let mut body = Reader::new(input.take(length)?, start);
+            let content = input.take(length)?;
+            let mut body = Reader::new(content, start);
             if id <= last {
                 return Err(DecodeError::SectionOrder { id, at });
             }
@@ -266,6 +268,10 @@ impl Sections<'_> {
                 IDENTITIES => program.identities = table(&mut body, id)?,
                 ROUTES => program.routes = table(&mut body, id)?,
                 FALLBACKS => program.fallbacks = table(&mut body, id)?,
+                SETTINGS if self.format == PREVIOUS_FORMAT => {
+                    settings = Some(previous_settings(content, start)?);
+                    continue;
+                }
                 SETTINGS => settings = Some(Settings::get(&mut body)?),
                 ASSERTIONS => program.assertions = table(&mut body, id)?,
                 DATA => program.data = text(&mut body, id)?,
@@ -288,6 +294,18 @@ impl Sections<'_> {
         }
         program.settings = settings.ok_or(DecodeError::NoSettings)?;
         Ok((program, digest))
+    }
+}
+
+/// Settings as the format before wrote them: without how records are delivered, which was in batches, and without capture.
+fn previous_settings(content: &[u8], start: usize) -> Result<Settings, DecodeError> {
+    let longer = [content, &[0, 0]].concat();
+    let mut body = Reader::new(&longer, start);
+    let settings = Settings::get(&mut body)?;
+    if body.is_empty() {
+        Ok(settings)
+    } else {
+        Err(DecodeError::Trailing { at: body.at() })
     }
 }
 

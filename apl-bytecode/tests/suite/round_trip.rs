@@ -116,13 +116,39 @@ fn of_format(format: u8, bytes: &[u8]) -> Vec<u8> {
     other
 }
 
+/// The same without the two bytes that the settings have since.
+fn with_previous_settings(bytes: &[u8]) -> Vec<u8> {
+    let (mut out, mut at) = (bytes[..37].to_vec(), 37);
+    while at < bytes.len() {
+        let (id, mut length, mut shift, mut end) = (bytes[at], 0_usize, 0, at + 2);
+        loop {
+            length |= usize::from(bytes[end] & 0x7f) << shift;
+            shift += 7;
+            end += 1;
+            if bytes[end - 1] < 0x80 {
+                break;
+            }
+        }
+        let content = &bytes[end..end + length];
+        if id == 13 {
+            assert!(length < 128 && content.ends_with(&[0, 0]), "{content:?}");
+            out.extend([id, 1, u8::try_from(length - 2).unwrap()]);
+            out.extend(&content[..length - 2]);
+        } else {
+            out.extend(&bytes[at..end + length]);
+        }
+        at = end + length;
+    }
+    out
+}
+
 /// What a filter meets that was upgraded before its policy, and one that was rolled back before it.
 #[test]
 fn the_format_before_is_loaded_and_every_other_is_refused_by_its_version() {
     let mut program = corpus::hr();
     program.debug = None;
     let now = encode(&program);
-    let before = of_format(PREVIOUS_FORMAT, &now);
+    let before = of_format(PREVIOUS_FORMAT, &with_previous_settings(&now));
     let loaded = load_to_run(&before).expect("loads");
     assert_eq!(loaded.program(), load_to_run(&now).expect("loads").program());
     assert_eq!(
