@@ -105,6 +105,7 @@ pub(super) fn judged(
     let waits = engine.waits_for_records()
         && work.mode == Mode::Enforce
         && !work.lifted
+        && !work.flows
         && cx.head.codec != Codec::A2a;
     let Some(seq) = work
         .reserved

@@ -79,6 +79,8 @@ pub(super) struct Work {
     pub(super) recording: Option<Box<AuditRecord>>,
     /// It is recorded: another one is written only if it comes to something else.
     pub(super) recorded: bool,
+    /// Its answer leaves part by part, so its verdict is known at the end only.
+    pub(super) flows: bool,
     /// Its answer has come.
     pub(super) answered: bool,
     /// How its rules are run. In shadow nothing of it counts.
@@ -271,6 +273,7 @@ impl Work {
             reserved: None,
             recording: None,
             recorded: false,
+            flows: false,
             answered: false,
             mode: Mode::Enforce,
             beside: false,

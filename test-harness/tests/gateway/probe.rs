@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use aplomb_test_harness::envoy::wasm::InstallMode;
-use aplomb_test_harness::envoy::{Envoy, Setup};
+use aplomb_test_harness::envoy::{Envoy, Setup, Upstream};
 use aplomb_test_harness::ground::recorder::{Answer, Recorder, piece, result};
 use aplomb_test_harness::ground::{Ground, Options, issuer, untouched};
 use aplomb_test_harness::stack::SEAL_KEY_ENV;
@@ -200,7 +200,10 @@ async fn a_gateway_without_the_filter_fails_and_no_operation_is_performed() {
     }
     let ground = ground(InstallMode::Full, "enforce", &backend, &built).await;
     let config = configuration(&ground, dir.path());
-    let upstream = untouched("/", backend.address);
+    let upstream = Upstream {
+        name: "backend".to_owned(),
+        ..untouched("/", backend.address)
+    };
     let setup = Setup::new(ports::free().expect("a port"), Vec::new(), vec![upstream]);
     let plain = Envoy::start(&setup, &other).await.expect("Envoy starts");
 

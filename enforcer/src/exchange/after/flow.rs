@@ -194,6 +194,7 @@ impl Exchange {
             now_ms,
         };
         let post = work.law.post;
+        work.flows = true;
         let step = run::start(engine, &mut work, post, Some(&mut result), &cx, out);
         self.work = Some(work);
         self.after.result = Some(result);
