@@ -65,7 +65,7 @@ fmt-check:
 	@$(CARGO) fmt --all --check
 
 check: fmt-check ## formatting and lints
-	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@CARGO="$(CARGO)" scripts/check.sh
 
 fmt: ## format the source
 	@$(CARGO) fmt --all
