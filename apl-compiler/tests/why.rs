@@ -68,6 +68,14 @@ fn stage() -> tempfile::TempDir {
         4,
         "d4",
         r#""verdict":"deny","entity_name":"send","session":"s1","code":"session.load_failed""#,
+    ) + &record(
+        5,
+        "d5",
+        r#""verdict":"allow","entity_name":"send","session":"s1""#,
+    ) + &record(
+        6,
+        "d5",
+        r#""verdict":"deny_after","entity_name":"send","code":"delegation.failed","missing":["role.hr"],"untrue":["delegation.granted"],"took_ms":412,"calls":[{"effect":"token.exchange:mail","code":"delegation.failed","ms":380,"provider":"400 invalid_grant"},{"effect":"session.load","ms":2}]"#,
     );
     fs::write(folder.path().join("audit-000000000001.jsonl"), sealed).expect("writes");
     fs::write(folder.path().join("audit.jsonl"), current).expect("writes");
@@ -115,6 +123,22 @@ fn names_rule_line_label_owner_and_next_step() {
     let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(json["labels_set"][0]["decision_id"], "d1");
     assert_eq!(json["rule"]["reads"][0], "security.labels");
+}
+
+#[test]
+fn tells_what_was_missing_who_was_asked_and_the_last_verdict() {
+    let folder = stage();
+    let (out, _) = aplc(folder.path(), &["why", "d5", "--log", "audit.jsonl"], 0);
+    for part in [
+        "denied after the call",
+        "not there  role.hr",
+        "false      delegation.granted",
+        "asked      token.exchange:mail: delegation.failed, 380 ms, the identity provider answered 400 invalid_grant",
+        "asked      session.load: performed, 2 ms",
+        "took       412 ms",
+    ] {
+        assert!(out.contains(part), "no `{part}` in\n{out}");
+    }
 }
 
 #[test]

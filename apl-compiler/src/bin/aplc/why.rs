@@ -6,7 +6,7 @@ mod rule;
 use std::path::PathBuf;
 
 use clap::Args;
-use companion_protocol::{AuditRecord, VerdictKind};
+use companion_protocol::{AuditRecord, CallRecord, VerdictKind};
 use serde_json::json;
 
 use super::command::Format;
@@ -129,8 +129,23 @@ fn text(story: &Story, record: &AuditRecord, rule: &Rule) -> String {
         );
         line("label set", &by);
     }
+    if !record.missing.is_empty() {
+        line("not there", &record.missing.join(", "));
+    }
+    if !record.untrue.is_empty() {
+        line("false", &record.untrue.join(", "));
+    }
     for effect in &record.effects {
         line("performed", effect);
+    }
+    for call in &record.calls {
+        line("asked", &asked(call));
+    }
+    if let Some(ms) = record.took_ms {
+        line(
+            "took",
+            &format!("{ms} ms from the request's head to this verdict"),
+        );
     }
     for edit in &record.edits {
         line("edited", edit);
@@ -141,8 +156,23 @@ fn text(story: &Story, record: &AuditRecord, rule: &Rule) -> String {
     if let Some(next) = record.code.as_deref().and_then(rule::next_step) {
         line("next", &next);
     }
-    line("not known", "attribute values: a record holds none");
+    line(
+        "not known",
+        "what the attributes held: a record has none of their values",
+    );
     out
+}
+
+/// An effect, what came of it, how long it took, and what an identity provider said.
+fn asked(call: &CallRecord) -> String {
+    let mut text = format!("{}: {}", call.effect, call.code.as_deref().unwrap_or("performed"));
+    if let Some(ms) = call.ms {
+        text.push_str(&format!(", {ms} ms"));
+    }
+    if let Some(provider) = &call.provider {
+        text.push_str(&format!(", the identity provider answered {provider}"));
+    }
+    text
 }
 
 fn object(story: &Story, record: &AuditRecord, rule: &Rule) -> serde_json::Value {

@@ -56,9 +56,10 @@ pub(super) fn read(log: &Path, decision: &str) -> Result<Story, Fault> {
                 continue;
             }
             if record.decision_id == decision {
+                // The last counts: an operation that was allowed can be denied afterwards, where its record could not be written.
                 story.labels_set = setters_of(&record, &setters);
                 story.verdict = Some(record);
-                return Ok(story);
+                continue;
             }
             for label in &record.labels_added {
                 let set = LabelSet {
