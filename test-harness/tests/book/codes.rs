@@ -67,6 +67,7 @@ const OTHER_WORDS: &[&str] = &[
     "identity.api_key",
     "io.istio.peer_principal",
     "limit.count",
+    "output_text.annotation",
     "pdp.decide",
     "protected_resource.resource",
     "secrets.env",
