@@ -66,7 +66,7 @@ pub(crate) fn run(probe: &Probe) -> Result<End, Fault> {
     let mut lines = Vec::new();
     for (at, entry) in target.entries.iter().enumerate() {
         let attempts = attempts::of(&target, entry, &callers, probe.operations);
-        let (mut there, mut silent) = (false, false);
+        let (mut there, mut silent, mut open) = (false, false, false);
         for attempt in attempts.all {
             let expected = judge.judge(&attempt);
             if silent {
@@ -80,7 +80,7 @@ pub(crate) fn run(probe: &Probe) -> Result<End, Fault> {
                 continue;
             }
             let sends = match &expected {
-                Expected::Denied { .. } => there || !attempt.names_operation,
+                Expected::Denied { .. } => !attempt.names_operation || there && !open,
                 Expected::Open { .. } => probe.allow && there,
             };
             let came = if sends {
@@ -91,13 +91,16 @@ pub(crate) fn run(probe: &Probe) -> Result<End, Fault> {
             // What answers as the filter does is the filter.
             silent = !there && matches!(&came, Came::Unanswered(_));
             there |= matches!(&came, Came::Answered { ours: true, .. });
-            lines.push(Line {
+            let line = Line {
                 entry: at,
                 tidied: attempt.tidied.is_some() && there,
                 attempt: attempt.name,
                 expected,
                 came,
-            });
+            };
+            // A filter that lets something through (in shadow it still answers what it cannot read) gets no real operation.
+            open |= report::got_through(&line);
+            lines.push(line);
         }
         if attempts.left_out > 0 {
             lines.push(Line {
@@ -129,7 +132,8 @@ fn reason(expected: &Expected, attempt: &Attempt) -> String {
     match expected {
         Expected::Open { why } => why.clone(),
         Expected::Denied { .. } if attempt.names_operation => {
-            "the filter has not shown itself here, and this names a real operation".to_owned()
+            "the filter has not shown itself here, or let something through, and this names a real operation"
+                .to_owned()
         }
         Expected::Denied { .. } => String::new(),
     }

@@ -103,6 +103,11 @@ fn verdict(line: &Line) -> Verdict {
     }
 }
 
+/// It must be denied, and something else than the filter answered.
+pub(super) fn got_through(line: &Line) -> bool {
+    verdict(line) == Verdict::Through
+}
+
 /// Something was sent, and all of it was denied.
 pub(super) fn is_fine(lines: &[Line]) -> bool {
     let verdicts: Vec<Verdict> = lines.iter().map(verdict).collect();
