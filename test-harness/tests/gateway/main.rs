@@ -6,6 +6,7 @@ mod pins;
 mod probe;
 mod restrict;
 mod rig;
+mod secrets;
 mod shared;
 mod skew;
 mod swap;

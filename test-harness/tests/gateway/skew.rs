@@ -225,10 +225,32 @@ async fn parts_change_under_load(mode: &'static str) {
     assert!(matches!(word, Word::Refused(_)), "{word:?}");
     governs("before").await;
     judged("the policy is ahead of the module", &load.take());
+    if mode == "paired" {
+        // Half of an upgrade: two modules are two VMs, and each half knows that the other is missing.
+        for half in ["aplomb-decider", "aplomb-holder"] {
+            let mut mixed = old.clone();
+            mixed.insert(half.to_owned(), new[half].clone());
+            let version = push(&mixed);
+            assert_eq!(plane.word_on(version).await.expect("a word"), Word::Taken);
+            eventually("the halves part", async || {
+                matches!(ask(&http, &url, "open").await, Verdict::Denied(_)).then_some(())
+            })
+            .await;
+            judged(&format!("{half} alone is upgraded"), &load.take());
+            push(&old);
+            governs("before").await;
+            judged(&format!("{half} is rolled back"), &load.take());
+        }
+    }
     load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_part_is_upgraded_and_rolled_back_under_load_in_full_mode() {
     parts_change_under_load("full").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_part_is_upgraded_and_rolled_back_under_load_in_paired_mode() {
+    parts_change_under_load("paired").await;
 }

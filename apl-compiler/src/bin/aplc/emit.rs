@@ -42,8 +42,8 @@ pub(crate) fn run(emit: &Emit) -> Result<End, Fault> {
 }
 
 /// The second half of a pair.
-fn envoy_holder(built: &built::Built) -> serde_json::Value {
-    envoy::filter::holder(built)
+fn envoy_holder() -> serde_json::Value {
+    envoy::filter::holder()
 }
 
 /// A plugin with the stop-iteration flag, around code that is delivered in another way.

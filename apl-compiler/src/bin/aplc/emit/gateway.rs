@@ -52,13 +52,7 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
         Install::Single => vec![entry("aplomb", options, &digest, &built, &whole)],
         Install::Paired => vec![
             entry("aplomb-decider", options, &digest, &built, &whole),
-            entry(
-                "aplomb-holder",
-                options,
-                &digest,
-                &built,
-                &super::envoy_holder(&built),
-            ),
+            entry("aplomb-holder", options, &digest, &built, &super::envoy_holder()),
         ],
     };
     let policy = Map::new()

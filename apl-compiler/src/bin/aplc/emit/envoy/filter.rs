@@ -26,14 +26,15 @@ pub(in super::super) fn plugins(built: &Built, module: &str) -> Result<Vec<Plugi
         Install::Single => vec![plugin("aplomb", built, code, &decider, false)],
         Install::Paired => vec![
             plugin("aplomb-decider", built, code.clone(), &decider, false),
-            plugin("aplomb-holder", built, code, &holder(built), false),
+            plugin("aplomb-holder", built, code, &holder(), false),
         ],
     })
 }
 
-/// The second half's configuration.
-pub(in super::super) fn holder(built: &Built) -> Value {
-    json!({ "install": { "mode": "paired", "role": "holder" }, "policy_digest": built.digest() })
+/// The second half's configuration. It names no policy: so a new one is a change of the decider alone, and one that the decider refuses
+/// leaves both halves as they were.
+pub(in super::super) fn holder() -> Value {
+    json!({ "install": { "mode": "paired", "role": "holder" } })
 }
 
 /// A plugin around its configuration.

@@ -15,7 +15,7 @@ pub(super) fn objects(options: &Options, built: &Built) -> Result<String, Fault>
     Ok(match built.install()? {
         Install::Paired => {
             let decider = plugin(options, built, "aplomb-decider", 101, &whole)?;
-            let holder = plugin(options, built, "aplomb-holder", 100, &envoy_holder(built))?;
+            let holder = plugin(options, built, "aplomb-holder", 100, &envoy_holder())?;
             file(HEADING, vec![decider, holder])
         }
         Install::Single => file(
