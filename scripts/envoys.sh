@@ -30,7 +30,7 @@ printf '%-10s %-14s %8s %8s %8s\n' Envoy tests full paired other
 for version in $OLDER_ENVOYS $ENVOY_VERSION; do
   envoy="$TOOLS/envoys/$version/envoy/_bin/envoy"
   [ "$version" != "$ENVOY_VERSION" ] || envoy="$TOOLS/envoy"
-  "$envoy" --version | grep -q "/$version/" || die "$envoy is not Envoy $version" "\`scripts/setup.sh envoys\`"
+  is_envoy "$envoy" "$version" || die "$envoy is not Envoy $version" "\`scripts/setup.sh envoys\`"
   log="$(mktemp)"
   status=0
   APLOMB_ENVOY="$envoy" cargo test --workspace --no-fail-fast "${selected[@]}" >"$log" 2>&1 || status=$?

