@@ -487,14 +487,16 @@ impl Engine {
 
     fn ship_audit(&mut self, now_ms: u64, commands: &mut Vec<Command>) {
         if self.config.companion.is_none() {
-            // Without a companion the proxy's log is the only place for them.
-            for record in self.audit.take(usize::MAX) {
-                let text = serde_json::to_string(&record).unwrap_or_default();
-                commands.push(Command::Log {
-                    level: LogLevel::Info,
-                    text: format!("audit {text}"),
-                });
-                self.audit.settle(1, Vec::new());
+            // Without a companion the proxy's log is the only place for them; no request bounds how many go at once.
+            while !self.audit.is_empty() {
+                for record in self.audit.take(usize::MAX) {
+                    let text = serde_json::to_string(&record).unwrap_or_default();
+                    commands.push(Command::Log {
+                        level: LogLevel::Info,
+                        text: format!("audit {text}"),
+                    });
+                    self.audit.settle(1, Vec::new());
+                }
             }
             return;
         }

@@ -30,7 +30,7 @@ pub(crate) fn routes(count: usize, found: Routes) -> String {
             (Routes::Globs, 0) => format!("tool: \"team_{route}_*\""),
             (Routes::Globs, _) => format!("tool: \"*_administrative_action_{route}\""),
             (Routes::Paths, 0) => format!("http: \"/api/tenants/{{tenant}}/service_{route}/{{id}}\""),
-            (Routes::Paths, _) => format!("http: {{ path_prefix: \"/api/reports-{route}-*/all\" }}"),
+            (Routes::Paths, _) => format!("http: \"/api/reports-{route}-*/all/{{id}}\""),
         };
         let args = match found {
             Routes::Paths => "args.body",
