@@ -50,6 +50,8 @@ mod pins_on_streams;
 mod program;
 #[path = "suite/protocols.rs"]
 mod protocols;
+#[path = "suite/records.rs"]
+mod records;
 #[path = "suite/response.rs"]
 mod response;
 #[path = "suite/responses.rs"]
