@@ -244,7 +244,7 @@ fn paths() {
         let text: String = (0..routes)
             .map(|route| match route % 2 {
                 0 => format!("  - http: \"/tenants/{{tenant}}/service_{route}/{{id}}\"\n"),
-                _ => format!("  - http: {{ path_prefix: \"/reports-{route}-*/all\", method: GET }}\n"),
+                _ => format!("  - http: {{ path: \"/reports-{route}-*/all/**\", method: GET }}\n"),
             })
             .collect();
         Prepared::new(compiled(&format!("routes:\n{text}")).program).expect("sound")

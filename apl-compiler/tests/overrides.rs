@@ -1,6 +1,6 @@
 //! `plugins:` inside a section: whose settings a step goes by.
 
-use apl_bytecode::{BlockId, Instr, Program, ScannerId};
+use apl_bytecode::{BlockId, Effect, Instr, Program, ScannerId, Stage};
 use apl_compiler::{Severity, compile};
 
 const DECLARED: &str = "plugins:\n  - {name: pii, kind: validator/pii-scan, config: {detect: [{kind: ssn}, {kind: credit_card}], code: pii.all}}\n  \
@@ -97,7 +97,6 @@ fn says_what_it_cannot_do() {
         ))
     };
     assert_eq!(route("{pi: {config: {}}}"), [(Severity::Error, "APL0114")]);
-    assert_eq!(route("[pii]"), [(Severity::Error, "APL0110")]);
     assert_eq!(route("pii"), [(Severity::Error, "APL0102")]);
     assert_eq!(
         route("{pii: {kind: audit/logger}}"),
@@ -122,4 +121,108 @@ fn says_what_it_cannot_do() {
         passed.iter().all(|(severity, _)| *severity != Severity::Error),
         "{passed:?}"
     );
+}
+
+/// What each step of a block does.
+fn steps(program: &Program, block: Option<BlockId>) -> Vec<String> {
+    let code = block
+        .and_then(|id| program.blocks.get(id.0 as usize))
+        .map_or(&[][..], |block| &block.code);
+    let scanner = |at: u32| program.strings[program.scanners[at as usize].code.0 as usize].clone();
+    let mut found = Vec::new();
+    for instr in code {
+        match instr {
+            Instr::Scan(ScannerId(at), _) => found.push(format!("deny {}", scanner(*at))),
+            Instr::Pipeline(id) => {
+                let pipeline = &program.pipelines[id.0 as usize];
+                let [
+                    Stage::Scan {
+                        scanner: at, mode, ..
+                    },
+                ] = pipeline.stages[..]
+                else {
+                    panic!("{pipeline:?}");
+                };
+                assert!(pipeline.path.is_empty(), "everything is looked into");
+                found.push(format!("{mode:?} {:?} {}", pipeline.side, scanner(at.0)));
+            }
+            Instr::Effect(id) => match &program.effects[id.0 as usize] {
+                Effect::Audit { .. } => found.push("record".to_owned()),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_list_runs_its_plugins_before_the_steps_where_their_hooks_say() {
+    let compilation = compile(
+        "policy.yaml",
+        "plugins:\n  - {name: pii, kind: validator/pii-scan, config: {mode: redact, code: pii.all}}\n  \
+         - {name: before, kind: validator/pii-scan, hooks: [cmf.tool_pre_invoke], config: {code: pii.before}}\n  \
+         - {name: log, kind: audit/logger, hooks: [cmf.tool_post_invoke, cmf.prompt_post_invoke]}\n\
+         routes:\n  - tool: a\n    plugins: [pii, before, log]\n    pre_invocation: [\"run(before)\"]\n  \
+         - tool: b\n    plugins: [pii: {config: {mode: deny}}]\n",
+    );
+    let program = compilation.output.expect("it compiles").program.program().clone();
+    let of = |at: usize| {
+        let route = &program.routes[at];
+        (steps(&program, route.pre), steps(&program, route.post))
+    };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        of(0),
+        (
+            texts(&["Redact Args pii.all", "deny pii.before", "deny pii.before"]),
+            texts(&["Redact Result pii.all", "record"]),
+        )
+    );
+    // In a list the settings are laid over the declared ones: the code stays.
+    assert_eq!(of(1), (texts(&["deny pii.all"]), texts(&["deny pii.all"])));
+    assert!(
+        compilation.diagnostics.is_empty(),
+        "{:?}",
+        compilation.diagnostics
+    );
+}
+
+#[test]
+fn what_a_list_cannot_run_is_told() {
+    let told = |listed: &str| {
+        let compilation = compile(
+            "policy.yaml",
+            &format!(
+                "plugins:\n  - {{name: pii, kind: validator/pii-scan, hooks: [cmf.tool_pre_invoke]}}\n  \
+                 - {{name: tokens, kind: delegator/oauth, config: {{token_endpoint: \"https://idp.example/token\", client_id: g, client_secret_source: {{kind: env_var, name: S}}}}}}\n\
+                 routes:\n  - tool: a\n    plugins: {listed}\n    pre_invocation: [\"delegate(tokens, target: x)\"]\n"
+            ),
+        );
+        let mut told: Vec<String> = compilation
+            .diagnostics
+            .iter()
+            .map(|told| format!("{:?}: {}", told.severity, told.message))
+            .collect();
+        told.retain(|told| !told.contains("a token is minted") && !told.contains("nothing uses"));
+        told
+    };
+    assert_eq!(told("[pii]"), [""; 0]);
+    assert_eq!(
+        told("[pii, tokens]"),
+        ["Note: `tokens` is a delegator, which a list of plugins does not run"]
+    );
+    assert!(
+        told("[pi]")
+            .iter()
+            .any(|told| told == "Error: no plugin is called `pi`")
+    );
+    assert!(told("[1]").iter().any(|told| told.starts_with("Error")));
+    assert!(
+        told("[{pii: {config: {}}, tokens: {}}]")
+            .iter()
+            .any(|told| told.starts_with("Error"))
+    );
+    // Declared hooks of what no section lists change nothing.
+    assert_eq!(told("{}"), ["Note: `hooks` has no meaning here"]);
 }

@@ -58,6 +58,8 @@ mod response;
 mod responses;
 #[path = "suite/revisions.rs"]
 mod revisions;
+#[path = "suite/scanner_steps.rs"]
+mod scanner_steps;
 #[path = "suite/seed_policy.rs"]
 mod seed_policy;
 #[path = "suite/server_requests.rs"]

@@ -244,7 +244,10 @@ impl Entries<'_> {
             stages,
             denial,
         } = pipeline;
-        at_least_one(path.len(), "field", place)?;
+        // A scanner looks into everything below a value, so its value may be the whole of a side.
+        if !stages.iter().all(|stage| matches!(stage, Stage::Scan { .. })) {
+            at_least_one(path.len(), "field", place)?;
+        }
         at_most(path.len(), limits::MAX_SEGMENTS, "segments", place)?;
         at_least_one(stages.len(), "stage", place)?;
         at_most(stages.len(), limits::MAX_STAGES, "stages", place)?;

@@ -1,7 +1,14 @@
-//! `plugins:` inside a section: other settings of declared plugins, for what the section governs.
+//! `plugins:` inside a section: as a map other settings of declared plugins, for what the section governs; as a list the
+//! plugins that run there.
 //!
-//! As upstream: a narrower section's entry replaces an outer one's whole entry, and its `config` replaces the declared one
-//! whole, not key by key. Validators and audit loggers can be overridden, the plugins that steps run.
+//! As upstream: a narrower section's entry replaces an outer one's whole entry. In a map its `config` replaces the declared
+//! one whole, in a list key by key. Validators and audit loggers can be overridden and listed, the plugins that steps run.
+
+mod listed;
+
+pub(super) use listed::Listed;
+
+use std::collections::BTreeSet;
 
 use super::Document;
 use super::keys::{Reader, check};
@@ -21,29 +28,20 @@ pub(crate) struct Override {
     /// Where the name is.
     pub span: Span,
     node: Node,
+    /// Its `config` is laid over the declared one, key by key.
+    over: bool,
     /// What the plugin is here.
     pub kind: PluginKind,
 }
 
-/// Reads the overrides of a section.
-pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Override> {
+/// Reads the overrides of a section, and what it lists.
+pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> (Vec<Override>, Vec<Listed>) {
     let Some(entry) = node.get("plugins") else {
-        return Vec::new();
+        return Default::default();
     };
     match &entry.node.value {
-        Value::Null => Vec::new(),
-        Value::List(items) if items.is_empty() => Vec::new(),
-        Value::List(_) => {
-            reader.reports.push(
-                error(
-                    Code::NotInBuild,
-                    entry.key_span,
-                    "a list of `plugins` in a section is not in this build",
-                )
-                .help("plugins run where a step names them: write `run(name)` in `pre_invocation`"),
-            );
-            Vec::new()
-        }
+        Value::Null => Default::default(),
+        Value::List(_) => listed::read(&entry.node, reader),
         Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(..) | Value::Map(_) => {
             let mut found = Vec::new();
             for part in reader.map(&entry.node, "plugins") {
@@ -56,10 +54,11 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Override> {
                     name: part.key.clone(),
                     span: part.key_span,
                     node: part.node.clone(),
+                    over: false,
                     kind: PluginKind::Broken,
                 });
             }
-            found
+            (found, Vec::new())
         }
     }
 }
@@ -67,6 +66,7 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Override> {
 /// Gives every override its meaning.
 pub(super) fn resolve(document: &mut Document, reader: &mut Reader<'_>) {
     let declared = std::mem::take(&mut document.plugins);
+    let mut active = BTreeSet::new();
     let mut resolve = |section: &mut SectionDecl| {
         section.overrides.retain_mut(|entry| {
             let Some(plugin) = declared.iter().find(|plugin| plugin.name == entry.name) else {
@@ -99,11 +99,16 @@ pub(super) fn resolve(document: &mut Document, reader: &mut Reader<'_>) {
             }
             entry.kind = match entry.node.get("config") {
                 None => plugin.kind.clone(),
+                Some(config) if entry.over => {
+                    let config = listed::over(&config.node, plugin.config.as_ref());
+                    plugins::configured(&plugin.word, Some(&config), entry.span, reader)
+                }
                 Some(config) => plugins::configured(&plugin.word, Some(&config.node), entry.span, reader),
             };
             plugins::behaviour(&entry.node, &entry.kind, reader);
             true
         });
+        listed::resolve(section, &declared, &mut active, reader);
     };
     resolve(&mut document.global);
     document
@@ -118,5 +123,6 @@ pub(super) fn resolve(document: &mut Document, reader: &mut Reader<'_>) {
         .routes
         .iter_mut()
         .for_each(|route| resolve(&mut route.section));
+    listed::hooks(&declared, &active, reader);
     document.plugins = declared;
 }

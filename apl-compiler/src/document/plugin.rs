@@ -5,6 +5,7 @@ use apl_bytecode::ScanMode;
 use super::identity::IdentityDecl;
 use super::point::Elicitor;
 use crate::source::Span;
+use crate::yaml::Node;
 
 /// A declared plugin.
 #[derive(Debug, Clone)]
@@ -15,6 +16,10 @@ pub(crate) struct Plugin {
     pub span: Span,
     /// `kind`, as written.
     pub word: String,
+    /// `config`, as written.
+    pub config: Option<Node>,
+    /// `hooks`: where the key is, and the names.
+    pub hooks: Option<(Span, Vec<String>)>,
     /// What it is.
     pub kind: PluginKind,
 }

@@ -72,10 +72,24 @@ pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Plugin> {
             name: name.to_owned(),
             span,
             word: reader.text(item, "kind").unwrap_or_default().to_owned(),
+            config: item.get("config").map(|entry| entry.node.clone()),
+            hooks: hooks(item, reader),
             kind,
         });
     }
     plugins
+}
+
+fn hooks(item: &Node, reader: &mut Reader<'_>) -> Option<(crate::source::Span, Vec<String>)> {
+    let entry = item.get("hooks")?;
+    let mut names = Vec::new();
+    for name in reader.list(&entry.node, "hooks") {
+        match name.as_str() {
+            Some(name) => names.push(name.to_owned()),
+            None => reader.wrong(name, "a hook", "a name such as `cmf.tool_pre_invoke`"),
+        }
+    }
+    Some((entry.key_span, names))
 }
 
 fn kind(item: &Node, reader: &mut Reader<'_>) -> PluginKind {

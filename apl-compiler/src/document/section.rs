@@ -4,7 +4,7 @@ use apl_bytecode::Side;
 
 use super::assertions::{self, AssertionsDecl};
 use super::keys::{Reader, check};
-use super::overrides::{self, Override};
+use super::overrides::{self, Listed, Override};
 use crate::diagnostics::{Code, error, note};
 use crate::source::Span;
 use crate::syntax::{Context, Field, Step, parse_field, parse_steps};
@@ -28,6 +28,8 @@ pub(crate) struct SectionDecl {
     pub assertions: AssertionsDecl,
     /// Other settings of declared plugins.
     pub overrides: Vec<Override>,
+    /// Plugins that run before the steps. Empty once they are among the steps.
+    pub listed: Vec<Listed>,
     /// Credentials.
     pub authentication: Option<Authentication>,
 }
@@ -69,7 +71,7 @@ pub(crate) fn read(node: &Node, kind: Section, source: &str, reader: &mut Reader
         }
         None => node,
     };
-    section.overrides = overrides::read(policy, reader);
+    (section.overrides, section.listed) = overrides::read(policy, reader);
     section.pre = phase(policy, &PRE, "pre_invocation", Side::Args, reader);
     section.post = phase(policy, &POST, "post_invocation", Side::Result, reader);
     section.args = fields(policy, "args", Side::Args, reader);

@@ -1,6 +1,8 @@
 //! Field pipelines.
 
-use apl_bytecode::{Code, Detector, PathSeg, Pipeline, PipelineId, ScanMode, Scanner, ScannerId, Stage};
+use apl_bytecode::{
+    Code, Detector, PathSeg, Phase, Pipeline, PipelineId, ScanMode, Scanner, ScannerId, Side, Stage,
+};
 
 use super::expression;
 use super::policy::Lowering;
@@ -166,6 +168,32 @@ pub(crate) fn scanner(name: &str, pii: &Pii, lowering: &mut Lowering<'_>) -> Opt
         code: lowering.tables.str(&pii.code),
     };
     Some(lowering.tables.scanner(scanner))
+}
+
+/// A validator that edits what it finds, as a step: over all arguments, or over the whole result.
+pub(crate) fn everywhere(
+    name: &str,
+    pii: &Pii,
+    phase: Phase,
+    code: Code,
+    span: Span,
+    lowering: &mut Lowering<'_>,
+) -> Option<PipelineId> {
+    let scan = Stage::Scan {
+        scanner: scanner(name, pii, lowering)?,
+        mode: pii.mode,
+        label: None,
+    };
+    let whole = Pipeline {
+        side: match phase {
+            Phase::Pre => Side::Args,
+            Phase::Post => Side::Result,
+        },
+        path: Vec::new(),
+        stages: vec![scan],
+        denial: lowering.tables.denial(code, None),
+    };
+    Some(lowering.tables.pipeline(whole, span))
 }
 
 /// Whether a validator can stand as a step: only those that deny.

@@ -111,10 +111,10 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
     match kind.clone() {
         PluginKind::Pii(pii) => {
             if !pipeline::denies(&pii) {
-                out.lowering.reports.push(
-                    error(diagnostics::Code::NotInBuild, span, format!("`{name}` redacts; as a step that is not in this build"))
-                        .help(format!("name the fields: `body: \"run({name})\"` under `args:` or `result:`, or set its `mode: deny`")),
-                );
+                let code = out.position(place);
+                if let Some(id) = pipeline::everywhere(name, &pii, place.phase, code, span, out.lowering) {
+                    out.push(Instr::Pipeline(id), span);
+                }
                 return;
             }
             let code = out.named(&pii.code, place);

@@ -189,7 +189,7 @@ const PLUGIN: &[Key] = &[
     ("kind", Read),
     ("bind", Read),
     ("config", Read),
-    ("hooks", Inert("a plugin runs where a step names it")),
+    ("hooks", Read),
     ("mode", Read),
     ("priority", Inert("the order of the steps is the order")),
     ("on_error", Read),

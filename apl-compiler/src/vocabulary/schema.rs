@@ -12,6 +12,8 @@ enum Below {
     List(Section),
     /// A map from names to these.
     Named(Section),
+    /// The same, or a list of names, each of which may have one of these behind it.
+    NamedOrListed(Section),
     Steps,
     Fields,
     Names,
@@ -83,6 +85,15 @@ fn section(section: Section) -> (Value, Vec<Section>) {
             Below::Named(inner) => {
                 found.push(inner);
                 json!({ "type": ["object", "null"], "additionalProperties": reference(inner) })
+            }
+            Below::NamedOrListed(inner) => {
+                found.push(inner);
+                let named =
+                    json!({ "type": "object", "maxProperties": 1, "additionalProperties": reference(inner) });
+                json!({ "anyOf": [
+                    { "type": ["object", "null"], "additionalProperties": reference(inner) },
+                    { "type": "array", "items": { "anyOf": [{ "type": "string" }, named] } },
+                ] })
             }
             Below::Steps => json!({ "type": ["array", "null"], "items": { "type": ["string", "object"] } }),
             Below::Fields => {
@@ -168,7 +179,8 @@ fn below(section: Section, key: &str) -> Below {
         (Section::Global | Section::Apl, "pdp") => Below::List(Section::Pdp),
         (Section::Top, "global") => Below::One(Section::Global),
         (Section::Top, "plugins") => Below::List(Section::Plugin),
-        (_, "plugins") => Below::Named(Section::Override),
+        (Section::Plugin, "hooks") => Below::Names,
+        (_, "plugins") => Below::NamedOrListed(Section::Override),
         (Section::Top, "groups") | (Section::Global, "policies") => Below::Named(Section::Bundle),
         (Section::Top, "routes") => Below::List(Section::Route),
         (Section::Top, "engine_settings") => Below::One(Section::EngineSettings),

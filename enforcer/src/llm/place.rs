@@ -1,5 +1,7 @@
 //! Where a value stands in a model's answer, and which of a policy's fields can name it.
 
+use std::iter;
+
 use apl_bytecode::{
     BlockId, Instr, PathSeg, Program, ScanMode, ScannerId, Side, Stage, TypeCheck, VerifiedProgram,
 };
@@ -91,8 +93,8 @@ impl Fields {
     /// The field's name, as records have it.
     pub(crate) fn name(&self, number: usize) -> Option<String> {
         let path = self.0.get(number)?.path.iter();
-        let path: Vec<&str> = path.map(|key| key.as_deref().unwrap_or("**")).collect();
-        Some(format!("result.{}", path.join(".")))
+        let path = path.map(|key| key.as_deref().unwrap_or("**"));
+        Some(iter::once("result").chain(path).collect::<Vec<_>>().join("."))
     }
 }
 
