@@ -7,7 +7,8 @@
 //! their memory and not their disk: a primary that is lost together with its disk while the replica crashes too loses
 //! what was acknowledged last.
 //!
-//! **Read your writes**: loads go to the primary, which is checked with every load.
+//! **Read your writes**: loads go to the primary in batches too, and every batch is a transaction that asks whether it still
+//! is one.
 //!
 //! **Epoch**: the server's run id and the epoch key. The key is gone after a flush and is drawn anew; the run id changes
 //! with a restart and with a failover. A primary whose *data* are put back while it runs keeps both: stop it for that.
@@ -24,6 +25,7 @@ mod address;
 mod appender;
 mod layout;
 mod link;
+mod reader;
 mod servers;
 mod shared;
 #[cfg(test)]
@@ -37,13 +39,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use companion_protocol::SessionKey;
 use redis::Value;
 
-use super::bucket::{Entries, listed};
+use super::bucket::listed;
 use super::epoch::{self, Epoch};
 use super::{Append, Bucket, Cleared, Held, MAX_LISTED, Selection, SessionStore, StoreError, StoreFuture};
 use crate::clock::now_ms;
 use appender::Appender;
 use layout::{Names, Rows};
-use shared::{Shared, Slot};
+use reader::Reader;
+use shared::{Known, Shared, Slot, millis};
 
 pub use address::{Address, AddressError};
 pub(super) use appender::SendError;
@@ -56,7 +59,7 @@ const SCAN_COUNT: usize = 1000;
 /// Labels on a server.
 pub struct ValkeyStore {
     shared: Arc<Shared>,
-    reading: Slot,
+    reader: Reader,
     appender: Appender,
     /// A connection of their own: a change waits for the disks, and loads must not wait behind it.
     cases: Slot,
@@ -80,9 +83,6 @@ pub enum ValkeyError {
 
 /// What one step on a connection comes to.
 pub(super) type LinkFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SendError>> + Send + 'a>>;
-
-/// The reply to a load: role, time, epoch, both buckets.
-type Loaded = (Vec<Value>, (u64, u64), Option<String>, Rows, Rows);
 
 impl ValkeyStore {
     /// Connects. A server that does not answer is no error: loads and appends fail until it does. One that answers and
@@ -109,28 +109,10 @@ impl ValkeyStore {
         }
         Ok(Self {
             appender: Appender::spawn(Arc::clone(&shared)),
+            reader: Reader::spawn(&shared),
             shared,
-            reading: Slot::default(),
             cases: Slot::default(),
         })
-    }
-
-    async fn read(&self, key: &SessionKey) -> Result<(Entries, u64, Arc<str>), StoreError> {
-        let [session, subject] = self.shared.names.buckets(key)?;
-        let (mut link, is_new) = self.shared.link(&self.reading).await?;
-        let mut outcome = load(&self.shared, &link, &session, &subject).await;
-        if self.shared.is_stale(&self.reading, is_new, &outcome).await {
-            (link, _) = self.shared.link(&self.reading).await?;
-            outcome = load(&self.shared, &link, &session, &subject).await;
-        }
-        let (entries, now, epoch) = self.shared.noted(&self.reading, outcome).await?;
-        if entries.wants_touch(now) {
-            let outcome = touch(&link, &session).await;
-            self.shared.noted(&self.reading, outcome).await?;
-            let outcome = load(&self.shared, &link, &session, &subject).await;
-            return self.shared.noted(&self.reading, outcome).await;
-        }
-        Ok((entries, now, epoch))
     }
 
     /// What stands before every key.
@@ -154,13 +136,13 @@ impl ValkeyStore {
         &self,
         step: impl Fn(Link) -> LinkFuture<'a, T>,
     ) -> Result<T, StoreError> {
-        let (link, is_new) = self.shared.link(&self.cases).await?;
-        let mut outcome = step(link).await;
-        if self.shared.is_stale(&self.cases, is_new, &outcome).await {
-            let (link, _) = self.shared.link(&self.cases).await?;
-            outcome = step(link).await;
+        let (mut link, is_new) = self.shared.link(&self.cases).await?;
+        let mut outcome = step(link.clone()).await;
+        if self.shared.is_stale(&self.cases, &link, is_new, &outcome).await {
+            (link, _) = self.shared.link(&self.cases).await?;
+            outcome = step(link.clone()).await;
         }
-        self.shared.noted(&self.cases, outcome).await
+        self.shared.noted(&self.cases, &link, outcome).await
     }
 
     /// The names of a subject's session buckets.
@@ -169,7 +151,7 @@ impl ValkeyStore {
         if let Some(session) = &selection.session {
             return Ok(vec![format!("{start}{session}")]);
         }
-        let mut connection = link.connection.clone();
+        let mut connection = link.connection();
         let (mut keys, mut cursor) = (Vec::new(), 0_u64);
         loop {
             let mut scan = redis::cmd("SCAN");
@@ -197,7 +179,7 @@ impl ValkeyStore {
         }
         keys.truncate(MAX_LISTED);
         let start = self.shared.names.sessions(selection)?;
-        let mut connection = link.connection.clone();
+        let mut connection = link.connection();
         let mut found = Vec::new();
         for key in keys {
             let mut pipe = redis::pipe();
@@ -231,7 +213,7 @@ impl ValkeyStore {
             pipe.cmd("UNLINK").arg(key);
         }
         pipe.cmd("SET").arg(self.shared.names.epoch()).arg(&fresh);
-        let mut connection = link.connection.clone();
+        let mut connection = link.connection();
         let _: Value = pipe.query_async(&mut connection).await?;
         let mut wait = redis::pipe();
         self.shared.wait_command(link, &mut wait);
@@ -253,65 +235,17 @@ impl ValkeyStore {
     }
 }
 
-async fn load(
-    shared: &Shared,
-    link: &Link,
-    session: &str,
-    subject: &str,
-) -> Result<(Entries, u64, Arc<str>), SendError> {
-    let mut connection = link.connection.clone();
-    let mut pipe = redis::pipe();
-    pipe.atomic().cmd("ROLE").cmd("TIME");
-    pipe.cmd("GET").arg(shared.names.epoch());
-    pipe.cmd("HGETALL").arg(session).cmd("HGETALL").arg(subject);
-    let (role, time, epoch, of_session, of_subject): Loaded = pipe.query_async(&mut connection).await?;
-    if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
-        return Err(SendError::Server(redis::RedisError::from((
-            redis::ErrorKind::Io,
-            "the server is no primary any more",
-        ))));
-    }
-    let epoch = match epoch {
-        Some(epoch) => epoch,
-        // A new server or a flushed one. Whoever is first draws; all take what is there then.
-        None => {
-            let mut draw = redis::pipe();
-            draw.cmd("SET")
-                .arg(shared.names.epoch())
-                .arg(epoch::random()?)
-                .arg("NX")
-                .ignore();
-            draw.cmd("GET").arg(shared.names.epoch());
-            let (drawn,): (String,) = draw.query_async(&mut connection).await?;
-            drawn
-        }
-    };
-    let now = millis(time);
-    let entries = layout::entries(of_session, of_subject, now)?;
-    Ok((entries, now, shared.epoch_of(link, &epoch)))
-}
-
-async fn touch(link: &Link, session: &str) -> Result<(), SendError> {
-    let [_, script, _] = &link.scripts;
-    let mut connection = link.connection.clone();
-    let mut evaluate = redis::cmd("EVALSHA");
-    let _: i64 = evaluate
-        .arg(&**script)
-        .arg(1)
-        .arg(session)
-        .query_async(&mut connection)
-        .await?;
-    Ok(())
-}
-
-const fn millis((seconds, micros): (u64, u64)) -> u64 {
-    seconds.saturating_mul(1000).saturating_add(micros / 1000)
-}
-
 /// From the server's clock to ours, which the proxy is nearer to.
 fn on_wall(server_now_ms: u64) -> impl Fn(u64) -> u64 {
     let ours = now_ms();
     move |at| ours.saturating_add(at.saturating_sub(server_now_ms))
+}
+
+fn held(known: Known) -> Held {
+    Held {
+        labels: known.entries.into_labels(on_wall(known.now_ms)),
+        epoch: known.epoch,
+    }
 }
 
 impl SessionStore for ValkeyStore {
@@ -321,21 +255,17 @@ impl SessionStore for ValkeyStore {
 
     fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Held> {
         Box::pin(async move {
-            let (entries, now, epoch) = self.read(key).await?;
-            let labels = entries.into_labels(on_wall(now));
-            Ok(Held { labels, epoch })
+            let buckets = self.shared.names.buckets(key)?;
+            Ok(held(self.reader.load(buckets).await?))
         })
     }
 
     fn append(&self, append: Append) -> StoreFuture<'_, Held> {
         Box::pin(async move {
             append.check()?;
-            appender::check(&self.shared, &append.key)?;
-            let done = self.appender.append(append).await?;
-            Ok(Held {
-                labels: done.entries.into_labels(on_wall(done.now_ms)),
-                epoch: done.epoch,
-            })
+            // Only for its key's sake: a batch must not fail for one caller's bad key.
+            self.shared.names.buckets(&append.key)?;
+            Ok(held(self.appender.append(append).await?))
         })
     }
 
@@ -344,7 +274,7 @@ impl SessionStore for ValkeyStore {
             self.shared.names.sessions(selection)?;
             let (slot, link) = self.aside().await?;
             let outcome = self.buckets(&link, selection).await;
-            self.shared.noted(&slot, outcome).await
+            self.shared.noted(&slot, &link, outcome).await
         })
     }
 
@@ -353,7 +283,7 @@ impl SessionStore for ValkeyStore {
             self.shared.names.sessions(selection)?;
             let (slot, link) = self.aside().await?;
             let outcome = self.remove(&link, selection).await;
-            self.shared.noted(&slot, outcome).await
+            self.shared.noted(&slot, &link, outcome).await
         })
     }
 

@@ -4,14 +4,12 @@
 
 use std::sync::Arc;
 
-use companion_protocol::SessionKey;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::bucket::Entries;
 use super::super::{Append, MAX_LABELS, StoreError, epoch};
 use super::layout::{self, Rows};
 use super::link::Link;
-use super::shared::{Shared, Slot};
+use super::shared::{Known, Shared, Slot};
 
 /// Appends that wait; more callers than that wait before queueing.
 const QUEUE: usize = 4096;
@@ -19,14 +17,7 @@ const QUEUE: usize = 4096;
 /// The most that one pipeline carries.
 const MAX_BATCH: usize = 256;
 
-/// What an append gives back: the union, the server's time, the epoch.
-pub(super) struct Appended {
-    pub(super) entries: Entries,
-    pub(super) now_ms: u64,
-    pub(super) epoch: Arc<str>,
-}
-
-type Ack = Result<Appended, StoreError>;
+type Ack = Result<Known, StoreError>;
 
 /// The reply of `append.lua`.
 type Reply = (u8, String, u64, Rows, Rows);
@@ -66,14 +57,15 @@ async fn perform(shared: &Shared, slot: &Slot, appends: &[Append]) -> Vec<Ack> {
     let outcome = async {
         let (mut link, is_new) = shared.link(slot).await?;
         let mut replies = send(shared, &link, appends).await;
-        if shared.is_stale(slot, is_new, &replies).await {
+        if shared.is_stale(slot, &link, is_new, &replies).await {
             (link, _) = shared.link(slot).await?;
             replies = send(shared, &link, appends).await;
         }
-        shared.noted(slot, replies).await.map(|replies| (link, replies))
+        let replies = shared.noted(slot, &link, replies).await?;
+        Ok::<_, StoreError>((link, replies))
     };
     match outcome.await {
-        Ok((link, replies)) => replies
+        Ok::<_, StoreError>((link, replies)) => replies
             .into_iter()
             .map(|reply| read(shared, &link, reply))
             .collect(),
@@ -108,7 +100,7 @@ async fn send(shared: &Shared, link: &Link, appends: &[Append]) -> Result<Vec<Re
             .arg(&append.subject_labels);
     }
     shared.wait_command(link, &mut pipe);
-    let mut connection = link.connection.clone();
+    let mut connection = link.connection();
     let mut values: Vec<redis::Value> = pipe.query_async(&mut connection).await?;
     let waited = values.pop().ok_or(SendError::NotDurable)?;
     if !shared.is_durable(link, &waited) {
@@ -130,7 +122,7 @@ fn read(shared: &Shared, link: &Link, (performed, epoch, now_ms, session, subjec
     if performed != 1 {
         return Err(StoreError::BucketFull);
     }
-    Ok(Appended {
+    Ok(Known {
         entries: layout::entries(session, subject, now_ms)?,
         now_ms,
         epoch: shared.epoch_of(link, &epoch),
@@ -150,9 +142,4 @@ pub(in crate::store) enum SendError {
     Random(#[from] getrandom::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Only for its key's sake: a batch must not fail for one caller's bad key.
-pub(super) fn check(shared: &Shared, key: &SessionKey) -> Result<(), StoreError> {
-    shared.names.buckets(key).map(|_| ())
 }

@@ -19,7 +19,7 @@ use super::layout::SCRIPTS;
 /// A checked connection.
 #[derive(Clone)]
 pub(in crate::store) struct Link {
-    pub(super) connection: MultiplexedConnection,
+    connection: MultiplexedConnection,
     /// Names the server's life: another one may have lost what the last did not have on disk.
     pub(super) run_id: Arc<str>,
     pub(super) has_waitaof: bool,
@@ -78,6 +78,11 @@ impl Link {
     /// One more handle of the connection.
     pub(in crate::store) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
+    }
+
+    /// Whether it is the very same connection.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.run_id, &other.run_id)
     }
 
     /// The digest of the script that changes a document.

@@ -8,6 +8,7 @@ use redis::{Pipeline, Value};
 use tokio::sync::Mutex;
 
 use super::super::StoreError;
+use super::super::bucket::Entries;
 use super::super::epoch::Epoch;
 use super::appender::SendError;
 use super::layout::Names;
@@ -36,6 +37,23 @@ pub(super) struct Slot(Mutex<Seat>);
 struct Seat {
     link: Option<Link>,
     failed: Option<Instant>,
+}
+
+/// What an answer of the server's says: labels of both buckets, its time, the epoch.
+pub(super) struct Known {
+    pub(super) entries: Entries,
+    pub(super) now_ms: u64,
+    pub(super) epoch: Arc<str>,
+}
+
+impl Slot {
+    /// Forgets this connection, and no other one that has taken its place since.
+    async fn give_up(&self, link: &Link) {
+        let mut seat = self.0.lock().await;
+        if seat.link.as_ref().is_some_and(|held| held.is_same(link)) {
+            seat.link = None;
+        }
+    }
 }
 
 impl Shared {
@@ -74,6 +92,7 @@ impl Shared {
     pub(super) async fn is_stale<T>(
         &self,
         slot: &Slot,
+        link: &Link,
         is_new: bool,
         outcome: &Result<T, SendError>,
     ) -> bool {
@@ -81,20 +100,25 @@ impl Shared {
         if is_new || !broke {
             return false;
         }
-        slot.0.lock().await.link = None;
+        slot.give_up(link).await;
         true
     }
 
     /// Takes note of an outcome: after a failure the connection is given up, because what stands behind it may be
     /// another server by now.
-    pub(super) async fn noted<T>(&self, slot: &Slot, outcome: Result<T, SendError>) -> Result<T, StoreError> {
+    pub(super) async fn noted<T>(
+        &self,
+        slot: &Slot,
+        link: &Link,
+        outcome: Result<T, SendError>,
+    ) -> Result<T, StoreError> {
         match outcome {
             Ok(value) => {
                 self.healthy.store(true, Ordering::Relaxed);
                 Ok(value)
             }
             Err(error) => {
-                slot.0.lock().await.link = None;
+                slot.give_up(link).await;
                 self.alarm(&error);
                 Err(StoreError::Unavailable)
             }
@@ -141,4 +165,9 @@ impl Shared {
             _ => false,
         }
     }
+}
+
+/// What `TIME` says.
+pub(super) const fn millis((seconds, micros): (u64, u64)) -> u64 {
+    seconds.saturating_mul(1000).saturating_add(micros / 1000)
 }

@@ -161,6 +161,25 @@ impl Server {
         }
     }
 
+    /// Stops it in the middle of whatever it does, or lets it go on. What is sent meanwhile waits.
+    pub(super) fn hold(&self, held: bool) {
+        let id = self.child.as_ref().expect("runs").id().to_string();
+        let signal = if held { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &id]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// How often a command was performed.
+    pub(super) async fn calls(&self, command: &str) -> u64 {
+        let info: String =
+            redis::from_redis_value(self.command(&["INFO", "commandstats"]).await).expect("a text");
+        let found = info.lines().find_map(|line| {
+            let rest = line.strip_prefix("cmdstat_")?.strip_prefix(command)?;
+            rest.strip_prefix(":calls=")?.split(',').next()?.parse().ok()
+        });
+        found.unwrap_or(0)
+    }
+
     /// Performs one command as an administrator.
     pub(super) async fn command(&self, words: &[&str]) -> redis::Value {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("an address");
