@@ -60,11 +60,19 @@ impl Server {
             .output()?;
         let digest = String::from_utf8(output.stdout)?.trim().to_owned();
         let subject = format!("aplomb:v1:{{{}}}:u", "0".repeat(64));
-        let keys = [session(), subject, "aplomb:v1:epoch".to_owned()];
-        let mut words = vec!["evalsha".to_owned(), digest, "3".to_owned()];
+        let keys = [session(), subject];
+        let mut words = vec!["evalsha".to_owned(), digest, "2".to_owned()];
         words.extend(keys);
-        let rest = ["fresh", "256", "86400000", "604800000", "0", "1", "secret", "watched"];
-        words.extend(rest.map(str::to_owned));
+        let rest = [
+            "fresh",
+            "256",
+            "86400000",
+            "604800000",
+            "0",
+            "aplomb:v1:epoch",
+            "1",
+        ];
+        words.extend(rest.into_iter().chain(["secret", "watched"]).map(str::to_owned));
         Ok(words)
     }
 
@@ -77,7 +85,14 @@ impl Server {
         words: &[String],
     ) -> Result<f64, Box<dyn Error>> {
         let output = Command::new("redis-benchmark")
-            .args(["-p", &self.port.to_string(), "-c", "1", "-P", &pipelined.to_string()])
+            .args([
+                "-p",
+                &self.port.to_string(),
+                "-c",
+                "1",
+                "-P",
+                &pipelined.to_string(),
+            ])
             .args(["-n", &total.to_string(), "-r", &keys.to_string(), "-q"])
             .args(words)
             .output()?;

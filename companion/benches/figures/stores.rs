@@ -105,18 +105,30 @@ pub(crate) async fn server() -> Result<Vec<Figure>, Box<dyn Error>> {
     let (mut written, mut read) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
         let ours = appends(&store, CALLERS, 20_000).await.rate;
-        written.push((ours, server.benchmark(CALLERS, 20_000, SESSIONS, &server.append()?)?));
+        written.push((
+            ours,
+            server.benchmark(CALLERS, 20_000, SESSIONS, &server.append()?)?,
+        ));
         // A load is two commands: 64 callers have 128 under way.
         let ours = 2.0 * loads(&store, CALLERS, 200_000).await.rate;
-        read.push((ours, server.benchmark(2 * CALLERS, 400_000, SESSIONS, &Server::load())?));
+        read.push((
+            ours,
+            server.benchmark(2 * CALLERS, 400_000, SESSIONS, &Server::load())?,
+        ));
     }
     Ok(vec![
         beside(
-            &format!("{}: session.append, appendfsync always, beside the same EVALSHA, 64 under way", server.name),
+            &format!(
+                "{}: session.append, appendfsync always, beside the same EVALSHA, 64 under way",
+                server.name
+            ),
             written,
         ),
         beside(
-            &format!("{}: the HGETALLs of session.load, two each, beside HGETALL, 128 under way", server.name),
+            &format!(
+                "{}: the HGETALLs of session.load, two each, beside HGETALL, 128 under way",
+                server.name
+            ),
             read,
         ),
     ])

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use redis::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Append, MAX_LABELS, StoreError, epoch};
 use super::layout::{self, Rows};
 use super::link::Link;
-use super::shared::{Known, Shared, Slot};
+use super::shared::{Known, Shared, Slot, own_error};
 
 /// Appends that wait; more callers than that wait before queueing.
 const QUEUE: usize = 4096;
@@ -67,16 +68,21 @@ async fn perform(shared: &Shared, slot: &Slot, appends: &[Append]) -> Vec<Ack> {
     match outcome.await {
         Ok::<_, StoreError>((link, replies)) => replies
             .into_iter()
-            .map(|reply| read(shared, &link, reply))
+            .map(|reply| read(shared, &link, reply?))
             .collect(),
         Err(error) => appends.iter().map(|_| Err(error.clone())).collect(),
     }
 }
 
-async fn send(shared: &Shared, link: &Link, appends: &[Append]) -> Result<Vec<Reply>, SendError> {
+async fn send(
+    shared: &Shared,
+    link: &Link,
+    appends: &[Append],
+) -> Result<Vec<Result<Reply, StoreError>>, SendError> {
     let fresh = epoch::random()?;
     let [script, ..] = &link.scripts;
     let mut pipe = redis::pipe();
+    pipe.ignore_errors();
     for append in appends {
         let [session, subject] = shared.names.buckets(&append.key)?;
         let subject_ms = match append.ttl_s {
@@ -86,30 +92,40 @@ async fn send(shared: &Shared, link: &Link, appends: &[Append]) -> Result<Vec<Re
         };
         pipe.cmd("EVALSHA")
             .arg(&**script)
-            .arg(3)
+            .arg(2)
             .arg(session)
             .arg(subject)
-            .arg(shared.names.epoch())
             .arg(&fresh)
             .arg(MAX_LABELS)
             .arg(signed(append.lifetimes.session_idle_ms))
             .arg(signed(append.lifetimes.session_max_ms))
             .arg(subject_ms)
+            .arg(shared.names.epoch())
             .arg(append.labels.len())
             .arg(&append.labels)
             .arg(&append.subject_labels);
     }
-    shared.wait_command(link, &mut pipe);
-    let mut connection = link.connection();
-    let mut values: Vec<redis::Value> = pipe.query_async(&mut connection).await?;
+    shared.settings.wait_command(link, &mut pipe);
+    let mut values: Vec<Value> = pipe.query_async(&mut link.connection()).await?;
     let waited = values.pop().ok_or(SendError::NotDurable)?;
-    if !shared.is_durable(link, &waited) {
+    let replies = values.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    if replies.len() != appends.len() {
+        return Err(SendError::Reply);
+    }
+    if !shared.settings.is_durable(link, &waited) {
         return Err(SendError::NotDurable);
     }
-    values
-        .into_iter()
-        .map(|value| redis::from_redis_value(value).map_err(|_| SendError::Reply))
-        .collect()
+    Ok(replies)
+}
+
+/// One append's reply, or the error that is of its keys only.
+fn one(value: Value) -> Result<Result<Reply, StoreError>, SendError> {
+    match own_error(value)? {
+        Ok(value) => redis::from_redis_value(value)
+            .map(Ok)
+            .map_err(|_| SendError::Reply),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 /// A hundred years in milliseconds: what Lua's numbers and the server's expiry hold without loss.

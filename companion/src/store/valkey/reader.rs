@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError, Value};
+use redis::{ErrorKind, FromRedisValue, RedisError, Value};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::super::{StoreError, epoch};
 use super::appender::SendError;
-use super::layout::{self, Rows};
+use super::layout;
 use super::link::Link;
-use super::shared::{Known, Shared, Slot, millis};
+use super::shared::{Known, Shared, Slot, millis, own_error};
 
 /// Loads that wait; more callers than that wait before queueing.
 const QUEUE: usize = 4096;
@@ -103,7 +103,7 @@ async fn perform(shared: &Shared, slot: &Slot, batch: &[Buckets]) -> Result<Vec<
     if !touched.is_empty() {
         let outcome = touch(&link, &touched).await;
         shared.noted(slot, &link, outcome).await?;
-        let outcome = load(shared, &link, touched.into_iter()).await;
+        let outcome = load(shared, &link, touched.iter().copied()).await;
         let again = shared.noted(slot, &link, outcome).await?;
         for (place, answer) in places.into_iter().zip(again) {
             *place = answer;
@@ -112,29 +112,47 @@ async fn perform(shared: &Shared, slot: &Slot, batch: &[Buckets]) -> Result<Vec<
     Ok(answers)
 }
 
-/// The reply: role, time, epoch, then both buckets of every load.
+/// Tries again when the epoch changed while labels were read, which a clear does and hardly twice.
 async fn load(
     shared: &Shared,
     link: &Link,
-    batch: impl ExactSizeIterator<Item = &Buckets>,
+    batch: impl ExactSizeIterator<Item = &Buckets> + Clone,
 ) -> Result<Vec<Answer>, SendError> {
-    let mut connection = link.connection();
+    for _ in 0..3 {
+        if let Some(answers) = read(shared, link, batch.clone()).await? {
+            return Ok(answers);
+        }
+    }
+    Err(SendError::Reply)
+}
+
+/// The reply: role, time, epoch, then both buckets of every load, and then the epoch again.
+///
+/// In a transaction both epochs are the same. In a cluster there is none for different slots; if the epoch is the same
+/// before and after, it was in force while the labels were read, because no epoch comes back.
+async fn read(
+    shared: &Shared,
+    link: &Link,
+    batch: impl ExactSizeIterator<Item = &Buckets>,
+) -> Result<Option<Vec<Answer>>, SendError> {
     let asked = batch.len();
-    let mut pipe = redis::Pipeline::with_capacity(3 + 2 * asked);
-    // A key of another type is its own load's error.
-    pipe.atomic().ignore_errors().cmd("ROLE").cmd("TIME");
+    let mut pipe = redis::Pipeline::with_capacity(4 + 2 * asked);
+    if !shared.in_cluster {
+        pipe.atomic();
+    }
+    pipe.ignore_errors().cmd("ROLE").cmd("TIME");
     pipe.cmd("GET").arg(shared.names.epoch());
     for [session, subject] in batch {
         pipe.cmd("HGETALL").arg(session).cmd("HGETALL").arg(subject);
     }
-    let replies: Vec<Value> = pipe.query_async(&mut connection).await?;
+    pipe.cmd("GET").arg(shared.names.epoch());
+    let replies: Vec<Value> = pipe.query_async(&mut link.connection()).await?;
     // An answer for every load, or none for any.
-    if replies.len() != 3 + 2 * asked {
+    if replies.len() != 4 + 2 * asked {
         return Err(SendError::Reply);
     }
     let mut replies = replies.into_iter();
-    let mut next = || replies.next().ok_or(SendError::Reply);
-    let is_primary = match next()? {
+    let is_primary = match whole(replies.next())? {
         Value::Array(role) => matches!(role.first(), Some(Value::BulkString(role)) if role == b"master"),
         _ => false,
     };
@@ -142,18 +160,22 @@ async fn load(
         let what = "the server is no primary any more";
         return Err(SendError::Server(RedisError::from((ErrorKind::Io, what))));
     }
-    let now_ms = millis(redis::from_redis_value(next()?).map_err(|_| SendError::Reply)?);
-    let epoch: Option<String> = redis::from_redis_value(next()?).map_err(|_| SendError::Reply)?;
-    let epoch = match epoch {
-        Some(epoch) => epoch,
-        None => drawn(shared, link).await?,
+    let now_ms = millis(form(whole(replies.next())?)?);
+    let before: Option<String> = form(whole(replies.next())?)?;
+    let after: Option<String> = form(whole(replies.next_back())?)?;
+    let epoch = match (before, after) {
+        (Some(before), Some(after)) if before == after => before,
+        (None, None) => drawn(shared, link).await?,
+        (Some(_) | None, Some(_) | None) => return Ok(None),
     };
     let epoch = shared.epoch_of(link, &epoch);
-    let mut answers = Vec::new();
+    let mut answers = Vec::with_capacity(asked);
     while let (Some(session), Some(subject)) = (replies.next(), replies.next()) {
-        let entries = rows(session)
-            .and_then(|session| Ok((session, rows(subject)?)))
-            .and_then(|(session, subject)| layout::entries(session, subject, now_ms));
+        let rows = match (own_error(session)?, own_error(subject)?) {
+            (Ok(session), Ok(subject)) => Ok((form(session)?, form(subject)?)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        let entries = rows.and_then(|(session, subject)| layout::entries(session, subject, now_ms));
         let epoch = Arc::clone(&epoch);
         answers.push(entries.map(|entries| Known {
             entries,
@@ -161,19 +183,16 @@ async fn load(
             epoch,
         }));
     }
-    Ok(answers)
+    Ok(Some(answers))
 }
 
-fn rows(reply: Value) -> Result<Rows, StoreError> {
-    let error: RedisError = match reply {
-        Value::ServerError(error) => error.into(),
-        reply => match redis::from_redis_value(reply) {
-            Ok(rows) => return Ok(rows),
-            Err(error) => error.into(),
-        },
-    };
-    tracing::error!(%error, "a bucket of the session store cannot be read");
-    Err(StoreError::Unavailable)
+/// A reply that concerns the whole batch.
+fn whole(reply: Option<Value>) -> Result<Value, SendError> {
+    Ok(reply.ok_or(SendError::Reply)?.extract_error()?)
+}
+
+fn form<T: FromRedisValue>(value: Value) -> Result<T, SendError> {
+    redis::from_redis_value(value).map_err(|_| SendError::Reply)
 }
 
 /// On a new server or a flushed one, whoever is first draws; all take what is there then.
@@ -191,7 +210,7 @@ async fn drawn(shared: &Shared, link: &Link) -> Result<String, SendError> {
 
 /// Notes that the sessions are used.
 async fn touch(link: &Link, batch: &[&Buckets]) -> Result<(), SendError> {
-    let [_, script, _] = &link.scripts;
+    let [_, script, ..] = &link.scripts;
     let mut pipe = redis::pipe();
     for [session, _] in batch {
         pipe.cmd("EVALSHA").arg(&**script).arg(1).arg(session).ignore();

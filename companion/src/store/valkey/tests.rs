@@ -1,7 +1,10 @@
+mod cluster;
 mod server;
+mod tls;
 
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::{AtomicU16, Ordering};
 
+use companion_protocol::SessionKey;
 use companion_protocol::config::ValkeyConfig;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -294,7 +297,11 @@ async fn a_foreign_row_fails_the_load_and_the_append() {
 
 /// Loads of sessions 0 to `count` - 1 of one subject, all asked for while the server is held. On one thread: when this has
 /// yielded once to each task, all of them wait.
-async fn loads_that_wait(store: &Arc<ValkeyStore>, server: &Server, count: u64) -> Vec<Result<Held, StoreError>> {
+async fn loads_that_wait(
+    store: &Arc<ValkeyStore>,
+    server: &Server,
+    count: u64,
+) -> Vec<Result<Held, StoreError>> {
     server.hold(true);
     let tasks: Vec<_> = (0..count)
         .map(|number| {
@@ -352,7 +359,10 @@ async fn a_foreign_row_fails_its_own_load_and_no_other_of_the_batch() {
         return;
     };
     let store = Arc::new(open(&config(server.port)).await.expect("is fit"));
-    store.append(append(numbered(1), &["secret"], &[], None)).await.expect("appends");
+    store
+        .append(append(numbered(1), &["secret"], &[], None))
+        .await
+        .expect("appends");
     let row = |number: u64| format!("aplomb:v1:{{{}}}:s:{number:064x}", "a".repeat(64));
     server.command(&["HSET", &row(2), "secret", "yes"]).await;
     server.command(&["SET", &row(3), "no bucket"]).await;
@@ -368,44 +378,11 @@ async fn a_foreign_row_fails_its_own_load_and_no_other_of_the_batch() {
 
 #[tokio::test]
 async fn the_documented_rights_of_an_acl_user_suffice_over_tls() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = |name: &str| directory.path().join(name).display().to_string();
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    std::fs::write(file("cert"), signed.cert.pem()).expect("writes");
-    std::fs::write(file("key"), signed.signing_key.serialize_pem()).expect("writes");
-    let rights = include_str!("../valkey.rs")
-        .split("**Rights**")
-        .nth(1)
-        .and_then(|text| text.split('`').nth(1))
-        .expect("the rights are documented")
-        .replace("//!", " ");
-    std::fs::write(
-        file("acl"),
-        format!(
-            "user default off\nuser aplomb on >hunter2 ~aplomb:v1:* {}\n",
-            rights
-                .split_whitespace()
-                // Redis 7.0 does not know it.
-                .filter(|right| *right != "+waitaof")
-                .collect::<Vec<_>>()
-                .join(" ")
-        ),
-    )
-    .expect("writes");
+    let files = tls::files(&[]);
     let port = server::free_port().to_string();
-    let (cert, key_file, acl) = (file("cert"), file("key"), file("acl"));
     let mut arguments = DURABLE.to_vec();
-    arguments.extend([
-        "--port",
-        "0",
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key_file,
-    ]);
-    arguments.extend(["--tls-auth-clients", "no", "--aclfile", &acl]);
+    arguments.extend(["--port", "0", "--tls-port", &port]);
+    arguments.extend(files.arguments.iter().map(String::as_str));
     let Some(_server) = Server::start_at(Kind::Redis, port.parse().expect("a port"), &arguments).await else {
         return;
     };
@@ -419,7 +396,7 @@ async fn the_documented_rights_of_an_acl_user_suffice_over_tls() {
             .await
             .expect("is fit or does not answer")
     };
-    let ca = signed.cert.pem().into_bytes();
+    let ca = files.ca.clone();
     let store = connect("hunter2", Some(ca.clone())).await;
     store.append(secret()).await.expect("appends");
     assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
