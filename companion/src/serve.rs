@@ -23,6 +23,7 @@ use crate::jwks::KeySets;
 use crate::listen::{Caller, LiveTls, TlsFiles, TlsFilesError, TlsListener};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::otlp::{Otlp, OtlpError, OtlpOptions};
 use crate::outbound::{Egress, Outbound, TlsError};
 use crate::service::{AccessToken, AccessTokens, RateLimit, Service, router};
 use crate::store::{
@@ -76,6 +77,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// The most requests a second of one caller; absent: any number.
     pub rate_limit: Option<u32>,
+    /// The collector for copies of audit records and for spans.
+    pub otlp: Option<OtlpOptions>,
 }
 
 /// The operator's word on where labels live.
@@ -211,6 +214,9 @@ pub enum ServeError {
         "policy {0:.12} says `capture: facts`: name the operator's public key with `--capture-key FILE` (`openssl genpkey -algorithm x25519 -out capture.pem`, `openssl pkey -in capture.pem -pubout`)"
     )]
     NoCaptureKey(String),
+    /// Copies cannot be sent.
+    #[error("no OpenTelemetry collector")]
+    Otlp(#[from] OtlpError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -241,6 +247,7 @@ pub struct Companion {
     embedded: Option<Arc<EmbeddedStore>>,
     pages: Option<ApprovalPages>,
     pages_listener: Option<TcpListener>,
+    otlp: Option<Otlp>,
 }
 
 impl Companion {
@@ -268,6 +275,11 @@ impl Companion {
         };
         create(&options.data)?;
         let metrics = Arc::new(Metrics::new());
+        let otlp = options
+            .otlp
+            .as_ref()
+            .map(|options| Otlp::start(options, &metrics))
+            .transpose()?;
         let audit_path = match &options.audit {
             Some(path) => path.clone(),
             None => options.data.join("audit.jsonl"),
@@ -296,6 +308,7 @@ impl Companion {
                 .map(pseudonyms)
                 .transpose()?,
             capture_key: options.capture_key.as_deref().map(capture_key).transpose()?,
+            copies: otlp.as_ref().and_then(|otlp| otlp.logs.clone()),
         };
         let audit = Arc::new(AuditLog::open(&audit_path, audit_options, Arc::clone(&metrics))?);
         let failed = |source| ServeError::Listen {
@@ -343,6 +356,7 @@ impl Companion {
             keys: Live::new(Arc::new(keys)),
             rate: options.rate_limit.map(RateLimit::new),
             tokens: Live::new(Arc::new(tokens)),
+            spans: otlp.as_ref().and_then(|otlp| otlp.spans.clone()),
         });
         tracing::info!(
             %address,
@@ -362,6 +376,7 @@ impl Companion {
             embedded,
             pages,
             pages_listener,
+            otlp,
         })
     }
 
@@ -441,6 +456,9 @@ impl Companion {
         ticker.abort();
         if let Some(pages_server) = pages_server {
             pages_server.abort();
+        }
+        if let Some(otlp) = self.otlp {
+            otlp.finish().await;
         }
         outcome
     }

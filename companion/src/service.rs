@@ -17,7 +17,7 @@ mod rate;
 mod token;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::Router;
@@ -28,6 +28,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, EffectsResponse, JWKS_PATH, MAX_EFFECTS};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -43,6 +44,7 @@ use crate::jwks::{JwksError, KeySets};
 use crate::listen::Caller;
 use crate::live::Live;
 use crate::metrics;
+use crate::otlp::{Feed, Parent};
 use crate::store::{Bucket, Cleared, Selection};
 
 /// Requests that are worked on at a time; it bounds the memory that bodies take. One more is refused with 503.
@@ -62,6 +64,8 @@ pub struct Service {
     pub admin_token: AccessToken,
     /// Who may ask; `None`: everybody who reaches the socket (loopback only).
     pub(crate) tokens: Live<Option<AccessTokens>>,
+    /// Where spans of calls go.
+    pub(crate) spans: Option<Feed<Span>>,
 }
 
 struct Shared {
@@ -107,6 +111,7 @@ async fn effects(
     request: Request,
 ) -> Result<Json<EffectsResponse>, ApiError> {
     let _permit = shared.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?;
+    let (began, parent) = (SystemTime::now(), Parent::of(request.headers()));
     let bytes = body::json(request).await?;
     // The parser's own message would quote what was sent, tokens included.
     let asked: EffectsRequest =
@@ -119,7 +124,12 @@ async fn effects(
             found: asked.effects.len(),
         });
     }
-    Ok(Json(shared.service.effects.perform(&asked).await))
+    let mut laps = Vec::with_capacity(asked.effects.len());
+    let response = shared.service.effects.perform(&asked, &mut laps).await;
+    if let Some(spans) = &shared.service.spans {
+        spans.call(&parent, &asked, began, &laps);
+    }
+    Ok(Json(response))
 }
 
 async fn show(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json<Vec<Bucket>>, ApiError> {
