@@ -4,7 +4,7 @@ use super::{Reader, Wire, Writer, choice, record};
 use crate::{
     DecodeError,
     model::{
-        Actor, Algorithm, Assertion, Assertions, Attr, Challenge, ClaimField, ClaimMap, ClaimPath, ClaimRule,
+        Actor, Algorithm, Assertion, Assertions, Attenuate, Attr, Challenge, ClaimField, ClaimMap, ClaimPath, ClaimRule,
         ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Delivery, Denial, Detector,
         Effect, Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher,
         MeshIssuer, OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode,
@@ -84,6 +84,7 @@ choice!(Effect, "effect" {
     5 => Decide(decision),
     6 => Count(count),
     7 => Restrict(restrict),
+    8 => Attenuate(attenuate),
 });
 record!(Delegate {
     delegator,
@@ -95,6 +96,13 @@ record!(Delegate {
     ttl_s,
     on_error,
     denial
+});
+record!(Attenuate {
+    delegate,
+    header,
+    actions,
+    capabilities,
+    resource
 });
 choice!(Subject, "subject" { 0 => User, 1 => Client, 2 => CallerWorkload, 3 => ThisWorkload });
 choice!(Actor, "actor" { 0 => User, 1 => Client, 2 => CallerWorkload });

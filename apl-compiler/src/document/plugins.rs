@@ -2,6 +2,7 @@
 
 mod api_key;
 mod approvals;
+mod biscuit;
 mod claims;
 mod decoding_key;
 mod elicitor;
@@ -31,6 +32,7 @@ const KINDS: &[&str] = &[
     "identity/api-key",
     "delegator/oauth",
     "delegator/secret",
+    "delegator/biscuit",
     "validator/pii-scan",
     "audit/logger",
     "elicitation/ciba",
@@ -38,7 +40,7 @@ const KINDS: &[&str] = &[
 ];
 
 /// Kinds that upstream has and this build has not.
-const LATER: &[&str] = &["delegator/vault", "delegator/biscuit", "quota/limitador"];
+const LATER: &[&str] = &["delegator/vault", "quota/limitador"];
 
 /// Reads the list of plugins.
 pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Plugin> {
@@ -121,6 +123,9 @@ pub(super) fn configured(
             .map_or(PluginKind::Broken, |oauth| PluginKind::Oauth(Box::new(oauth))),
         "delegator/secret" => {
             oauth::backend_secret(config, span, reader).map_or(PluginKind::Broken, PluginKind::BackendSecret)
+        }
+        "delegator/biscuit" => {
+            biscuit::biscuit(config, span, reader).map_or(PluginKind::Broken, PluginKind::Biscuit)
         }
         "validator/pii-scan" => PluginKind::Pii(pii::pii(config, reader)),
         "audit/logger" => {

@@ -4,7 +4,7 @@ use apl_bytecode::{Attr, Instr};
 use apl_bytecode::{Program, Seg};
 
 use crate::syntax::{
-    CostDecl, Effect, EffectKind, ElicitCall, Field, From, MembersDecl, Path, Pdp, Predicate, StageKind,
+    CostDecl, DelegateCall, Effect, EffectKind, ElicitCall, Field, From, MembersDecl, Path, Pdp, Predicate, StageKind,
     Step, StepKind,
 };
 
@@ -81,9 +81,18 @@ pub(crate) fn effect(effect: &Effect) -> Reads {
         EffectKind::Allow
         | EffectKind::Deny(..)
         | EffectKind::Run(_)
-        | EffectKind::Taint(_)
-        | EffectKind::Delegate(_) => Reads::default(),
+        | EffectKind::Taint(_) => Reads::default(),
+        EffectKind::Delegate(call) => effect_of_delegate(call),
     }
+}
+
+/// What a delegation reads: the parts of the resource that a token is narrowed to.
+pub(crate) fn effect_of_delegate(call: &DelegateCall) -> Reads {
+    let parts = call.attenuation.iter().flat_map(|narrowed| &narrowed.resource);
+    paths(parts.filter_map(|part| match part {
+        From::Path(path) => Some(path),
+        From::Text(_) => None,
+    }))
 }
 
 /// What an elicitation reads.

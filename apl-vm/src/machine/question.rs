@@ -1,6 +1,6 @@
 //! Filling in what is asked of humans, decision points and counters.
 
-use apl_bytecode::{AttrId, Cost, Count, Decision, Elicit, OnError, Operand, Program, Seg};
+use apl_bytecode::{AttrId, Attenuate, Cost, Count, Decision, Elicit, OnError, Operand, Program, Seg};
 
 use super::{Env, bind, denial, text};
 use apl_json::{Kind, View};
@@ -11,7 +11,7 @@ use crate::{
     facts::Fact,
     fuel::{Exhausted, Fuel},
     namespace,
-    outcome::{CountCall, DecideCall, DenialInfo, ElicitCall},
+    outcome::{AttenuationCall, CountCall, DecideCall, DenialInfo, ElicitCall},
     prepared::Prepared,
     tree::Tree,
     value::Value,
@@ -65,6 +65,31 @@ pub(super) fn elicit(
         stops: elicit.on_error == OnError::Deny,
         rule: bind::position(program, elicit.denial),
     }))
+}
+
+/// What a token is narrowed to. A resource with a part that is not there would be another one, whatever `on_error` says.
+pub(super) fn attenuate(
+    prepared: &Prepared,
+    attenuate: &Attenuate,
+    env: &Env<'_>,
+) -> Result<AttenuationCall, DenialInfo> {
+    let program = prepared.program();
+    let owned = |ids: &[apl_bytecode::StrId]| ids.iter().map(|id| text(program, *id).to_owned()).collect();
+    let scope = env.scope(prepared, None);
+    let parts = attenuate.resource.iter().map(|part| match *part {
+        Operand::Text(id) => Some(text(program, id).to_owned()),
+        Operand::Attr(attr) => text_of(&scope, attr).filter(|value| !value.is_empty()),
+    });
+    let Some(parts) = parts.collect::<Option<Vec<String>>>() else {
+        let reason = "the resource refers to an attribute that is not there";
+        return Err(denial::failed(program, attenuate.delegate.denial, "", reason));
+    };
+    Ok(AttenuationCall {
+        header: text(program, attenuate.header).to_owned(),
+        actions: owned(&attenuate.actions),
+        capabilities: owned(&attenuate.capabilities),
+        resource: (!parts.is_empty()).then(|| parts.concat()),
+    })
 }
 
 /// Every argument, as the pipelines left it.
