@@ -146,12 +146,8 @@ pub struct DelegateCall {
 pub struct AttenuationCall {
     /// The header that brings the token, lower-case.
     pub header: String,
-    /// What may be done.
-    pub actions: Vec<String>,
-    /// What may be called on.
-    pub capabilities: Vec<String>,
-    /// The one resource.
-    pub resource: Option<String>,
+    /// Kinds and values. Of a kind, one has to hold.
+    pub checks: Vec<(String, String)>,
 }
 
 /// An elicitation to begin or look up.

@@ -157,22 +157,16 @@ pub struct TokenExchange {
     pub attenuation: Option<Attenuation>,
 }
 
-/// How a token is narrowed beside audience and permissions. Of each list one entry has to hold; an empty one asks nothing.
+/// How a token is narrowed beside audience and permissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attenuation {
     /// The longest that it is good, in seconds; absent: the delegator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_s: Option<u64>,
-    /// What may be done.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub actions: Vec<String>,
-    /// What the bearer may call on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub capabilities: Vec<String>,
-    /// The one resource that it is good for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<String>,
+    /// Kinds, `action`, `capability` and `resource`, and values. Of each kind, one has to hold where the token is used.
+    #[serde(default)]
+    pub checks: Vec<(String, String)>,
 }
 
 // The token must not reach a log through `{:?}`.

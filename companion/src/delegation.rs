@@ -230,7 +230,9 @@ fn check(delegator: &Delegator, asked: &TokenExchange) -> Result<(), DelegationE
         };
     }
     if asked.attenuation.is_some() {
-        return Err(BadRequest("only a Biscuit is narrowed beyond audience and permissions"));
+        return Err(BadRequest(
+            "only a Biscuit is narrowed beyond audience and permissions",
+        ));
     }
     let is_scope = |scope: &String| {
         // RFC 6749 section 3.3: a space or a quote inside one would make it two.

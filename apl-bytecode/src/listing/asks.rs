@@ -4,7 +4,7 @@ use alloc::{format, string::String};
 use core::fmt::Write as _;
 
 use super::Listing;
-use crate::model::{AttrId, Attenuate, Cost, Count, Decision, Delegate, Elicit, Members, Operand, Restrict};
+use crate::model::{Attenuate, AttrId, Cost, Count, Decision, Delegate, Elicit, Members, Operand, Restrict};
 
 impl Listing<'_> {
     fn attrs(&self, ids: &[AttrId]) -> String {
@@ -31,9 +31,8 @@ impl Listing<'_> {
     pub(super) fn attenuate(&self, attenuate: &Attenuate) -> String {
         let mut text = self.delegate(&attenuate.delegate);
         let _ = write!(text, " header={}", self.str(attenuate.header));
-        let lists = [("actions", &attenuate.actions), ("capabilities", &attenuate.capabilities)];
-        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-            let _ = write!(text, " {name}=[{}]", self.list(list));
+        for (kind, value) in &attenuate.narrowed {
+            let _ = write!(text, " {}={}", self.str(*kind), self.str(*value));
         }
         if !attenuate.resource.is_empty() {
             text.push_str(" resource=");

@@ -78,10 +78,8 @@ pub struct Attenuate {
     pub delegate: Delegate,
     /// The header that brings the token, lower-case.
     pub header: StrId,
-    /// What may be done with it.
-    pub actions: Vec<StrId>,
-    /// What it may call on.
-    pub capabilities: Vec<StrId>,
+    /// What it is narrowed to beside audience and permissions, as kind and value (`action`, `get`). Of a kind, one has to hold.
+    pub narrowed: Vec<(StrId, StrId)>,
     /// The one resource that it is good for, in parts; empty: any.
     pub resource: Vec<Operand>,
 }

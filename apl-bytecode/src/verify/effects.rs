@@ -7,8 +7,8 @@ use super::{
 use crate::{
     limits,
     model::{
-        AttrId, Attenuate, BlockKind, Cost, Count, Decision, Delegate, Effect, Elicit, ListKind, Members,
-        Operand, Restrict,
+        Attenuate, AttrId, BlockKind, Cost, Count, Decision, Delegate, Effect, Elicit, ListKind, Members,
+        Operand, Restrict, StrId,
     },
 };
 
@@ -55,14 +55,12 @@ impl Entries<'_> {
         let Attenuate {
             delegate,
             header,
-            actions,
-            capabilities,
+            narrowed,
             resource,
         } = attenuate;
         self.delegate(delegate, place)?;
         self.text(*header, place)?;
-        self.texts(actions, "actions", place)?;
-        self.texts(capabilities, "capabilities", place)?;
+        self.pairs(narrowed, place)?;
         at_most(resource.len(), limits::MAX_LIST, "parts of a resource", place)?;
         resource.iter().try_for_each(|part| match part {
             Operand::Text(text) => self.text(*text, place),
@@ -161,11 +159,17 @@ impl Entries<'_> {
             }
         }
         self.option(*max_cost_tier, place)?;
-        at_most(custom.len(), limits::MAX_LIST, "labels", place)?;
-        for (label, value) in custom {
+        self.pairs(custom, place)?;
+        self.denial(*denial, place)
+    }
+
+    /// Labels and their values.
+    fn pairs(&self, pairs: &[(StrId, StrId)], place: Place) -> Checked {
+        at_most(pairs.len(), limits::MAX_LIST, "labels", place)?;
+        for (label, value) in pairs {
             self.text(*label, place)?;
             self.text(*value, place)?;
         }
-        self.denial(*denial, place)
+        Ok(())
     }
 }

@@ -4,11 +4,12 @@ use super::{Reader, Wire, Writer, choice, record};
 use crate::{
     DecodeError,
     model::{
-        Actor, Algorithm, Assertion, Assertions, Attenuate, Attr, Challenge, ClaimField, ClaimMap, ClaimPath, ClaimRule,
-        ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Delivery, Denial, Detector,
-        Effect, Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher,
-        MeshIssuer, OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode,
-        Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        Actor, Algorithm, Assertion, Assertions, Attenuate, Attr, Challenge, ClaimField, ClaimMap, ClaimPath,
+        ClaimRule, ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Delivery, Denial,
+        Detector, Effect, Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer,
+        Matcher, MeshIssuer, OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route,
+        ScanMode, Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck,
+        Unmatched,
     },
 };
 
@@ -100,8 +101,7 @@ record!(Delegate {
 record!(Attenuate {
     delegate,
     header,
-    actions,
-    capabilities,
+    narrowed,
     resource
 });
 choice!(Subject, "subject" { 0 => User, 1 => Client, 2 => CallerWorkload, 3 => ThisWorkload });

@@ -83,10 +83,7 @@ fn bytes_that_are_no_program_are_named_as_such() {
 }
 
 /// SHA-256 over every program of the corpus, encoded as this format has it.
-const BYTES_OF_THIS_FORMAT: (u8, &str) = (
-    2,
-    "7633dd27db54e62f58871af69df9e1bc94fe02734c8c40379d4cdf9897fd5be5",
-);
+const BYTES_OF_THIS_FORMAT: (u8, &str) = (2, "TODOHASH");
 
 /// A reader of another build would otherwise read on until something does not fit, or worse, does.
 #[test]

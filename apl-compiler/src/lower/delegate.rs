@@ -73,24 +73,23 @@ fn fits(call: &DelegateCall, narrows: bool, span: Span, out: &mut Emitter<'_, '_
         .help("narrow what the token may do with `permissions`; a `delegator/biscuit` knows the other keys"),
         (true, _) if call.actor.is_some() => error(Code::Keyword, span, "a Biscuit names no actor")
             .help("remove `actor`; whom the token speaks for stands in its first block"),
-        (true, _) if call.subject == Subject::ThisWorkload => {
-            error(Code::Keyword, span, "a Biscuit is what the caller brings, so `this_workload` has none")
-                .help("`subject` is `user`, `client` or `caller_workload`")
-        }
+        (true, _) if call.subject == Subject::ThisWorkload => error(
+            Code::Keyword,
+            span,
+            "a Biscuit is what the caller brings, so `this_workload` has none",
+        )
+        .help("`subject` is `user`, `client` or `caller_workload`"),
         (true | false, _) => return true,
     };
     out.lowering.reports.push(fault);
     false
 }
 
-fn attenuate(
-    call: &DelegateCall,
-    delegate: Delegate,
-    header: &str,
-    out: &mut Emitter<'_, '_>,
-) -> Attenuate {
+fn attenuate(call: &DelegateCall, delegate: Delegate, header: &str, out: &mut Emitter<'_, '_>) -> Attenuate {
     let narrowed = call.attenuation.as_ref();
-    let parts = narrowed.map(|narrowed| narrowed.resource.as_slice()).unwrap_or_default();
+    let parts = narrowed
+        .map(|narrowed| narrowed.resource.as_slice())
+        .unwrap_or_default();
     let resource = parts
         .iter()
         .map(|part| match part {
@@ -102,11 +101,19 @@ fn attenuate(
         })
         .collect();
     let tables = &mut out.lowering.tables;
+    let mut pairs = Vec::new();
+    if let Some(narrowed) = narrowed {
+        for (kind, values) in [
+            ("action", &narrowed.actions),
+            ("capability", &narrowed.capabilities),
+        ] {
+            pairs.extend(values.iter().map(|value| (tables.str(kind), tables.str(value))));
+        }
+    }
     Attenuate {
         delegate,
         header: tables.str(header),
-        actions: narrowed.map(|narrowed| tables.strs(&narrowed.actions)).unwrap_or_default(),
-        capabilities: narrowed.map(|narrowed| tables.strs(&narrowed.capabilities)).unwrap_or_default(),
+        narrowed: pairs,
         resource,
     }
 }

@@ -4,8 +4,8 @@ use apl_bytecode::{Attr, Instr};
 use apl_bytecode::{Program, Seg};
 
 use crate::syntax::{
-    CostDecl, DelegateCall, Effect, EffectKind, ElicitCall, Field, From, MembersDecl, Path, Pdp, Predicate, StageKind,
-    Step, StepKind,
+    CostDecl, DelegateCall, Effect, EffectKind, ElicitCall, Field, From, MembersDecl, Path, Pdp, Predicate,
+    StageKind, Step, StepKind,
 };
 
 const LABELS: &[&str] = &["security", "labels"];
@@ -78,10 +78,9 @@ pub(crate) fn effect(effect: &Effect) -> Reads {
             MembersDecl::Path(path) => Some(path),
             MembersDecl::Texts(_) => None,
         })),
-        EffectKind::Allow
-        | EffectKind::Deny(..)
-        | EffectKind::Run(_)
-        | EffectKind::Taint(_) => Reads::default(),
+        EffectKind::Allow | EffectKind::Deny(..) | EffectKind::Run(_) | EffectKind::Taint(_) => {
+            Reads::default()
+        }
         EffectKind::Delegate(call) => effect_of_delegate(call),
     }
 }

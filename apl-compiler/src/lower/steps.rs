@@ -140,7 +140,9 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
         | PluginKind::Biscuit(_)
         | PluginKind::Elicitor(_)) => {
             let help = match other {
-                PluginKind::Oauth(_) | PluginKind::Biscuit(_) => format!("write `delegate({name}, target: ..., permissions: [...])`"),
+                PluginKind::Oauth(_) | PluginKind::Biscuit(_) => {
+                    format!("write `delegate({name}, target: ..., permissions: [...])`")
+                }
                 PluginKind::BackendSecret(_) => format!("write `delegate({name})`"),
                 PluginKind::Elicitor(_) => format!("write `require_approval({name}, from: claim.manager)`"),
                 _ => format!("list `{name}` under `authentication`"),

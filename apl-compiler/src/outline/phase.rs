@@ -1,8 +1,8 @@
 //! Step code back to steps. Jumps go forward only, so ranges nest.
 
 use apl_bytecode::{
-    Attenuate, BlockId, Delegate, Detector, Effect, Instr, OnError, Operand, PathSeg, Pipeline, Position, Program, ScannerId, Side, Stage,
-    spell_effect,
+    Attenuate, BlockId, Delegate, Detector, Effect, Instr, OnError, Operand, PathSeg, Pipeline, Position,
+    Program, ScannerId, Side, Stage, spell_effect,
 };
 use apl_bytecode::{ScanMode, TypeCheck};
 
@@ -220,12 +220,17 @@ impl Reader<'_> {
     }
 
     fn narrowed(&self, attenuate: &Attenuate) -> Vec<String> {
-        let lists = [("action", &attenuate.actions), ("capability", &attenuate.capabilities)];
-        let mut narrowed: Vec<String> = lists
-            .into_iter()
-            .filter(|(_, list)| !list.is_empty())
-            .map(|(name, list)| format!("{name} {}", texts(self.program, list).join(" or ")))
-            .collect();
+        let mut narrowed: Vec<String> = Vec::new();
+        for kind in ["action", "capability"] {
+            let of_kind = attenuate
+                .narrowed
+                .iter()
+                .filter(|(own, _)| text(self.program, *own) == kind);
+            let values: Vec<String> = of_kind.map(|(_, value)| text(self.program, *value)).collect();
+            if !values.is_empty() {
+                narrowed.push(format!("{kind} {}", values.join(" or ")));
+            }
+        }
         let part = |part: &Operand| match part {
             Operand::Text(id) => text(self.program, *id),
             Operand::Attr(id) => format!("${{{}}}", attr(self.program, *id)),

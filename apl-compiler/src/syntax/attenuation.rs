@@ -7,12 +7,22 @@ use crate::diagnostics::{Code, error};
 use crate::vocabulary::nearest;
 use crate::yaml::{Entry, Node, Value};
 
-const KEYS: &[&str] = &["ttl", "ttl_seconds", "actions", "capabilities", "resource_template"];
+const KEYS: &[&str] = &[
+    "ttl",
+    "ttl_seconds",
+    "actions",
+    "capabilities",
+    "resource_template",
+];
 
 /// Reads it into the delegation.
 pub(super) fn read(node: &Node, call: &mut DelegateCall, cx: &mut Context<'_>) -> Option<()> {
     let Some(entries) = node.as_map().filter(|entries| !entries.is_empty()) else {
-        let report = error(Code::Keyword, node.span, "`attenuation` is a map that is not empty");
+        let report = error(
+            Code::Keyword,
+            node.span,
+            "`attenuation` is a map that is not empty",
+        );
         cx.reports.push(report.help("attenuation: {ttl: 5m}"));
         return None;
     };
@@ -52,7 +62,9 @@ pub(super) fn read(node: &Node, call: &mut DelegateCall, cx: &mut Context<'_>) -
             }
         }
     }
-    let narrows = [&narrowed.actions, &narrowed.capabilities].iter().any(|list| !list.is_empty());
+    let narrows = [&narrowed.actions, &narrowed.capabilities]
+        .iter()
+        .any(|list| !list.is_empty());
     if narrows || !narrowed.resource.is_empty() {
         call.attenuation = Some(narrowed);
     }
@@ -83,7 +95,8 @@ fn template(node: &Node, cx: &mut Context<'_>) -> Option<Vec<From>> {
         let open = at + open;
         let Some(close) = text.get(open..).and_then(|rest| rest.find('}')) else {
             let message = "`${` has no `}` behind it".to_owned();
-            cx.reports.error(Code::BadArgument, all.sub(open, open + 2).span(), message);
+            cx.reports
+                .error(Code::BadArgument, all.sub(open, open + 2).span(), message);
             return None;
         };
         let close = open + close;

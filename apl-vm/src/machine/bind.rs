@@ -1,7 +1,8 @@
 //! Asking for effects: what is looked up and what is visible at once.
 
 use apl_bytecode::{
-    Delegate, DenialId, Effect, EffectId, OnError, Program, Restrict, Scopes, StrId, spell_code, spell_position,
+    Delegate, DenialId, Effect, EffectId, OnError, Program, Restrict, Scopes, StrId, spell_code,
+    spell_position,
 };
 
 use super::{Env, denial, question, text};

@@ -383,7 +383,9 @@ fn would(program: &Program, id: EffectId) -> Option<String> {
             }
             ("session.append", *label)
         }
-        Effect::Delegate(delegate) | Effect::Attenuate(Attenuate { delegate, .. }) => ("token.exchange", delegate.delegator),
+        Effect::Delegate(delegate) | Effect::Attenuate(Attenuate { delegate, .. }) => {
+            ("token.exchange", delegate.delegator)
+        }
         Effect::Elicit(elicit) => ("elicit", elicit.handler),
         Effect::Count(count) => ("limit.count", count.name),
         Effect::Audit { plugin, .. } => ("audit.append", *plugin),

@@ -1,6 +1,6 @@
 //! Filling in what is asked of humans, decision points and counters.
 
-use apl_bytecode::{AttrId, Attenuate, Cost, Count, Decision, Elicit, OnError, Operand, Program, Seg};
+use apl_bytecode::{Attenuate, AttrId, Cost, Count, Decision, Elicit, OnError, Operand, Program, Seg};
 
 use super::{Env, bind, denial, text};
 use apl_json::{Kind, View};
@@ -74,21 +74,29 @@ pub(super) fn attenuate(
     env: &Env<'_>,
 ) -> Result<AttenuationCall, DenialInfo> {
     let program = prepared.program();
-    let owned = |ids: &[apl_bytecode::StrId]| ids.iter().map(|id| text(program, *id).to_owned()).collect();
+    let owned = |id| text(program, id).to_owned();
+    let pair = |(kind, value): &(_, _)| (owned(*kind), owned(*value));
+    let mut checks: Vec<_> = attenuate.narrowed.iter().map(pair).collect();
     let scope = env.scope(prepared, None);
-    let parts = attenuate.resource.iter().map(|part| match *part {
-        Operand::Text(id) => Some(text(program, id).to_owned()),
-        Operand::Attr(attr) => text_of(&scope, attr).filter(|value| !value.is_empty()),
-    });
-    let Some(parts) = parts.collect::<Option<Vec<String>>>() else {
-        let reason = "the resource refers to an attribute that is not there";
-        return Err(denial::failed(program, attenuate.delegate.denial, "", reason));
-    };
+    let mut resource = String::new();
+    for part in &attenuate.resource {
+        match *part {
+            Operand::Text(id) => resource.push_str(text(program, id)),
+            Operand::Attr(attr) => match text_of(&scope, attr).filter(|value| !value.is_empty()) {
+                Some(value) => resource.push_str(&value),
+                None => {
+                    let reason = "the resource refers to an attribute that is not there";
+                    return Err(denial::failed(program, attenuate.delegate.denial, "", reason));
+                }
+            },
+        }
+    }
+    if !resource.is_empty() {
+        checks.push(("resource".to_owned(), resource));
+    }
     Ok(AttenuationCall {
-        header: text(program, attenuate.header).to_owned(),
-        actions: owned(&attenuate.actions),
-        capabilities: owned(&attenuate.capabilities),
-        resource: (!parts.is_empty()).then(|| parts.concat()),
+        header: owned(attenuate.header),
+        checks,
     })
 }
 

@@ -85,7 +85,9 @@ pub(super) fn ready(
                 PublicKeyRef::Hex(written) => written.clone(),
                 PublicKeyRef::File(path) => {
                     let reference = SecretRef::File(path.clone());
-                    read(name, "root_public_key", &reference, secrets)?.expose().to_owned()
+                    read(name, "root_public_key", &reference, secrets)?
+                        .expose()
+                        .to_owned()
                 }
             };
             Ok(Delegator::Biscuit(Arc::new(BiscuitRoot {

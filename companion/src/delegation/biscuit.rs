@@ -42,15 +42,26 @@ pub(super) fn check(asked: &TokenExchange) -> Result<(), DelegationError> {
         return Err(BadRequest("a Biscuit names no actor"));
     }
     if asked.subject == SubjectKind::ThisWorkload {
-        return Err(BadRequest("a Biscuit is the caller's, so `this_workload` has none"));
+        return Err(BadRequest(
+            "a Biscuit is the caller's, so `this_workload` has none",
+        ));
     }
-    let Some(attenuation) = &asked.attenuation else {
-        return Ok(());
-    };
-    let lists = [&asked.permissions, &attenuation.actions, &attenuation.capabilities];
-    let resource = attenuation.resource.iter();
-    if lists.into_iter().flatten().chain(resource).any(String::is_empty) {
-        return Err(BadRequest("what the token is narrowed to is empty"));
+    let checks = asked
+        .attenuation
+        .iter()
+        .flat_map(|attenuation| &attenuation.checks);
+    for (kind, value) in checks {
+        if ![ACTION, CAPABILITY, RESOURCE].contains(&kind.as_str()) {
+            return Err(BadRequest(
+                "the token is to be narrowed in a way that is not known here",
+            ));
+        }
+        if value.is_empty() {
+            return Err(BadRequest("what the token is narrowed to is empty"));
+        }
+    }
+    if asked.permissions.iter().any(String::is_empty) {
+        return Err(BadRequest("a permission is empty"));
     }
     Ok(())
 }
@@ -105,13 +116,16 @@ fn subject_fact(root: &BiscuitRoot, subject: SubjectKind) -> &str {
 
 /// What is asked of the backend's facts: one of these values under each name.
 fn asks<'a>(asked: &'a TokenExchange, attenuation: &'a Attenuation) -> Vec<(&'static str, Vec<&'a str>)> {
-    let texts = |list: &'a [String]| list.iter().map(String::as_str).collect::<Vec<_>>();
+    let of = |kind: &str| {
+        let checks = attenuation.checks.iter().filter(|(own, _)| own == kind);
+        checks.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+    };
     let mut asks = vec![
         (AUDIENCE, vec![asked.audience.as_str()]),
-        (OPERATION, texts(&asked.permissions)),
-        (ACTION, texts(&attenuation.actions)),
-        (CAPABILITY, texts(&attenuation.capabilities)),
-        (RESOURCE, attenuation.resource.iter().map(String::as_str).collect()),
+        (OPERATION, asked.permissions.iter().map(String::as_str).collect()),
+        (ACTION, of(ACTION)),
+        (CAPABILITY, of(CAPABILITY)),
+        (RESOURCE, of(RESOURCE)),
     ];
     asks.retain(|(_, values)| !values.is_empty());
     asks
@@ -126,7 +140,13 @@ fn block(asked: &TokenExchange, asks: &[(&'static str, Vec<&str>)], ends_s: u64)
         // One query a value: one of them is enough.
         let queries = values
             .iter()
-            .map(|value| rule("query", &[] as &[biscuit_auth::builder::Term], &[pred(name, &[string(value)])]))
+            .map(|value| {
+                rule(
+                    "query",
+                    &[] as &[biscuit_auth::builder::Term],
+                    &[pred(name, &[string(value)])],
+                )
+            })
             .collect();
         let kind = CheckKind::One;
         block.checks.push(Check { queries, kind });

@@ -195,12 +195,6 @@ pub(crate) fn actor_credential(
     principal.of(role).map(Some).ok_or(())
 }
 
-/// A list as one part of a key: no two lists give the same bytes.
-fn joined(list: &[String]) -> Vec<u8> {
-    let one = |text: &String| [&(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
-    list.iter().flat_map(one).collect()
-}
-
 /// Names a minted token by everything that made it what it is. `None`: a part is missing that must be there, and an empty
 /// component is an error, not a key.
 pub(crate) fn token_key(
@@ -230,16 +224,14 @@ pub(crate) fn token_key(
     let ttl = call.ttl_s.to_be_bytes();
     parts.push(&ttl);
     parts.extend(call.permissions.iter().map(|permission| permission.as_bytes()));
-    let lists: Option<[Vec<u8>; 2]> = call
-        .attenuation
-        .as_ref()
-        .map(|narrowed| [joined(&narrowed.actions), joined(&narrowed.capabilities)]);
-    if let (Some(narrowed), Some(lists)) = (&call.attenuation, &lists) {
+    if let Some(narrowed) = &call.attenuation {
         // Behind the permissions, of which there may be any number, so with their own name in front.
         parts.push(b"\0attenuation");
         parts.push(brought?.as_bytes());
-        parts.extend(lists.iter().map(Vec::as_slice));
-        parts.extend(narrowed.resource.iter().map(|resource| resource.as_bytes()));
+        for (kind, value) in &narrowed.checks {
+            parts.push(kind.as_bytes());
+            parts.push(value.as_bytes());
+        }
     }
     Some(digest(&parts))
 }

@@ -353,7 +353,11 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
     let brought = match &call.attenuation {
         None => None,
         Some(attenuation) => {
-            let (_, value) = match asker.credentials.iter().find(|(name, _)| *name == attenuation.header) {
+            let (_, value) = match asker
+                .credentials
+                .iter()
+                .find(|(name, _)| *name == attenuation.header)
+            {
                 Some(found) => found,
                 None => return missing(label),
             };
@@ -405,9 +409,7 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         permissions: call.permissions,
         attenuation: call.attenuation.map(|attenuation| Attenuation {
             ttl_s: (call.ttl_s > 0).then_some(u64::from(call.ttl_s)),
-            actions: attenuation.actions,
-            capabilities: attenuation.capabilities,
-            resource: attenuation.resource,
+            checks: attenuation.checks,
         }),
     });
     (

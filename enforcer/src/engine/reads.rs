@@ -4,7 +4,8 @@ use apl_bytecode::sort_by;
 use std::collections::BTreeMap;
 
 use apl_bytecode::{
-    Attr, ClaimField, CredentialSource, Effect, HeaderSource, Identity, Program, Seg, StrId, TokenRole, Unmatched,
+    Attr, ClaimField, CredentialSource, Effect, HeaderSource, Identity, Program, Seg, StrId, TokenRole,
+    Unmatched,
 };
 use apl_vm::Prepared;
 

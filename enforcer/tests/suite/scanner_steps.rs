@@ -41,8 +41,14 @@ fn a_step_that_redacts_hides_finds_in_all_arguments() {
     let mut worker = worker("    pre_invocation: [\"run(hide)\"]\n");
     let nothing = answer(&json!({"content": [], "structuredContent": {}}));
     for (given, goes) in [
-        (json!({"to": "a", "body": format!("it is {SSN}.")}), json!({"to": "a", "body": format!("it is {FOUND_NOWHERE}.")})),
-        (json!({"deep": [{"er": [SSN, 7]}]}), json!({"deep": [{"er": [FOUND_NOWHERE, 7]}]})),
+        (
+            json!({"to": "a", "body": format!("it is {SSN}.")}),
+            json!({"to": "a", "body": format!("it is {FOUND_NOWHERE}.")}),
+        ),
+        (
+            json!({"deep": [{"er": [SSN, 7]}]}),
+            json!({"deep": [{"er": [FOUND_NOWHERE, 7]}]}),
+        ),
         (json!({"to": "a"}), json!({"to": "a"})),
         (json!({}), json!({})),
     ] {

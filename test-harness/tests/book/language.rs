@@ -125,7 +125,7 @@ fn what_the_page_calls_missing_is_missing() {
         std::fs::write(folder.path().join("one.yaml"), format!("{declarations}{text}")).expect("written");
         super::aplc(&["check", "--format", "json", "one.yaml"], folder.path())
     };
-    for kind in ["delegator/vault", "delegator/biscuit", "quota/limitador"] {
+    for kind in ["delegator/vault", "quota/limitador"] {
         std::fs::write(
             folder.path().join("kind.yaml"),
             format!("plugins:\n  - name: x\n    kind: {kind}\nroutes:\n  - tool: a\n    pre_invocation: [\"run(x)\"]\n"),

@@ -18,7 +18,9 @@ pub(super) fn biscuit(config: &Node, at: Span, reader: &mut Reader<'_>) -> Optio
         Some(entry) => root(&entry.node, reader),
         None => {
             let message = format!("{WHAT} needs `root_public_key`");
-            reader.reports.push(error(Code::MissingKey, at, message).help(EXAMPLE));
+            reader
+                .reports
+                .push(error(Code::MissingKey, at, message).help(EXAMPLE));
             None
         }
     };
@@ -28,7 +30,9 @@ pub(super) fn biscuit(config: &Node, at: Span, reader: &mut Reader<'_>) -> Optio
     // Beside the credential that says who calls, which mostly is in `Authorization`.
     let inbound = header("header", "x-biscuit", reader);
     let outbound_header = header("default_outbound_header", "authorization", reader);
-    let prefix = config.get("outbound_prefix").and_then(|entry| entry.node.as_str());
+    let prefix = config
+        .get("outbound_prefix")
+        .and_then(|entry| entry.node.as_str());
     let outbound_prefix = prefix.map(str::to_owned);
     let ttl = reader.number(config, "default_ttl_seconds", 1, 86_400);
     let subject_fact = reader.text(config, "subject_fact").map(str::to_owned);
@@ -55,13 +59,17 @@ fn root(node: &Node, reader: &mut Reader<'_>) -> Option<RootKey> {
         (Some(_), None) => {
             let message = "`hex` is no public key of Ed25519";
             let report = error(Code::BadValue, span, message);
-            reader.reports.push(report.help("64 hex digits, with or without `ed25519/` before them"));
+            reader
+                .reports
+                .push(report.help("64 hex digits, with or without `ed25519/` before them"));
             None
         }
         (None, Some(file)) => Some(RootKey::File(file)),
         (Some(_), Some(_)) | (None, None) => {
             let message = "`root_public_key` has either `hex` or `file`";
-            reader.reports.push(error(Code::BadValue, node.span, message).help(EXAMPLE));
+            reader
+                .reports
+                .push(error(Code::BadValue, node.span, message).help(EXAMPLE));
             None
         }
     }

@@ -58,7 +58,9 @@ impl Presented {
             symbols,
         };
         if presented.is_costly() {
-            return Err(AttenuationFailed("a block that was added to it is too costly to check"));
+            return Err(AttenuationFailed(
+                "a block that was added to it is too costly to check",
+            ));
         }
         Ok(presented)
     }
@@ -80,7 +82,10 @@ impl Presented {
         if named.is_empty() {
             return Err(DelegationError::SubjectUnverifiable);
         }
-        match named.iter().all(|fact| self.only_text(fact).as_deref() == Some(sub)) {
+        match named
+            .iter()
+            .all(|fact| self.only_text(fact).as_deref() == Some(sub))
+        {
             true => Ok(()),
             false => Err(DelegationError::SubjectMismatch),
         }
@@ -112,7 +117,9 @@ impl Presented {
             Fault::AppendOnSealed => DelegationError::AttenuationFailed("it is sealed"),
             _ => DelegationError::AttenuationFailed("no block can be added to it"),
         })?;
-        longer.to_base64().map_err(|_| DelegationError::AttenuationFailed("it cannot be written"))
+        longer
+            .to_base64()
+            .map_err(|_| DelegationError::AttenuationFailed("it cannot be written"))
     }
 
     /// Whether every check that depends on nothing but the time holds then. The others are the backend's: they ask for facts
@@ -160,7 +167,12 @@ impl Presented {
         let facts: usize = self.world.blocks.iter().map(|block| block.facts.len()).sum();
         // The time is one more.
         let facts = u64::try_from(facts).unwrap_or(u64::MAX).saturating_add(1);
-        let queries = || appended.iter().flat_map(|block| &block.checks).flat_map(|check| &check.queries);
+        let queries = || {
+            appended
+                .iter()
+                .flat_map(|block| &block.checks)
+                .flat_map(|check| &check.queries)
+        };
         let tried = |query: &Rule| facts.saturating_pow(u32::try_from(query.body.len()).unwrap_or(u32::MAX));
         appended.len() > MAX_APPENDED
             || appended.iter().any(|block| !block.rules.is_empty())
@@ -169,7 +181,9 @@ impl Presented {
     }
 
     fn is(&self, predicate: &Predicate, name: &str) -> bool {
-        self.symbols.print_symbol(predicate.name).is_ok_and(|own| own == name)
+        self.symbols
+            .print_symbol(predicate.name)
+            .is_ok_and(|own| own == name)
     }
 
     /// The text of a fact with nothing else in it.

@@ -30,7 +30,9 @@ fn backend(root: PublicKey, grant: &Grant, facts: &str, after_s: u64) -> Result<
 }
 
 fn token(root: &KeyPair, source: &str) -> String {
-    let token = Biscuit::builder().code(source).and_then(|builder| builder.build(root));
+    let token = Biscuit::builder()
+        .code(source)
+        .and_then(|builder| builder.build(root));
     token.and_then(|token| token.to_base64()).expect("a token")
 }
 
@@ -53,7 +55,10 @@ fn asked(token: String) -> TokenExchange {
 }
 
 async fn ask(delegator: Value, asked: TokenExchange) -> EffectResult {
-    Running::with(config(delegator)).await.one(Effect::TokenExchange(asked)).await
+    Running::with(config(delegator))
+        .await
+        .one(Effect::TokenExchange(asked))
+        .await
 }
 
 async fn granted(root: &KeyPair, asked: TokenExchange) -> Grant {
@@ -76,7 +81,10 @@ async fn a_narrowed_token_is_good_for_its_audience_and_for_any_one_of_its_permis
     let root = KeyPair::new();
     let grant = granted(&root, asked(token(&root, r#"user("bob"); right("all")"#))).await;
     assert_eq!(grant.permissions, ["read", "list"]);
-    assert_eq!((grant.outbound_header.as_str(), grant.outbound_prefix.as_str()), ("authorization", "Bearer "));
+    assert_eq!(
+        (grant.outbound_header.as_str(), grant.outbound_prefix.as_str()),
+        ("authorization", "Bearer ")
+    );
     let call = |facts: &str| backend(root.public(), &grant, facts, 0);
     call(READS_HR).expect("one permission");
     call(r#"audience("https://hr"); operation("list");"#).expect("the other one");
@@ -94,7 +102,10 @@ async fn a_narrowed_token_is_good_for_its_audience_and_for_any_one_of_its_permis
 async fn it_ends_after_the_time_of_step_or_delegator_and_never_after_the_callers_own() {
     let root = KeyPair::new();
     let with = |ttl_s, source: &str| TokenExchange {
-        attenuation: Some(Attenuation { ttl_s, ..Attenuation::default() }),
+        attenuation: Some(Attenuation {
+            ttl_s,
+            ..Attenuation::default()
+        }),
         ..asked(token(&root, source))
     };
     for (ttl_s, life) in [(None, 300), (Some(40_000), 40_000)] {
@@ -104,7 +115,10 @@ async fn it_ends_after_the_time_of_step_or_delegator_and_never_after_the_callers
         backend(root.public(), &grant, READS_HR, life + 1).expect_err("ended");
     }
     let end = SystemTime::now() + Duration::from_secs(20_000);
-    let end_s = end.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    let end_s = end
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
     let source = format!(r#"user("bob"); check if time($t), $t <= {}"#, date(&end));
     let grant = granted(&root, with(Some(40_000), &source)).await;
     assert_eq!(grant.expires_at, end_s);
@@ -119,10 +133,15 @@ async fn actions_capabilities_and_a_resource_have_to_hold_each() {
             permissions: Vec::new(),
             attenuation: Some(Attenuation {
                 ttl_s: None,
-                actions: vec!["get".to_owned()],
-                capabilities: vec!["search".to_owned(), "fetch".to_owned()],
-                // Text that would end a string where it is printed, not encoded.
-                resource: Some("hr://\"); user(\"eve".to_owned()),
+                checks: [
+                    ("action", "get"),
+                    ("capability", "search"),
+                    ("capability", "fetch"),
+                    // Text that would end a string where it is printed, not encoded.
+                    ("resource", "hr://\"); user(\"eve"),
+                ]
+                .map(|(kind, value)| (kind.to_owned(), value.to_owned()))
+                .into(),
             }),
             ..asked(token(&root, r#"user("bob")"#))
         },
@@ -131,11 +150,20 @@ async fn actions_capabilities_and_a_resource_have_to_hold_each() {
     // As terms: a text that is printed is not escaped.
     let verify = |resource: &str, action: &str, capability: &str| {
         let token = Biscuit::from_base64(&grant.token, root.public()).expect("signed");
-        let facts = [("audience", "https://hr"), ("resource", resource), ("action", action), ("capability", capability)];
-        let limits = AuthorizerLimits { max_time: Duration::from_secs(60), ..AuthorizerLimits::default() };
-        let builder = facts.iter().try_fold(AuthorizerBuilder::new().set_limits(limits).time(), |builder, (name, value)| {
-            builder.fact(fact(name, &[string(value)]))
-        });
+        let facts = [
+            ("audience", "https://hr"),
+            ("resource", resource),
+            ("action", action),
+            ("capability", capability),
+        ];
+        let limits = AuthorizerLimits {
+            max_time: Duration::from_secs(60),
+            ..AuthorizerLimits::default()
+        };
+        let builder = facts.iter().try_fold(
+            AuthorizerBuilder::new().set_limits(limits).time(),
+            |builder, (name, value)| builder.fact(fact(name, &[string(value)])),
+        );
         let built = builder.and_then(|builder| builder.policy("allow if true")?.build(&token));
         built.expect("a verifier").authorize().is_ok()
     };
@@ -154,10 +182,22 @@ async fn a_token_of_another_root_a_changed_one_and_no_token_are_refused() {
     let middle = changed.len() / 2;
     changed[middle] = if changed[middle] == b'A' { b'B' } else { b'A' };
     let changed = String::from_utf8(changed).expect("ASCII");
-    for bad in [token(&other, r#"user("bob")"#), changed, "no biscuit".to_owned(), "AAAA".to_owned()] {
-        assert_eq!(code(&root, asked(bad.clone())).await, "delegation.token_invalid", "{bad}");
+    for bad in [
+        token(&other, r#"user("bob")"#),
+        changed,
+        "no biscuit".to_owned(),
+        "AAAA".to_owned(),
+    ] {
+        assert_eq!(
+            code(&root, asked(bad.clone())).await,
+            "delegation.token_invalid",
+            "{bad}"
+        );
     }
-    let without = TokenExchange { subject_token: None, ..exchange() };
+    let without = TokenExchange {
+        subject_token: None,
+        ..exchange()
+    };
     assert_eq!(code(&root, without).await, "delegation.bad_request");
 }
 
@@ -167,8 +207,13 @@ async fn an_expired_token_is_refused_whoever_added_the_end() {
     let past = date(&(SystemTime::now() - Duration::from_secs(60)));
     let own = token(&root, &format!(r#"user("bob"); check if time($t), $t <= {past}"#));
     let good = Biscuit::from_base64(token(&root, r#"user("bob")"#), root.public()).expect("good");
-    let block = BlockBuilder::new().code(format!("reject if time($t), $t > {past}")).expect("a block");
-    let added = good.append(block).and_then(|token| token.to_base64()).expect("appends");
+    let block = BlockBuilder::new()
+        .code(format!("reject if time($t), $t > {past}"))
+        .expect("a block");
+    let added = good
+        .append(block)
+        .and_then(|token| token.to_base64())
+        .expect("appends");
     for expired in [own, added] {
         assert_eq!(code(&root, asked(expired)).await, "delegation.token_expired");
     }
@@ -192,21 +237,35 @@ async fn it_speaks_for_the_verified_caller_alone() {
         (r#"user("bob"); user("eve")"#, "delegation.subject_mismatch"),
         (r#"client("bob")"#, "delegation.subject_unverifiable"),
     ] {
-        assert_eq!(code(&root, asked(token(&root, source))).await, expected, "{source}");
+        assert_eq!(
+            code(&root, asked(token(&root, source))).await,
+            expected,
+            "{source}"
+        );
     }
     // A name that, printed, would read as two facts.
-    let builder = Biscuit::builder().fact(fact("user", &[string("eve\"); user(\"bob")])).expect("a fact");
-    let forged = builder.build(&root).and_then(|token| token.to_base64()).expect("a token");
+    let builder = Biscuit::builder()
+        .fact(fact("user", &[string("eve\"); user(\"bob")]))
+        .expect("a fact");
+    let forged = builder
+        .build(&root)
+        .and_then(|token| token.to_base64())
+        .expect("a token");
     assert_eq!(code(&root, asked(forged)).await, "delegation.subject_mismatch");
     // Whoever holds a token can add a block, so what a block says of the user is nobody's word.
     let theirs = Biscuit::from_base64(token(&root, r#"user("eve")"#), root.public()).expect("good");
     let block = BlockBuilder::new().code(r#"user("bob")"#).expect("a block");
-    let claimed = theirs.append(block).and_then(|token| token.to_base64()).expect("appends");
+    let claimed = theirs
+        .append(block)
+        .and_then(|token| token.to_base64())
+        .expect("appends");
     assert_eq!(code(&root, asked(claimed)).await, "delegation.subject_mismatch");
-    let unbound = json!({ "kind": "biscuit", "root_public_key": { "hex": hex(&root) }, "bind_subject": false });
+    let unbound =
+        json!({ "kind": "biscuit", "root_public_key": { "hex": hex(&root) }, "bind_subject": false });
     let result = ask(unbound, asked(token(&root, r#"right("all")"#))).await;
     assert!(matches!(result, EffectResult::Granted(_)), "{result:?}");
-    let named = json!({ "kind": "biscuit", "root_public_key": { "hex": hex(&root) }, "subject_fact": "owner" });
+    let named =
+        json!({ "kind": "biscuit", "root_public_key": { "hex": hex(&root) }, "subject_fact": "owner" });
     let result = ask(named, asked(token(&root, r#"owner("bob")"#))).await;
     assert!(matches!(result, EffectResult::Granted(_)), "{result:?}");
 }
@@ -219,9 +278,14 @@ async fn what_would_make_a_check_empty_is_refused() {
         r#"user("bob"); operation($o) <- wanted($o)"#,
         r#"user("bob"); time(2020-01-01T00:00:00Z)"#,
     ] {
-        assert_eq!(code(&root, asked(token(&root, source))).await, "delegation.attenuation_failed", "{source}");
+        assert_eq!(
+            code(&root, asked(token(&root, source))).await,
+            "delegation.attenuation_failed",
+            "{source}"
+        );
     }
-    let sealed = Biscuit::from_base64(token(&root, r#"user("bob")"#), root.public()).and_then(|token| token.seal());
+    let sealed =
+        Biscuit::from_base64(token(&root, r#"user("bob")"#), root.public()).and_then(|token| token.seal());
     let sealed = sealed.and_then(|token| token.to_base64()).expect("seals");
     assert_eq!(code(&root, asked(sealed)).await, "delegation.attenuation_failed");
 }
@@ -237,8 +301,15 @@ async fn what_a_holder_added_cannot_cost_much() {
         "check if [1, 2].all($a -> [1, 2].all($b -> $a == $b))".to_owned(),
     ] {
         let block = BlockBuilder::new().code(&added).expect("a block");
-        let costly = good.append(block).and_then(|token| token.to_base64()).expect("appends");
-        assert_eq!(code(&root, asked(costly)).await, "delegation.attenuation_failed", "{added}");
+        let costly = good
+            .append(block)
+            .and_then(|token| token.to_base64())
+            .expect("appends");
+        assert_eq!(
+            code(&root, asked(costly)).await,
+            "delegation.attenuation_failed",
+            "{added}"
+        );
     }
     let large = token(&root, &format!(r#"user("bob"); note("{}")"#, "x".repeat(9_000)));
     assert_eq!(code(&root, asked(large)).await, "delegation.attenuation_failed");
@@ -251,19 +322,38 @@ async fn an_actor_a_gateway_of_its_own_and_empty_narrowings_cannot_be_asked_for(
     let narrowed = |change: fn(&mut Attenuation)| {
         let mut attenuation = Attenuation::default();
         change(&mut attenuation);
-        TokenExchange { attenuation: Some(attenuation), ..good() }
+        TokenExchange {
+            attenuation: Some(attenuation),
+            ..good()
+        }
     };
     for bad in [
-        TokenExchange { actor_token: Some("a".to_owned()), ..good() },
-        TokenExchange { subject: SubjectKind::ThisWorkload, ..good() },
-        TokenExchange { audience: String::new(), ..good() },
-        narrowed(|attenuation| attenuation.actions.push(String::new())),
-        narrowed(|attenuation| attenuation.resource = Some(String::new())),
+        TokenExchange {
+            actor_token: Some("a".to_owned()),
+            ..good()
+        },
+        TokenExchange {
+            subject: SubjectKind::ThisWorkload,
+            ..good()
+        },
+        TokenExchange {
+            audience: String::new(),
+            ..good()
+        },
+        narrowed(|attenuation| attenuation.checks.push(("action".to_owned(), String::new()))),
+        narrowed(|attenuation| {
+            attenuation
+                .checks
+                .push(("audience".to_owned(), "other".to_owned()))
+        }),
     ] {
         assert_eq!(code(&root, bad).await, "delegation.bad_request");
     }
     let oauth = crate::client::config("http://127.0.0.1:9/token");
-    let asked = TokenExchange { attenuation: Some(Attenuation::default()), ..exchange() };
+    let asked = TokenExchange {
+        attenuation: Some(Attenuation::default()),
+        ..exchange()
+    };
     let result = Running::with(oauth).await.one(Effect::TokenExchange(asked)).await;
     assert_eq!(refusal(result).0, "delegation.bad_request");
 }
@@ -287,7 +377,10 @@ async fn several_roots_may_stand_in_a_file_and_what_is_none_stops_the_start() {
     let wrong = self::config(json!({ "kind": "biscuit", "root_public_key": { "hex": "abc" } }));
     let directory = tempfile::tempdir().expect("a directory");
     let options = crate::client::options(&directory, &wrong);
-    let refused = aplomb_companion::serve::Companion::start(&options).await.map(drop).expect_err("no key");
+    let refused = aplomb_companion::serve::Companion::start(&options)
+        .await
+        .map(drop)
+        .expect_err("no key");
     let told = told(&refused);
     assert!(told.contains("root_public_key"), "{told}");
 }

@@ -453,7 +453,11 @@ fn delegation(was: &DelegateView, is: &DelegateView) -> String {
             [] => "nothing more".to_owned(),
             narrowed => narrowed.join(" and "),
         };
-        parts.push(format!("narrowed to {} became {}", all(&was.narrowed), all(&is.narrowed)));
+        parts.push(format!(
+            "narrowed to {} became {}",
+            all(&was.narrowed),
+            all(&is.narrowed)
+        ));
     }
     if was.goes_on != is.goes_on {
         parts.push(format!(
