@@ -325,7 +325,43 @@ fn a_file_that_cannot_be_read_is_the_invocations_fault() {
     let (_, err) = run(folder.path(), &["check", "absent.yaml"], 2);
     assert!(err.starts_with("aplc: cannot read `absent.yaml`: "), "{err}");
     let (_, err) = run(folder.path(), &["check", "."], 2);
-    assert!(err.starts_with("aplc: cannot read `./platform.yaml`: "), "{err}");
+    assert!(err.starts_with("aplc: `.` has no `platform.yaml`, "), "{err}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let folder = folder("routes: []\n");
+    let (closed, writing) = std::io::pipe().expect("a pipe");
+    drop(closed);
+    let output = Command::new(env!("CARGO_BIN_EXE_aplc"))
+        .arg("schema")
+        .current_dir(folder.path())
+        .stdout(writing)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("skipped: this system has no /dev/full");
+        return;
+    };
+    let output = Command::new(env!("CARGO_BIN_EXE_aplc"))
+        .arg("schema")
+        .stdout(full)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        err.starts_with("aplc: cannot write to standard output: No space left"),
+        "{err}"
+    );
 }
 
 #[test]

@@ -109,6 +109,7 @@ fn every_construct_of_the_references_is_in_a_document() {
         "authentication:",
         "plugin_dirs:",
         "hooks:",
+        "plugins: [",
         "mode:",
         "priority:",
         "capabilities:",

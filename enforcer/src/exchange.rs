@@ -26,7 +26,7 @@ mod run;
 mod seals;
 mod shadow;
 mod stream;
-mod work;
+pub(crate) mod work;
 
 use crate::{
     CallToken, Command, Counter, Engine, Event, ExchangeId, Flow, Reaction,

@@ -11,6 +11,7 @@ use companion_protocol::{AuditRecord, Captured, Json};
 use crate::{
     effects::json_of,
     engine::reads::{mentions, reads_all, spelled},
+    exchange::work::reads_arguments,
     identity::token::text_of,
     mcp::response::GovernedResult,
 };
@@ -142,16 +143,7 @@ impl Law {
     }
 
     const fn reads_args(&self) -> bool {
-        let (pre, post) = (&self.pre_needs, &self.post_needs);
-        pre.reads_args
-            || pre.edits_args
-            || pre.pipelines
-            || pre.scans
-            || pre.elicits
-            || pre.decides
-            || post.reads_args
-            || post.elicits
-            || post.decides
+        reads_arguments(&self.pre_needs, &self.post_needs)
     }
 }
 

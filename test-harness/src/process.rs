@@ -74,6 +74,34 @@ impl Process {
             .with_context(|| format!("cannot kill {}", self.name))
     }
 
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or does not end within `limit`.
+    pub async fn terminate(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let Some(pid) = self.pid() else {
+            return Ok(());
+        };
+        let asked = Command::new("kill")
+            .args(["-TERM", &pid.to_string()])
+            .status()
+            .await
+            .context("cannot run `kill`")?;
+        if !asked.success() {
+            bail!("cannot end {}: `kill` says {asked}", self.name);
+        }
+        match tokio::time::timeout(limit, self.child.wait()).await {
+            Ok(ended) => ended
+                .map(drop)
+                .with_context(|| format!("cannot wait for {}", self.name)),
+            Err(_) => bail!(
+                "{} was asked to end and runs after {limit:?}:\n{}",
+                self.name,
+                self.log()
+            ),
+        }
+    }
+
     /// Waits until `ready` says so.
     ///
     /// # Errors

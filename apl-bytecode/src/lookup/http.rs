@@ -7,7 +7,7 @@
 //! hashes of the path for each *form* that occurs in the operation's scope: how many segments there are, and which of them
 //! are literal. Real policies have a handful.
 
-use alloc::{borrow::ToOwned, vec::Vec};
+use alloc::{borrow::Cow, vec, vec::Vec};
 use core::cmp::Reverse;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     model::{EntityKind, Matcher, Program},
-    order::{ByHash, Hash, order_by_key},
+    order::{ByHash, Hash},
 };
 
 /// HTTP routes, arranged for look-up.
@@ -80,26 +80,15 @@ pub fn captured(segment: &str) -> Option<&str> {
 
 impl HttpRoutes {
     pub(crate) fn new(program: &Program) -> Self {
-        let (mut patterns, mut forms) = (Vec::new(), Vec::new());
+        let (mut patterns, mut forms) = (Vec::new(), Forms::for_routes(program.routes.len()));
         for (index, route) in (0_u32..).zip(&program.routes) {
             if let (EntityKind::Http, Matcher::Http { path, prefix, .. }) = (route.entity, &route.matcher) {
                 let scope = group(EntityKind::Http, scope_of(program, route));
-                let path = text(program, *path).to_ascii_lowercase();
-                let (form, hash) = Form::of(scope, &path, *prefix);
-                patterns.push((hash, index));
-                forms.push(form);
+                let path = lower(text(program, *path));
+                patterns.push((forms.take(scope, &path, *prefix), index));
             }
         }
-        // Equal forms come together, but for those whose hashes collide: they are looked at twice then.
-        let keys: Vec<u32> = forms.iter().map(Form::key).collect();
-        let mut kept: Vec<Form> = Vec::new();
-        for at in order_by_key(&keys) {
-            if let Some(form) = forms.get(at as usize)
-                && kept.last() != Some(form)
-            {
-                kept.push(form.to_owned());
-            }
-        }
+        let kept = forms.kept;
         let scopes: Vec<(u32, u32)> = kept.iter().map(|form| form.scope).zip(0..).collect();
         Self {
             patterns: ByHash::new(&patterns),
@@ -118,7 +107,7 @@ impl HttpRoutes {
         scope: Option<&str>,
         fold: bool,
     ) -> Option<usize> {
-        let lower = path.to_ascii_lowercase();
+        let lower = lower(path);
         let lower: Vec<&[u8]> = segments(&lower).map(str::as_bytes).collect();
         let find_in = |scope: Option<&str>| {
             let mut best: Option<(HttpRank, u32)> = None;
@@ -150,15 +139,62 @@ impl HttpRoutes {
     }
 }
 
+/// Forms, each once.
+struct Forms {
+    kept: Vec<Form>,
+    /// Places in `kept` and one more, by [`Form::key`]; 0: free. Twice as many as there are routes, so that one is free.
+    table: Vec<u32>,
+    /// What the next form is put together in: most are known already.
+    next: Form,
+}
+
+impl Forms {
+    fn for_routes(count: usize) -> Self {
+        let next = Form {
+            scope: 0,
+            prefix: false,
+            segments: Vec::new(),
+        };
+        Self {
+            kept: Vec::new(),
+            table: vec![0; count.saturating_mul(2).next_power_of_two()],
+            next,
+        }
+    }
+
+    /// Keeps the form of a pattern in lower case. The hash that the pattern is found by.
+    fn take(&mut self, scope: Hash, path: &str, prefix: bool) -> u32 {
+        let hash = self.next.read(scope, path, prefix);
+        let mut at = self.next.key() as usize;
+        loop {
+            let places = self.table.len().wrapping_sub(1);
+            let Some(place) = self.table.get_mut(at & places) else {
+                return hash;
+            };
+            match self.kept.get((*place as usize).wrapping_sub(1)) {
+                Some(known) if *known == self.next => return hash,
+                Some(_) => at = at.wrapping_add(1),
+                None => {
+                    self.kept.push(self.next.clone());
+                    *place = self.kept.len() as u32;
+                    return hash;
+                }
+            }
+        }
+    }
+}
+
 impl Form {
-    /// The form of a pattern in lower case, and the hash that it is found by.
-    fn of(scope: Hash, path: &str, prefix: bool) -> (Self, u32) {
+    /// Becomes the form of a pattern in lower case. The hash that the pattern is found by.
+    fn read(&mut self, scope: Hash, path: &str, prefix: bool) -> u32 {
         let (mut hash, mut inside) = (begin(scope, prefix), None);
-        let mut shapes = Vec::new();
+        self.scope = scope.get();
+        self.prefix = prefix;
+        self.segments.clear();
         for segment in segments(path) {
             let shape = if captured(segment).is_some() {
                 Some(Shape::Ends(0, 0))
-            } else if segment.contains('*') {
+            } else if segment.as_bytes().contains(&b'*') {
                 let (shape, literal) = found_by(segment, inside.is_none());
                 match shape {
                     Shape::Ends(..) => hash = ends(hash, literal),
@@ -169,20 +205,17 @@ impl Form {
                 hash = whole(hash, segment.as_bytes());
                 None
             };
-            shapes.push(shape);
+            self.segments.push(shape);
         }
-        let form = Self {
-            scope: scope.get(),
-            prefix,
-            segments: shapes,
-        };
-        (form, inside.map_or(hash, |run| hash.bytes(run)).get())
+        inside.map_or(hash, |run| hash.bytes(run)).get()
     }
 
     /// A number that differs for most forms that differ.
     fn key(&self) -> u32 {
-        let number = |hash: Hash, number: usize| hash.bytes(&(number as u32).to_le_bytes());
-        let hash = number(Hash::NEW, self.scope as usize).byte(u8::from(self.prefix));
+        let number = |hash: Hash, number: usize| hash.byte(number as u8).byte((number >> 8) as u8);
+        let hash = Hash::NEW
+            .bytes(&self.scope.to_le_bytes())
+            .byte(u8::from(self.prefix));
         let hash = self.segments.iter().fold(hash, |hash, shape| match shape {
             None => hash.byte(0),
             Some(Shape::Ends(head, tail)) => number(number(hash.byte(1), *head), *tail),
@@ -233,6 +266,15 @@ fn ends(hash: Hash, (head, tail): (&[u8], &[u8])) -> Hash {
         return hash;
     }
     hash.bytes(head).byte(0xfe).bytes(tail).byte(0xfd)
+}
+
+/// Letters in lower case.
+fn lower(path: &str) -> Cow<'_, str> {
+    if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(path.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(path)
+    }
 }
 
 /// The segments of a path; the root has one, which is empty.

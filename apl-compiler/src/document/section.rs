@@ -30,6 +30,8 @@ pub(crate) struct SectionDecl {
     pub overrides: Vec<Override>,
     /// Plugins that run before the steps. Empty once they are among the steps.
     pub listed: Vec<Listed>,
+    /// Where those stood.
+    pub listed_at: Vec<Span>,
     /// Credentials.
     pub authentication: Option<Authentication>,
 }

@@ -47,8 +47,43 @@ impl Server {
         Ok(Some(server))
     }
 
-    /// Commands a second that `redis-benchmark` gets out of one connection with so many under way.
-    pub(crate) fn benchmark(&self, pipelined: u64, total: u64) -> Result<f64, Box<dyn Error>> {
+    /// What a load asks for, as `redis-benchmark` takes it: one of the sessions at random.
+    pub(crate) fn load() -> Vec<String> {
+        vec!["hgetall".to_owned(), session()]
+    }
+
+    /// What an append asks for: the store's own script with the arguments that the store gives it.
+    pub(crate) fn append(&self) -> Result<Vec<String>, Box<dyn Error>> {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "script", "load"])
+            .arg(include_str!("../../src/store/valkey/append.lua"))
+            .output()?;
+        let digest = String::from_utf8(output.stdout)?.trim().to_owned();
+        let subject = format!("aplomb:v1:{{{}}}:u", "0".repeat(64));
+        let keys = [session(), subject];
+        let mut words = vec!["evalsha".to_owned(), digest, "2".to_owned()];
+        words.extend(keys);
+        let rest = [
+            "fresh",
+            "256",
+            "86400000",
+            "604800000",
+            "0",
+            "aplomb:v1:epoch",
+            "1",
+        ];
+        words.extend(rest.into_iter().chain(["secret", "watched"]).map(str::to_owned));
+        Ok(words)
+    }
+
+    /// Commands a second that `redis-benchmark` gets out of one connection with so many under way, among so many keys.
+    pub(crate) fn benchmark(
+        &self,
+        pipelined: u64,
+        total: u64,
+        keys: u64,
+        words: &[String],
+    ) -> Result<f64, Box<dyn Error>> {
         let output = Command::new("redis-benchmark")
             .args([
                 "-p",
@@ -58,7 +93,8 @@ impl Server {
                 "-P",
                 &pipelined.to_string(),
             ])
-            .args(["-n", &total.to_string(), "-q", "hgetall", "aplomb:v1:{none}:u"])
+            .args(["-n", &total.to_string(), "-r", &keys.to_string(), "-q"])
+            .args(words)
             .output()?;
         let said = String::from_utf8_lossy(&output.stdout).replace('\r', "\n");
         let rate = said.lines().rev().find_map(|line| {
@@ -71,6 +107,12 @@ impl Server {
         });
         rate.ok_or_else(|| format!("redis-benchmark said no rate: {said}").into())
     }
+}
+
+/// `redis-benchmark` puts a number of 12 digits there.
+fn session() -> String {
+    let zeros = "0".repeat(64);
+    format!("aplomb:v1:{{{zeros}}}:s:{}__rand_int__", "0".repeat(52))
 }
 
 impl Drop for Server {

@@ -14,10 +14,11 @@ use crate::server::Server;
 /// Sessions that loads go round among.
 const SESSIONS: u64 = 10_000;
 
+/// Sessions of one subject, numbered as `redis-benchmark` numbers keys.
 fn key(number: u64) -> SessionKey {
     SessionKey {
-        subject: format!("{:064x}", number % 1000),
-        session: format!("{number:064x}"),
+        subject: "0".repeat(64),
+        session: format!("{number:064}"),
     }
 }
 
@@ -25,7 +26,7 @@ fn append(number: u64) -> Append {
     Append {
         key: key(number),
         labels: vec!["secret".to_owned()],
-        subject_labels: Vec::new(),
+        subject_labels: vec!["watched".to_owned()],
         ttl_s: None,
         lifetimes: Lifetimes::default(),
     }
@@ -82,7 +83,12 @@ pub(crate) async fn embedded() -> Result<Vec<Figure>, Box<dyn Error>> {
     ])
 }
 
-/// On a server, beside the server's own benchmark with one connection and as many commands under way.
+/// Turns that the store and `redis-benchmark` take one after the other, because the machine's other work comes and goes; the
+/// one in the middle counts.
+const TURNS: usize = 5;
+
+/// On a server, beside the server's own benchmark: the same commands on the same keys, over one connection, with as many
+/// commands under way.
 pub(crate) async fn server() -> Result<Vec<Figure>, Box<dyn Error>> {
     let Some(server) = Server::start().await? else {
         return Ok(vec![Figure::plain(
@@ -94,29 +100,48 @@ pub(crate) async fn server() -> Result<Vec<Figure>, Box<dyn Error>> {
     config.replicas = 0;
     let address = Address::new(&config, None, None)?;
     let store: Arc<dyn SessionStore> = Arc::new(ValkeyStore::open(address).await?);
-    let written = appends(&store, CALLERS, 20_000).await;
-    let mut best = (0.0, 0.0, 0.0);
-    // Turn by turn, because the machine's other work comes and goes.
-    for _ in 0..3 {
-        let ours = loads(&store, CALLERS, 100_000).await.rate;
-        let theirs = server.benchmark(CALLERS, 200_000)?;
-        if ours / theirs > best.0 {
-            best = (ours / theirs, ours, theirs);
-        }
+    // Every session is there before anything is measured.
+    appends(&store, CALLERS, SESSIONS).await;
+    let (mut written, mut read) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        let ours = appends(&store, CALLERS, 20_000).await.rate;
+        written.push((
+            ours,
+            server.benchmark(CALLERS, 20_000, SESSIONS, &server.append()?)?,
+        ));
+        // A load is two commands: 64 callers have 128 under way.
+        let ours = 2.0 * loads(&store, CALLERS, 200_000).await.rate;
+        read.push((
+            ours,
+            server.benchmark(2 * CALLERS, 400_000, SESSIONS, &Server::load())?,
+        ));
     }
     Ok(vec![
-        Figure::plain(
-            &format!("{}: session.append, appendfsync always, 64 callers", server.name),
-            format!("{:.0}/s", written.rate),
-        ),
-        Figure::new(
+        beside(
             &format!(
-                "{}: session.load beside redis-benchmark HGETALL, 1 connection, 64 under way",
+                "{}: session.append, appendfsync always, beside the same EVALSHA, 64 under way",
                 server.name
             ),
-            "≥ 0.8",
-            format!("{:.2} ({:.0}/s of {:.0}/s)", best.0, best.1, best.2),
-            best.0 >= 0.8,
+            written,
+        ),
+        beside(
+            &format!(
+                "{}: the HGETALLs of session.load, two each, beside HGETALL, 128 under way",
+                server.name
+            ),
+            read,
         ),
     ])
+}
+
+fn beside(what: &str, mut turns: Vec<(f64, f64)>) -> Figure {
+    turns.sort_by(|(a, b), (c, d)| (a / b).total_cmp(&(c / d)));
+    let (ours, theirs) = turns.get(turns.len() / 2).copied().unwrap_or((0.0, 1.0));
+    let ratio = ours / theirs;
+    Figure::new(
+        what,
+        "≥ 0.8 × redis-benchmark",
+        format!("{ratio:.2} ({ours:.0}/s of {theirs:.0}/s)"),
+        ratio >= 0.8,
+    )
 }

@@ -10,6 +10,11 @@ impl Epoch {
         Ok(Self(RwLock::new(random()?.into())))
     }
 
+    /// Of a server that has not answered yet.
+    pub(super) fn unknown() -> Self {
+        Self(RwLock::default())
+    }
+
     pub(super) fn get(&self) -> Arc<str> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -7,10 +7,13 @@
 //! their memory and not their disk: a primary that is lost together with its disk while the replica crashes too loses
 //! what was acknowledged last.
 //!
-//! **Read your writes**: loads go to the primary, which is checked with every load.
+//! **Read your writes**: loads go to the primary in batches too, and every batch is a transaction that asks whether it still
+//! is one.
 //!
 //! **Epoch**: the server's run id and the epoch key. The key is gone after a flush and is drawn anew; the run id changes
 //! with a restart and with a failover. A primary whose *data* are put back while it runs keeps both: stop it for that.
+//!
+//! **Several primaries** of a cluster: see [`cluster`].
 //!
 //! **Time** is the server's wall clock, for all companions alike; a step ahead of it ends labels early, as it ends every
 //! key of the server.
@@ -18,48 +21,57 @@
 //! **Rights** that the ACL user needs: `+info +script|load +evalsha +hgetall +hset +hdel +get +set +time +role +persist
 //! +pexpireat +multi +exec +waitaof +wait +scan +unlink +config|get +hmget +zadd +zcard +zscore +zrem
 //! +zremrangebyscore +zrevrange +zrangebyscore` on
-//! `~<prefix>:*` (a server before Redis 7.2 does not know `+waitaof`).
+//! `~<prefix>:*` (a server before Redis 7.2 does not know `+waitaof`), and in a cluster `+cluster|info +cluster|slots`.
+//! Scripts use keys of several slots of one server, which Redis and Valkey allow; a service that forbids it does not fit.
 
 mod address;
 mod appender;
+mod cluster;
 mod layout;
 mod link;
+mod node;
+mod reader;
 mod servers;
+mod settings;
 mod shared;
+mod slots;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use companion_protocol::SessionKey;
 use redis::Value;
 
-use super::bucket::{Entries, listed};
-use super::epoch::{self, Epoch};
-use super::{Append, Bucket, Cleared, Held, MAX_LISTED, Selection, SessionStore, StoreError, StoreFuture};
-use crate::clock::now_ms;
-use appender::Appender;
-use layout::{Names, Rows};
-use shared::{Shared, Slot};
+use super::epoch::Epoch;
+use super::{Append, Bucket, Cleared, Held, Selection, SessionStore, StoreError, StoreFuture};
+use address::Where;
+use cluster::Cluster;
+use layout::Names;
+use node::Node;
+use settings::Settings;
+use shared::{Known, on_wall};
 
 pub use address::{Address, AddressError};
 pub(super) use appender::SendError;
 pub(super) use link::Link;
 pub use link::LinkError;
 
-/// Keys that one step of a scan looks at.
-const SCAN_COUNT: usize = 1000;
+/// How many servers of a cluster are tried one after the other.
+const TRIES: usize = 3;
 
-/// Labels on a server.
+/// Labels on a server, or on several.
 pub struct ValkeyStore {
-    shared: Arc<Shared>,
-    reading: Slot,
-    appender: Appender,
-    /// A connection of their own: a change waits for the disks, and loads must not wait behind it.
-    cases: Slot,
+    settings: Arc<Settings>,
+    place: Place,
+}
+
+enum Place {
+    /// One server, or whoever is the primary.
+    Lone(Arc<Node>),
+    /// One of these, by slot.
+    Cluster(Arc<Cluster>),
 }
 
 /// Why the store is not used.
@@ -81,283 +93,185 @@ pub enum ValkeyError {
 /// What one step on a connection comes to.
 pub(super) type LinkFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SendError>> + Send + 'a>>;
 
-/// The reply to a load: role, time, epoch, both buckets.
-type Loaded = (Vec<Value>, (u64, u64), Option<String>, Rows, Rows);
-
 impl ValkeyStore {
     /// Connects. A server that does not answer is no error: loads and appends fail until it does. One that answers and
     /// is not fit to hold labels is. Must be called inside a runtime.
     pub async fn open(address: Address) -> Result<Self, ValkeyError> {
-        let shared = Arc::new(Shared {
-            servers: address.servers,
-            names: Names {
-                prefix: address.prefix,
-            },
-            replicas: address.replicas,
-            connect_timeout: address.connect_timeout,
-            command_timeout: address.command_timeout,
-            epoch: Epoch::draw().map_err(ValkeyError::Random)?,
-            healthy: AtomicBool::new(true),
-        });
-        if let Err(source) = shared.open().await {
-            if source.is_misfit() {
-                let endpoint = address.endpoint;
-                return Err(ValkeyError::Misfit { endpoint, source });
+        let settings = Arc::new(address.settings);
+        let endpoint = address.endpoint;
+        let misfit = |source| ValkeyError::Misfit { endpoint, source };
+        let place = match address.place {
+            Where::Servers(servers) => {
+                let names = Names::lone(&settings.prefix);
+                let epoch = Epoch::draw().map_err(ValkeyError::Random)?;
+                let node = Node::new(&settings, servers, names, epoch);
+                node.try_out().await.map_err(misfit)?;
+                Place::Lone(Arc::new(node))
             }
-            tracing::error!(error = %source, endpoint = address.endpoint, "the Valkey server does not answer yet");
-            shared.healthy.store(false, Ordering::Relaxed);
-        }
-        Ok(Self {
-            appender: Appender::spawn(Arc::clone(&shared)),
-            shared,
-            reading: Slot::default(),
-            cases: Slot::default(),
-        })
-    }
-
-    async fn read(&self, key: &SessionKey) -> Result<(Entries, u64, Arc<str>), StoreError> {
-        let [session, subject] = self.shared.names.buckets(key)?;
-        let (mut link, is_new) = self.shared.link(&self.reading).await?;
-        let mut outcome = load(&self.shared, &link, &session, &subject).await;
-        if self.shared.is_stale(&self.reading, is_new, &outcome).await {
-            (link, _) = self.shared.link(&self.reading).await?;
-            outcome = load(&self.shared, &link, &session, &subject).await;
-        }
-        let (entries, now, epoch) = self.shared.noted(&self.reading, outcome).await?;
-        if entries.wants_touch(now) {
-            let outcome = touch(&link, &session).await;
-            self.shared.noted(&self.reading, outcome).await?;
-            let outcome = load(&self.shared, &link, &session, &subject).await;
-            return self.shared.noted(&self.reading, outcome).await;
-        }
-        Ok((entries, now, epoch))
+            Where::Cluster(seeds) => {
+                let cluster = Cluster::open(seeds, Arc::clone(&settings)).await;
+                Place::Cluster(cluster.map_err(misfit)?)
+            }
+        };
+        Ok(Self { settings, place })
     }
 
     /// What stands before every key.
     pub(super) fn prefix(&self) -> &str {
-        &self.shared.names.prefix
+        &self.settings.prefix
     }
 
     /// Adds the command that waits for the disks.
     pub(super) fn wait_command(&self, link: &Link, pipe: &mut redis::Pipeline) {
-        self.shared.wait_command(link, pipe);
+        self.settings.wait_command(link, pipe);
     }
 
     /// Whether enough disks have it.
     pub(super) fn is_durable(&self, link: &Link, waited: &Value) -> bool {
-        self.shared.is_durable(link, waited)
+        self.settings.is_durable(link, waited)
     }
 
-    /// Performs one step on the connection for documents; once more on a new one when the old one had broken. A change
-    /// that was performed and not seen then finds its own version, a conflict that the caller looks into.
+    /// Performs one step on a connection for documents to the server that has this key.
     pub(super) async fn on_case_link<'a, T>(
         &self,
-        step: impl Fn(Link) -> LinkFuture<'a, T>,
+        key: &str,
+        step: impl Fn(Link) -> LinkFuture<'a, T> + Sync,
     ) -> Result<T, StoreError> {
-        let (link, is_new) = self.shared.link(&self.cases).await?;
-        let mut outcome = step(link).await;
-        if self.shared.is_stale(&self.cases, is_new, &outcome).await {
-            let (link, _) = self.shared.link(&self.cases).await?;
-            outcome = step(link).await;
-        }
-        self.shared.noted(&self.cases, outcome).await
-    }
-
-    /// The names of a subject's session buckets.
-    async fn session_keys(&self, link: &Link, selection: &Selection) -> Result<Vec<String>, SendError> {
-        let start = self.shared.names.sessions(selection)?;
-        if let Some(session) = &selection.session {
-            return Ok(vec![format!("{start}{session}")]);
-        }
-        let mut connection = link.connection.clone();
-        let (mut keys, mut cursor) = (Vec::new(), 0_u64);
+        let mut route = self.route(key);
         loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(format!("{start}*"))
-                .arg("COUNT")
-                .arg(SCAN_COUNT);
-            let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
-            keys.extend(found);
-            cursor = next;
-            if cursor == 0 {
-                break;
+            let node = route.next().await?;
+            match node.on_case_link(&step).await {
+                Err(StoreError::Unavailable) => route.failed(node),
+                outcome => return outcome,
             }
         }
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(keys)
     }
 
-    async fn buckets(&self, link: &Link, selection: &Selection) -> Result<Vec<Bucket>, SendError> {
-        let mut keys = self.session_keys(link, selection).await?;
-        if selection.session.is_none() {
-            keys.insert(0, self.shared.names.subject(&selection.subject));
+    fn route(&self, key: &str) -> Route<'_> {
+        Route {
+            place: &self.place,
+            slot: slots::of(key),
+            failed: None,
+            left: TRIES,
         }
-        keys.truncate(MAX_LISTED);
-        let start = self.shared.names.sessions(selection)?;
-        let mut connection = link.connection.clone();
-        let mut found = Vec::new();
-        for key in keys {
-            let mut pipe = redis::pipe();
-            pipe.cmd("TIME").cmd("HGETALL").arg(&key);
-            let (time, rows): ((u64, u64), Rows) = pipe.query_async(&mut connection).await?;
-            let now = millis(time);
-            let labels = listed(layout::live(rows, now)?, on_wall(now));
-            if !labels.is_empty() {
-                found.push(Bucket {
-                    subject: selection.subject.clone(),
-                    session: key.strip_prefix(&start).map(str::to_owned),
-                    labels,
-                });
-            }
-        }
-        Ok(found)
     }
 
-    async fn remove(&self, link: &Link, selection: &Selection) -> Result<Cleared, SendError> {
-        let held = self.buckets(link, selection).await?;
-        let labels = held.iter().map(|bucket| bucket.labels.len() as u64).sum();
-        let mut keys = self.session_keys(link, selection).await?;
-        if selection.session.is_none() {
-            keys.push(self.shared.names.subject(&selection.subject));
-        }
-        let fresh = epoch::random()?;
-        let mut pipe = redis::pipe();
-        // In one step: labels that are gone under an epoch that is still in force would not be appended again.
-        pipe.atomic();
-        for key in keys {
-            pipe.cmd("UNLINK").arg(key);
-        }
-        pipe.cmd("SET").arg(self.shared.names.epoch()).arg(&fresh);
-        let mut connection = link.connection.clone();
-        let _: Value = pipe.query_async(&mut connection).await?;
-        let mut wait = redis::pipe();
-        self.shared.wait_command(link, &mut wait);
-        let (waited,): (Value,) = wait.query_async(&mut connection).await?;
-        if !self.shared.is_durable(link, &waited) {
-            return Err(SendError::NotDurable);
-        }
-        Ok(Cleared {
-            labels,
-            epoch: self.shared.epoch_of(link, &fresh).to_string(),
-        })
+    /// The whole epoch when this was seen there.
+    fn held(&self, known: Known, node: &Node) -> Held {
+        let epoch = self.whole_epoch(known.epoch, node);
+        let labels = known.entries.into_labels(on_wall(known.now_ms));
+        Held { labels, epoch }
     }
 
-    /// A connection for an operator's wish, which may wait and must not make loads wait behind it.
-    async fn aside(&self) -> Result<(Slot, Link), StoreError> {
-        let slot = Slot::default();
-        let (link, _) = self.shared.link(&slot).await?;
-        Ok((slot, link))
+    fn whole_epoch(&self, epoch: Arc<str>, node: &Node) -> Arc<str> {
+        match &self.place {
+            Place::Lone(_) => epoch,
+            Place::Cluster(cluster) => cluster.epoch(Some((node, &epoch))),
+        }
+    }
+
+    fn names(&self) -> Names {
+        Names::lone(&self.settings.prefix)
     }
 }
 
-async fn load(
-    shared: &Shared,
-    link: &Link,
-    session: &str,
-    subject: &str,
-) -> Result<(Entries, u64, Arc<str>), SendError> {
-    let mut connection = link.connection.clone();
-    let mut pipe = redis::pipe();
-    pipe.atomic().cmd("ROLE").cmd("TIME");
-    pipe.cmd("GET").arg(shared.names.epoch());
-    pipe.cmd("HGETALL").arg(session).cmd("HGETALL").arg(subject);
-    let (role, time, epoch, of_session, of_subject): Loaded = pipe.query_async(&mut connection).await?;
-    if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
-        return Err(SendError::Server(redis::RedisError::from((
-            redis::ErrorKind::Io,
-            "the server is no primary any more",
-        ))));
-    }
-    let epoch = match epoch {
-        Some(epoch) => epoch,
-        // A new server or a flushed one. Whoever is first draws; all take what is there then.
-        None => {
-            let mut draw = redis::pipe();
-            draw.cmd("SET")
-                .arg(shared.names.epoch())
-                .arg(epoch::random()?)
-                .arg("NX")
-                .ignore();
-            draw.cmd("GET").arg(shared.names.epoch());
-            let (drawn,): (String,) = draw.query_async(&mut connection).await?;
-            drawn
+/// From server to server, as long as another one may do what one did not.
+struct Route<'a> {
+    place: &'a Place,
+    slot: u16,
+    failed: Option<Arc<Node>>,
+    left: usize,
+}
+
+impl Route<'_> {
+    async fn next(&mut self) -> Result<Arc<Node>, StoreError> {
+        self.left = self.left.checked_sub(1).ok_or(StoreError::Unavailable)?;
+        match (self.place, &self.failed) {
+            (Place::Lone(node), None) => Ok(Arc::clone(node)),
+            (Place::Lone(_), Some(_)) => Err(StoreError::Unavailable),
+            (Place::Cluster(cluster), failed) => cluster.node(self.slot, failed.as_ref()).await,
         }
-    };
-    let now = millis(time);
-    let entries = layout::entries(of_session, of_subject, now)?;
-    Ok((entries, now, shared.epoch_of(link, &epoch)))
-}
+    }
 
-async fn touch(link: &Link, session: &str) -> Result<(), SendError> {
-    let [_, script, _] = &link.scripts;
-    let mut connection = link.connection.clone();
-    let mut evaluate = redis::cmd("EVALSHA");
-    let _: i64 = evaluate
-        .arg(&**script)
-        .arg(1)
-        .arg(session)
-        .query_async(&mut connection)
-        .await?;
-    Ok(())
-}
-
-const fn millis((seconds, micros): (u64, u64)) -> u64 {
-    seconds.saturating_mul(1000).saturating_add(micros / 1000)
-}
-
-/// From the server's clock to ours, which the proxy is nearer to.
-fn on_wall(server_now_ms: u64) -> impl Fn(u64) -> u64 {
-    let ours = now_ms();
-    move |at| ours.saturating_add(at.saturating_sub(server_now_ms))
+    fn failed(&mut self, node: Arc<Node>) {
+        self.failed = Some(node);
+    }
 }
 
 impl SessionStore for ValkeyStore {
     fn epoch(&self) -> Arc<str> {
-        self.shared.epoch.get()
+        match &self.place {
+            Place::Lone(node) => node.epoch(),
+            Place::Cluster(cluster) => cluster.epoch(None),
+        }
     }
 
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Held> {
+    fn load<'a>(&'a self, key: &'a companion_protocol::SessionKey) -> StoreFuture<'a, Held> {
         Box::pin(async move {
-            let (entries, now, epoch) = self.read(key).await?;
-            let labels = entries.into_labels(on_wall(now));
-            Ok(Held { labels, epoch })
+            let buckets = self.names().buckets(key)?;
+            let [session, _] = &buckets;
+            let mut route = self.route(session);
+            loop {
+                let node = route.next().await?;
+                match node.load(buckets.clone()).await {
+                    Err(StoreError::Unavailable) => route.failed(node),
+                    known => return Ok(self.held(known?, &node)),
+                }
+            }
         })
     }
 
     fn append(&self, append: Append) -> StoreFuture<'_, Held> {
         Box::pin(async move {
             append.check()?;
-            appender::check(&self.shared, &append.key)?;
-            let done = self.appender.append(append).await?;
-            Ok(Held {
-                labels: done.entries.into_labels(on_wall(done.now_ms)),
-                epoch: done.epoch,
-            })
+            // A bad key is refused here: a batch must not fail for it.
+            let [session, _] = self.names().buckets(&append.key)?;
+            let mut route = self.route(&session);
+            loop {
+                let node = route.next().await?;
+                match node.append(append.clone()).await {
+                    Err(StoreError::Unavailable) => route.failed(node),
+                    known => return Ok(self.held(known?, &node)),
+                }
+            }
         })
     }
 
     fn list<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Vec<Bucket>> {
         Box::pin(async move {
-            self.shared.names.sessions(selection)?;
-            let (slot, link) = self.aside().await?;
-            let outcome = self.buckets(&link, selection).await;
-            self.shared.noted(&slot, outcome).await
+            let mut route = self.route(&self.names().sessions(selection)?);
+            loop {
+                let node = route.next().await?;
+                match node.list(selection).await {
+                    Err(StoreError::Unavailable) => route.failed(node),
+                    listed => return listed,
+                }
+            }
         })
     }
 
     fn clear<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Cleared> {
         Box::pin(async move {
-            self.shared.names.sessions(selection)?;
-            let (slot, link) = self.aside().await?;
-            let outcome = self.remove(&link, selection).await;
-            self.shared.noted(&slot, outcome).await
+            let mut route = self.route(&self.names().sessions(selection)?);
+            loop {
+                let node = route.next().await?;
+                let Cleared { labels, epoch } = match node.clear(selection).await {
+                    Err(StoreError::Unavailable) => {
+                        route.failed(node);
+                        continue;
+                    }
+                    cleared => cleared?,
+                };
+                let epoch = self.whole_epoch(epoch.into(), &node).to_string();
+                return Ok(Cleared { labels, epoch });
+            }
         })
     }
 
     fn healthy(&self) -> bool {
-        self.shared.healthy.load(Ordering::Relaxed)
+        match &self.place {
+            Place::Lone(node) => node.healthy(),
+            Place::Cluster(cluster) => cluster.healthy(),
+        }
     }
 }

@@ -158,10 +158,10 @@ impl Exchange {
         now_ms: u64,
         out: &mut Out,
     ) {
-        let error = match unverified {
-            Unverified::Refused(error) => error,
+        let found = match unverified {
+            Unverified::Refused(found) => found,
             Unverified::NeedsRecord(question) => return self.look_up(engine, question, now_ms, out),
-            Unverified::NeedsKeys(issuer, error) => {
+            Unverified::NeedsKeys(issuer, found) => {
                 let until_ms = self.keys_until(now_ms);
                 let set = engine
                     .keys
@@ -172,10 +172,11 @@ impl Exchange {
                     engine.wait(self.id, until_ms);
                     return out.pause();
                 }
-                error
+                found
             }
         };
-        let refusal = Refusal::identity(error.code(), &error.to_string());
+        let place = found.place(engine.program.program());
+        let refusal = Refusal::identity(found.error.code(), &found.error.to_string()).at(&place);
         self.refuse(engine, &refusal, now_ms, out);
     }
 

@@ -140,15 +140,16 @@ impl Exchange {
         let principal = match verified {
             Ok((principal, _)) => principal,
             Err(unverified) => {
-                let (kind, error) = match unverified {
-                    Unverified::Refused(error) => (WouldKind::WouldDeny, error),
-                    Unverified::NeedsRecord(_) => (WouldKind::Unknown, TokenError::Directory),
-                    Unverified::NeedsKeys(issuer, error) => {
+                let (kind, found) = match unverified {
+                    Unverified::Refused(found) => (WouldKind::WouldDeny, found),
+                    Unverified::NeedsRecord(_) => (WouldKind::Unknown, TokenError::Directory.into()),
+                    Unverified::NeedsKeys(issuer, found) => {
                         engine.of_mut(shadow.beside).miss_keys(&issuer, now_ms);
-                        (WouldKind::Unknown, error)
+                        (WouldKind::Unknown, found)
                     }
                 };
-                shadow.would(kind, error.code(), "");
+                let place = found.place(engine.of(shadow.beside).program.program());
+                shadow.would(kind, found.error.code(), &place);
                 return Step::Verdict(None);
             }
         };

@@ -209,19 +209,23 @@ impl Law {
     }
 }
 
+/// Whether the two phases of an operation read its arguments.
+pub(crate) const fn reads_arguments(pre: &PhaseNeeds, post: &PhaseNeeds) -> bool {
+    pre.reads_args
+        || pre.edits_args
+        || pre.pipelines
+        || pre.scans
+        || pre.elicits
+        || pre.decides
+        || post.reads_args
+        || post.elicits
+        || post.decides
+}
+
 impl Law {
     /// Whether the body has a say in the verdict.
     pub(super) const fn reads_body(&self) -> bool {
-        let (pre, post) = (&self.pre_needs, &self.post_needs);
-        pre.reads_args
-            || pre.edits_args
-            || pre.pipelines
-            || pre.scans
-            || pre.elicits
-            || pre.decides
-            || post.reads_args
-            || post.elicits
-            || post.decides
+        reads_arguments(&self.pre_needs, &self.post_needs)
     }
 
     /// Whether the phase after the call looks at the response's body.

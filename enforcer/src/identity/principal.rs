@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, rc::Rc};
 
-use apl_bytecode::{IdentityId, Issuer, Program, TokenRole};
+use apl_bytecode::{Identity, IdentityId, Issuer, Program, StrId, TokenRole};
 use apl_vm::{Fact, FactMap};
 use companion_protocol::KeyRecord;
 use serde_json::{Map, Value};
@@ -67,16 +67,49 @@ impl Principal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unverified {
     /// It may be verified when keys of this issuer have come.
-    NeedsKeys(String, TokenError),
+    NeedsKeys(String, Disbelief),
     /// It may be verified when the companion has been asked.
     NeedsRecord(Question),
     /// It will not.
-    Refused(TokenError),
+    Refused(Disbelief),
+}
+
+/// Which credential is not believed, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Disbelief {
+    pub(crate) error: TokenError,
+    /// The plugin's name; `None`: it is not about one of them.
+    plugin: Option<StrId>,
+}
+
+impl Disbelief {
+    /// Where policy asks for the credential, for records: `plugins.user`.
+    pub(crate) fn place(self, program: &Program) -> String {
+        self.plugin
+            .map_or_else(String::new, |name| format!("plugins.{}", text_of(program, name)))
+    }
+}
+
+impl From<TokenError> for Disbelief {
+    fn from(error: TokenError) -> Self {
+        Self { error, plugin: None }
+    }
 }
 
 impl From<TokenError> for Unverified {
     fn from(error: TokenError) -> Self {
-        Self::Refused(error)
+        Self::Refused(error.into())
+    }
+}
+
+impl Unverified {
+    /// Of which plugin it is.
+    fn of(mut self, identity: &Identity) -> Self {
+        match &mut self {
+            Self::NeedsKeys(_, found) | Self::Refused(found) => found.plugin = Some(identity.name),
+            Self::NeedsRecord(_) => {}
+        }
+        self
     }
 }
 
@@ -136,7 +169,9 @@ impl Principals {
         for id in identities {
             // INVARIANT: the verifier has checked the index.
             let identity = cx.program.identities.get(id.at()).ok_or(TokenError::Malformed)?;
-            let one = given.present(cx.program, identity)?;
+            let one = given
+                .present(cx.program, identity)
+                .map_err(|error| Unverified::from(error).of(identity))?;
             let digest = one.digest();
             hash.update(id.0.to_be_bytes());
             hash.update(digest);
@@ -160,7 +195,9 @@ impl Principals {
                 identity,
                 keeps: cx.keeps,
             };
-            let (credential, until) = self.verify_one(&mapping, one, digest, &mut facts, cx)?;
+            let (credential, until) = self
+                .verify_one(&mapping, one, digest, &mut facts, cx)
+                .map_err(|error| error.of(identity))?;
             until_ms = until_ms.min(until);
             credentials.push(credential);
         }
@@ -302,9 +339,9 @@ fn signed(
         .verify(cx.program, issuer, set, cx.now_ms)
         .map_err(|error| match error {
             TokenError::UnknownKid | TokenError::KeysUnavailable if !set.is_inline() => {
-                Unverified::NeedsKeys(name.to_owned(), error)
+                Unverified::NeedsKeys(name.to_owned(), error.into())
             }
-            error => Unverified::Refused(error),
+            error => error.into(),
         })
 }
 

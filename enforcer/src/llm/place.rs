@@ -43,6 +43,14 @@ pub(crate) struct Reach {
     pub(crate) inside: bool,
 }
 
+/// One names exactly it.
+const EXACT: Reach = Reach {
+    exact: 1,
+    scan: None,
+    above: false,
+    inside: false,
+};
+
 impl Reach {
     pub(crate) const fn is_none(self) -> bool {
         self.exact == 0 && !self.above && !self.inside
@@ -66,6 +74,10 @@ impl Fields {
                         .and_then(|(scanner, mode)| Some((Running::new(program, scanner)?, mode))),
                 })
             }
+            Instr::Scan(scanner, _) => Some(Field {
+                path: Vec::new(),
+                scan: Running::new(program, *scanner).map(|running| (running, ScanMode::Deny)),
+            }),
             _ => None,
         });
         fields.collect::<Option<_>>().map(Self)
@@ -74,7 +86,12 @@ impl Fields {
     pub(crate) fn reach(&self, place: &[Seg]) -> Reach {
         let mut reach = Reach::default();
         for (number, field) in self.0.iter().enumerate() {
-            let found = meet(&field.path, place);
+            let found = if field.path.is_empty() && field.scan.is_some() {
+                // A scanner of everything looks at each text as if it were named.
+                EXACT
+            } else {
+                meet(&field.path, place)
+            };
             if found.exact > 0 {
                 reach.exact = reach.exact.saturating_add(1);
                 reach.scan = field.scan.as_ref().map(|_| number);
@@ -140,10 +157,7 @@ fn only_scan(stages: &[Stage]) -> Option<(ScannerId, ScanMode)> {
 /// How a field's path and a place meet. Keys in any case, so that it says rather too much. Paths are short.
 fn meet(path: &[Option<String>], place: &[Seg]) -> Reach {
     match (path.split_first(), place.split_first()) {
-        (None, None) => Reach {
-            exact: 1,
-            ..Reach::default()
-        },
+        (None, None) => EXACT,
         (None, Some(_)) => Reach {
             above: true,
             ..Reach::default()

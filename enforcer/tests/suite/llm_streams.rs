@@ -295,3 +295,55 @@ fn records_say_what_was_cut_out_of_a_stream() {
         "{edits:?}"
     );
 }
+
+/// Scanners as steps, which look into everything: they are judged while the answer comes, as fields are.
+const STEPS: &str = r#"
+routes:
+  - llm: "gpt-*"
+    plugins: [cards: { config: { detect: [{ kind: ssn }], mode: redact } }]
+  - llm: "claude-*"
+    post_invocation: ["run(cards)"]
+"#;
+
+#[test]
+fn a_scanner_as_a_step_works_on_every_text_of_a_stream() {
+    let mut worker = worker("llm", STEPS);
+    let pieces = [PROSE, "It is ", "123-", "45-6789. ", PROSE];
+    let call = json!({"note": format!("for {SSN}"), "n": 1}).to_string();
+    for (stream, (path, model)) in [
+        (chat_stream(&pieces, &cut(&call, 4)), CHAT),
+        (response_stream(&pieces, &cut(&call, 4)), RESPONSES),
+    ] {
+        for chunk in [0, 1, 50] {
+            worker.chunk = chunk;
+            let body = streamed(&mut worker, path, model, &stream).client_body();
+            assert!(!body.contains("6789") && !body.contains("45-"), "{body}");
+            assert!(
+                body.contains("[REDACTED]") && body.contains("for [REDACTED]"),
+                "{body}"
+            );
+        }
+    }
+    let many = [PROSE; 60];
+    worker.chunk = 200;
+    for (stream, (path, model)) in [
+        (chat_stream(&many, &[]), CHAT),
+        (message_stream(&many, &[]), MESSAGES),
+    ] {
+        let seen = streamed(&mut worker, path, model, &stream);
+        assert_eq!(seen.client_body(), stream, "nothing was to be edited");
+        let behind = stream.len() - seen.before_end;
+        assert!(behind < 2_000, "{path}: {behind} bytes behind the backend");
+    }
+    let stream = message_stream(
+        &["Well. ", "Pay with 4111 1111", " 1111 1111", " and go on."],
+        &[],
+    );
+    for chunk in [1, 50, 0] {
+        worker.chunk = chunk;
+        let seen = streamed(&mut worker, MESSAGES.0, MESSAGES.1, &stream);
+        let body = seen.client_body();
+        assert!(!body.contains("1111") && !body.contains("go on"), "{body}");
+        assert_eq!(code(&seen), "pii.detected");
+    }
+}

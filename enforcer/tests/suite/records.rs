@@ -32,3 +32,27 @@ fn without_a_companion_one_tick_tells_the_log_all_that_waits() {
         assert_eq!(records, BURST, "round {round}");
     }
 }
+
+#[test]
+fn a_record_names_the_plugin_whose_credential_is_not_believed() {
+    let mut worker = Worker::new();
+    let seen = worker.post(&[], &call("get_compensation", "{}"), None);
+    assert_eq!(seen.code(), "auth.malformed_header");
+    assert!(
+        !format!("{:?}", seen.reply).contains("plugins."),
+        "the client learns nothing of it"
+    );
+    worker.tick();
+    worker.post(&[], &call("get_compensation", "{}"), None);
+    let rules: Vec<_> = worker
+        .companion
+        .records
+        .iter()
+        .filter(|record| record.code.as_deref() == Some("auth.malformed_header"))
+        .map(|record| record.rule.clone())
+        .collect();
+    assert!(
+        !rules.is_empty() && rules.iter().all(|rule| rule.as_deref() == Some("plugins.jwt")),
+        "{rules:?}"
+    );
+}

@@ -2,6 +2,7 @@
 //! under load, parts of different versions, tools that change their definitions, endpoints that policy chooses among.
 
 mod biscuits;
+mod emitted;
 mod grpc;
 mod pins;
 mod probe;

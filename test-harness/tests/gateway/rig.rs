@@ -44,32 +44,55 @@ pub(crate) fn build(dir: &Path, name: &str, policy: &str, mode: &str) -> PathBuf
     out
 }
 
-/// A companion that holds these builds.
+/// A companion that holds some builds.
 pub(crate) struct Companion {
-    _process: Process,
+    process: Process,
+    builds: Vec<PathBuf>,
+    log: PathBuf,
     pub(crate) address: SocketAddr,
     pub(crate) data: PathBuf,
 }
 
 pub(crate) async fn companion(dir: &Path, builds: &[&Path]) -> Companion {
+    let program = programs::ours("aplomb-companion").expect("built");
+    companion_of(&program, dir, builds).await
+}
+
+/// The same, of this program.
+pub(crate) async fn companion_of(program: &Path, dir: &Path, builds: &[&Path]) -> Companion {
     let address = ports::free().expect("a port");
-    let data = dir.join("companion-data");
-    let mut command = Command::new(programs::ours("aplomb-companion").expect("built"));
+    let (data, log) = (dir.join("companion-data"), dir.join("companion.log"));
+    let builds: Vec<PathBuf> = builds.iter().map(|build| build.to_path_buf()).collect();
+    Companion {
+        process: serve(program, address, &data, &builds, &log).await,
+        builds,
+        log,
+        address,
+        data,
+    }
+}
+
+impl Companion {
+    /// Ends it as an operator would, and starts this program at its place.
+    pub(crate) async fn replace(&mut self, program: &Path) {
+        self.process.terminate(PATIENCE).await.expect("ends");
+        self.process = serve(program, self.address, &self.data, &self.builds, &self.log).await;
+    }
+}
+
+async fn serve(program: &Path, address: SocketAddr, data: &Path, builds: &[PathBuf], log: &Path) -> Process {
+    let mut command = Command::new(program);
     command.arg("serve").args(["--listen", &address.to_string()]);
-    command.arg("--data").arg(&data);
+    command.arg("--data").arg(data);
     for build in builds {
         command.arg("--config").arg(build.join("companion.json"));
     }
-    let mut process = Process::start("the companion", command, &dir.join("companion.log")).expect("starts");
+    let mut process = Process::start("the companion", command, log).expect("starts");
     let http = reqwest::Client::new();
     let health = format!("http://{address}/healthz");
     process
         .wait_until(PATIENCE, || answers(&http, &health))
         .await
         .expect("answers");
-    Companion {
-        _process: process,
-        address,
-        data,
-    }
+    process
 }

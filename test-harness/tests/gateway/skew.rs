@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aplomb_test_harness::control_plane::{ControlPlane, Word};
 use aplomb_test_harness::envoy::Envoy;
 use aplomb_test_harness::patience::eventually;
-use aplomb_test_harness::{ports, programs};
+use aplomb_test_harness::{ports, programs, tools};
 use serde_json::Value;
 
-use crate::rig::{build, companion, done, text};
+use crate::rig::{build, companion, companion_of, done, text};
 use crate::swap::{Verdict, ask, backend, policy};
 
 /// A module with a policy that some `aplc` built.
@@ -253,4 +253,90 @@ async fn each_part_is_upgraded_and_rolled_back_under_load_in_full_mode() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_part_is_upgraded_and_rolled_back_under_load_in_paired_mode() {
     parts_change_under_load("paired").await;
+}
+
+/// The companion of the build before, where `make skew` has built it; else this one, whose restart is no less sudden.
+fn previous_companion() -> PathBuf {
+    let kept = tools::folder().join("previous/aplomb-companion");
+    if kept.is_file() {
+        return kept;
+    }
+    println!("this build's companion stands in for the one before it, which `make skew` builds");
+    programs::ours("aplomb-companion").expect("built")
+}
+
+async fn the_companion_changes_under_load(mode: &'static str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    let few = "  - tool: few\n    pre_invocation: [\"limit(3 per 1h, by: args.k, code: 'few.used_up')\"]\n";
+    let policy = policy("before").replace("1000 per", "1000000 per") + few;
+    let built = build(path, "built", &policy, "full");
+    let (before, now) = (
+        previous_companion(),
+        programs::ours("aplomb-companion").expect("built"),
+    );
+    let mut companion = companion_of(&before, path, &[&built]).await;
+    let delivery = Delivery {
+        dir: path.to_owned(),
+        mode,
+        listen: ports::free().expect("a port"),
+        admin: ports::free().expect("a port"),
+        companion: companion.address,
+        upstream: format!("/mcp=http://{}/mcp", backend().await),
+    };
+    let module = programs::filter().expect("built");
+    let (mut document, plugins) = delivery.emit(Part {
+        module: &module,
+        build: &built,
+    });
+    let plane = ControlPlane::start().await.expect("listens");
+    plane.adopt(&mut document);
+    let plugins: Vec<Value> = plugins.into_values().collect();
+    let version = plane.push(&plugins).expect("plugins");
+    let envoy = Envoy::start_document(&document, (delivery.listen, delivery.admin), 2, path)
+        .await
+        .expect("Envoy starts");
+    assert_eq!(plane.word_on(version).await.expect("a word"), Word::Taken);
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = envoy.url("/mcp");
+    let serves = async |what: &str| {
+        eventually(what, async || {
+            (ask(&http, &url, "counted").await == Verdict::Passed).then_some(())
+        })
+        .await;
+    };
+    serves("the companion of the build before").await;
+    for call in 0..3 {
+        assert_eq!(ask(&http, &url, "few").await, Verdict::Passed, "call {call}");
+    }
+    let load = Load::start(&url);
+    for (what, program) in [
+        ("the companion is upgraded", &now),
+        ("the companion is rolled back", &before),
+        ("the companion is upgraded again", &now),
+    ] {
+        companion.replace(program).await;
+        serves(what).await;
+        // What one has counted, the other one knows.
+        let used_up = Verdict::Denied("few.used_up".to_owned());
+        assert_eq!(ask(&http, &url, "few").await, used_up, "{what}");
+        let tally = load.take();
+        println!(
+            "{mode}: {what}: {} requests, {} wrongly allowed, denied meanwhile: {:?}",
+            tally.requests, tally.wrong, tally.denied
+        );
+        assert_eq!(tally.wrong, 0, "{what}");
+        assert_eq!(tally.broken, Vec::<String>::new(), "{what}\n{}", envoy.log());
+    }
+    load.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_companion_is_upgraded_and_rolled_back_under_load_in_full_mode() {
+    the_companion_changes_under_load("full").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_companion_is_upgraded_and_rolled_back_under_load_in_paired_mode() {
+    the_companion_changes_under_load("paired").await;
 }

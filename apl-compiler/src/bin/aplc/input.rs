@@ -47,7 +47,14 @@ pub(crate) fn files_of(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = vec![path.join("platform.yaml")];
+    let platform = path.join("platform.yaml");
+    if !platform.exists() {
+        return Err(Fault::Argument(format!(
+            "`{}` has no `platform.yaml`, with which a policy of several files begins; name the file of a policy that is one",
+            path.display()
+        )));
+    }
+    let mut files = vec![platform];
     files.extend(team_files(&path.join("teams"))?);
     Ok(files)
 }

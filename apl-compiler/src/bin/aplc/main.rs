@@ -17,6 +17,7 @@ mod init;
 mod input;
 mod inspect;
 mod outline_json;
+mod output;
 mod pin;
 mod place;
 mod probe;
@@ -45,6 +46,7 @@ enum End {
 }
 
 fn main() -> ExitCode {
+    std::panic::set_hook(output::hook(std::panic::take_hook()));
     // clap itself exits with 2 when the invocation does not parse.
     let cli = Cli::parse();
     let done = match &cli.command {

@@ -117,6 +117,7 @@ pub(super) fn resolve(
                 continue;
             }
         }
+        section.listed_at.push(span);
         let hooks = plugin.hooks.as_ref().map_or(&[][..], |(_, names)| names);
         let (before, after) = phases(hooks);
         active.insert(name.clone());

@@ -68,7 +68,7 @@ fn valkey(node: &Node, reader: &mut Reader<'_>) -> Option<Valkey> {
     })
 }
 
-/// Several, of sentinels, or one.
+/// Several, of sentinels or of a cluster, or one.
 fn hosts(text: &str) -> impl Iterator<Item = &str> {
     let places = text.split('/').next().unwrap_or_default();
     places.split(',')
@@ -84,8 +84,8 @@ fn endpoint(node: &Node, allow_plain: bool, reader: &mut Reader<'_>) -> Option<S
         None => (None, text),
     };
     let encrypted = match scheme {
-        Some("rediss" | "rediss+sentinel") => Some(true),
-        Some("redis" | "redis+sentinel") => Some(false),
+        Some("rediss" | "rediss+sentinel" | "rediss+cluster") => Some(true),
+        Some("redis" | "redis+sentinel" | "redis+cluster") => Some(false),
         Some(_) => None,
         None => Some(tls),
     };
@@ -99,8 +99,8 @@ fn endpoint(node: &Node, allow_plain: bool, reader: &mut Reader<'_>) -> Option<S
         Some(("has white space or `#`", "`host:port` or a `rediss://` URL"))
     } else if encrypted.is_none() {
         Some((
-            "has another scheme than `redis`, `rediss` and the two with `+sentinel`",
-            "`host:port`, a `rediss://` URL or `rediss+sentinel://host:port,host:port/name`",
+            "has another scheme than `redis`, `rediss` and those with `+sentinel` or `+cluster`",
+            "`host:port`, a `rediss://` URL, `rediss+sentinel://host:port,host:port/name` or `rediss+cluster://host:port,host:port`",
         ))
     } else if tls && encrypted == Some(false) {
         Some((

@@ -148,6 +148,12 @@ impl<'a> Places<'a> {
             .collect()
     }
 
+    /// Places of plugins that a section lists.
+    pub(super) fn listed(&self) -> Vec<Span> {
+        let all = self.sections.iter();
+        all.flat_map(|section| &section.listed_at).copied().collect()
+    }
+
     /// Steps that read a label which an earlier step of the same list sets.
     pub(super) fn labels_of_the_same_phase(&self) -> Vec<Span> {
         let mut found = Vec::new();

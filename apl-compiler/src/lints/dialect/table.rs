@@ -272,6 +272,12 @@ pub(super) const TABLE: &[Difference] = &[
     },
     Difference {
         of: CPEX,
+        there: "a listed plugin runs at its hooks in the order of all activated ones, each once, and a validator sees top-level texts of arguments only",
+        here: "it runs before the steps of the section that lists it, also on results unless its `hooks` say when, and looks into everything",
+        find: |places| places.listed(),
+    },
+    Difference {
+        of: CPEX,
         there: "a denial without a code has one with `.apl.` in it, as `routes.tool:x.apl.pre_invocation[0]`",
         here: "it is `routes.tool:x.pre_invocation[0]`, and the message is `access denied` where there is no reason",
         find: |places| places.effects(|effect| matches!(effect, EffectKind::Deny(_, None))),

@@ -86,7 +86,9 @@ impl CaseStore for ValkeyStore {
         Box::pin(async move {
             let read =
                 |link| -> LinkFuture<'_, Row> { Box::pin(async move { self.read_case(&link, key).await }) };
-            let (Some(version), Some(ends_ms), Some(text)) = self.on_case_link(read).await? else {
+            let (Some(version), Some(ends_ms), Some(text)) =
+                self.on_case_link(&self.group_start(), read).await?
+            else {
                 return Ok(None);
             };
             Ok((ends_ms > now_ms).then_some(Stored { version, text }))
@@ -100,7 +102,7 @@ impl CaseStore for ValkeyStore {
             let write = |link| -> LinkFuture<'_, Changed> {
                 Box::pin(async move { self.write_case(&link, change, now_ms).await })
             };
-            self.on_case_link(write).await
+            self.on_case_link(&self.group_start(), write).await
         })
     }
 
@@ -109,7 +111,7 @@ impl CaseStore for ValkeyStore {
             let read = |link| -> LinkFuture<'_, Vec<String>> {
                 Box::pin(async move { self.read_group(&link, group, now_ms).await })
             };
-            self.on_case_link(read).await
+            self.on_case_link(&self.group_start(), read).await
         })
     }
 }

@@ -5,18 +5,24 @@ use std::time::Duration;
 use companion_protocol::config::ValkeyConfig;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
+use super::cluster::Seeds;
 use super::servers::{Sentinels, Servers, Ways};
+use super::settings::Settings;
 use crate::config::Secret;
 
 /// A server, ready to be connected to.
 #[derive(Debug, Clone)]
 pub struct Address {
     pub(super) endpoint: String,
-    pub(super) servers: Servers,
-    pub(super) prefix: String,
-    pub(super) replicas: u32,
-    pub(super) connect_timeout: Duration,
-    pub(super) command_timeout: Duration,
+    pub(super) place: Where,
+    pub(super) settings: Settings,
+}
+
+/// One server or many.
+#[derive(Debug, Clone)]
+pub(super) enum Where {
+    Servers(Servers),
+    Cluster(Seeds),
 }
 
 /// Why an endpoint is refused.
@@ -33,6 +39,9 @@ pub enum AddressError {
     /// Sentinels without the name of what they watch.
     #[error("`{0}` names no primary: write `redis+sentinel://host:port,host:port/name`")]
     NoName(String),
+    /// A cluster's servers.
+    #[error("`{0}` is not `redis+cluster://host:port,host:port`")]
+    Places(String),
     /// Credentials in the URL end up in logs.
     #[error("the store's URL carries credentials; give `username` and `password` (by reference) instead")]
     Credentials,
@@ -68,6 +77,9 @@ impl Address {
         if let Some((scheme, rest)) = config.endpoint.split_once("+sentinel://") {
             return Self::of_sentinels(config, scheme, rest, password, ca);
         }
+        if let Some((scheme, rest)) = config.endpoint.split_once("+cluster://") {
+            return Self::of_cluster(config, scheme, rest, password, ca);
+        }
         let url = match config.endpoint.contains("://") {
             true => config.endpoint.clone(),
             false => format!("redis://{}", config.endpoint),
@@ -91,7 +103,12 @@ impl Address {
             _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
         };
         let user = user(config, password)?.set_db(info.redis_settings().db());
-        let ways = Ways { tls, ca, user };
+        let ways = Ways {
+            tls,
+            ca,
+            user,
+            allow_plain: config.allow_plain,
+        };
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
                 if host.contains(':') =>
@@ -104,7 +121,7 @@ impl Address {
             _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
         };
         let client = ways.client(&place).map_err(AddressError::Tls)?;
-        Ok(Self::with(config, Servers::One(client)))
+        Ok(Self::with(config, Where::Servers(Servers::One(client))))
     }
 
     /// `host:port,host:port/name`: the sentinels, and the primary's name among them.
@@ -115,48 +132,82 @@ impl Address {
         password: Option<&Secret>,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, AddressError> {
-        if rest.contains('@') {
-            return Err(AddressError::Credentials);
-        }
-        let tls = match scheme {
-            "redis" => false,
-            "rediss" => true,
-            _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
-        };
         let (hosts, name) = rest.split_once('/').unwrap_or((rest, ""));
         if name.is_empty() || name.contains('/') || hosts.is_empty() {
             return Err(AddressError::NoName(config.endpoint.clone()));
         }
         let hosts: Vec<&str> = hosts.split(',').collect();
-        let host_of = |place: &&str| place.rsplit_once(':').map_or(*place, |(host, _)| host).to_owned();
-        let here = |place: &&str| is_loopback(host_of(place).trim_matches(['[', ']']));
-        if !tls && !config.allow_plain && !hosts.iter().all(here) {
-            return Err(AddressError::Plain(config.endpoint.clone()));
-        }
-        let ways = Ways {
-            tls,
-            ca,
-            user: user(config, password)?,
-        };
-        let sentinels = Sentinels::new(&hosts, name, ways, config.allow_plain).map_err(|source| {
-            AddressError::Endpoint {
-                endpoint: config.endpoint.clone(),
-                source,
-            }
+        let ways = many(config, scheme, rest, &hosts, password, ca)?;
+        let sentinels = Sentinels::new(&hosts, name, ways).map_err(|source| AddressError::Endpoint {
+            endpoint: config.endpoint.clone(),
+            source,
         })?;
-        Ok(Self::with(config, Servers::Named(sentinels)))
+        Ok(Self::with(config, Where::Servers(Servers::Named(sentinels))))
     }
 
-    fn with(config: &ValkeyConfig, servers: Servers) -> Self {
+    /// `host:port,host:port`: some servers of a cluster, which name the others.
+    fn of_cluster(
+        config: &ValkeyConfig,
+        scheme: &str,
+        rest: &str,
+        password: Option<&Secret>,
+        ca: Option<Vec<u8>>,
+    ) -> Result<Self, AddressError> {
+        let rest = rest.trim_end_matches('/');
+        let hosts: Vec<&str> = rest.split(',').collect();
+        let ways = many(config, scheme, rest, &hosts, password, ca)?;
+        let places = hosts.iter().map(|place| {
+            let (host, port) = place.rsplit_once(':')?;
+            let host = host.trim_matches(['[', ']']);
+            Some((host.to_owned(), port.parse().ok()?)).filter(|_| !host.is_empty())
+        });
+        let places: Option<Vec<_>> = places.collect();
+        let places = places.ok_or_else(|| AddressError::Places(config.endpoint.clone()))?;
+        Ok(Self::with(config, Where::Cluster(Seeds { places, ways })))
+    }
+
+    fn with(config: &ValkeyConfig, place: Where) -> Self {
         Self {
             endpoint: config.endpoint.clone(),
-            servers,
-            prefix: config.key_prefix.clone(),
-            replicas: config.replicas,
-            connect_timeout: Duration::from_millis(config.connect_timeout_ms.max(1)),
-            command_timeout: Duration::from_millis(config.command_timeout_ms.max(4)),
+            place,
+            settings: Settings {
+                prefix: config.key_prefix.clone(),
+                replicas: config.replicas,
+                connect_timeout: Duration::from_millis(config.connect_timeout_ms.max(1)),
+                command_timeout: Duration::from_millis(config.command_timeout_ms.max(4)),
+            },
         }
     }
+}
+
+/// How several servers are connected to.
+fn many(
+    config: &ValkeyConfig,
+    scheme: &str,
+    rest: &str,
+    hosts: &[&str],
+    password: Option<&Secret>,
+    ca: Option<Vec<u8>>,
+) -> Result<Ways, AddressError> {
+    if rest.contains('@') {
+        return Err(AddressError::Credentials);
+    }
+    let tls = match scheme {
+        "redis" => false,
+        "rediss" => true,
+        _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
+    };
+    let host_of = |place: &&str| place.rsplit_once(':').map_or(*place, |(host, _)| host).to_owned();
+    let here = |place: &&str| is_loopback(host_of(place).trim_matches(['[', ']']));
+    if !tls && !config.allow_plain && !hosts.iter().all(here) {
+        return Err(AddressError::Plain(config.endpoint.clone()));
+    }
+    Ok(Ways {
+        tls,
+        ca,
+        user: user(config, password)?,
+        allow_plain: config.allow_plain,
+    })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -212,6 +263,29 @@ mod tests {
         let far = "redis+sentinel://127.0.0.1:1,far.example:2/main";
         assert!(matches!(at(far), Some(AddressError::Plain(_))));
         let known = "redis+sentinel://user:hunter2@127.0.0.1:1/main";
+        assert!(matches!(at(known), Some(AddressError::Credentials)));
+    }
+
+    #[test]
+    fn a_cluster_is_named_by_some_of_its_servers() {
+        let at = |endpoint: &str| refusal(|config| config.endpoint = endpoint.to_owned());
+        assert!(at("redis+cluster://127.0.0.1:1,[::1]:2").is_none());
+        assert!(at("rediss+cluster://a.example:6379,b.example:6379/").is_none());
+        for nowhere in [
+            "redis+cluster://127.0.0.1",
+            "rediss+cluster://:1",
+            "rediss+cluster://a.example:1,",
+            "rediss+cluster://a.example:1/2",
+        ] {
+            let refused = at(nowhere);
+            assert!(
+                matches!(refused, Some(AddressError::Places(_))),
+                "{nowhere}: {refused:?}"
+            );
+        }
+        let far = "redis+cluster://127.0.0.1:1,far.example:2";
+        assert!(matches!(at(far), Some(AddressError::Plain(_))));
+        let known = "rediss+cluster://user:hunter2@far.example:1";
         assert!(matches!(at(known), Some(AddressError::Credentials)));
     }
 

@@ -1,9 +1,12 @@
 -- Adds labels to a session's and its subject's bucket: whole or not at all, in one step of the server.
--- KEYS: session bucket, subject bucket, epoch
+-- KEYS: session bucket, subject bucket
 -- ARGV: epoch to set if there is none, most labels a bucket may hold,
 --       idle and absolute lifetime of session labels, lifetime of subject labels (ms; 0: does not end; -1: ends at once),
---       number of session labels, session labels..., subject labels...
+--       name of the epoch's key, number of session labels, session labels..., subject labels...
 -- A bucket is a hash: label -> "<last use> <idle lifetime> <end>" in ms, 0: does not end.
+-- The epoch is no key of KEYS because in a cluster it lies in another slot of the same server; where it does not, this fails
+-- before anything is written.
+local epoch = redis.call('GET', ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -61,11 +64,11 @@ local function write(key, planned)
   if last == 0 then redis.call('PERSIST', key) elseif last > 0 then redis.call('PEXPIREAT', key, text(last)) end
 end
 
-local split = 6 + tonumber(ARGV[6])
+local split = 7 + tonumber(ARGV[7])
 local subject_life = tonumber(ARGV[5])
 local subject_ends = after(now, subject_life)
 if subject_life < 0 then subject_ends = now end
-local session = plan(KEYS[1], 7, split, tonumber(ARGV[3]), after(now, tonumber(ARGV[4])))
+local session = plan(KEYS[1], 8, split, tonumber(ARGV[3]), after(now, tonumber(ARGV[4])))
 local subject = plan(KEYS[2], split + 1, #ARGV, 0, subject_ends)
 if not session or not subject then return { 0, '', '0', {}, {} } end
 write(KEYS[1], session)
@@ -73,7 +76,6 @@ local of_session = redis.call('HGETALL', KEYS[1])
 write(KEYS[2], subject)
 local of_subject = redis.call('HGETALL', KEYS[2])
 -- Also what makes every append a write, so that WAITAOF waits for it and for all before it.
-local epoch = redis.call('GET', KEYS[3])
 if not epoch then epoch = ARGV[1] end
-redis.call('SET', KEYS[3], epoch)
+redis.call('SET', ARGV[6], epoch)
 return { 1, epoch, text(now), of_session, of_subject }

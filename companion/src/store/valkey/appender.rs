@@ -4,14 +4,13 @@
 
 use std::sync::Arc;
 
-use companion_protocol::SessionKey;
+use redis::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::bucket::Entries;
 use super::super::{Append, MAX_LABELS, StoreError, epoch};
 use super::layout::{self, Rows};
 use super::link::Link;
-use super::shared::{Shared, Slot};
+use super::shared::{Known, Shared, Slot, own_error};
 
 /// Appends that wait; more callers than that wait before queueing.
 const QUEUE: usize = 4096;
@@ -19,14 +18,7 @@ const QUEUE: usize = 4096;
 /// The most that one pipeline carries.
 const MAX_BATCH: usize = 256;
 
-/// What an append gives back: the union, the server's time, the epoch.
-pub(super) struct Appended {
-    pub(super) entries: Entries,
-    pub(super) now_ms: u64,
-    pub(super) epoch: Arc<str>,
-}
-
-type Ack = Result<Appended, StoreError>;
+type Ack = Result<Known, StoreError>;
 
 /// The reply of `append.lua`.
 type Reply = (u8, String, u64, Rows, Rows);
@@ -66,25 +58,31 @@ async fn perform(shared: &Shared, slot: &Slot, appends: &[Append]) -> Vec<Ack> {
     let outcome = async {
         let (mut link, is_new) = shared.link(slot).await?;
         let mut replies = send(shared, &link, appends).await;
-        if shared.is_stale(slot, is_new, &replies).await {
+        if shared.is_stale(slot, &link, is_new, &replies).await {
             (link, _) = shared.link(slot).await?;
             replies = send(shared, &link, appends).await;
         }
-        shared.noted(slot, replies).await.map(|replies| (link, replies))
+        let replies = shared.noted(slot, &link, replies).await?;
+        Ok::<_, StoreError>((link, replies))
     };
     match outcome.await {
-        Ok((link, replies)) => replies
+        Ok::<_, StoreError>((link, replies)) => replies
             .into_iter()
-            .map(|reply| read(shared, &link, reply))
+            .map(|reply| read(shared, &link, reply?))
             .collect(),
         Err(error) => appends.iter().map(|_| Err(error.clone())).collect(),
     }
 }
 
-async fn send(shared: &Shared, link: &Link, appends: &[Append]) -> Result<Vec<Reply>, SendError> {
+async fn send(
+    shared: &Shared,
+    link: &Link,
+    appends: &[Append],
+) -> Result<Vec<Result<Reply, StoreError>>, SendError> {
     let fresh = epoch::random()?;
     let [script, ..] = &link.scripts;
     let mut pipe = redis::pipe();
+    pipe.ignore_errors();
     for append in appends {
         let [session, subject] = shared.names.buckets(&append.key)?;
         let subject_ms = match append.ttl_s {
@@ -94,30 +92,40 @@ async fn send(shared: &Shared, link: &Link, appends: &[Append]) -> Result<Vec<Re
         };
         pipe.cmd("EVALSHA")
             .arg(&**script)
-            .arg(3)
+            .arg(2)
             .arg(session)
             .arg(subject)
-            .arg(shared.names.epoch())
             .arg(&fresh)
             .arg(MAX_LABELS)
             .arg(signed(append.lifetimes.session_idle_ms))
             .arg(signed(append.lifetimes.session_max_ms))
             .arg(subject_ms)
+            .arg(shared.names.epoch())
             .arg(append.labels.len())
             .arg(&append.labels)
             .arg(&append.subject_labels);
     }
-    shared.wait_command(link, &mut pipe);
-    let mut connection = link.connection.clone();
-    let mut values: Vec<redis::Value> = pipe.query_async(&mut connection).await?;
+    shared.settings.wait_command(link, &mut pipe);
+    let mut values: Vec<Value> = pipe.query_async(&mut link.connection()).await?;
     let waited = values.pop().ok_or(SendError::NotDurable)?;
-    if !shared.is_durable(link, &waited) {
+    let replies = values.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    if replies.len() != appends.len() {
+        return Err(SendError::Reply);
+    }
+    if !shared.settings.is_durable(link, &waited) {
         return Err(SendError::NotDurable);
     }
-    values
-        .into_iter()
-        .map(|value| redis::from_redis_value(value).map_err(|_| SendError::Reply))
-        .collect()
+    Ok(replies)
+}
+
+/// One append's reply, or the error that is of its keys only.
+fn one(value: Value) -> Result<Result<Reply, StoreError>, SendError> {
+    match own_error(value)? {
+        Ok(value) => redis::from_redis_value(value)
+            .map(Ok)
+            .map_err(|_| SendError::Reply),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 /// A hundred years in milliseconds: what Lua's numbers and the server's expiry hold without loss.
@@ -130,7 +138,7 @@ fn read(shared: &Shared, link: &Link, (performed, epoch, now_ms, session, subjec
     if performed != 1 {
         return Err(StoreError::BucketFull);
     }
-    Ok(Appended {
+    Ok(Known {
         entries: layout::entries(session, subject, now_ms)?,
         now_ms,
         epoch: shared.epoch_of(link, &epoch),
@@ -150,9 +158,4 @@ pub(in crate::store) enum SendError {
     Random(#[from] getrandom::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Only for its key's sake: a batch must not fail for one caller's bad key.
-pub(super) fn check(shared: &Shared, key: &SessionKey) -> Result<(), StoreError> {
-    shared.names.buckets(key).map(|_| ())
 }

@@ -5,9 +5,12 @@
 //! | `<prefix>:{<subject>}:s:<session>` | hash | labels of a session: label → `<last use> <idle lifetime> <end>` in ms, 0: none |
 //! | `<prefix>:{<subject>}:u` | hash | labels of the subject, in the same form |
 //! | `<prefix>:epoch` | string | drawn at random when it is not there and at every clear |
+//! | `<prefix>:epoch:{<n>}` | string | the same in a cluster, on every primary: see [`cluster`](super::cluster) |
 //!
 //! Subject and session are the digests in hex; the braces keep a subject's keys in one slot of a cluster. Times are the
 //! server's. The server removes a bucket at the end of its last label; the ends of single labels are kept by us.
+
+use std::ops::RangeInclusive;
 
 use companion_protocol::SessionKey;
 
@@ -15,23 +18,47 @@ use super::super::bucket::{Entries, Entry};
 use super::super::keys::BucketKeys;
 use super::super::lifetime::Life;
 use super::super::{Selection, StoreError};
+use super::slots;
 
-/// `append`, `touch` and `case`.
-pub(super) const SCRIPTS: [&str; 3] = [
+/// `append`, `touch`, `case` and `clear`.
+pub(super) const SCRIPTS: [&str; 4] = [
     include_str!("append.lua"),
     include_str!("touch.lua"),
     include_str!("case.lua"),
+    include_str!("clear.lua"),
 ];
 
-/// Names of keys.
-#[derive(Clone)]
+/// Names of keys on one server.
+#[derive(Debug, Clone)]
 pub(super) struct Names {
-    pub(super) prefix: String,
+    prefix: String,
+    /// The epoch's keys. The first is read; a clear changes them all.
+    epochs: Vec<String>,
 }
 
 impl Names {
-    pub(super) fn epoch(&self) -> String {
-        format!("{}:epoch", self.prefix)
+    /// On a server of its own.
+    pub(super) fn lone(prefix: &str) -> Self {
+        let epochs = vec![format!("{prefix}:epoch")];
+        let prefix = prefix.to_owned();
+        Self { prefix, epochs }
+    }
+
+    /// On a server of a cluster that has these slots. `None`: it has too few to hold an epoch.
+    pub(super) fn among(prefix: &str, ranges: &[RangeInclusive<u16>]) -> Option<Self> {
+        let name = |tag| format!("{prefix}:epoch:{{{tag}}}");
+        let epochs: Vec<String> = slots::anchors(ranges).map(name).collect();
+        let prefix = prefix.to_owned();
+        (!epochs.is_empty()).then_some(Self { prefix, epochs })
+    }
+
+    /// The one that is read.
+    pub(super) fn epoch(&self) -> &str {
+        self.epochs.first().map_or("", String::as_str)
+    }
+
+    pub(super) fn epochs(&self) -> &[String] {
+        &self.epochs
     }
 
     /// Session and subject bucket.

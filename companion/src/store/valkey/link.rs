@@ -9,22 +9,22 @@
 //! | it has an append-only file, and `WAITAOF` (Redis 7.2, Valkey) or `appendfsync always` | an append is durable when acknowledged |
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{Client, RedisError};
 
 use super::layout::SCRIPTS;
+use super::settings::Settings;
 
 /// A checked connection.
 #[derive(Clone)]
 pub(in crate::store) struct Link {
-    pub(super) connection: MultiplexedConnection,
+    connection: MultiplexedConnection,
     /// Names the server's life: another one may have lost what the last did not have on disk.
     pub(super) run_id: Arc<str>,
     pub(super) has_waitaof: bool,
     /// The scripts' digests, in the order of [`SCRIPTS`].
-    pub(super) scripts: [Arc<str>; 3],
+    pub(super) scripts: [Arc<str>; 4],
 }
 
 /// Why there is no connection.
@@ -39,11 +39,22 @@ pub enum LinkError {
     /// No sentinel knows a primary of this name.
     #[error("no sentinel names a primary `{0}`")]
     NoPrimary(String),
-    /// A sentinel names a host that would be spoken to in the clear.
+    /// A sentinel or a cluster names a host that would be spoken to in the clear.
     #[error(
-        "the sentinels name `{0}`, and it would be plain TCP; use `rediss+sentinel://`, or `allow_plain` in development"
+        "a server at `{0}` is named, and it would be plain TCP; use `rediss+…://`, or `allow_plain` in development"
     )]
     Plain(String),
+    /// Keys lie on other servers too.
+    #[error(
+        "the server is part of a cluster; write `redis+cluster://` (or `rediss+cluster://`) and some of its servers"
+    )]
+    Cluster,
+    /// Asked for as a cluster.
+    #[error("the server is no part of a cluster; write `redis://` or `rediss://`")]
+    NoCluster,
+    /// No server knows a whole cluster.
+    #[error("no server of the cluster answers that it is in order")]
+    NoMap,
     /// Not the primary.
     #[error("the server is a replica; name the primary")]
     Replica,
@@ -64,8 +75,10 @@ impl LinkError {
     /// Whether it is the configuration that is wrong, which time does not mend.
     pub(super) fn is_misfit(&self) -> bool {
         match self {
-            Self::Server(_) | Self::Replica | Self::NoPrimary(_) => false,
+            Self::Server(_) | Self::Replica | Self::NoPrimary(_) | Self::NoMap => false,
             Self::Plain(_)
+            | Self::Cluster
+            | Self::NoCluster
             | Self::Unknown(_)
             | Self::Evicts(_)
             | Self::NoAppendOnlyFile
@@ -80,23 +93,24 @@ impl Link {
         self.connection.clone()
     }
 
+    /// Whether it is the very same connection.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.run_id, &other.run_id)
+    }
+
     /// The digest of the script that changes a document.
     pub(in crate::store) fn case_script(&self) -> &str {
-        let [_, _, script] = &self.scripts;
+        let [_, _, script, _] = &self.scripts;
         script
     }
 
+    /// `in_cluster`: whether it has to be a part of a cluster, or must not be.
     pub(super) async fn open(
         client: &Client,
-        connect: Duration,
-        command: Duration,
+        settings: &Settings,
+        in_cluster: bool,
     ) -> Result<Self, LinkError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(connect))
-            .set_response_timeout(Some(command));
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let mut connection = settings.connect(client).await?;
         let info: String = redis::cmd("INFO")
             .arg("everything")
             .query_async(&mut connection)
@@ -104,6 +118,11 @@ impl Link {
         let field = |name: &'static str| field(&info, name).ok_or(LinkError::Unknown(name));
         if field("role")? != "master" {
             return Err(LinkError::Replica);
+        }
+        match (in_cluster, field("cluster_enabled").unwrap_or("0") == "1") {
+            (true, false) => return Err(LinkError::NoCluster),
+            (false, true) => return Err(LinkError::Cluster),
+            (true, true) | (false, false) => {}
         }
         let policy = field("maxmemory_policy")?;
         if policy != "noeviction" && field("maxmemory")? != "0" {

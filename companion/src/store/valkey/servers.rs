@@ -3,20 +3,18 @@
 //! Sentinels are asked anew for every connection, one after the other, and whom they name is checked like any other server
 //! ([`link`](super::link)): one that has not noticed a failover yet names a replica or nobody, and the next one is asked.
 
-use std::time::Duration;
-
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError,
-    TlsCertificates,
-};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates};
 
 use super::link::{Link, LinkError};
+use super::settings::Settings;
 
 /// Who is asked.
 #[derive(Debug, Clone)]
 pub(super) enum Servers {
     /// This one.
     One(Client),
+    /// This one, of a cluster.
+    Member(Client),
     /// Whoever these say.
     Named(Sentinels),
 }
@@ -29,8 +27,6 @@ pub(super) struct Sentinels {
     /// The primary's name among them.
     name: String,
     ways: Ways,
-    /// Plain TCP to other hosts is allowed.
-    allow_plain: bool,
 }
 
 /// How a server is connected to.
@@ -39,9 +35,21 @@ pub(super) struct Ways {
     pub(super) tls: bool,
     pub(super) ca: Option<Vec<u8>>,
     pub(super) user: RedisConnectionInfo,
+    /// Plain TCP to other hosts is allowed.
+    pub(super) allow_plain: bool,
 }
 
 impl Ways {
+    /// A client of a server that others name, unless it would be spoken to in the clear.
+    pub(super) fn named(&self, host: &str, port: u16) -> Result<Client, LinkError> {
+        let ip = host.parse::<std::net::IpAddr>();
+        if !self.tls && !self.allow_plain && !ip.is_ok_and(|ip| ip.is_loopback()) {
+            return Err(LinkError::Plain(host.to_owned()));
+        }
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        Ok(self.client(&format!("{open}{host}{close}:{port}"))?)
+    }
+
     /// A client of the server there.
     pub(super) fn client(&self, host_and_port: &str) -> Result<Client, RedisError> {
         self.to(host_and_port, self.user.clone())
@@ -66,22 +74,21 @@ impl Ways {
 
 impl Sentinels {
     /// `hosts`: the sentinels, each `host:port`. They are asked without credentials.
-    pub(super) fn new(hosts: &[&str], name: &str, ways: Ways, allow_plain: bool) -> Result<Self, RedisError> {
+    pub(super) fn new(hosts: &[&str], name: &str, ways: Ways) -> Result<Self, RedisError> {
         let nobody = RedisConnectionInfo::default().set_skip_set_lib_name();
         let asked = hosts.iter().map(|host| ways.to(host, nobody.clone()));
         Ok(Self {
             asked: asked.collect::<Result<_, _>>()?,
             name: name.to_owned(),
             ways,
-            allow_plain,
         })
     }
 
-    async fn open(&self, connect: Duration, command: Duration) -> Result<Link, LinkError> {
+    async fn open(&self, settings: &Settings) -> Result<Link, LinkError> {
         let mut why = LinkError::NoPrimary(self.name.clone());
         for sentinel in &self.asked {
-            let outcome = match self.primary(sentinel, connect, command).await {
-                Ok(primary) => Link::open(&primary, connect, command).await,
+            let outcome = match self.primary(sentinel, settings).await {
+                Ok(primary) => Link::open(&primary, settings, false).await,
                 Err(error) => Err(error),
             };
             match outcome {
@@ -94,41 +101,25 @@ impl Sentinels {
         Err(why)
     }
 
-    async fn primary(
-        &self,
-        sentinel: &Client,
-        connect: Duration,
-        command: Duration,
-    ) -> Result<Client, LinkError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(connect))
-            .set_response_timeout(Some(command));
-        let mut connection = sentinel
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+    async fn primary(&self, sentinel: &Client, settings: &Settings) -> Result<Client, LinkError> {
+        let mut connection = settings.connect(sentinel).await?;
         let named: Option<(String, u16)> = redis::cmd("SENTINEL")
             .arg("GET-MASTER-ADDR-BY-NAME")
             .arg(&self.name)
             .query_async(&mut connection)
             .await?;
         let (host, port) = named.ok_or_else(|| LinkError::NoPrimary(self.name.clone()))?;
-        let ip = host.parse::<std::net::IpAddr>();
-        if !self.ways.tls && !self.allow_plain && !ip.is_ok_and(|ip| ip.is_loopback()) {
-            return Err(LinkError::Plain(host));
-        }
-        let bracket = if host.contains(':') { ("[", "]") } else { ("", "") };
-        Ok(self
-            .ways
-            .client(&format!("{}{host}{}:{port}", bracket.0, bracket.1))?)
+        self.ways.named(&host, port)
     }
 }
 
 impl Servers {
     /// A checked connection to the primary.
-    pub(super) async fn open(&self, connect: Duration, command: Duration) -> Result<Link, LinkError> {
+    pub(super) async fn open(&self, settings: &Settings) -> Result<Link, LinkError> {
         match self {
-            Self::One(client) => Link::open(client, connect, command).await,
-            Self::Named(sentinels) => sentinels.open(connect, command).await,
+            Self::One(client) => Link::open(client, settings, false).await,
+            Self::Member(client) => Link::open(client, settings, true).await,
+            Self::Named(sentinels) => sentinels.open(settings).await,
         }
     }
 }

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::{Pipeline, Value};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 
 use super::super::StoreError;
+use super::super::bucket::Entries;
 use super::super::epoch::Epoch;
 use super::appender::SendError;
 use super::layout::Names;
 use super::link::{Link, LinkError};
 use super::servers::Servers;
+use super::settings::Settings;
+use crate::clock::now_ms;
 
 /// After a failed connection others are refused at once for so long, or callers would queue up behind one another's
 /// timeouts.
@@ -21,9 +24,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Shared {
     pub(super) servers: Servers,
     pub(super) names: Names,
-    pub(super) replicas: u32,
-    pub(super) connect_timeout: Duration,
-    pub(super) command_timeout: Duration,
+    /// One of a cluster: commands of one transaction must not touch different slots.
+    pub(super) in_cluster: bool,
+    pub(super) settings: Arc<Settings>,
     pub(super) epoch: Epoch,
     pub(super) healthy: AtomicBool,
 }
@@ -38,12 +41,27 @@ struct Seat {
     failed: Option<Instant>,
 }
 
+/// What an answer of the server's says: labels of both buckets, its time, the epoch.
+pub(super) struct Known {
+    pub(super) entries: Entries,
+    pub(super) now_ms: u64,
+    pub(super) epoch: Arc<str>,
+}
+
+impl Slot {
+    /// Forgets this connection, and no other one that has taken its place since.
+    async fn give_up(&self, link: &Link) {
+        let mut seat = self.0.lock().await;
+        if seat.link.as_ref().is_some_and(|held| held.is_same(link)) {
+            seat.link = None;
+        }
+    }
+}
+
 impl Shared {
     /// A new connection.
     pub(super) async fn open(&self) -> Result<Link, LinkError> {
-        self.servers
-            .open(self.connect_timeout, self.command_timeout)
-            .await
+        self.servers.open(&self.settings).await
     }
 
     /// The slot's connection, or a new one; and whether it is new.
@@ -74,6 +92,7 @@ impl Shared {
     pub(super) async fn is_stale<T>(
         &self,
         slot: &Slot,
+        link: &Link,
         is_new: bool,
         outcome: &Result<T, SendError>,
     ) -> bool {
@@ -81,20 +100,25 @@ impl Shared {
         if is_new || !broke {
             return false;
         }
-        slot.0.lock().await.link = None;
+        slot.give_up(link).await;
         true
     }
 
     /// Takes note of an outcome: after a failure the connection is given up, because what stands behind it may be
     /// another server by now.
-    pub(super) async fn noted<T>(&self, slot: &Slot, outcome: Result<T, SendError>) -> Result<T, StoreError> {
+    pub(super) async fn noted<T>(
+        &self,
+        slot: &Slot,
+        link: &Link,
+        outcome: Result<T, SendError>,
+    ) -> Result<T, StoreError> {
         match outcome {
             Ok(value) => {
                 self.healthy.store(true, Ordering::Relaxed);
                 Ok(value)
             }
             Err(error) => {
-                slot.0.lock().await.link = None;
+                slot.give_up(link).await;
                 self.alarm(&error);
                 Err(StoreError::Unavailable)
             }
@@ -115,30 +139,33 @@ impl Shared {
         }
         epoch
     }
+}
 
-    /// Adds the command that waits until what went before is where it must be.
-    pub(super) fn wait_command(&self, link: &Link, pipe: &mut Pipeline) {
-        // Shorter than the client's own timeout, so that the answer is a number and not a broken connection.
-        let wait_ms = self.command_timeout.as_millis() as u64 * 3 / 4;
-        if link.has_waitaof {
-            pipe.cmd("WAITAOF").arg(1).arg(self.replicas).arg(wait_ms);
-        } else {
-            // `appendfsync always`: the local file was synced before any of the replies left. Replicas can only be asked
-            // whether they have it in memory.
-            pipe.cmd("WAIT").arg(self.replicas).arg(wait_ms);
-        }
-    }
+/// What `TIME` says.
+pub(super) const fn millis((seconds, micros): (u64, u64)) -> u64 {
+    seconds.saturating_mul(1000).saturating_add(micros / 1000)
+}
 
-    /// Whether enough disks have it.
-    pub(super) fn is_durable(&self, link: &Link, waited: &Value) -> bool {
-        let wanted = i64::from(self.replicas);
-        match waited {
-            Value::Array(counts) if link.has_waitaof => {
-                matches!(counts.as_slice(), [Value::Int(local), Value::Int(replicas)]
-                    if *local >= 1 && *replicas >= wanted)
-            }
-            Value::Int(replicas) if !link.has_waitaof => *replicas >= wanted,
-            _ => false,
-        }
+/// Tells errors of single keys from those of the server: the slot is on its way to another server or has gone there, or the
+/// key is somebody else's. The log says so, and whoever asked for others in the same batch does not suffer.
+pub(super) fn own_error(reply: Value) -> Result<Result<Value, StoreError>, SendError> {
+    let Value::ServerError(error) = reply else {
+        return Ok(Ok(reply));
+    };
+    let error = RedisError::from(error);
+    let of_key = matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain)
+    ) || error.code() == Some("WRONGTYPE");
+    if !of_key {
+        return Err(SendError::Server(error));
     }
+    tracing::error!(%error, "a bucket of the session store cannot be used");
+    Ok(Err(StoreError::Unavailable))
+}
+
+/// From the server's clock to ours, which the proxy is nearer to.
+pub(super) fn on_wall(server_now_ms: u64) -> impl Fn(u64) -> u64 {
+    let ours = now_ms();
+    move |at| ours.saturating_add(at.saturating_sub(server_now_ms))
 }

@@ -1,7 +1,10 @@
+mod cluster;
 mod server;
+mod tls;
 
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::{AtomicU16, Ordering};
 
+use companion_protocol::SessionKey;
 use companion_protocol::config::ValkeyConfig;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -292,46 +295,94 @@ async fn a_foreign_row_fails_the_load_and_the_append() {
     assert!(store.append(secret()).await.is_err());
 }
 
+/// Loads of sessions 0 to `count` - 1 of one subject, all asked for while the server is held. On one thread: when this has
+/// yielded once to each task, all of them wait.
+async fn loads_that_wait(
+    store: &Arc<ValkeyStore>,
+    server: &Server,
+    count: u64,
+) -> Vec<Result<Held, StoreError>> {
+    server.hold(true);
+    let tasks: Vec<_> = (0..count)
+        .map(|number| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move { store.load(&numbered(number)).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    server.hold(false);
+    let mut held = Vec::new();
+    for task in tasks {
+        held.push(task.await.expect("joins"));
+    }
+    held
+}
+
+fn numbered(session: u64) -> SessionKey {
+    SessionKey {
+        session: format!("{session:064x}"),
+        ..key('a', '1')
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn loads_that_wait_share_a_transaction_and_each_gets_its_own_labels() {
+    const LOADS: u64 = 100;
+    let Some(server) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let store = Arc::new(open(&config(server.port)).await.expect("is fit"));
+    for number in 0..LOADS {
+        let label = format!("l{number}");
+        let asked = append(numbered(number), &[&label], &["watched"], None);
+        store.append(asked).await.expect("appends");
+    }
+    store.load(&numbered(0)).await.expect("loads");
+    let before = server.calls("exec").await;
+    let answers = loads_that_wait(&store, &server, LOADS).await;
+    for (number, held) in answers.into_iter().enumerate() {
+        let labels = held.expect("loads").labels;
+        assert_eq!(labels.session, [format!("l{number}")]);
+        assert_eq!(labels.subject, ["watched"]);
+    }
+    let transactions = server.calls("exec").await - before;
+    // Those that found a free flight, and all others together.
+    assert!(
+        (1..=2 * reader::FLIGHTS as u64).contains(&transactions),
+        "{transactions}"
+    );
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_foreign_row_fails_its_own_load_and_no_other_of_the_batch() {
+    let Some(server) = Server::start(Kind::Valkey, &DURABLE).await else {
+        return;
+    };
+    let store = Arc::new(open(&config(server.port)).await.expect("is fit"));
+    store
+        .append(append(numbered(1), &["secret"], &[], None))
+        .await
+        .expect("appends");
+    let row = |number: u64| format!("aplomb:v1:{{{}}}:s:{number:064x}", "a".repeat(64));
+    server.command(&["HSET", &row(2), "secret", "yes"]).await;
+    server.command(&["SET", &row(3), "no bucket"]).await;
+    let answers = loads_that_wait(&store, &server, 9).await;
+    for (number, held) in answers.into_iter().enumerate() {
+        match number {
+            1 => assert_eq!(held.expect("loads").labels.session, ["secret"]),
+            2 | 3 => assert_eq!(held, Err(StoreError::Unavailable)),
+            _ => assert!(held.expect("loads").labels.session.is_empty()),
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_documented_rights_of_an_acl_user_suffice_over_tls() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = |name: &str| directory.path().join(name).display().to_string();
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    std::fs::write(file("cert"), signed.cert.pem()).expect("writes");
-    std::fs::write(file("key"), signed.signing_key.serialize_pem()).expect("writes");
-    let rights = include_str!("../valkey.rs")
-        .split("**Rights**")
-        .nth(1)
-        .and_then(|text| text.split('`').nth(1))
-        .expect("the rights are documented")
-        .replace("//!", " ");
-    std::fs::write(
-        file("acl"),
-        format!(
-            "user default off\nuser aplomb on >hunter2 ~aplomb:v1:* {}\n",
-            rights
-                .split_whitespace()
-                // Redis 7.0 does not know it.
-                .filter(|right| *right != "+waitaof")
-                .collect::<Vec<_>>()
-                .join(" ")
-        ),
-    )
-    .expect("writes");
+    let files = tls::files(&[]);
     let port = server::free_port().to_string();
-    let (cert, key_file, acl) = (file("cert"), file("key"), file("acl"));
     let mut arguments = DURABLE.to_vec();
-    arguments.extend([
-        "--port",
-        "0",
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key_file,
-    ]);
-    arguments.extend(["--tls-auth-clients", "no", "--aclfile", &acl]);
+    arguments.extend(["--port", "0", "--tls-port", &port]);
+    arguments.extend(files.arguments.iter().map(String::as_str));
     let Some(_server) = Server::start_at(Kind::Redis, port.parse().expect("a port"), &arguments).await else {
         return;
     };
@@ -345,7 +396,7 @@ async fn the_documented_rights_of_an_acl_user_suffice_over_tls() {
             .await
             .expect("is fit or does not answer")
     };
-    let ca = signed.cert.pem().into_bytes();
+    let ca = files.ca.clone();
     let store = connect("hunter2", Some(ca.clone())).await;
     store.append(secret()).await.expect("appends");
     assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
@@ -355,59 +406,4 @@ async fn the_documented_rights_of_an_acl_user_suffice_over_tls() {
     assert!(!connect("wrong", Some(ca)).await.healthy());
     // The system's roots have not signed it.
     assert!(!connect("hunter2", None).await.healthy());
-}
-
-/// Prints what the store does in a second beside `redis-benchmark`. Run alone, in release:
-/// `cargo test --release -p aplomb-companion --lib valkey::tests::figures -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, and it wants the machine for itself"]
-async fn figures() {
-    const CALLERS: u64 = 64;
-    const SECONDS: u64 = 3;
-    let Some((store, server)) = fixture(Kind::Valkey).await else {
-        return;
-    };
-    for appends in [true, false] {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(SECONDS);
-        let callers: Vec<_> = (0..CALLERS)
-            .map(|caller| {
-                let store = Arc::clone(&store);
-                tokio::spawn(async move {
-                    let mut done = 0;
-                    while std::time::Instant::now() < end {
-                        let mut asked = secret();
-                        asked.key.session = format!("{:064x}", caller + done * CALLERS);
-                        match appends {
-                            true => store.append(asked).await.expect("appends"),
-                            false => store.load(&asked.key).await.expect("loads"),
-                        };
-                        done += 1;
-                    }
-                    done
-                })
-            })
-            .collect();
-        let mut done = 0;
-        for caller in callers {
-            done += caller.await.expect("joins");
-        }
-        let what = if appends {
-            "append, new session each"
-        } else {
-            "load"
-        };
-        println!("{what}: {}/s with {CALLERS} callers", done / SECONDS);
-    }
-    let port = server.port.to_string();
-    let benchmark = std::process::Command::new("redis-benchmark")
-        .args([
-            "-p", &port, "-c", "1", "-P", "64", "-n", "100000", "-q", "-r", "100000", "-t", "hset,get",
-        ])
-        .output();
-    if let Ok(output) = benchmark {
-        println!(
-            "redis-benchmark, 1 connection, 64 in a pipeline: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-    }
 }

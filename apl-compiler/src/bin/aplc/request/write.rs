@@ -31,7 +31,17 @@ pub(super) fn text(it: &Explanation) -> String {
         }
     }
     if it.steps.is_empty() && it.code.is_some() {
-        let _ = writeln!(out, "  no rule was reached: the proxy itself refuses");
+        match it.rule.as_deref().and_then(|rule| rule.strip_prefix("plugins.")) {
+            Some(plugin) => {
+                let _ = writeln!(
+                    out,
+                    "  no rule was reached: the credential that the plugin `{plugin}` asks for is not believed"
+                );
+            }
+            None => {
+                let _ = writeln!(out, "  no rule was reached: the proxy itself refuses");
+            }
+        }
     }
     for (name, list) in [("effects", &it.effects), ("edits", &it.edits)] {
         if !list.is_empty() {

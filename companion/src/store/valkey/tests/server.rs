@@ -38,6 +38,10 @@ pub(super) struct Server {
     kind: Kind,
     child: Option<Child>,
     pub(super) port: u16,
+    /// Where servers of a cluster speak with each other.
+    pub(super) bus: Option<u16>,
+    /// Where it speaks TLS besides.
+    pub(super) tls: Option<u16>,
     pub(super) directory: TempDir,
     arguments: Vec<String>,
 }
@@ -69,10 +73,25 @@ impl Server {
             kind,
             child: None,
             port,
+            bus: None,
+            tls: None,
             directory: tempfile::tempdir().expect("a directory"),
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
         };
         server.restart().await;
+        Some(server)
+    }
+
+    /// One of a cluster. The port for the others is a free one of its own: the usual one, 10000 above, may not be.
+    pub(super) async fn start_in_cluster(kind: Kind, arguments: &[&str]) -> Option<Self> {
+        let bus = free_port();
+        let text = bus.to_string();
+        let mut all = arguments.to_vec();
+        all.extend(["--cluster-port", &text]);
+        let mut server = Self::start(kind, &all).await?;
+        server.bus = Some(bus);
+        let tls = arguments.iter().position(|argument| *argument == "--tls-port");
+        server.tls = tls.and_then(|at| arguments.get(at + 1)?.parse().ok());
         Some(server)
     }
 
@@ -82,7 +101,7 @@ impl Server {
         let program = self.kind.program().expect("it was there");
         let port = self.port.to_string();
         let mut command = Command::new(program);
-        if !self.arguments.iter().any(|argument| argument == "--tls-port") {
+        if !self.arguments.iter().any(|argument| argument == "--port") {
             command.args(["--port", &port]);
         }
         let child = command
@@ -114,6 +133,8 @@ impl Server {
             kind,
             child: None,
             port: free_port(),
+            bus: None,
+            tls: None,
             directory: tempfile::tempdir().expect("a directory"),
             arguments: Vec::new(),
         };
@@ -159,6 +180,25 @@ impl Server {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Stops it in the middle of whatever it does, or lets it go on. What is sent meanwhile waits.
+    pub(super) fn hold(&self, held: bool) {
+        let id = self.child.as_ref().expect("runs").id().to_string();
+        let signal = if held { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &id]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// How often a command was performed.
+    pub(super) async fn calls(&self, command: &str) -> u64 {
+        let info: String =
+            redis::from_redis_value(self.command(&["INFO", "commandstats"]).await).expect("a text");
+        let found = info.lines().find_map(|line| {
+            let rest = line.strip_prefix("cmdstat_")?.strip_prefix(command)?;
+            rest.strip_prefix(":calls=")?.split(',').next()?.parse().ok()
+        });
+        found.unwrap_or(0)
     }
 
     /// Performs one command as an administrator.
