@@ -101,6 +101,9 @@ async fn without_the_secret_it_does_not_start_and_says_why() {
     }
 }
 
+/// Variables and what they hold.
+type Environment<'a> = &'a [(&'a str, &'a str)];
+
 /// What Vault answers to a login, as its API reference shows it.
 fn login(token: &str) -> Value {
     json!({"request_id": "9e6b3f5a", "lease_id": "", "renewable": false, "lease_duration": 0, "data": null, "wrap_info": null,
@@ -149,7 +152,7 @@ async fn it_logs_in_with_what_the_platform_gives_and_gives_the_token_back() {
     let (secret_id, jwt) = (file("secret-id", "s-1\n"), file("jwt", "a.b.c\n"));
     let approle = json!({"role_id": "r-1", "secret_id": "s-1"});
     let by_jwt = json!({"role": "gateway", "jwt": "a.b.c"});
-    let cases: [(&str, &Value, &[(&str, &str)]); 4] = [
+    let cases: [(&str, &Value, Environment); 4] = [
         (
             "/v1/auth/approle/login",
             &approle,
@@ -219,7 +222,7 @@ async fn a_login_that_fails_stops_the_start_and_says_why() {
     )
     .await;
     let address = format!("http://{}", vault.address);
-    let cases: [(&[(&str, &str)], &str); 5] = [
+    let cases: [(Environment, &str); 5] = [
         (&[("VAULT_AUTH_METHOD", "ldap")], "not `ldap`"),
         (
             &[("VAULT_AUTH_METHOD", "approle"), ("VAULT_ROLE_ID", "r-1")],
