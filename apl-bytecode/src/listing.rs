@@ -327,15 +327,8 @@ impl Listing<'_> {
                 format!("taint {} ({}{ttl})", self.str(*label), scope_names(*scopes))
             }
             Effect::LoadLabels { denial: _ } => "load-labels".into(),
-            Effect::Delegate(delegate) => format!(
-                "delegate {} target={} audience={} permissions=[{}] subject={:?} on_error={:?}",
-                self.str(delegate.delegator),
-                self.str(delegate.target),
-                self.str(delegate.audience),
-                self.list(&delegate.permissions),
-                delegate.subject,
-                delegate.on_error,
-            ),
+            Effect::Delegate(delegate) => self.delegate(delegate),
+            Effect::Attenuate(attenuate) => self.attenuate(attenuate),
             Effect::Audit {
                 plugin,
                 durable,

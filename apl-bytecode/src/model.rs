@@ -21,7 +21,7 @@ pub use ask::{Cost, Count, Decision, Dialect, Elicit, ElicitKind, Operand};
 pub use assertion::{Assertion, Assertions, Contract, Encoding, HeaderSource};
 pub use attr::{Attr, Seg};
 pub use call::Call;
-pub use effect::{Actor, Delegate, Effect, OnError, Scopes, Subject};
+pub use effect::{Actor, Attenuate, Delegate, Effect, OnError, Scopes, Subject};
 pub use identity::{
     Algorithm, ClaimField, ClaimMap, ClaimPath, ClaimRule, ClaimShape, CredentialSource, Identity, Issuer,
     MeshIssuer, TokenRole,

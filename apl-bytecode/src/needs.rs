@@ -288,6 +288,15 @@ impl Collect<'_> {
             Effect::Taint { scopes, .. } => self.taint(*scopes),
             Effect::LoadLabels { .. } => self.needs |= Bits::LOADS_LABELS,
             Effect::Delegate(_) => self.needs |= Bits::DELEGATES,
+            Effect::Attenuate(attenuate) => {
+                self.needs |= Bits::DELEGATES;
+                for part in &attenuate.resource {
+                    match part {
+                        Operand::Text(_) => {}
+                        Operand::Attr(attr) => self.attr(*attr),
+                    }
+                }
+            }
             Effect::Elicit(elicit) => {
                 self.needs |= Bits::ELICITS;
                 match elicit.from {

@@ -47,6 +47,15 @@ const BINDABLE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "delegator/biscuit",
+        &[
+            "root_public_key",
+            "default_outbound_header",
+            "outbound_prefix",
+            "default_ttl_seconds",
+        ],
+    ),
+    (
         "elicitation/ciba",
         &[
             "backchannel_endpoint",

@@ -4,7 +4,7 @@ mod asks;
 
 use std::collections::BTreeMap;
 
-pub use crate::document::ClientProof;
+pub use crate::document::{ClientProof, RootKey};
 pub use asks::{ApprovalsUse, CibaUse, ElicitorUse, PointUse, SignInUse, WebhookUse};
 
 use crate::bindings::Bound;
@@ -66,6 +66,27 @@ pub enum Delegator {
         /// How long the proxy may use it; `None`: the companion's default.
         ttl_s: Option<u64>,
     },
+    /// The Biscuit that the caller brings, narrowed.
+    Biscuit(BiscuitUse),
+}
+
+/// A delegator that narrows Biscuits, as the policy declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BiscuitUse {
+    /// Who issues them.
+    pub root: RootKey,
+    /// The header that carries the narrowed one, lower-case.
+    pub outbound_header: String,
+    /// What stands before it; `None`: `Bearer `.
+    pub outbound_prefix: Option<String>,
+    /// How long it is good; `None`: the companion's default.
+    pub ttl_s: Option<u64>,
+    /// The fact that names whose token it is; `None`: by the step's subject.
+    pub subject_fact: Option<String>,
+    /// That fact must name the caller.
+    pub bind_subject: bool,
+    /// Proxies may use a narrowed token again.
+    pub cache: bool,
 }
 
 impl Delegator {
@@ -74,6 +95,7 @@ impl Delegator {
         match self {
             Self::Oauth(oauth) => &oauth.outbound_header,
             Self::Secret { outbound_header, .. } => outbound_header,
+            Self::Biscuit(biscuit) => &biscuit.outbound_header,
         }
     }
 }
@@ -211,6 +233,18 @@ pub(crate) fn deployment(document: &Document) -> Deployment {
                     outbound_prefix: backend.outbound_prefix.clone(),
                     ttl_s: backend.ttl_s,
                 };
+                deployment.delegators.insert(plugin.name.clone(), delegator);
+            }
+            PluginKind::Biscuit(biscuit) => {
+                let delegator = Delegator::Biscuit(BiscuitUse {
+                    root: biscuit.root.clone(),
+                    outbound_header: biscuit.outbound_header.clone(),
+                    outbound_prefix: biscuit.outbound_prefix.clone(),
+                    ttl_s: biscuit.ttl_s,
+                    subject_fact: biscuit.subject_fact.clone(),
+                    bind_subject: biscuit.bind_subject,
+                    cache: biscuit.cache,
+                });
                 deployment.delegators.insert(plugin.name.clone(), delegator);
             }
             PluginKind::Elicitor(elicitor) => {

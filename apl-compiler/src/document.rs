@@ -19,7 +19,7 @@ pub(crate) use enforcement::EnforcementDecl;
 pub(crate) use identity::{ClaimMapDecl, CredentialDecl, DirectoryDecl, IdentityDecl, JwtIssuer, Keys};
 pub(crate) use overrides::Override;
 pub(crate) use pins::PinsDecl;
-pub use plugin::ClientProof;
+pub use plugin::{ClientProof, RootKey};
 pub(crate) use plugin::{DetectorDecl, Oauth, Pii, Plugin, PluginKind, Secret};
 pub use point::TextSource;
 pub(crate) use point::{Approvals, Elicitor, Point, PointKind, Webhook};

@@ -35,8 +35,8 @@ pub mod yaml;
 
 pub use bindings::{Bound, BoundUse, Target};
 pub use deployment::{
-    ApprovalsUse, BoundIdentity, CibaUse, ClientProof, Delegator, Deployment, ElicitorUse, IssuerKeys,
-    KeyDirectory, OauthUse, PointUse, SecretSource, SignInUse, WebhookUse,
+    ApprovalsUse, BiscuitUse, BoundIdentity, CibaUse, ClientProof, Delegator, Deployment, ElicitorUse,
+    IssuerKeys, KeyDirectory, OauthUse, PointUse, RootKey, SecretSource, SignInUse, WebhookUse,
 };
 pub use diagnostics::{Diagnostic, Severity};
 pub use document::{Store, TextSource, Valkey};

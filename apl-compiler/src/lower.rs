@@ -3,6 +3,7 @@
 mod assertions;
 mod cel;
 mod decide;
+mod delegate;
 mod elicit;
 mod expression;
 mod identities;

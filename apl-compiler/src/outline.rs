@@ -223,6 +223,8 @@ pub struct DelegateView {
     pub subject: String,
     /// Who acts.
     pub actor: Option<String>,
+    /// What else a Biscuit is narrowed to.
+    pub narrowed: Vec<String>,
     /// A failure goes on.
     pub goes_on: bool,
 }
@@ -416,13 +418,17 @@ impl DelegateView {
             .actor
             .as_ref()
             .map_or_else(String::new, |actor| format!(", {actor} acting"));
+        let narrowed = match self.narrowed.as_slice() {
+            [] => String::new(),
+            narrowed => format!(", narrowed to {}", narrowed.join(" and ")),
+        };
         let goes_on = if self.goes_on {
             ", going on if that fails"
         } else {
             ""
         };
         format!(
-            "delegate by {} to {} for audience {} with {permissions}, as {}{actor}{goes_on}",
+            "delegate by {} to {} for audience {} with {permissions}, as {}{actor}{narrowed}{goes_on}",
             self.delegator, self.target, self.audience, self.subject
         )
     }

@@ -1,6 +1,7 @@
 //! The rule language inside YAML strings: text to syntax trees.
 
 mod ast;
+mod attenuation;
 mod decision;
 mod effect;
 mod elicit;

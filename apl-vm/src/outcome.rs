@@ -137,6 +137,17 @@ pub struct DelegateCall {
     pub stops: bool,
     /// Position.
     pub rule: String,
+    /// It is a token of the caller's that is narrowed.
+    pub attenuation: Option<Box<AttenuationCall>>,
+}
+
+/// What a caller's token is narrowed to, beside audience and permissions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttenuationCall {
+    /// The header that brings the token, lower-case.
+    pub header: String,
+    /// Kinds and values. Of a kind, one has to hold.
+    pub checks: Vec<(String, String)>,
 }
 
 /// An elicitation to begin or look up.

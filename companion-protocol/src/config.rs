@@ -13,7 +13,10 @@ pub use approvals::{
     WebhookConfig,
 };
 pub use decisions::{CedarPoint, DecisionPointConfig, KeyDirectoryConfig, KeyFile, OpaPoint, RemotePoint};
-pub use delegators::{ClientAuth, DEFAULT_CACHE_TTL_S, DelegatorConfig, OauthDelegator, SecretDelegator};
+pub use delegators::{
+    BiscuitDelegator, ClientAuth, DEFAULT_CACHE_TTL_S, DelegatorConfig, OauthDelegator, PublicKeyRef,
+    SecretDelegator,
+};
 
 /// The version of this document that this crate reads and writes.
 pub const CONFIG_VERSION: u32 = 1;

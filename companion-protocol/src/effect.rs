@@ -152,6 +152,21 @@ pub struct TokenExchange {
     /// The scopes asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
+    /// What else the token is narrowed to, by a delegator that narrows what the caller brings (a Biscuit); others refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attenuation: Option<Attenuation>,
+}
+
+/// How a token is narrowed beside audience and permissions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Attenuation {
+    /// The longest that it is good, in seconds; absent: the delegator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+    /// Kinds, `action`, `capability` and `resource`, and values. Of each kind, one has to hold where the token is used.
+    #[serde(default)]
+    pub checks: Vec<(String, String)>,
 }
 
 // The token must not reach a log through `{:?}`.
@@ -163,6 +178,7 @@ impl std::fmt::Debug for TokenExchange {
             .field("target", &self.target)
             .field("audience", &self.audience)
             .field("permissions", &self.permissions)
+            .field("attenuation", &self.attenuation)
             .finish_non_exhaustive()
     }
 }

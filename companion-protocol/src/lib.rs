@@ -20,7 +20,7 @@ mod result;
 pub mod sealed;
 mod session;
 
-pub use effect::{Effect, EffectCall, OnFail, PdpDecide, SubjectKind, TokenExchange};
+pub use effect::{Attenuation, Effect, EffectCall, OnFail, PdpDecide, SubjectKind, TokenExchange};
 pub use elicit::{Binding, ElicitAsk, ElicitBegin, ElicitKind, ElicitState, Elicitation, Requester, Shown};
 pub use json::{Json, MAX_INPUT_DEPTH};
 pub use record::{

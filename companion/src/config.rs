@@ -22,7 +22,7 @@ use companion_protocol::config::{
 };
 
 pub use asking::{Ciba, Elicitor, Page, Pages, SignIn, Webhook};
-pub use delegators::{BackendSecret, Delegator, OauthClient};
+pub use delegators::{BackendSecret, BiscuitRoot, Delegator, OauthClient};
 pub use endpoint::EndpointError;
 pub use error::ConfigError;
 pub use secrets::{Secret, SecretError};

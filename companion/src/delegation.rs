@@ -1,8 +1,9 @@
 //! Credentials for backends: token exchange (RFC 8693), client credentials (RFC 6749 section 4.4), the same on behalf of a workload
-//! that proves itself by its SVID, and secrets that are handed out as they are.
+//! that proves itself by its SVID, Biscuits that the caller brings and gets narrowed, and secrets that are handed out as they are.
 //!
 //! | module | |
 //! |---|---|
+//! | [`biscuit`] | narrows a Biscuit |
 //! | [`actor`] | who may act for whom, and through how many hands |
 //! | [`request`] | the forms that go to the identity provider |
 //! | [`introspect`] | looks into opaque tokens (RFC 7662) |
@@ -14,6 +15,7 @@
 //! the model.
 
 mod actor;
+mod biscuit;
 mod cache;
 mod error;
 mod introspect;
@@ -32,7 +34,7 @@ use http_body_util::Full;
 pub use error::DelegationError;
 
 use crate::clock::now_s;
-use crate::config::{BackendSecret, Delegator, OauthClient};
+use crate::config::{BackendSecret, BiscuitRoot, Delegator, OauthClient};
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundError};
 use cache::{Key, TokenCache};
@@ -63,6 +65,7 @@ impl Minter {
         check(delegator, asked)?;
         let client = match &**delegator {
             Delegator::Secret(secret) => return Ok(handed_out(secret, asked)),
+            Delegator::Biscuit(root) => return narrowed(root, asked).await,
             Delegator::Oauth(client) => client,
         };
         let ttl_s = client.oauth.cache_ttl_s;
@@ -78,10 +81,18 @@ impl Minter {
             match &*delegator {
                 Delegator::Oauth(client) => exchange(&outbound, client, &asked).await,
                 Delegator::Secret(secret) => Ok(handed_out(secret, &asked)),
+                Delegator::Biscuit(root) => narrowed(root, &asked).await,
             }
         };
         self.cache.get(key, Duration::from_secs(ttl_s), minting).await
     }
+}
+
+/// The caller's own token with less in it. Computed, and so not on a thread that others wait for.
+async fn narrowed(root: &Arc<BiscuitRoot>, asked: &TokenExchange) -> Result<Grant, DelegationError> {
+    let (root, asked) = (Arc::clone(root), asked.clone());
+    let narrowing = tokio::task::spawn_blocking(move || biscuit::narrowed(&root, &asked, now_s()));
+    narrowing.await.unwrap_or(Err(DelegationError::TokenInvalid))
 }
 
 /// A backend's own secret, for anybody whom policy lets have it.
@@ -207,6 +218,22 @@ async fn ask(
 /// What is wrong with the question itself. An empty part is an error and never a wildcard.
 fn check(delegator: &Delegator, asked: &TokenExchange) -> Result<(), DelegationError> {
     use DelegationError::BadRequest;
+    if asked.audience.is_empty() {
+        return Err(BadRequest("the audience is empty"));
+    }
+    let has_subject = !asked.subject_token.as_deref().unwrap_or_default().is_empty();
+    if let Delegator::Biscuit(_) = delegator {
+        biscuit::check(asked)?;
+        return match has_subject {
+            true => Ok(()),
+            false => Err(BadRequest("the subject token is missing")),
+        };
+    }
+    if asked.attenuation.is_some() {
+        return Err(BadRequest(
+            "only a Biscuit is narrowed beyond audience and permissions",
+        ));
+    }
     let is_scope = |scope: &String| {
         // RFC 6749 section 3.3: a space or a quote inside one would make it two.
         !scope.is_empty()
@@ -214,9 +241,6 @@ fn check(delegator: &Delegator, asked: &TokenExchange) -> Result<(), DelegationE
                 .bytes()
                 .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     };
-    if asked.audience.is_empty() {
-        return Err(BadRequest("the audience is empty"));
-    }
     if !asked.permissions.iter().all(is_scope) {
         return Err(BadRequest("a permission is not an OAuth scope"));
     }
@@ -232,9 +256,8 @@ fn check(delegator: &Delegator, asked: &TokenExchange) -> Result<(), DelegationE
         Delegator::Secret(_) if !asked.permissions.is_empty() || asked.actor_token.is_some() => {
             return Err(BadRequest("a secret has neither permissions nor an actor"));
         }
-        Delegator::Secret(_) => return Ok(()),
+        Delegator::Secret(_) | Delegator::Biscuit(_) => return Ok(()),
     };
-    let has_subject = !asked.subject_token.as_deref().unwrap_or_default().is_empty();
     match asked.subject {
         SubjectKind::ThisWorkload => {
             if asked.subject_token.is_some() || asked.actor_token.is_some() {

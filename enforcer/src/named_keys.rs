@@ -123,6 +123,10 @@ impl Walk<'_> {
             Effect::Taint { .. } | Effect::LoadLabels { .. } | Effect::Delegate(_) | Effect::Audit { .. } => {
                 false
             }
+            Effect::Attenuate(attenuate) => attenuate.resource.iter().any(|part| match part {
+                Operand::Attr(attr) => self.attr(*attr),
+                Operand::Text(_) => false,
+            }),
             Effect::Elicit(elicit) => {
                 let from = match elicit.from {
                     Operand::Attr(attr) => Some(attr),

@@ -4,7 +4,7 @@ use alloc::{format, string::String};
 use core::fmt::Write as _;
 
 use super::Listing;
-use crate::model::{AttrId, Cost, Count, Decision, Elicit, Members, Operand, Restrict};
+use crate::model::{Attenuate, AttrId, Cost, Count, Decision, Delegate, Elicit, Members, Operand, Restrict};
 
 impl Listing<'_> {
     fn attrs(&self, ids: &[AttrId]) -> String {
@@ -12,6 +12,38 @@ impl Listing<'_> {
         for (at, id) in ids.iter().enumerate() {
             text.push_str(if at == 0 { "" } else { ", " });
             text.push_str(&self.attr(*id));
+        }
+        text
+    }
+
+    pub(super) fn delegate(&self, delegate: &Delegate) -> String {
+        format!(
+            "delegate {} target={} audience={} permissions=[{}] subject={:?} on_error={:?}",
+            self.str(delegate.delegator),
+            self.str(delegate.target),
+            self.str(delegate.audience),
+            self.list(&delegate.permissions),
+            delegate.subject,
+            delegate.on_error,
+        )
+    }
+
+    pub(super) fn attenuate(&self, attenuate: &Attenuate) -> String {
+        let mut text = self.delegate(&attenuate.delegate);
+        let _ = write!(text, " header={}", self.str(attenuate.header));
+        for (kind, value) in &attenuate.narrowed {
+            let _ = write!(text, " {}={}", self.str(*kind), self.str(*value));
+        }
+        if !attenuate.resource.is_empty() {
+            text.push_str(" resource=");
+        }
+        for part in &attenuate.resource {
+            match part {
+                Operand::Text(part) => text.push_str(&self.str(*part)),
+                Operand::Attr(attr) => {
+                    let _ = write!(text, "${{{}}}", self.attr(*attr));
+                }
+            }
         }
         text
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Code, Count, Decision, DenialId, Elicit, Restrict, StrId};
+use super::{Code, Count, Decision, DenialId, Elicit, Operand, Restrict, StrId};
 
 /// One effect. The order in which a block names them is the order in which they happen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub enum Effect {
     Count(Count),
     /// Narrows where the operation may go. Nothing is asked: it is done at once.
     Restrict(Restrict),
+    /// Narrows a token that the caller brings along.
+    Attenuate(Attenuate),
 }
 
 /// A delegation.
@@ -67,6 +69,19 @@ pub struct Delegate {
     pub on_error: OnError,
     /// The denial when it fails without a code of its own.
     pub denial: DenialId,
+}
+
+/// A delegation of a token that the caller brings in a header of its own, as a Biscuit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Attenuate {
+    /// As of every delegation. No actor, and not [`Subject::ThisWorkload`].
+    pub delegate: Delegate,
+    /// The header that brings the token, lower-case.
+    pub header: StrId,
+    /// What it is narrowed to beside audience and permissions, as kind and value (`action`, `get`). Of a kind, one has to hold.
+    pub narrowed: Vec<(StrId, StrId)>,
+    /// The one resource that it is good for, in parts; empty: any.
+    pub resource: Vec<Operand>,
 }
 
 /// Whose authority a minted token carries.

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     limits,
-    model::{AttrId, BlockKind, Cost, Count, Decision, Effect, Elicit, ListKind, Members, Operand, Restrict},
+    model::{
+        Attenuate, AttrId, BlockKind, Cost, Count, Decision, Delegate, Effect, Elicit, ListKind, Members,
+        Operand, Restrict, StrId,
+    },
 };
 
 impl Entries<'_> {
@@ -23,13 +26,8 @@ impl Entries<'_> {
                 self.denial(*denial, place)
             }
             Effect::LoadLabels { denial } => self.denial(*denial, place),
-            Effect::Delegate(delegate) => {
-                self.text(delegate.delegator, place)?;
-                self.text(delegate.target, place)?;
-                self.text(delegate.audience, place)?;
-                self.texts(&delegate.permissions, "permissions", place)?;
-                self.denial(delegate.denial, place)
-            }
+            Effect::Delegate(delegate) => self.delegate(delegate, place),
+            Effect::Attenuate(attenuate) => self.attenuate(attenuate, place),
             Effect::Audit {
                 plugin,
                 durable: _,
@@ -43,6 +41,31 @@ impl Entries<'_> {
             Effect::Count(count) => self.count(count, place),
             Effect::Restrict(restrict) => self.restrict(restrict, place),
         }
+    }
+
+    fn delegate(&self, delegate: &Delegate, place: Place) -> Checked {
+        self.text(delegate.delegator, place)?;
+        self.text(delegate.target, place)?;
+        self.text(delegate.audience, place)?;
+        self.texts(&delegate.permissions, "permissions", place)?;
+        self.denial(delegate.denial, place)
+    }
+
+    fn attenuate(&self, attenuate: &Attenuate, place: Place) -> Checked {
+        let Attenuate {
+            delegate,
+            header,
+            narrowed,
+            resource,
+        } = attenuate;
+        self.delegate(delegate, place)?;
+        self.text(*header, place)?;
+        self.pairs(narrowed, place)?;
+        at_most(resource.len(), limits::MAX_LIST, "parts of a resource", place)?;
+        resource.iter().try_for_each(|part| match part {
+            Operand::Text(text) => self.text(*text, place),
+            Operand::Attr(attr) => self.attr(*attr, place),
+        })
     }
 
     fn attr(&self, id: AttrId, place: Place) -> Checked {
@@ -136,11 +159,17 @@ impl Entries<'_> {
             }
         }
         self.option(*max_cost_tier, place)?;
-        at_most(custom.len(), limits::MAX_LIST, "labels", place)?;
-        for (label, value) in custom {
+        self.pairs(custom, place)?;
+        self.denial(*denial, place)
+    }
+
+    /// Labels and their values.
+    fn pairs(&self, pairs: &[(StrId, StrId)], place: Place) -> Checked {
+        at_most(pairs.len(), limits::MAX_LIST, "labels", place)?;
+        for (label, value) in pairs {
             self.text(*label, place)?;
             self.text(*value, place)?;
         }
-        self.denial(*denial, place)
+        Ok(())
     }
 }

@@ -4,11 +4,12 @@ use super::{Reader, Wire, Writer, choice, record};
 use crate::{
     DecodeError,
     model::{
-        Actor, Algorithm, Assertion, Assertions, Attr, Challenge, ClaimField, ClaimMap, ClaimPath, ClaimRule,
-        ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Delivery, Denial, Detector,
-        Effect, Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer, Matcher,
-        MeshIssuer, OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route, ScanMode,
-        Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck, Unmatched,
+        Actor, Algorithm, Assertion, Assertions, Attenuate, Attr, Challenge, ClaimField, ClaimMap, ClaimPath,
+        ClaimRule, ClaimShape, Code, Const, Contract, CredentialSource, Debug, Delegate, Delivery, Denial,
+        Detector, Effect, Encoding, Enforcement, EntityKind, Fallback, HeaderSource, Identity, Issuer,
+        Matcher, MeshIssuer, OnError, PathSeg, Phase, Pin, Pins, Pipeline, Position, Regex, Response, Route,
+        ScanMode, Scanner, Scopes, Seg, Settings, Side, Span, Stage, Subject, TokenRole, TypeCheck,
+        Unmatched,
     },
 };
 
@@ -84,6 +85,7 @@ choice!(Effect, "effect" {
     5 => Decide(decision),
     6 => Count(count),
     7 => Restrict(restrict),
+    8 => Attenuate(attenuate),
 });
 record!(Delegate {
     delegator,
@@ -95,6 +97,12 @@ record!(Delegate {
     ttl_s,
     on_error,
     denial
+});
+record!(Attenuate {
+    delegate,
+    header,
+    narrowed,
+    resource
 });
 choice!(Subject, "subject" { 0 => User, 1 => Client, 2 => CallerWorkload, 3 => ThisWorkload });
 choice!(Actor, "actor" { 0 => User, 1 => Client, 2 => CallerWorkload });

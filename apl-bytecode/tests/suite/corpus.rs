@@ -592,6 +592,22 @@ pub(crate) fn every_variant() -> Program {
             cost: Cost::Attr(AttrId(0)),
             denial: d,
         }),
+        Effect::Attenuate(Attenuate {
+            delegate: Delegate {
+                delegator: s,
+                target: t,
+                audience: t,
+                permissions: vec![s],
+                subject: Subject::Client,
+                actor: None,
+                ttl_s: 60,
+                on_error: OnError::Deny,
+                denial: d,
+            },
+            header: t,
+            narrowed: vec![(s, t), (t, t)],
+            resource: vec![Operand::Text(s), Operand::Attr(AttrId(0))],
+        }),
         Effect::Restrict(Restrict {
             lists: vec![
                 (ListKind::AllowModels, Members::Texts(vec![s, t])),

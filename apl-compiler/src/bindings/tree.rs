@@ -67,6 +67,9 @@ pub(super) fn placeholder(kind: &str, span: Span) -> Vec<Entry> {
             "{token_endpoint: 'https://unbound.invalid/token', client_id: unbound, client_secret_source: {kind: env_var, name: UNBOUND}}"
         }
         "delegator/secret" => "secret_source: {kind: env_var, name: UNBOUND}",
+        "delegator/biscuit" => {
+            "root_public_key: {hex: '0000000000000000000000000000000000000000000000000000000000000000'}"
+        }
         "elicitation/ciba" => {
             "{backchannel_endpoint: 'https://unbound.invalid/bc', token_endpoint: 'https://unbound.invalid/token', client_id: unbound, client_secret_source: {kind: env_var, name: UNBOUND}}"
         }

@@ -82,7 +82,7 @@ codes! {
     UnknownPlugin "APL0114" "a plugin that is not declared"
         "A step or an `authentication` list names a plugin that `plugins:` does not declare. At run time it could only deny."
     UnknownKind "APL0115" "a plugin kind that this build does not have"
-        "A policy that runs in a proxy can use the kinds that are built in: `identity/jwt`, `identity/mesh-jwt`, `identity/spiffe`, `identity/api-key`, `delegator/oauth`, `validator/pii-scan`, `audit/logger` and (their steps deny for now) `elicitation/ciba`. Plugins with code of their own cannot run there."
+        "A policy that runs in a proxy can use the kinds that are built in: `identity/jwt`, `identity/mesh-jwt`, `identity/spiffe`, `identity/api-key`, `delegator/oauth`, `delegator/secret`, `delegator/biscuit`, `validator/pii-scan`, `audit/logger`, `elicitation/page` and `elicitation/ciba`. Plugins with code of their own cannot run there."
     WrongKind "APL0116" "a plugin used for what it is not"
         "`delegate` needs a delegator, `run` a validator or an audit logger, an `authentication` list an identity plugin."
     AttributeFile "APL0120" "a static attribute file that cannot be used"

@@ -87,6 +87,7 @@ pub(super) fn resolve(document: &mut Document, reader: &mut Reader<'_>) {
                 other @ (PluginKind::Identity(_)
                 | PluginKind::Oauth(_)
                 | PluginKind::BackendSecret(_)
+                | PluginKind::Biscuit(_)
                 | PluginKind::Elicitor(_)) => {
                     let message = format!("`{}` is {}, which no section overrides", entry.name, other.what());
                     reader

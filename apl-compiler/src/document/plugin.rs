@@ -33,6 +33,8 @@ pub(crate) enum PluginKind {
     Oauth(Box<Oauth>),
     /// `delegator/secret`.
     BackendSecret(BackendSecret),
+    /// `delegator/biscuit`.
+    Biscuit(Biscuit),
     /// `validator/pii-scan`.
     Pii(Pii),
     /// `audit/logger`.
@@ -51,7 +53,7 @@ impl PluginKind {
     pub(crate) const fn what(&self) -> &'static str {
         match self {
             Self::Identity(_) => "an identity plugin",
-            Self::Oauth(_) | Self::BackendSecret(_) => "a delegator",
+            Self::Oauth(_) | Self::BackendSecret(_) | Self::Biscuit(_) => "a delegator",
             Self::Pii(_) => "a validator",
             Self::Audit { .. } => "an audit logger",
             Self::Elicitor(_) => "an approval handler",
@@ -126,6 +128,36 @@ pub(crate) struct BackendSecret {
     pub outbound_prefix: Option<String>,
     /// Seconds.
     pub ttl_s: Option<u64>,
+}
+
+/// A delegator that narrows Biscuits.
+#[derive(Debug, Clone)]
+pub(crate) struct Biscuit {
+    /// Who issues them.
+    pub root: RootKey,
+    /// The header that brings them, lower-case.
+    pub header: String,
+    /// Lower-case.
+    pub outbound_header: String,
+    /// What stands before the token.
+    pub outbound_prefix: Option<String>,
+    /// Seconds.
+    pub ttl_s: Option<u64>,
+    /// The fact that names whose token it is.
+    pub subject_fact: Option<String>,
+    /// That fact must name the caller.
+    pub bind_subject: bool,
+    /// Proxies may use a narrowed token again.
+    pub cache: bool,
+}
+
+/// Public keys of Ed25519.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootKey {
+    /// In hex.
+    Hex(String),
+    /// A file with them.
+    File(String),
 }
 
 /// A secret.

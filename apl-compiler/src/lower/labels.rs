@@ -4,8 +4,8 @@ use apl_bytecode::{Attr, Instr};
 use apl_bytecode::{Program, Seg};
 
 use crate::syntax::{
-    CostDecl, Effect, EffectKind, ElicitCall, Field, From, MembersDecl, Path, Pdp, Predicate, StageKind,
-    Step, StepKind,
+    CostDecl, DelegateCall, Effect, EffectKind, ElicitCall, Field, From, MembersDecl, Path, Pdp, Predicate,
+    StageKind, Step, StepKind,
 };
 
 const LABELS: &[&str] = &["security", "labels"];
@@ -78,12 +78,20 @@ pub(crate) fn effect(effect: &Effect) -> Reads {
             MembersDecl::Path(path) => Some(path),
             MembersDecl::Texts(_) => None,
         })),
-        EffectKind::Allow
-        | EffectKind::Deny(..)
-        | EffectKind::Run(_)
-        | EffectKind::Taint(_)
-        | EffectKind::Delegate(_) => Reads::default(),
+        EffectKind::Allow | EffectKind::Deny(..) | EffectKind::Run(_) | EffectKind::Taint(_) => {
+            Reads::default()
+        }
+        EffectKind::Delegate(call) => effect_of_delegate(call),
     }
+}
+
+/// What a delegation reads: the parts of the resource that a token is narrowed to.
+pub(crate) fn effect_of_delegate(call: &DelegateCall) -> Reads {
+    let parts = call.attenuation.iter().flat_map(|narrowed| &narrowed.resource);
+    paths(parts.filter_map(|part| match part {
+        From::Path(path) => Some(path),
+        From::Text(_) => None,
+    }))
 }
 
 /// What an elicitation reads.

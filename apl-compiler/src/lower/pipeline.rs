@@ -127,6 +127,7 @@ fn stage(kind: &StageKind, span: Span, lowering: &mut Lowering<'_>) -> Option<St
             other @ (PluginKind::Identity(_)
             | PluginKind::Oauth(_)
             | PluginKind::BackendSecret(_)
+            | PluginKind::Biscuit(_)
             | PluginKind::Audit { .. }
             | PluginKind::Elicitor(_)) => {
                 let message = format!("`{name}` is {}, which is no stage", other.what());

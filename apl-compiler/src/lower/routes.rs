@@ -213,6 +213,7 @@ pub(crate) fn identities(layers: &[&SectionDecl], lowering: &mut Lowering<'_>) -
             PluginKind::Broken => {}
             other @ (PluginKind::Oauth(_)
             | PluginKind::BackendSecret(_)
+            | PluginKind::Biscuit(_)
             | PluginKind::Pii(_)
             | PluginKind::Audit { .. }
             | PluginKind::Elicitor(_)) => {

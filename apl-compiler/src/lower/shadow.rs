@@ -17,7 +17,7 @@ pub(crate) fn left_out(decl: &RouteDecl, route: &Route, lowering: &mut Lowering<
     for instr in code {
         let Instr::Effect(id) = instr else { continue };
         match program.effects.get(id.at()) {
-            Some(Effect::Delegate(_)) => mints = true,
+            Some(Effect::Delegate(_) | Effect::Attenuate(_)) => mints = true,
             Some(Effect::Elicit(_) | Effect::Count(_)) => unknown = true,
             Some(
                 Effect::Taint { .. }

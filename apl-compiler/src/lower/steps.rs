@@ -1,14 +1,14 @@
 //! Steps and effects.
 
-use apl_bytecode::{Delegate, Effect as Outside, Instr, OnError};
+use apl_bytecode::{Effect as Outside, Instr};
 
 use super::labels;
 use super::phase::{Emitter, Place};
-use super::{cel, decide, elicit, expression, limit, pipeline};
+use super::{cel, decide, delegate, elicit, expression, limit, pipeline};
 use crate::diagnostics::{self, error};
 use crate::document::PluginKind;
 use crate::source::Span;
-use crate::syntax::{DelegateCall, Effect, EffectKind, Pdp, Predicate, Step, StepKind, TaintCall};
+use crate::syntax::{Effect, EffectKind, Pdp, Predicate, Step, StepKind, TaintCall};
 
 /// Lowers a step.
 pub(crate) fn step(step: &Step, place: &Place, out: &mut Emitter<'_, '_>) {
@@ -83,7 +83,7 @@ fn effect(effect: &Effect, place: &Place, out: &mut Emitter<'_, '_>) {
         }
         EffectKind::Run(name) => run(name, effect.span, place, out),
         EffectKind::Taint(call) => taint(call, effect.span, place, out),
-        EffectKind::Delegate(call) => delegate(call, effect.span, place, out),
+        EffectKind::Delegate(call) => delegate::delegate(call, effect.span, place, out),
         EffectKind::Elicit(call) => elicit::elicit(call, effect.span, place, out),
         EffectKind::Limit(call) => limit::limit(call, effect.span, place, out),
         EffectKind::Restrict(call) => limit::restrict(call, effect.span, place, out),
@@ -137,9 +137,12 @@ fn run(name: &str, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
         other @ (PluginKind::Identity(_)
         | PluginKind::Oauth(_)
         | PluginKind::BackendSecret(_)
+        | PluginKind::Biscuit(_)
         | PluginKind::Elicitor(_)) => {
             let help = match other {
-                PluginKind::Oauth(_) => format!("write `delegate({name}, target: ..., permissions: [...])`"),
+                PluginKind::Oauth(_) | PluginKind::Biscuit(_) => {
+                    format!("write `delegate({name}, target: ..., permissions: [...])`")
+                }
                 PluginKind::BackendSecret(_) => format!("write `delegate({name})`"),
                 PluginKind::Elicitor(_) => format!("write `require_approval({name}, from: claim.manager)`"),
                 _ => format!("list `{name}` under `authentication`"),
@@ -163,47 +166,6 @@ fn taint(call: &TaintCall, span: Span, place: &Place, out: &mut Emitter<'_, '_>)
         denial,
     });
     out.push(Instr::Effect(effect), span);
-}
-
-fn delegate(call: &DelegateCall, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {
-    let Some(plugin) = out.lowering.plugin(&call.plugin, call.plugin_span) else {
-        return;
-    };
-    if !matches!(
-        plugin.kind,
-        PluginKind::Oauth(_) | PluginKind::BackendSecret(_) | PluginKind::Broken
-    ) {
-        let message = format!("`{}` is {}, not a delegator", call.plugin, plugin.kind.what());
-        out.lowering.reports.push(
-            error(diagnostics::Code::WrongKind, call.plugin_span, message)
-                .help("delegate needs a plugin of kind `delegator/oauth`"),
-        );
-        return;
-    }
-    let code = out.position(place);
-    let tables = &mut out.lowering.tables;
-    let denial = tables.denial(code, None);
-    let target = call.target.as_deref().unwrap_or(&call.plugin);
-    // Without an audience the target is meant (`design/language.md` row 17).
-    let audience = call.audience.as_deref().unwrap_or(target);
-    let delegate = Delegate {
-        delegator: tables.str(&call.plugin),
-        target: tables.str(target),
-        audience: tables.str(audience),
-        permissions: tables.strs(&call.permissions),
-        subject: call.subject,
-        actor: call.actor,
-        ttl_s: call.ttl_s,
-        on_error: if call.goes_on {
-            OnError::Continue
-        } else {
-            OnError::Deny
-        },
-        denial,
-    };
-    let effect = out.lowering.tables.effect(Outside::Delegate(delegate));
-    out.push(Instr::Effect(effect), span);
-    out.delegates = true;
 }
 
 fn decision(pdp: &Pdp, span: Span, place: &Place, out: &mut Emitter<'_, '_>) {

@@ -1,13 +1,13 @@
 //! Step code back to steps. Jumps go forward only, so ranges nest.
 
 use apl_bytecode::{
-    BlockId, Detector, Effect, Instr, OnError, PathSeg, Pipeline, Position, Program, ScannerId, Side, Stage,
-    spell_effect,
+    Attenuate, BlockId, Delegate, Detector, Effect, Instr, OnError, Operand, PathSeg, Pipeline, Position,
+    Program, ScannerId, Side, Stage, spell_effect,
 };
 use apl_bytecode::{ScanMode, TypeCheck};
 
 use super::expression;
-use super::spell::{denial, place, regex, scopes, text, texts};
+use super::spell::{attr, denial, place, regex, scopes, text, texts};
 use super::{DelegateView, Step, StepKind};
 
 /// The steps of a phase.
@@ -206,6 +206,42 @@ impl Reader<'_> {
         )
     }
 
+    fn delegate(&self, delegate: &Delegate) -> DelegateView {
+        DelegateView {
+            delegator: text(self.program, delegate.delegator),
+            target: text(self.program, delegate.target),
+            audience: text(self.program, delegate.audience),
+            permissions: texts(self.program, &delegate.permissions),
+            subject: format!("{:?}", delegate.subject),
+            actor: delegate.actor.map(|actor| format!("{actor:?}")),
+            narrowed: Vec::new(),
+            goes_on: delegate.on_error == OnError::Continue,
+        }
+    }
+
+    fn narrowed(&self, attenuate: &Attenuate) -> Vec<String> {
+        let mut narrowed: Vec<String> = Vec::new();
+        for kind in ["action", "capability"] {
+            let of_kind = attenuate
+                .narrowed
+                .iter()
+                .filter(|(own, _)| text(self.program, *own) == kind);
+            let values: Vec<String> = of_kind.map(|(_, value)| text(self.program, *value)).collect();
+            if !values.is_empty() {
+                narrowed.push(format!("{kind} {}", values.join(" or ")));
+            }
+        }
+        let part = |part: &Operand| match part {
+            Operand::Text(id) => text(self.program, *id),
+            Operand::Attr(id) => format!("${{{}}}", attr(self.program, *id)),
+        };
+        if !attenuate.resource.is_empty() {
+            let parts: Vec<String> = attenuate.resource.iter().map(part).collect();
+            narrowed.push(format!("resource {}", parts.concat()));
+        }
+        narrowed
+    }
+
     fn effect(&self, effect: &Effect) -> StepKind {
         match effect {
             Effect::Taint {
@@ -219,14 +255,10 @@ impl Reader<'_> {
                 ttl_s: *ttl_s,
             },
             Effect::LoadLabels { denial: _ } => StepKind::LoadLabels,
-            Effect::Delegate(delegate) => StepKind::Delegate(DelegateView {
-                delegator: text(self.program, delegate.delegator),
-                target: text(self.program, delegate.target),
-                audience: text(self.program, delegate.audience),
-                permissions: texts(self.program, &delegate.permissions),
-                subject: format!("{:?}", delegate.subject),
-                actor: delegate.actor.map(|actor| format!("{actor:?}")),
-                goes_on: delegate.on_error == OnError::Continue,
+            Effect::Delegate(delegate) => StepKind::Delegate(self.delegate(delegate)),
+            Effect::Attenuate(attenuate) => StepKind::Delegate(DelegateView {
+                narrowed: self.narrowed(attenuate),
+                ..self.delegate(&attenuate.delegate)
             }),
             Effect::Audit {
                 plugin,

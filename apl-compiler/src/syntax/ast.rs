@@ -220,8 +220,23 @@ pub(crate) struct DelegateCall {
     pub actor: Option<apl_bytecode::Actor>,
     /// `attenuation: {ttl: 5m}`: seconds; 0: none.
     pub ttl_s: u32,
+    /// `attenuation` beside `ttl`, for a delegator that narrows a token.
+    pub attenuation: Option<AttenuationDecl>,
     /// `on_error: continue`.
     pub goes_on: bool,
+}
+
+/// What a token is narrowed to.
+#[derive(Debug, Clone)]
+pub(crate) struct AttenuationDecl {
+    /// Where.
+    pub span: Span,
+    /// What may be done.
+    pub actions: Vec<String>,
+    /// What may be called on.
+    pub capabilities: Vec<String>,
+    /// The one resource, in parts.
+    pub resource: Vec<From>,
 }
 
 /// A field pipeline.

@@ -201,6 +201,7 @@ pub(crate) fn delegation(plugin: String, plugin_span: Span) -> DelegateCall {
         subject: Subject::User,
         actor: None,
         ttl_s: 0,
+        attenuation: None,
         goes_on: false,
     }
 }

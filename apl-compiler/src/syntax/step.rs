@@ -5,7 +5,7 @@ use apl_bytecode::Side;
 use super::ast::{Effect, EffectKind, Step, StepKind};
 use super::scan::Parsed;
 use super::value::{Argument, Keyword};
-use super::{decision, effect, predicate, restrict, rule};
+use super::{attenuation, decision, effect, predicate, restrict, rule};
 use crate::diagnostics::{Code, Reports, error};
 use crate::source::Source;
 use crate::vocabulary::{DIALECTS, nearest};
@@ -329,7 +329,7 @@ fn delegate_map(entry: &Entry, cx: &mut Context<'_>) -> Option<super::ast::Deleg
     }
     for part in settings {
         if part.key == "attenuation" {
-            call.ttl_s = attenuation(&part.node, cx)?;
+            attenuation::read(&part.node, &mut call, cx)?;
             continue;
         }
         let Some(value) = argument(&part.node) else {
@@ -349,33 +349,6 @@ fn delegate_map(entry: &Entry, cx: &mut Context<'_>) -> Option<super::ast::Deleg
         keep(effect::set(&mut call, &keyword), cx);
     }
     Some(call)
-}
-
-/// `attenuation: {ttl: 5m}` or `{ttl_seconds: 300}`: how long the token is used at most. What else a token can be narrowed
-/// by is asked of the identity provider with `permissions`.
-fn attenuation(node: &Node, cx: &mut Context<'_>) -> Option<u32> {
-    let fault = |cx: &mut Context<'_>| {
-        cx.reports.push(
-            error(
-                Code::Keyword,
-                node.span,
-                "`attenuation` holds `ttl`, and nothing else here",
-            )
-            .help("attenuation: {ttl: 5m}; narrow what the token may do with `permissions`"),
-        );
-        None
-    };
-    let Some([entry]) = node.as_map() else {
-        return fault(cx);
-    };
-    match (entry.key.as_str(), &entry.node.value) {
-        ("ttl", Value::Str(text, _)) => effect::seconds(text).or_else(|| fault(cx)),
-        ("ttl_seconds", Value::Int(seconds)) => u32::try_from(*seconds)
-            .ok()
-            .filter(|seconds| *seconds > 0)
-            .or_else(|| fault(cx)),
-        _ => fault(cx),
-    }
 }
 
 fn argument(node: &Node) -> Option<Argument> {

@@ -40,6 +40,8 @@ pub enum Section {
     OauthConfig,
     TokenCache,
     SecretDelegator,
+    BiscuitDelegator,
+    RootKey,
     SecretSource,
     PiiConfig,
     Detector,
@@ -326,6 +328,19 @@ const SECRET_DELEGATOR: &[Key] = &[
     ("ttl_seconds", Read),
 ];
 
+const BISCUIT: &[Key] = &[
+    ("root_public_key", Read),
+    ("header", Read),
+    ("default_outbound_header", Read),
+    ("outbound_prefix", Read),
+    ("default_ttl_seconds", Read),
+    ("subject_fact", Read),
+    ("bind_subject", Read),
+    ("cache", Read),
+];
+
+const ROOT_KEY: &[Key] = &[("hex", Read), ("file", Read)];
+
 const SECRET_SOURCE: &[Key] = &[
     ("kind", Read),
     ("name", Read),
@@ -529,6 +544,8 @@ impl Section {
             Self::OauthConfig => (OAUTH, false),
             Self::TokenCache => (TOKEN_CACHE, false),
             Self::SecretDelegator => (SECRET_DELEGATOR, false),
+            Self::BiscuitDelegator => (BISCUIT, false),
+            Self::RootKey => (ROOT_KEY, false),
             Self::SecretSource => (SECRET_SOURCE, false),
             Self::PiiConfig => (PII, false),
             Self::Detector => (DETECTOR, false),
@@ -603,6 +620,8 @@ impl Section {
             Self::OauthConfig => "the `config` of `delegator/oauth`",
             Self::TokenCache => "the `cache` of `delegator/oauth`",
             Self::SecretDelegator => "the `config` of `delegator/secret`",
+            Self::BiscuitDelegator => "the `config` of `delegator/biscuit`",
+            Self::RootKey => "`root_public_key`",
             Self::SecretSource => "a secret source",
             Self::PiiConfig => "the `config` of `validator/pii-scan`",
             Self::Detector => "a detector",

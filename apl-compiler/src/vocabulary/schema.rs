@@ -56,6 +56,7 @@ const CONFIGS: &[(&str, Section)] = &[
     ("identity/api-key", Section::ApiKeyConfig),
     ("delegator/oauth", Section::OauthConfig),
     ("delegator/secret", Section::SecretDelegator),
+    ("delegator/biscuit", Section::BiscuitDelegator),
     ("validator/pii-scan", Section::PiiConfig),
     ("audit/logger", Section::AuditConfig),
     ("elicitation/ciba", Section::CibaConfig),
@@ -230,6 +231,9 @@ fn below(section: Section, key: &str) -> Below {
         }
         (Section::OauthConfig, "client_secret_source" | "client_key_source")
         | (Section::SecretDelegator, "secret_source") => Below::One(Section::SecretSource),
+        (Section::BiscuitDelegator, "root_public_key") => Below::One(Section::RootKey),
+        (Section::BiscuitDelegator, "bind_subject" | "cache") => Below::Boolean,
+        (Section::RootKey, _) => Below::Text,
         (Section::OauthConfig, "client_auth_method") => {
             Below::Words(&["client_secret_basic", "client_secret_post", "private_key_jwt"])
         }

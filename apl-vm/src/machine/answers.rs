@@ -1,6 +1,6 @@
 //! Taking answers.
 
-use apl_bytecode::{Count, Decision, Delegate, Effect, EffectId, Elicit, OnError, Program};
+use apl_bytecode::{Attenuate, Count, Decision, Delegate, Effect, EffectId, Elicit, OnError, Program};
 
 use super::{Stop, bind, denial};
 use crate::{
@@ -79,7 +79,7 @@ fn one(program: &Program, origin: Origin, answer: &Answer, facts: &mut Facts) ->
             facts.labels.loaded = true;
             Ok(())
         }
-        (Effect::Delegate(delegate), _) => delegated(program, delegate, answer, facts),
+        (Effect::Delegate(delegate) | Effect::Attenuate(Attenuate { delegate, .. }), _) => delegated(program, delegate, answer, facts),
         (Effect::Elicit(elicit), _) => elicited(program, id, elicit, answer, facts),
         (Effect::Decide(decision), _) => decided(program, id, decision, answer, facts),
         (

@@ -1,7 +1,8 @@
 //! Asking for effects: what is looked up and what is visible at once.
 
 use apl_bytecode::{
-    DenialId, Effect, EffectId, OnError, Program, Restrict, Scopes, StrId, spell_code, spell_position,
+    Delegate, DenialId, Effect, EffectId, OnError, Program, Restrict, Scopes, StrId, spell_code,
+    spell_position,
 };
 
 use super::{Env, denial, question, text};
@@ -49,18 +50,17 @@ pub(super) fn effect(
         },
         Effect::Delegate(delegate) => {
             clear(facts, GRANTED);
-            let owned = |id: StrId| text(program, id).to_owned();
-            Bound::Delegate(DelegateCall {
-                delegator: owned(delegate.delegator),
-                target: owned(delegate.target),
-                audience: owned(delegate.audience),
-                permissions: delegate.permissions.iter().map(|id| owned(*id)).collect(),
-                subject: delegate.subject,
-                actor: delegate.actor,
-                ttl_s: delegate.ttl_s,
-                stops: delegate.on_error == OnError::Deny,
-                rule: position(program, delegate.denial),
-            })
+            Bound::Delegate(delegated(program, delegate))
+        }
+        Effect::Attenuate(attenuate) => {
+            clear(facts, GRANTED);
+            match question::attenuate(prepared, attenuate, env) {
+                Ok(attenuation) => Bound::Delegate(DelegateCall {
+                    attenuation: Some(Box::new(attenuation)),
+                    ..delegated(program, &attenuate.delegate)
+                }),
+                Err(denied) => return Ok(Err(denied)),
+            }
         }
         Effect::Audit {
             plugin,
@@ -93,6 +93,22 @@ pub(super) fn effect(
         Effect::Restrict(restrict) => return Ok(narrow(prepared, restrict, env).map(|()| None)),
     };
     Ok(Ok(Some((Origin::Effect(id), bound))))
+}
+
+fn delegated(program: &Program, delegate: &Delegate) -> DelegateCall {
+    let owned = |id: StrId| text(program, id).to_owned();
+    DelegateCall {
+        delegator: owned(delegate.delegator),
+        target: owned(delegate.target),
+        audience: owned(delegate.audience),
+        permissions: delegate.permissions.iter().map(|id| owned(*id)).collect(),
+        subject: delegate.subject,
+        actor: delegate.actor,
+        ttl_s: delegate.ttl_s,
+        stops: delegate.on_error == OnError::Deny,
+        rule: position(program, delegate.denial),
+        attenuation: None,
+    }
 }
 
 /// Adds a constraint to those of the phase.

@@ -18,7 +18,7 @@
 //! way is certain pipelines, scanners and `restrict` are run for what they find.
 
 use apl_bytecode::{
-    BlockId, Decision, DenialId, Effect, EffectId, Instr, PipelineId, Program, Scopes, Stage,
+    Attenuate, BlockId, Decision, DenialId, Effect, EffectId, Instr, PipelineId, Program, Scopes, Stage,
 };
 
 use super::{Env, bind, denial, document, question};
@@ -352,7 +352,7 @@ impl Probe<'_> {
             }
             // Labels that the host has loaded already are what a store would answer.
             Some(Effect::LoadLabels { .. }) => assumed.more_labels |= !env.facts.labels.loaded,
-            Some(Effect::Delegate(_)) => assumed.delegated = true,
+            Some(Effect::Delegate(_) | Effect::Attenuate(_)) => assumed.delegated = true,
             Some(Effect::Elicit(_)) => {
                 assumed.elicited = true;
                 return true;
@@ -383,7 +383,9 @@ fn would(program: &Program, id: EffectId) -> Option<String> {
             }
             ("session.append", *label)
         }
-        Effect::Delegate(delegate) => ("token.exchange", delegate.delegator),
+        Effect::Delegate(delegate) | Effect::Attenuate(Attenuate { delegate, .. }) => {
+            ("token.exchange", delegate.delegator)
+        }
         Effect::Elicit(elicit) => ("elicit", elicit.handler),
         Effect::Count(count) => ("limit.count", count.name),
         Effect::Audit { plugin, .. } => ("audit.append", *plugin),

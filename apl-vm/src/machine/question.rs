@@ -1,6 +1,6 @@
 //! Filling in what is asked of humans, decision points and counters.
 
-use apl_bytecode::{AttrId, Cost, Count, Decision, Elicit, OnError, Operand, Program, Seg};
+use apl_bytecode::{Attenuate, AttrId, Cost, Count, Decision, Elicit, OnError, Operand, Program, Seg};
 
 use super::{Env, bind, denial, text};
 use apl_json::{Kind, View};
@@ -11,7 +11,7 @@ use crate::{
     facts::Fact,
     fuel::{Exhausted, Fuel},
     namespace,
-    outcome::{CountCall, DecideCall, DenialInfo, ElicitCall},
+    outcome::{AttenuationCall, CountCall, DecideCall, DenialInfo, ElicitCall},
     prepared::Prepared,
     tree::Tree,
     value::Value,
@@ -65,6 +65,39 @@ pub(super) fn elicit(
         stops: elicit.on_error == OnError::Deny,
         rule: bind::position(program, elicit.denial),
     }))
+}
+
+/// What a token is narrowed to. A resource with a part that is not there would be another one, whatever `on_error` says.
+pub(super) fn attenuate(
+    prepared: &Prepared,
+    attenuate: &Attenuate,
+    env: &Env<'_>,
+) -> Result<AttenuationCall, DenialInfo> {
+    let program = prepared.program();
+    let owned = |id| text(program, id).to_owned();
+    let pair = |(kind, value): &(_, _)| (owned(*kind), owned(*value));
+    let mut checks: Vec<_> = attenuate.narrowed.iter().map(pair).collect();
+    let scope = env.scope(prepared, None);
+    let mut resource = String::new();
+    for part in &attenuate.resource {
+        match *part {
+            Operand::Text(id) => resource.push_str(text(program, id)),
+            Operand::Attr(attr) => match text_of(&scope, attr).filter(|value| !value.is_empty()) {
+                Some(value) => resource.push_str(&value),
+                None => {
+                    let reason = "the resource refers to an attribute that is not there";
+                    return Err(denial::failed(program, attenuate.delegate.denial, "", reason));
+                }
+            },
+        }
+    }
+    if !resource.is_empty() {
+        checks.push(("resource".to_owned(), resource));
+    }
+    Ok(AttenuationCall {
+        header: owned(attenuate.header),
+        checks,
+    })
 }
 
 /// Every argument, as the pipelines left it.

@@ -15,6 +15,8 @@ pub enum DelegatorConfig {
     Oauth(Box<OauthDelegator>),
     /// A backend's own secret, as an API key: the same for every caller.
     Secret(SecretDelegator),
+    /// Narrows the Biscuit that the caller brings.
+    Biscuit(BiscuitDelegator),
 }
 
 /// How the gateway's client proves itself at the token endpoint.
@@ -112,6 +114,46 @@ pub struct SecretDelegator {
     pub ttl_s: u64,
 }
 
+/// A delegator that narrows Biscuits. It asks nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BiscuitDelegator {
+    /// Who issues them.
+    pub root_public_key: PublicKeyRef,
+    /// The header that carries the narrowed token, lower-case; default `authorization`.
+    #[serde(default = "default_outbound_header")]
+    pub outbound_header: String,
+    /// What stands before it; default `"Bearer "`.
+    #[serde(default = "default_outbound_prefix")]
+    pub outbound_prefix: String,
+    /// How long a narrowed token is good, in seconds, unless the step says otherwise; default 300.
+    #[serde(default = "default_biscuit_ttl_s")]
+    pub ttl_s: u64,
+    /// The fact of the first block that names whose token it is; absent: `user`, `client` or `workload`, by the step's subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_fact: Option<String>,
+    /// That fact must name the caller whom the proxy verified; default true.
+    #[serde(default = "default_true")]
+    pub bind_subject: bool,
+    /// A proxy may use a narrowed token again, for the same caller, token and step; default true.
+    #[serde(default = "default_true")]
+    pub cache: bool,
+}
+
+/// Where public keys are: Ed25519, each as 64 hex digits, with or without `ed25519/` before it. Of several, separated by white
+/// space, any one is believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublicKeyRef {
+    /// Here.
+    Hex(String),
+    /// In this file, relative to `companion.json`.
+    File(String),
+}
+
+const fn default_biscuit_ttl_s() -> u64 {
+    300
+}
 const fn default_timeout_ms() -> u64 {
     5000
 }

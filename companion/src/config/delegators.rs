@@ -1,7 +1,12 @@
 //! Delegators, ready to use.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderName, HeaderValue, Uri};
-use companion_protocol::config::{ClientAuth, DelegatorConfig, OauthDelegator, SecretDelegator, SecretRef};
+use biscuit_auth::{Algorithm, PublicKey};
+use companion_protocol::config::{
+    BiscuitDelegator, ClientAuth, DelegatorConfig, OauthDelegator, PublicKeyRef, SecretDelegator, SecretRef,
+};
 use sha2::{Digest, Sha256};
 
 use super::secrets::SecretSource;
@@ -15,6 +20,8 @@ pub enum Delegator {
     Oauth(Box<OauthClient>),
     /// A secret of the backend's own.
     Secret(BackendSecret),
+    /// What the caller brings, narrowed.
+    Biscuit(Arc<BiscuitRoot>),
 }
 
 /// The gateway's client at an identity provider.
@@ -41,6 +48,15 @@ pub struct BackendSecret {
     pub secret: Secret,
 }
 
+/// Whose Biscuits are narrowed, and how.
+#[derive(Debug)]
+pub struct BiscuitRoot {
+    /// As configured.
+    pub config: BiscuitDelegator,
+    /// Any one may have signed; at least one.
+    pub(crate) keys: Vec<PublicKey>,
+}
+
 /// Reads one delegator.
 pub(super) fn ready(
     name: &str,
@@ -63,7 +79,33 @@ pub(super) fn ready(
                 secret,
             }))
         }
+        DelegatorConfig::Biscuit(config) => {
+            check_header(name, &config.outbound_header, &config.outbound_prefix)?;
+            let written = match &config.root_public_key {
+                PublicKeyRef::Hex(written) => written.clone(),
+                PublicKeyRef::File(path) => {
+                    let reference = SecretRef::File(path.clone());
+                    read(name, "root_public_key", &reference, secrets)?
+                        .expose()
+                        .to_owned()
+                }
+            };
+            Ok(Delegator::Biscuit(Arc::new(BiscuitRoot {
+                config: config.clone(),
+                keys: root_keys(&written).ok_or_else(|| ConfigError::RootKey(name.to_owned()))?,
+            })))
+        }
     }
+}
+
+/// Every key in a text; `None`: one of them is none, or there is none.
+fn root_keys(written: &str) -> Option<Vec<PublicKey>> {
+    let key = |word: &str| {
+        let hex = word.strip_prefix("ed25519/").unwrap_or(word);
+        PublicKey::from_bytes_hex(hex, Algorithm::Ed25519).ok()
+    };
+    let keys: Vec<PublicKey> = written.split_whitespace().map(key).collect::<Option<_>>()?;
+    (!keys.is_empty()).then_some(keys)
 }
 
 fn client(name: &str, oauth: &OauthDelegator, secrets: &SecretSource) -> Result<OauthClient, ConfigError> {

@@ -137,6 +137,9 @@ pub enum ConfigError {
         "delegator `{0}`: `client_key` is no PEM of an RSA (2048 bits or more), P-256 or Ed25519 private key"
     )]
     ClientKey(String),
+    /// Not a public key of Ed25519.
+    #[error("delegator `{0}`: `root_public_key` holds no Ed25519 public keys of 64 hex digits each")]
+    RootKey(String),
     /// A secret is missing or unreadable.
     #[error("delegator `{delegator}` has no `{field}`")]
     Secret {

@@ -1,16 +1,20 @@
 //! Secrets in the KV store, version 2, of HashiCorp Vault (or OpenBao).
 //!
-//! Vault is the operator's: its address and the companion's token there come from the environment that Vault's own tools read,
-//! `VAULT_ADDR`, `VAULT_TOKEN` or `VAULT_TOKEN_FILE` (as an agent writes it), `VAULT_NAMESPACE`. Every secret is read once, when the
-//! configuration is; reading the configuration again reads them again.
+//! Vault is the operator's: its address and who the companion is there come from the environment, `VAULT_ADDR`, `VAULT_NAMESPACE`
+//! and what [`login`] reads. Every secret is read once, when the configuration is; reading the configuration again logs in and reads
+//! them again, so no token has to be renewed.
+
+mod login;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::{HeaderValue, Request, Uri};
 use companion_protocol::config::VaultRef;
 use http_body_util::Full;
+use login::Login;
 use percent::encoded;
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,6 +41,28 @@ pub enum VaultError {
     /// Nobody says who we are.
     #[error("neither `VAULT_TOKEN` nor `VAULT_TOKEN_FILE` is set, or it holds no token")]
     NoToken,
+    /// Another way to log in than there is.
+    #[error("`VAULT_AUTH_METHOD` is `token`, `approle`, `kubernetes` or `jwt`, not `{0}`")]
+    Method(String),
+    /// The way to log in needs something that is not there.
+    #[error("`VAULT_AUTH_METHOD={method}` needs `{name}`, or `{name}_FILE` with something in it")]
+    LoginLacks {
+        /// The way.
+        method: &'static str,
+        /// The variable.
+        name: &'static str,
+    },
+    /// Vault does not let us in.
+    #[error("`{path}`: Vault answers {status}: it does not know this role, or not these credentials")]
+    LoginRefused {
+        /// Where we logged in.
+        path: String,
+        /// The status.
+        status: u16,
+    },
+    /// Another shape than a login's.
+    #[error("`{0}`: the answer has not the shape of a login")]
+    LoginShape(String),
     /// Too many references.
     #[error("the configurations name more than {MAX_SECRETS} secrets in Vault")]
     TooMany,
@@ -97,7 +123,7 @@ impl Vaulted {
         if references.len() > MAX_SECRETS {
             return Err(VaultError::TooMany);
         }
-        let vault = Vault::of_environment()?;
+        let vault = Vault::of_environment().await?;
         let mut found = BTreeMap::new();
         let mut read: BTreeMap<(String, String), BTreeMap<String, Value>> = BTreeMap::new();
         for reference in references {
@@ -116,6 +142,7 @@ impl Vaulted {
             };
             found.insert(reference, Secret::new(text));
         }
+        vault.leave().await;
         Ok(Self(found))
     }
 
@@ -144,22 +171,20 @@ fn collect(value: &Value, found: &mut BTreeSet<VaultRef>) {
 struct Vault {
     base: String,
     token: HeaderValue,
+    /// The token is ours alone, from a login.
+    logged_in: bool,
     namespace: Option<HeaderValue>,
     outbound: Outbound,
 }
 
 impl Vault {
-    fn of_environment() -> Result<Self, VaultError> {
-        let set = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+    async fn of_environment() -> Result<Self, VaultError> {
         let base = set("VAULT_ADDR").ok_or(VaultError::NoAddress)?;
         let uri: Uri = base.parse().map_err(|_| VaultError::Address)?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(VaultError::Address);
         }
-        let from_file = || std::fs::read_to_string(set("VAULT_TOKEN_FILE")?).ok();
-        let token = set("VAULT_TOKEN").or_else(from_file).ok_or(VaultError::NoToken)?;
-        let mut token = HeaderValue::from_str(token.trim()).map_err(|_| VaultError::NoToken)?;
-        token.set_sensitive(true);
+        let login = Login::of_environment()?;
         // The operator names the address, so it may be wherever they like.
         let egress = Egress::new(vec![
             EgressRule::Network {
@@ -171,27 +196,79 @@ impl Vault {
                 prefix: 0,
             },
         ]);
-        Ok(Self {
+        let mut vault = Self {
             base: base.trim_end_matches('/').to_owned(),
-            token,
+            token: HeaderValue::from_static(""),
+            logged_in: false,
             namespace: set("VAULT_NAMESPACE").and_then(|text| HeaderValue::from_str(&text).ok()),
             outbound: Outbound::new(Arc::new(egress))?,
-        })
+        };
+        let token = match login {
+            Login::Token(token) => token,
+            Login::At { path, body } => {
+                vault.logged_in = true;
+                vault.log_in(path, body).await?
+            }
+        };
+        vault.token = HeaderValue::from_str(&token).map_err(|_| VaultError::NoToken)?;
+        vault.token.set_sensitive(true);
+        Ok(vault)
+    }
+
+    async fn log_in(&self, path: String, body: String) -> Result<String, VaultError> {
+        let url = format!("{}/v1/auth/{}/login", self.base, encoded(&path));
+        let request = self.request(Request::post(url), body)?;
+        let answer = self.outbound.json(request, TIMEOUT).await;
+        let answer = answer.map_err(|source| match source {
+            OutboundError::Status { status, .. } => VaultError::LoginRefused {
+                path: path.clone(),
+                status: status.as_u16(),
+            },
+            source => VaultError::Call {
+                path: path.clone(),
+                source,
+            },
+        })?;
+        login::token(&answer).ok_or(VaultError::LoginShape(path))
+    }
+
+    /// Gives a token back that nobody needs any more. If that fails it ends by itself.
+    async fn leave(&self) {
+        if !self.logged_in {
+            return;
+        }
+        let url = format!("{}/v1/auth/token/revoke-self", self.base);
+        if let Ok(request) = self.request(Request::post(url), String::new())
+            && let Err(error) = self.outbound.post(request, TIMEOUT).await
+        {
+            tracing::debug!(%error, "the token of the login to Vault was not revoked");
+        }
+    }
+
+    fn request(
+        &self,
+        builder: axum::http::request::Builder,
+        body: String,
+    ) -> Result<Request<Full<Bytes>>, VaultError> {
+        let mut request = builder
+            .header("x-vault-request", "true")
+            .body(Full::from(body))
+            .map_err(|_| VaultError::Address)?;
+        let headers = request.headers_mut();
+        if !self.token.is_empty() {
+            headers.insert("x-vault-token", self.token.clone());
+        }
+        if let Some(namespace) = &self.namespace {
+            headers.insert("x-vault-namespace", namespace.clone());
+        }
+        Ok(request)
     }
 
     async fn read(&self, reference: &VaultRef) -> Result<BTreeMap<String, Value>, VaultError> {
         let path = || reference.path.clone();
         let (mount, inner) = (encoded(&reference.mount), encoded(&reference.path));
-        let mut request = Request::get(format!("{}/v1/{mount}/data/{inner}", self.base))
-            .header("x-vault-request", "true")
-            .body(Full::default())
-            .map_err(|_| VaultError::Address)?;
-        request.headers_mut().insert("x-vault-token", self.token.clone());
-        if let Some(namespace) = &self.namespace {
-            request
-                .headers_mut()
-                .insert("x-vault-namespace", namespace.clone());
-        }
+        let url = format!("{}/v1/{mount}/data/{inner}", self.base);
+        let request = self.request(Request::get(url), String::new())?;
         let body = self
             .outbound
             .json(request, TIMEOUT)
@@ -206,6 +283,11 @@ impl Vault {
         let answer: Answer = json_object::parse(&body).map_err(|_| VaultError::Shape(path()))?;
         Ok(answer.data.data)
     }
+}
+
+/// A variable with something in it.
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
 mod percent {

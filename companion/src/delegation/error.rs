@@ -51,6 +51,15 @@ pub enum DelegationError {
     /// The token names another actor than was sent, or none.
     #[error("the minted token does not name the party that acts")]
     ActorMismatch,
+    /// What the caller brings is not a token of this root.
+    #[error("the caller's token is not one that the delegator's root issued")]
+    TokenInvalid,
+    /// It has ended.
+    #[error("the caller's token has ended, or is not good yet")]
+    TokenExpired,
+    /// It cannot be narrowed.
+    #[error("the caller's token cannot be narrowed: {0}")]
+    AttenuationFailed(&'static str),
 }
 
 impl DelegationError {
@@ -72,6 +81,9 @@ impl DelegationError {
             Self::SubjectMismatch => "delegation.subject_mismatch",
             Self::SubjectUnverifiable => "delegation.subject_unverifiable",
             Self::ActorMismatch => "delegation.actor_mismatch",
+            Self::TokenInvalid => "delegation.token_invalid",
+            Self::TokenExpired => "delegation.token_expired",
+            Self::AttenuationFailed(_) => "delegation.attenuation_failed",
         }
     }
 
@@ -94,7 +106,10 @@ impl DelegationError {
             | Self::AudienceMismatch(_)
             | Self::SubjectMismatch
             | Self::SubjectUnverifiable
-            | Self::ActorMismatch => None,
+            | Self::ActorMismatch
+            | Self::TokenInvalid
+            | Self::TokenExpired
+            | Self::AttenuationFailed(_) => None,
         }
     }
 
@@ -114,7 +129,10 @@ impl DelegationError {
             | Self::AudienceMismatch(_)
             | Self::SubjectMismatch
             | Self::SubjectUnverifiable
-            | Self::ActorMismatch => false,
+            | Self::ActorMismatch
+            | Self::TokenInvalid
+            | Self::TokenExpired
+            | Self::AttenuationFailed(_) => false,
         }
     }
 }

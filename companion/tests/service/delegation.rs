@@ -2,6 +2,8 @@
 
 #[path = "delegation/actors.rs"]
 mod actors;
+#[path = "delegation/biscuits.rs"]
+mod biscuits;
 #[path = "delegation/cache.rs"]
 mod cache;
 #[path = "delegation/client_proof.rs"]
@@ -34,6 +36,7 @@ pub(crate) fn exchange() -> TokenExchange {
         target: "api".to_owned(),
         audience: "api".to_owned(),
         permissions: vec!["read".to_owned()],
+        attenuation: None,
     }
 }
 

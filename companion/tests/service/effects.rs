@@ -29,6 +29,7 @@ fn failing() -> Effect {
         target: String::new(),
         audience: String::new(),
         permissions: Vec::new(),
+        attenuation: None,
     })
 }
 

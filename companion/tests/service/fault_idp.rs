@@ -29,6 +29,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) form: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 pub(crate) struct FaultIdp {
@@ -57,6 +58,7 @@ impl FaultIdp {
                 path: uri.path().to_owned(),
                 headers,
                 form: form_urlencoded::parse(&body).into_owned().collect(),
+                body: String::from_utf8_lossy(&body).into_owned(),
             };
             let answers = Arc::clone(&current.lock().expect("lock"));
             let script = answers(&asked);

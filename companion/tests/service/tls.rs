@@ -58,6 +58,7 @@ async fn exchange(address: SocketAddr) -> EffectResult {
         target: "api".to_owned(),
         audience: "api".to_owned(),
         permissions: vec!["read".to_owned()],
+        attenuation: None,
     };
     let calls = vec![call(Effect::TokenExchange(asked), OnFail::Stop)];
     perform(address, DIGEST, calls).await.results.remove(0)

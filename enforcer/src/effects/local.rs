@@ -201,6 +201,7 @@ pub(crate) fn token_key(
     call: &DelegateCall,
     subject: Option<&Credential>,
     actor: Option<&Credential>,
+    brought: Option<&str>,
 ) -> Option<Key> {
     if call.delegator.is_empty() || call.audience.is_empty() || call.target.is_empty() {
         return None;
@@ -223,5 +224,14 @@ pub(crate) fn token_key(
     let ttl = call.ttl_s.to_be_bytes();
     parts.push(&ttl);
     parts.extend(call.permissions.iter().map(|permission| permission.as_bytes()));
+    if let Some(narrowed) = &call.attenuation {
+        // Behind the permissions, of which there may be any number, so with their own name in front.
+        parts.push(b"\0attenuation");
+        parts.push(brought?.as_bytes());
+        for (kind, value) in &narrowed.checks {
+            parts.push(kind.as_bytes());
+            parts.push(value.as_bytes());
+        }
+    }
     Some(digest(&parts))
 }

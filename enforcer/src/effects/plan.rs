@@ -3,7 +3,7 @@
 use apl_bytecode::{Scopes, Subject};
 use apl_vm::{Answer, Batch, Bound, DelegateCall};
 use companion_protocol::{
-    AuditRecord, Binding, Effect, EffectCall, Json, OnFail, SessionKey, StepRecord, SubjectKind,
+    Attenuation, AuditRecord, Binding, Effect, EffectCall, Json, OnFail, SessionKey, StepRecord, SubjectKind,
     TokenExchange,
 };
 
@@ -349,7 +349,25 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
     let Ok(actor) = actor_credential(asker.principal, call.actor) else {
         return missing(label);
     };
-    let key = token_key(&call, subject, actor);
+    // A token of the caller's own beside the credential that says who they are.
+    let brought = match &call.attenuation {
+        None => None,
+        Some(attenuation) => {
+            let (_, value) = match asker
+                .credentials
+                .iter()
+                .find(|(name, _)| *name == attenuation.header)
+            {
+                Some(found) => found,
+                None => return missing(label),
+            };
+            match token_in(value, None) {
+                Ok(token) => Some(token),
+                Err(_) => return missing(label),
+            }
+        }
+    };
+    let key = token_key(&call, subject, actor, brought);
     if let Some(minted) = key.as_ref().and_then(|key| caches.token(key, asker.now_ms)) {
         return (
             Planned {
@@ -365,7 +383,10 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         let (_, value) = asker.credentials.iter().find(|(name, _)| *name == place.header)?;
         token_in(value, place.prefix.as_deref()).ok().map(str::to_owned)
     };
-    let subject_token = subject.and_then(token_of);
+    let subject_token = match brought {
+        Some(token) => Some(token.to_owned()),
+        None => subject.and_then(token_of),
+    };
     let actor_token = actor.and_then(token_of);
     if subject.is_some() != subject_token.is_some() || actor.is_some() != actor_token.is_some() {
         return missing(label);
@@ -386,6 +407,10 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         target: call.target,
         audience: call.audience,
         permissions: call.permissions,
+        attenuation: call.attenuation.map(|attenuation| Attenuation {
+            ttl_s: (call.ttl_s > 0).then_some(u64::from(call.ttl_s)),
+            checks: attenuation.checks,
+        }),
     });
     (
         Planned {

@@ -4,7 +4,8 @@ use apl_bytecode::sort_by;
 use std::collections::BTreeMap;
 
 use apl_bytecode::{
-    Attr, ClaimField, CredentialSource, Effect, HeaderSource, Identity, Program, Seg, TokenRole, Unmatched,
+    Attr, ClaimField, CredentialSource, Effect, HeaderSource, Identity, Program, Seg, StrId, TokenRole,
+    Unmatched,
 };
 use apl_vm::Prepared;
 
@@ -71,12 +72,28 @@ const CREDENTIALS: &[&str] = &[
     "x-user-token",
 ];
 
+/// The header of a token that a step narrows.
+fn brought(effect: &Effect) -> Option<StrId> {
+    match effect {
+        Effect::Attenuate(attenuate) => Some(attenuate.header),
+        Effect::Taint { .. }
+        | Effect::LoadLabels { .. }
+        | Effect::Delegate(_)
+        | Effect::Audit { .. }
+        | Effect::Elicit(_)
+        | Effect::Decide(_)
+        | Effect::Count(_)
+        | Effect::Restrict(_) => None,
+    }
+}
+
 pub(super) fn wanted(program: &Prepared) -> Wanted {
     let model = program.program();
     let mut credentials: Vec<String> = model
         .identities
         .iter()
         .filter_map(Identity::header)
+        .chain(model.effects.iter().filter_map(brought))
         .map(|header| text_of(model, header).to_ascii_lowercase())
         .collect();
     credentials.push("authorization".to_owned());

@@ -36,6 +36,7 @@ const OTHER_WORDS: &[&str] = &[
     "audit.append",
     "audit.jsonl",
     "case.lua",
+    "clear.lua",
     "cases.redb",
     "checkpoints.jsonl",
     "claim.scope",

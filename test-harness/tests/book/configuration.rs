@@ -107,6 +107,7 @@ fn every_key_of_companion_json_has_a_row() {
         &[
             ("OauthDelegator", "delegators.<name>."),
             ("SecretDelegator", "delegators.<name>."),
+            ("BiscuitDelegator", "delegators.<name>."),
         ],
     );
 }

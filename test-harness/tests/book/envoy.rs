@@ -1,7 +1,7 @@
 //! `envoy-config/`: filled in as its README says, each file is valid, governs, and installs the filter as the other
 //! real-Envoy tests do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aplomb_test_harness::envoy::wasm::{Governed, InstallMode};
@@ -10,8 +10,8 @@ use aplomb_test_harness::process::{Process, answers};
 use aplomb_test_harness::{ports, programs};
 use serde_json::{Value, json};
 
-/// Builds the example as the README says and fills the template of `mode`.
-fn filled(mode: InstallMode, folder: &Path) -> String {
+/// Builds the example as the README says.
+fn built(mode: InstallMode, folder: &Path) -> PathBuf {
     let root = programs::root();
     let build = folder.join("build");
     let policy = root.join("examples/hr/policy.yaml");
@@ -27,8 +27,15 @@ fn filled(mode: InstallMode, folder: &Path) -> String {
     }
     let (fine, printed) = super::aplc(&arguments, folder);
     assert!(fine, "{printed}");
+    build
+}
+
+/// A file of the folder with its placeholders filled in.
+fn filled(template: &str, mode: InstallMode, folder: &Path) -> String {
+    let root = programs::root();
+    let build = built(mode, folder);
     let output = Command::new(root.join("envoy-config/fill.sh"))
-        .arg(root.join(format!("envoy-config/{}.yaml", mode.name())))
+        .arg(root.join("envoy-config").join(template))
         .arg(&build)
         .arg(programs::filter().expect("built"))
         .output()
@@ -42,6 +49,9 @@ fn filled(mode: InstallMode, folder: &Path) -> String {
     assert!(!filled.contains("@APLOMB_"), "a placeholder is left:\n{filled}");
     filled
 }
+
+/// Where `ecds.yaml` expects its folder.
+const ECDS: &str = "/etc/aplomb/ecds";
 
 /// Every object below `value` that configures a plugin, in the order of the chain.
 fn plugins(value: &Value) -> Vec<&Value> {
@@ -67,10 +77,18 @@ fn essence(plugin: &Value) -> Value {
     })
 }
 
-async fn is_valid_and_governs(mode: InstallMode) {
+async fn is_valid_and_governs(template: &str, mode: InstallMode) {
     let folder = tempfile::tempdir().expect("a folder");
     let (listen, admin) = (ports::free().expect("a port"), ports::free().expect("a port"));
-    let text = filled(mode, folder.path());
+    let text = filled(template, mode, folder.path());
+    let ecds = folder.path().join("ecds");
+    let text = text.replace(ECDS, ecds.to_str().expect("text"));
+    std::fs::create_dir(&ecds).expect("a folder");
+    std::fs::write(
+        ecds.join("aplomb.yaml"),
+        filled("ecds/aplomb.yaml", mode, folder.path()),
+    )
+    .expect("written");
     for fixed in ["port_value: 10000", "port_value: 9901"] {
         assert_eq!(
             text.matches(fixed).count(),
@@ -149,7 +167,7 @@ async fn is_valid_and_governs(mode: InstallMode) {
     let listeners = dump["configs"].as_array().expect("a list").iter().filter(|part| {
         part["@type"]
             .as_str()
-            .is_some_and(|kind| kind.ends_with(".ListenersConfigDump"))
+            .is_some_and(|kind| kind.ends_with(".ListenersConfigDump") || kind.ends_with(".EcdsConfigDump"))
     });
     let ours: Vec<Value> = listeners.flat_map(plugins).map(essence).collect();
     let rendered = Governed {
@@ -165,12 +183,91 @@ async fn is_valid_and_governs(mode: InstallMode) {
 
 #[tokio::test]
 async fn the_full_configuration_is_valid_and_governs() {
-    is_valid_and_governs(InstallMode::Full).await;
+    is_valid_and_governs("full.yaml", InstallMode::Full).await;
 }
 
 #[tokio::test]
 async fn the_paired_configuration_is_valid_and_governs() {
-    is_valid_and_governs(InstallMode::Paired).await;
+    is_valid_and_governs("paired.yaml", InstallMode::Paired).await;
+}
+
+#[tokio::test]
+async fn the_egress_sidecar_is_valid_and_governs() {
+    is_valid_and_governs("egress-sidecar.yaml", InstallMode::Full).await;
+}
+
+#[tokio::test]
+async fn the_configuration_that_changes_its_policy_while_it_runs_is_valid_and_governs() {
+    is_valid_and_governs("ecds.yaml", InstallMode::Full).await;
+}
+
+/// With the placeholders of the folder in the place of what differs.
+fn with_placeholders(emitted: &str) -> String {
+    let mut text = String::new();
+    for line in emitted.lines() {
+        match line.split_once("value: \"{") {
+            Some((before, _)) => text.push_str(&format!("{before}value: '@APLOMB_FILTER_CONFIG@'")),
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// `BLESS=1` writes them.
+#[test]
+fn the_sidecar_and_the_one_with_discovery_are_what_aplc_emits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    built(InstallMode::Full, folder.path());
+    let kept = programs::root().join("envoy-config");
+    let emit = |listen: &str, upstreams: [&str; 3], more: &[&str]| {
+        let mut arguments = vec![
+            "emit",
+            "envoy",
+            "--build",
+            "build",
+            "--module",
+            "@APLOMB_WASM@",
+            "--listen",
+            listen,
+        ];
+        for upstream in &upstreams {
+            arguments.extend(["--upstream", upstream]);
+        }
+        arguments.extend(more);
+        let (fine, printed) = super::aplc(&arguments, folder.path());
+        assert!(fine, "{printed}");
+        with_placeholders(&printed)
+    };
+    let remote = [
+        "/hr/mcp=https://hr.example.com/mcp",
+        "/repos/mcp=https://repos.example.com/mcp",
+        "/email/mcp=https://email.example.com/mcp",
+    ];
+    let near = [
+        "/hr/mcp=http://127.0.0.1:9101/mcp",
+        "/repos/mcp=http://127.0.0.1:9102/mcp",
+        "/email/mcp=http://127.0.0.1:9103/mcp",
+    ];
+    let sidecar = emit("127.0.0.1:10000", remote, &[]);
+    let discovering = emit("0.0.0.0:10000", near, &["--ecds", "ecds"]);
+    let discovered = std::fs::read_to_string(folder.path().join("ecds/aplomb.yaml")).expect("written");
+    for (name, text) in [
+        ("egress-sidecar.yaml", sidecar),
+        (
+            "ecds.yaml",
+            discovering.replace("path: ecds", &format!("path: {ECDS}")),
+        ),
+        ("ecds/aplomb.yaml", with_placeholders(&discovered)),
+    ] {
+        let at = kept.join(name);
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::create_dir_all(at.parent().expect("a folder")).expect("a folder");
+            std::fs::write(&at, &text).expect("written");
+        }
+        let found = std::fs::read_to_string(&at).unwrap_or_default();
+        assert_eq!(found, text, "envoy-config/{name} is stale: BLESS=1 writes it");
+    }
 }
 
 #[test]

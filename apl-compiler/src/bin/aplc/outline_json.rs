@@ -84,6 +84,7 @@ fn step(step: &Step) -> Value {
             "permissions": delegate.permissions,
             "subject": delegate.subject,
             "actor": delegate.actor,
+            "narrowed": delegate.narrowed,
             "on_error": if delegate.goes_on { "continue" } else { "deny" },
         }),
         StepKind::Ask(words) => json!({ "step": "ask", "what": words }),

@@ -124,6 +124,9 @@ pub(crate) fn of(
             .iter()
             .map(|(name, delegator)| match delegator {
                 Delegator::Oauth(oauth) => format!("{name} at {}", oauth.token_endpoint),
+                Delegator::Biscuit(biscuit) => {
+                    format!("{name}, a narrowed Biscuit in {}", biscuit.outbound_header)
+                }
                 Delegator::Secret { outbound_header, .. } => format!("{name}, a secret in {outbound_header}"),
             })
             .collect(),

@@ -98,10 +98,13 @@ pub(super) fn resolve(
             other @ (PluginKind::Identity(_)
             | PluginKind::Oauth(_)
             | PluginKind::BackendSecret(_)
+            | PluginKind::Biscuit(_)
             | PluginKind::Elicitor(_)) => {
                 let instead = match other {
                     PluginKind::Identity(_) => "list it under `authentication`",
-                    PluginKind::Oauth(_) | PluginKind::BackendSecret(_) => "a `delegate(...)` step calls it",
+                    PluginKind::Oauth(_) | PluginKind::BackendSecret(_) | PluginKind::Biscuit(_) => {
+                        "a `delegate(...)` step calls it"
+                    }
                     _ => "a step such as `require_approval(...)` asks it",
                 };
                 let message = format!(

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use apl_compiler::{ClientProof, Delegator, OauthUse};
+use apl_compiler::{ClientProof, Delegator, OauthUse, RootKey};
 use companion_protocol::config::{
-    ClientAuth, DEFAULT_CACHE_TTL_S, DelegatorConfig, OauthDelegator, SecretDelegator,
+    BiscuitDelegator, ClientAuth, DEFAULT_CACHE_TTL_S, DelegatorConfig, OauthDelegator, PublicKeyRef,
+    SecretDelegator,
 };
 
 use super::asks::reference;
 
 /// How long the proxy may use a backend's secret before it asks again, in seconds, unless the policy says otherwise.
 const SECRET_S: u64 = 60;
+
+/// How long a narrowed Biscuit is good, likewise.
+const BISCUIT_S: u64 = 300;
 
 /// One delegator; literal secrets go to `secrets`.
 pub(super) fn config(
@@ -34,6 +38,18 @@ pub(super) fn config(
             outbound_header: outbound_header.clone(),
             outbound_prefix: bearer(outbound_prefix),
             ttl_s: ttl_s.unwrap_or(SECRET_S),
+        }),
+        Delegator::Biscuit(biscuit) => DelegatorConfig::Biscuit(BiscuitDelegator {
+            root_public_key: match &biscuit.root {
+                RootKey::Hex(hex) => PublicKeyRef::Hex(hex.clone()),
+                RootKey::File(path) => PublicKeyRef::File(path.clone()),
+            },
+            outbound_header: biscuit.outbound_header.clone(),
+            outbound_prefix: bearer(&biscuit.outbound_prefix),
+            ttl_s: biscuit.ttl_s.unwrap_or(BISCUIT_S),
+            subject_fact: biscuit.subject_fact.clone(),
+            bind_subject: biscuit.bind_subject,
+            cache: biscuit.cache,
         }),
     }
 }
@@ -93,6 +109,6 @@ fn client(
 pub(super) fn timeout_ms(delegator: &Delegator) -> Option<u64> {
     match delegator {
         Delegator::Oauth(oauth) => Some(oauth.timeout_ms),
-        Delegator::Secret { .. } => None,
+        Delegator::Secret { .. } | Delegator::Biscuit(_) => None,
     }
 }

@@ -416,6 +416,7 @@ fn narrower(was: &DelegateView, is: &DelegateView) -> bool {
         && was.subject == is.subject
         && was.actor == is.actor
         && (was.goes_on || !is.goes_on)
+        && was.narrowed.iter().all(|one| is.narrowed.contains(one))
         && is.permissions.iter().all(|scope| was.permissions.contains(scope))
         // No scopes at all is often all of them at the identity provider.
         && (was.permissions.is_empty() || !is.permissions.is_empty())
@@ -446,6 +447,17 @@ fn delegation(was: &DelegateView, is: &DelegateView) -> String {
     }
     if (&was.subject, &was.actor) != (&is.subject, &is.actor) {
         parts.push(format!("as {} became as {}", was.subject, is.subject));
+    }
+    if was.narrowed != is.narrowed {
+        let all = |narrowed: &[String]| match narrowed {
+            [] => "nothing more".to_owned(),
+            narrowed => narrowed.join(" and "),
+        };
+        parts.push(format!(
+            "narrowed to {} became {}",
+            all(&was.narrowed),
+            all(&is.narrowed)
+        ));
     }
     if was.goes_on != is.goes_on {
         parts.push(format!(

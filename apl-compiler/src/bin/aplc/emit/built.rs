@@ -131,7 +131,7 @@ impl Built {
                     urls.push(&oauth.token_endpoint);
                     urls.extend(oauth.introspection_endpoint.as_deref());
                 }
-                DelegatorConfig::Secret(_) => {}
+                DelegatorConfig::Secret(_) | DelegatorConfig::Biscuit(_) => {}
             }
         }
         urls.into_iter()

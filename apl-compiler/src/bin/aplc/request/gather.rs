@@ -253,7 +253,7 @@ impl Gathering<'_> {
             Instr::Effect(id) => match self.model().effects.get(id.at())? {
                 Effect::LoadLabels { .. } => "asks for the session's labels".to_owned(),
                 Effect::Taint { .. } => "asks to store the label".to_owned(),
-                Effect::Delegate(_) => "asks for a token".to_owned(),
+                Effect::Delegate(_) | Effect::Attenuate(_) => "asks for a token".to_owned(),
                 Effect::Audit { .. } => "asks for a record".to_owned(),
                 Effect::Elicit(_) => "asks a human".to_owned(),
                 Effect::Decide(_) => "asks the decision point".to_owned(),
