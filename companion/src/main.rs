@@ -133,6 +133,10 @@ struct Serve {
     /// Requests a second that one caller may send [default: any number].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate_limit: Option<u32>,
+    /// After SIGTERM, seconds in which it still answers while `/readyz` says 503 and every answer closes its connection, so that
+    /// callers go over to other companions.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    drain: u16,
     /// URL of an OpenTelemetry collector (OTLP over HTTP), as https://collector.example:4318: it gets copies of audit records and
     /// spans of calls.
     #[arg(long, value_name = "URL")]
@@ -199,6 +203,7 @@ impl Serve {
                     client_authority: self.client_ca,
                 }),
             rate_limit: self.rate_limit,
+            drain: Duration::from_secs(self.drain.into()),
             otlp: self.otlp.map(|endpoint| OtlpOptions {
                 endpoint,
                 token_env: self.otlp_token_env,

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use companion_protocol::sealed::CaptureKey;
@@ -77,6 +78,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// The most requests a second of one caller; absent: any number.
     pub rate_limit: Option<u32>,
+    /// At the end it answers for so long while it says that it is leaving.
+    pub drain: Duration,
     /// The collector for copies of audit records and for spans.
     pub otlp: Option<OtlpOptions>,
 }
@@ -356,6 +359,7 @@ impl Companion {
             keys: Live::new(Arc::new(keys)),
             rate: options.rate_limit.map(RateLimit::new),
             tokens: Live::new(Arc::new(tokens)),
+            leaving: AtomicBool::new(false),
             spans: otlp.as_ref().and_then(|otlp| otlp.spans.clone()),
         });
         tracing::info!(
@@ -406,8 +410,10 @@ impl Companion {
             options: self.options,
             store: self.store,
         };
+        let drain = renewer.options.drain;
         let refresher = tokio::spawn(renewer.run(reload));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
+        let leaver = Arc::clone(&self.service);
         let mut routes = router(self.service);
         let mut pages_server = None;
         if let Some(pages) = self.pages.map(approvals::router) {
@@ -418,8 +424,10 @@ impl Companion {
                 }
             }
         }
-        let stop = async {
+        let stop = async move {
             stop.await;
+            leaver.leaving.store(true, Ordering::Relaxed);
+            tokio::time::sleep(drain).await;
             let _ = stopping.send(());
         };
         let routes = routes.into_make_service_with_connect_info::<Caller>();

@@ -17,13 +17,14 @@ mod rate;
 mod token;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::Router;
 use axum::extract::{ConnectInfo, Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -64,6 +65,8 @@ pub struct Service {
     pub admin_token: AccessToken,
     /// Who may ask; `None`: everybody who reaches the socket (loopback only).
     pub(crate) tokens: Live<Option<AccessTokens>>,
+    /// This companion is about to end: it answers, and says that others should be asked.
+    pub(crate) leaving: AtomicBool,
     /// Where spans of calls go.
     pub(crate) spans: Option<Feed<Span>>,
 }
@@ -183,11 +186,16 @@ async fn jwks(
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let effects = &shared.service.effects;
     let (store, audit) = (effects.store.healthy(), effects.audit.healthy());
-    let status = match store && audit {
+    let leaving = shared.service.leaving.load(Ordering::Relaxed);
+    let status = match store && audit && !leaving {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(json!({"store": store, "audit": audit}))).into_response()
+    (
+        status,
+        Json(json!({"store": store, "audit": audit, "leaving": leaving})),
+    )
+        .into_response()
 }
 
 async fn prometheus(State(shared): State<Arc<Shared>>) -> Response {
@@ -240,7 +248,14 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         "/readyz" => "/readyz",
         _ => "other",
     };
-    let response = next.run(request).await;
+    let has_connection_header = request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    // A connection that is kept would be closed later, perhaps under the next request.
+    if has_connection_header && shared.service.leaving.load(Ordering::Relaxed) {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     shared
         .service
         .effects
