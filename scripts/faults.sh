@@ -13,3 +13,4 @@ echo '| injected | answered | acknowledged | lost |'
 echo '|---|---|---|---|'
 table --workspace --test service -- --nocapture --test-threads 1 faults::
 table --workspace --test faults -- --nocapture --test-threads 1
+table --workspace --test gateway -- --nocapture --test-threads 1 evidence::a_killed_envoy
