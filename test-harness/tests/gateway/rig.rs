@@ -76,11 +76,7 @@ pub(crate) async fn envoy(
         keep_host: false,
         address: backend,
     };
-    let mut setup = Setup::new(
-        ports::free().expect("a port"),
-        governed.filters(),
-        vec![upstream],
-    );
+    let mut setup = Setup::new(ports::free().expect("a port"), governed.filters(), vec![upstream]);
     setup.companion = Some(companion);
     setup.workers = 1;
     Envoy::start(&setup, dir).await.expect("Envoy starts")
