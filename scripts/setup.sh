@@ -134,6 +134,19 @@ stores() {
   note "ready"
 }
 
+# For the test of OTLP: a real collector.
+collector() {
+  say "An OpenTelemetry collector for the tests"
+  if ! [ -x "$TOOLS/rotel-agent" ]; then
+    local binary
+    "$VENV/bin/pip" install --quiet --only-binary :all: "rotel==$ROTEL_VERSION" ||
+      note "no collector: its test will be skipped (PyPI: rotel)"
+    binary="$(find "$VENV/" -path '*/rotel/rotel-agent' -type f 2>/dev/null | head -1 || true)"
+    [ -z "$binary" ] || { chmod +x "$binary" && ln -sfn "$binary" "$TOOLS/rotel-agent"; }
+  fi
+  note "ready"
+}
+
 # For the tests of the approvals: a real OpenID provider, and an approver in a real browser.
 approvals() {
   say "An OpenID provider and a browser for the tests"
@@ -258,6 +271,7 @@ envoy
 node
 wasm_opt
 stores
+collector
 approvals
 editors
 exchange

@@ -23,9 +23,11 @@ use std::time::{Duration, Instant};
 
 use companion_protocol::AuditRecord;
 use companion_protocol::sealed::CaptureKey;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use crate::group_commit::{Commit, GroupCommitter};
 use crate::metrics::Metrics;
+use crate::otlp::{Feed, log_record, with_line};
 use chain::{Chain, Linked};
 use checkpoint::Checkpoints;
 use file::LogFile;
@@ -58,6 +60,8 @@ pub struct AuditOptions {
     pub pseudonyms: Option<Pseudonyms>,
     /// What policies captured is encrypted to it; without it records that carry something are refused.
     pub capture_key: Option<CaptureKey>,
+    /// Copies of what is on disk go there.
+    pub(crate) copies: Option<Feed<LogRecord>>,
 }
 
 impl Default for AuditOptions {
@@ -68,6 +72,7 @@ impl Default for AuditOptions {
             keep: None,
             pseudonyms: None,
             capture_key: None,
+            copies: None,
         }
     }
 }
@@ -76,6 +81,7 @@ impl Default for AuditOptions {
 pub struct AuditLog {
     writer: GroupCommitter<Writer>,
     privacy: Privacy,
+    is_copied: bool,
     healthy: Arc<AtomicBool>,
 }
 
@@ -173,9 +179,11 @@ impl AuditLog {
             keep: options.keep,
             metrics,
             healthy: Arc::clone(&healthy),
+            copies: options.copies,
         };
         writer.retire();
         Ok(Self {
+            is_copied: writer.copies.is_some(),
             privacy: Privacy {
                 pseudonyms: options.pseudonyms,
                 capture_key: options.capture_key,
@@ -189,9 +197,11 @@ impl AuditLog {
     pub async fn append(&self, record: &AuditRecord) -> Result<(), AuditError> {
         let id = RecordId::of(record);
         let hidden = self.privacy.apply(record)?;
-        let line = serde_json::to_vec(hidden.as_ref().unwrap_or(record)).map_err(|_| AuditError)?;
+        let shown = hidden.as_ref().unwrap_or(record);
+        let line = serde_json::to_vec(shown).map_err(|_| AuditError)?;
+        let copy = self.is_copied.then(|| log_record(shown));
         self.writer
-            .submit(Line { id, line })
+            .submit(Line { id, line, copy })
             .await
             .map_err(|_| AuditError)?
     }
@@ -206,6 +216,8 @@ struct Line {
     id: RecordId,
     /// The record as JSON, not yet chained.
     line: Vec<u8>,
+    /// What goes to a collector once it is on disk.
+    copy: Option<LogRecord>,
 }
 
 struct Writer {
@@ -223,19 +235,23 @@ struct Writer {
     keep: Option<Duration>,
     metrics: Arc<Metrics>,
     healthy: Arc<AtomicBool>,
+    copies: Option<Feed<LogRecord>>,
 }
 
 impl Commit for Writer {
     type Item = Line;
     type Ack = Result<(), AuditError>;
 
-    fn commit(&mut self, items: Vec<Line>) -> Vec<Self::Ack> {
+    fn commit(&mut self, mut items: Vec<Line>) -> Vec<Self::Ack> {
         let mut bytes = Vec::new();
+        let mut copies = Vec::new();
         let mut fresh = Vec::new();
         let mut chain = self.chain;
-        for item in &items {
+        for item in &mut items {
             if !self.recent.contains(&item.id) && !fresh.contains(&item.id) {
-                bytes.extend_from_slice(&chain.add(&item.line));
+                let line = chain.add(&item.line);
+                bytes.extend_from_slice(&line);
+                copies.extend(item.copy.take().map(|copy| with_line(copy, &line)));
                 fresh.push(item.id);
             }
         }
@@ -249,6 +265,9 @@ impl Commit for Writer {
             Ok(()) => {
                 self.chain = chain;
                 self.metrics.audit_written(fresh.len(), items.len());
+                if let Some(feed) = &self.copies {
+                    copies.into_iter().for_each(|copy| feed.offer(copy));
+                }
                 for id in fresh {
                     self.recent.insert(id);
                 }

@@ -1,7 +1,7 @@
 //! Performs the effects of one exchange, in the order in which policy wrote them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use companion_protocol::{
     Effect, EffectCall, EffectNote, EffectResult, EffectsRequest, EffectsResponse, ElicitState, OnFail,
@@ -18,6 +18,7 @@ use crate::elicitation::{Desk, ElicitError};
 use crate::key_directory::DirectoryError;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::otlp::Lap;
 use crate::outbound::Outbound;
 use crate::store::{Append, Held, SessionStore, StoreError};
 
@@ -42,8 +43,8 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// One result an effect. Stops performing at the first that fails with [`OnFail::Stop`].
-    pub async fn perform(&self, request: &EffectsRequest) -> EffectsResponse {
+    /// One result an effect, and a lap for each that was begun. Stops performing at the first that fails with [`OnFail::Stop`].
+    pub(crate) async fn perform(&self, request: &EffectsRequest, laps: &mut Vec<Lap>) -> EffectsResponse {
         let policies = self.policies.get();
         let Some(policy) = policies.get(&request.policy_digest) else {
             tracing::warn!(decision_id = request.decision_id, "effects of an unknown policy");
@@ -64,7 +65,8 @@ impl Effects {
                 notes.push(EffectNote::default());
                 continue;
             }
-            let (result, note) = self.timed(policy, request, call, &mut epoch).await;
+            let (result, note, lap) = self.timed(policy, request, call, &mut epoch).await;
+            laps.push(lap);
             stopped = call.on_fail == OnFail::Stop && !is_success(&result);
             results.push(result);
             notes.push(note);
@@ -82,14 +84,16 @@ impl Effects {
         request: &EffectsRequest,
         call: &EffectCall,
         epoch: &mut Reported,
-    ) -> (EffectResult, EffectNote) {
-        let begun = Instant::now();
+    ) -> (EffectResult, EffectNote, Lap) {
+        let (begun, began) = (Instant::now(), SystemTime::now());
+        let mut code = None;
         let outcome = self.one(policy, call, epoch).await;
         let kind = kind(&call.effect);
         let mut provider = None;
         let (result, name) = match outcome {
             Ok(result) => (result, "success"),
             Err(refusal) => {
+                code = Some(refusal.code());
                 self.metrics.refusal(refusal.code());
                 tracing::warn!(
                     decision_id = request.decision_id,
@@ -107,7 +111,13 @@ impl Effects {
         let took = begun.elapsed();
         self.metrics.effect(kind, name, took);
         let ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-        (result, EffectNote { ms, provider })
+        let lap = Lap {
+            kind,
+            began,
+            took,
+            code,
+        };
+        (result, EffectNote { ms, provider }, lap)
     }
 
     async fn one(

@@ -42,6 +42,7 @@ pub mod key_directory;
 pub mod listen;
 mod live;
 pub mod metrics;
+pub mod otlp;
 pub mod outbound;
 pub mod serve;
 pub mod service;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use aplomb_companion::config::Secret;
 use aplomb_companion::listen::TlsFiles;
+use aplomb_companion::otlp::OtlpOptions;
 use aplomb_companion::outbound::{Egress, EgressRule};
 use aplomb_companion::serve::{Companion, LifetimeOverrides, Options, Reload, ServeError, StoreChoice};
 use aplomb_companion::store::Address;
@@ -132,6 +133,38 @@ struct Serve {
     /// Requests a second that one caller may send [default: any number].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate_limit: Option<u32>,
+    /// After SIGTERM, seconds in which it still answers while `/readyz` says 503 and every answer closes its connection, so that
+    /// callers go over to other companions.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    drain: u16,
+    /// URL of an OpenTelemetry collector (OTLP over HTTP), as https://collector.example:4318: it gets copies of audit records and
+    /// spans of calls.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// What the collector gets: logs, traces or both.
+    #[arg(
+        long,
+        value_name = "SIGNALS",
+        value_delimiter = ',',
+        default_value = "logs,traces",
+        requires = "otlp"
+    )]
+    otlp_send: Vec<Signal>,
+    /// Environment variable with the collector's bearer token.
+    #[arg(long, value_name = "NAME", requires = "otlp")]
+    otlp_token_env: Option<String>,
+    /// Plain HTTP to a collector on another host.
+    #[arg(long, requires = "otlp")]
+    otlp_allow_plain: bool,
+}
+
+/// What a collector takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Signal {
+    /// Audit records.
+    Logs,
+    /// Spans.
+    Traces,
 }
 
 impl Serve {
@@ -170,6 +203,14 @@ impl Serve {
                     client_authority: self.client_ca,
                 }),
             rate_limit: self.rate_limit,
+            drain: Duration::from_secs(self.drain.into()),
+            otlp: self.otlp.map(|endpoint| OtlpOptions {
+                endpoint,
+                token_env: self.otlp_token_env,
+                logs: self.otlp_send.contains(&Signal::Logs),
+                traces: self.otlp_send.contains(&Signal::Traces),
+                allow_plain: self.otlp_allow_plain,
+            }),
         })
     }
 

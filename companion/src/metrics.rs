@@ -24,6 +24,7 @@ pub struct Metrics {
     token_cache: Family<OutcomeLabel, Counter>,
     audit_records: Counter<u64, AtomicU64>,
     audit_repeats: Counter<u64, AtomicU64>,
+    otlp_items: Family<SignalLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,6 +51,12 @@ struct CodeLabel {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignalLabels {
+    signal: &'static str,
     outcome: &'static str,
 }
 
@@ -111,6 +118,12 @@ impl Metrics {
             "Audit records that were there already",
             audit_repeats.clone(),
         );
+        let otlp_items = Family::default();
+        registry.register(
+            "otlp_items",
+            "Log records and spans that the OpenTelemetry collector took, and that were lost",
+            otlp_items.clone(),
+        );
         Self {
             registry,
             requests,
@@ -121,6 +134,7 @@ impl Metrics {
             token_cache,
             audit_records,
             audit_repeats,
+            otlp_items,
         }
     }
 
@@ -159,5 +173,13 @@ impl Metrics {
     pub(crate) fn audit_written(&self, written: usize, asked: usize) {
         self.audit_records.inc_by(written as u64);
         self.audit_repeats.inc_by(asked.saturating_sub(written) as u64);
+    }
+
+    pub(crate) fn otlp(&self, signal: &'static str, outcome: &'static str, items: u64) {
+        if items > 0 {
+            self.otlp_items
+                .get_or_create(&SignalLabels { signal, outcome })
+                .inc_by(items);
+        }
     }
 }

@@ -124,7 +124,31 @@ impl Outbound {
             .unwrap_or(Err(OutboundError::TimedOut))
     }
 
+    /// Sends and returns the body of a 2xx answer, whatever it is.
+    pub async fn bytes(
+        &self,
+        request: Request<Full<Bytes>>,
+        total: Duration,
+    ) -> Result<Bytes, OutboundError> {
+        let answered = async { self.answer(request).await?.1 };
+        tokio::time::timeout(total, answered)
+            .await
+            .unwrap_or(Err(OutboundError::TimedOut))
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, OutboundError> {
+        let (head, body) = self.answer(request).await?;
+        if !is_plain_json(&head) {
+            return Err(OutboundError::NotJson);
+        }
+        body
+    }
+
+    /// Of a 2xx answer: its head, and its body as far as it could be read.
+    async fn answer(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<()>, Result<Bytes, OutboundError>), OutboundError> {
         let response = self.client.request(request).await.map_err(|error| {
             if Forbidden::is_cause_of(&error) {
                 OutboundError::Forbidden
@@ -149,10 +173,7 @@ impl Outbound {
                 body: body.unwrap_or_default(),
             });
         }
-        if !is_plain_json(&Response::from_parts(head, ())) {
-            return Err(OutboundError::NotJson);
-        }
-        body
+        Ok((Response::from_parts(head, ()), body))
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use companion_protocol::sealed::CaptureKey;
@@ -23,6 +24,7 @@ use crate::jwks::KeySets;
 use crate::listen::{Caller, LiveTls, TlsFiles, TlsFilesError, TlsListener};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::otlp::{Otlp, OtlpError, OtlpOptions};
 use crate::outbound::{Egress, Outbound, TlsError};
 use crate::service::{AccessToken, AccessTokens, RateLimit, Service, router};
 use crate::store::{
@@ -76,6 +78,10 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// The most requests a second of one caller; absent: any number.
     pub rate_limit: Option<u32>,
+    /// At the end it answers for so long while it says that it is leaving.
+    pub drain: Duration,
+    /// The collector for copies of audit records and for spans.
+    pub otlp: Option<OtlpOptions>,
 }
 
 /// The operator's word on where labels live.
@@ -211,6 +217,9 @@ pub enum ServeError {
         "policy {0:.12} says `capture: facts`: name the operator's public key with `--capture-key FILE` (`openssl genpkey -algorithm x25519 -out capture.pem`, `openssl pkey -in capture.pem -pubout`)"
     )]
     NoCaptureKey(String),
+    /// Copies cannot be sent.
+    #[error("no OpenTelemetry collector")]
+    Otlp(#[from] OtlpError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -241,6 +250,7 @@ pub struct Companion {
     embedded: Option<Arc<EmbeddedStore>>,
     pages: Option<ApprovalPages>,
     pages_listener: Option<TcpListener>,
+    otlp: Option<Otlp>,
 }
 
 impl Companion {
@@ -268,6 +278,11 @@ impl Companion {
         };
         create(&options.data)?;
         let metrics = Arc::new(Metrics::new());
+        let otlp = options
+            .otlp
+            .as_ref()
+            .map(|options| Otlp::start(options, &metrics))
+            .transpose()?;
         let audit_path = match &options.audit {
             Some(path) => path.clone(),
             None => options.data.join("audit.jsonl"),
@@ -296,6 +311,7 @@ impl Companion {
                 .map(pseudonyms)
                 .transpose()?,
             capture_key: options.capture_key.as_deref().map(capture_key).transpose()?,
+            copies: otlp.as_ref().and_then(|otlp| otlp.logs.clone()),
         };
         let audit = Arc::new(AuditLog::open(&audit_path, audit_options, Arc::clone(&metrics))?);
         let failed = |source| ServeError::Listen {
@@ -343,6 +359,8 @@ impl Companion {
             keys: Live::new(Arc::new(keys)),
             rate: options.rate_limit.map(RateLimit::new),
             tokens: Live::new(Arc::new(tokens)),
+            leaving: AtomicBool::new(false),
+            spans: otlp.as_ref().and_then(|otlp| otlp.spans.clone()),
         });
         tracing::info!(
             %address,
@@ -362,6 +380,7 @@ impl Companion {
             embedded,
             pages,
             pages_listener,
+            otlp,
         })
     }
 
@@ -391,8 +410,10 @@ impl Companion {
             options: self.options,
             store: self.store,
         };
+        let drain = renewer.options.drain;
         let refresher = tokio::spawn(renewer.run(reload));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
+        let leaver = Arc::clone(&self.service);
         let mut routes = router(self.service);
         let mut pages_server = None;
         if let Some(pages) = self.pages.map(approvals::router) {
@@ -403,8 +424,10 @@ impl Companion {
                 }
             }
         }
-        let stop = async {
+        let stop = async move {
             stop.await;
+            leaver.leaving.store(true, Ordering::Relaxed);
+            tokio::time::sleep(drain).await;
             let _ = stopping.send(());
         };
         let routes = routes.into_make_service_with_connect_info::<Caller>();
@@ -441,6 +464,9 @@ impl Companion {
         ticker.abort();
         if let Some(pages_server) = pages_server {
             pages_server.abort();
+        }
+        if let Some(otlp) = self.otlp {
+            otlp.finish().await;
         }
         outcome
     }

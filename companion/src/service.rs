@@ -17,17 +17,19 @@ mod rate;
 mod token;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::Router;
 use axum::extract::{ConnectInfo, Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use companion_protocol::{EFFECTS_PATH, EffectsRequest, EffectsResponse, JWKS_PATH, MAX_EFFECTS};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -43,6 +45,7 @@ use crate::jwks::{JwksError, KeySets};
 use crate::listen::Caller;
 use crate::live::Live;
 use crate::metrics;
+use crate::otlp::{Feed, Parent};
 use crate::store::{Bucket, Cleared, Selection};
 
 /// Requests that are worked on at a time; it bounds the memory that bodies take. One more is refused with 503.
@@ -62,6 +65,10 @@ pub struct Service {
     pub admin_token: AccessToken,
     /// Who may ask; `None`: everybody who reaches the socket (loopback only).
     pub(crate) tokens: Live<Option<AccessTokens>>,
+    /// This companion is about to end: it answers, and says that others should be asked.
+    pub(crate) leaving: AtomicBool,
+    /// Where spans of calls go.
+    pub(crate) spans: Option<Feed<Span>>,
 }
 
 struct Shared {
@@ -107,6 +114,7 @@ async fn effects(
     request: Request,
 ) -> Result<Json<EffectsResponse>, ApiError> {
     let _permit = shared.in_flight.try_acquire().map_err(|_| ApiError::Overloaded)?;
+    let (began, parent) = (SystemTime::now(), Parent::of(request.headers()));
     let bytes = body::json(request).await?;
     // The parser's own message would quote what was sent, tokens included.
     let asked: EffectsRequest =
@@ -119,7 +127,12 @@ async fn effects(
             found: asked.effects.len(),
         });
     }
-    Ok(Json(shared.service.effects.perform(&asked).await))
+    let mut laps = Vec::with_capacity(asked.effects.len());
+    let response = shared.service.effects.perform(&asked, &mut laps).await;
+    if let Some(spans) = &shared.service.spans {
+        spans.call(&parent, &asked, began, &laps);
+    }
+    Ok(Json(response))
 }
 
 async fn show(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json<Vec<Bucket>>, ApiError> {
@@ -173,11 +186,16 @@ async fn jwks(
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let effects = &shared.service.effects;
     let (store, audit) = (effects.store.healthy(), effects.audit.healthy());
-    let status = match store && audit {
+    let leaving = shared.service.leaving.load(Ordering::Relaxed);
+    let status = match store && audit && !leaving {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(json!({"store": store, "audit": audit}))).into_response()
+    (
+        status,
+        Json(json!({"store": store, "audit": audit, "leaving": leaving})),
+    )
+        .into_response()
 }
 
 async fn prometheus(State(shared): State<Arc<Shared>>) -> Response {
@@ -230,7 +248,14 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         "/readyz" => "/readyz",
         _ => "other",
     };
-    let response = next.run(request).await;
+    let has_connection_header = request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    // A connection that is kept would be closed later, perhaps under the next request.
+    if has_connection_header && shared.service.leaving.load(Ordering::Relaxed) {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     shared
         .service
         .effects

@@ -53,6 +53,8 @@ mod jwks;
 mod limits;
 #[path = "service/openapi.rs"]
 mod openapi;
+#[path = "service/otlp.rs"]
+mod otlp;
 #[path = "service/pins.rs"]
 mod pins;
 #[path = "service/real.rs"]

@@ -39,8 +39,17 @@ const KINDS: &[&str] = &[
     "elicitation/page",
 ];
 
-/// Kinds that upstream has and this build has not.
-const LATER: &[&str] = &["delegator/vault", "quota/limitador"];
+/// Kinds that upstream has and this build has not, and what to do instead.
+const LATER: &[(&str, &str)] = &[
+    (
+        "delegator/vault",
+        "a `delegator/secret` with `secret_source: {kind: vault, ...}` reads a backend's secret from Vault; paths by caller are not in this build",
+    ),
+    (
+        "quota/limitador",
+        "the steps `limit(100 per 1h)` and `budget(50k per 1d, cost: args.amount)` count in the companion, without a plugin",
+    ),
+];
 
 /// Reads the list of plugins.
 pub(crate) fn read(node: &Node, reader: &mut Reader<'_>) -> Vec<Plugin> {
@@ -138,15 +147,11 @@ pub(super) fn configured(
             elicitor::ciba(config, span, reader).map_or(PluginKind::Broken, PluginKind::Elicitor)
         }
         "elicitation/page" => PluginKind::Elicitor(elicitor::page(config, reader)),
-        _ if LATER.contains(&word) => {
-            reader.reports.push(
-                error(
-                    Code::NotInBuild,
-                    span,
-                    format!("the plugin kind `{word}` is not in this build"),
-                )
-                .help(format!("kinds in this build: {}", KINDS.join(", "))),
-            );
+        _ if let Some((_, instead)) = LATER.iter().find(|(kind, _)| *kind == word) => {
+            let message = format!("the plugin kind `{word}` is not in this build");
+            reader
+                .reports
+                .push(error(Code::NotInBuild, span, message).help(*instead));
             PluginKind::Broken
         }
         _ => {

@@ -112,10 +112,12 @@ fn a_log_that_cannot_be_written_acknowledges_only_what_it_holds() {
         keep: None,
         metrics: Arc::new(Metrics::new()),
         healthy: Arc::new(AtomicBool::new(true)),
+        copies: None,
     };
     let line = |seq| Line {
         id: RecordId::of(&record(seq)),
         line: b"{}".to_vec(),
+        copy: None,
     };
     assert_eq!(writer.commit(vec![line(1), line(2)]), [Ok(()), Err(AuditError)]);
     assert!(!writer.healthy.load(Ordering::Relaxed));

@@ -88,6 +88,15 @@ impl Egress {
         Self { rules }
     }
 
+    /// For an address that the operator, and no policy, has written down.
+    pub(crate) fn everywhere() -> Self {
+        let every = |address: IpAddr| EgressRule::Network { address, prefix: 0 };
+        Self::new(vec![
+            every(Ipv4Addr::UNSPECIFIED.into()),
+            every(Ipv6Addr::UNSPECIFIED.into()),
+        ])
+    }
+
     /// Whether the companion may connect there.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = plain(address);

@@ -33,6 +33,8 @@ struct RefusalError {
 struct Readiness {
     store: bool,
     audit: bool,
+    /// It is about to end, see `--drain`.
+    leaving: bool,
 }
 
 /// The document.

@@ -64,6 +64,8 @@ const TRIES: usize = 3;
 /// Labels on a server, or on several.
 pub struct ValkeyStore {
     settings: Arc<Settings>,
+    /// Of buckets, wherever they lie.
+    names: Names,
     place: Place,
 }
 
@@ -113,7 +115,12 @@ impl ValkeyStore {
                 Place::Cluster(cluster.map_err(misfit)?)
             }
         };
-        Ok(Self { settings, place })
+        let names = Names::lone(&settings.prefix);
+        Ok(Self {
+            settings,
+            names,
+            place,
+        })
     }
 
     /// What stands before every key.
@@ -147,10 +154,10 @@ impl ValkeyStore {
         }
     }
 
-    fn route(&self, key: &str) -> Route<'_> {
+    fn route<'a>(&'a self, key: &'a str) -> Route<'a> {
         Route {
             place: &self.place,
-            slot: slots::of(key),
+            key,
             failed: None,
             left: TRIES,
         }
@@ -169,16 +176,12 @@ impl ValkeyStore {
             Place::Cluster(cluster) => cluster.epoch(Some((node, &epoch))),
         }
     }
-
-    fn names(&self) -> Names {
-        Names::lone(&self.settings.prefix)
-    }
 }
 
 /// From server to server, as long as another one may do what one did not.
 struct Route<'a> {
     place: &'a Place,
-    slot: u16,
+    key: &'a str,
     failed: Option<Arc<Node>>,
     left: usize,
 }
@@ -189,7 +192,7 @@ impl Route<'_> {
         match (self.place, &self.failed) {
             (Place::Lone(node), None) => Ok(Arc::clone(node)),
             (Place::Lone(_), Some(_)) => Err(StoreError::Unavailable),
-            (Place::Cluster(cluster), failed) => cluster.node(self.slot, failed.as_ref()).await,
+            (Place::Cluster(cluster), failed) => cluster.node(slots::of(self.key), failed.as_ref()).await,
         }
     }
 
@@ -208,7 +211,7 @@ impl SessionStore for ValkeyStore {
 
     fn load<'a>(&'a self, key: &'a companion_protocol::SessionKey) -> StoreFuture<'a, Held> {
         Box::pin(async move {
-            let buckets = self.names().buckets(key)?;
+            let buckets = self.names.buckets(key)?;
             let [session, _] = &buckets;
             let mut route = self.route(session);
             loop {
@@ -225,7 +228,7 @@ impl SessionStore for ValkeyStore {
         Box::pin(async move {
             append.check()?;
             // A bad key is refused here: a batch must not fail for it.
-            let [session, _] = self.names().buckets(&append.key)?;
+            let [session, _] = self.names.buckets(&append.key)?;
             let mut route = self.route(&session);
             loop {
                 let node = route.next().await?;
@@ -239,7 +242,8 @@ impl SessionStore for ValkeyStore {
 
     fn list<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Vec<Bucket>> {
         Box::pin(async move {
-            let mut route = self.route(&self.names().sessions(selection)?);
+            let start = self.names.sessions(selection)?;
+            let mut route = self.route(&start);
             loop {
                 let node = route.next().await?;
                 match node.list(selection).await {
@@ -252,7 +256,8 @@ impl SessionStore for ValkeyStore {
 
     fn clear<'a>(&'a self, selection: &'a Selection) -> StoreFuture<'a, Cleared> {
         Box::pin(async move {
-            let mut route = self.route(&self.names().sessions(selection)?);
+            let start = self.names.sessions(selection)?;
+            let mut route = self.route(&start);
             loop {
                 let node = route.next().await?;
                 let Cleared { labels, epoch } = match node.clear(selection).await {

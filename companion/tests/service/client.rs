@@ -65,6 +65,8 @@ pub(crate) fn options(directory: &TempDir, config: &Value) -> Options {
         egress: loopback(),
         tls: None,
         rate_limit: None,
+        drain: Default::default(),
+        otlp: None,
     }
 }
 

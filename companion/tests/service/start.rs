@@ -4,6 +4,7 @@ use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 
 use aplomb_companion::serve::{Companion, Options};
+use companion_protocol::OnFail;
 use serde_json::{Value, json};
 
 use crate::client::{DIGEST, config, options};
@@ -186,4 +187,50 @@ async fn a_store_that_another_companion_holds_is_refused() {
     let options = options(&directory, &config("http://127.0.0.1:1/token"));
     let _first = Companion::start(&options).await.expect("starts");
     assert!(refusal(&options).await.contains("in use by another companion"));
+}
+
+#[tokio::test]
+async fn a_companion_that_leaves_says_so_and_answers_until_it_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut options = options(&directory, &config("http://127.0.0.1:1/token"));
+    // Longer than the test: what is looked at happens meanwhile.
+    options.drain = std::time::Duration::from_secs(3600);
+    let companion = Companion::start(&options).await.expect("starts");
+    let address = companion.address();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stop_comes = async move {
+        let _ = stopped.await;
+    };
+    let running = tokio::spawn(companion.run(stop_comes, || Box::pin(std::future::pending())));
+    let load = || vec![crate::client::call(crate::client::load('a'), OnFail::Stop)];
+    let before = crate::client::get(address, "/readyz").await;
+    assert_eq!(
+        (before.status.as_u16(), before.headers.get("connection")),
+        (200, None)
+    );
+    stop.send(()).expect("it runs");
+    let ready = crate::patience::eventually("its leaving", async || {
+        let ready = crate::client::get(address, "/readyz").await;
+        (ready.status == 503).then_some(ready)
+    })
+    .await;
+    assert_eq!(
+        (&ready.json()["store"], &ready.json()["leaving"]),
+        (&true.into(), &true.into())
+    );
+    let answer = crate::client::post(address, crate::client::request(DIGEST, load())).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers.get("connection").expect("a header"), "close");
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_companion_without_a_drain_time_ends_when_it_is_told_to() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = options(&directory, &config("http://127.0.0.1:1/token"));
+    let companion = Companion::start(&options).await.expect("starts");
+    let ended = companion
+        .run(std::future::ready(()), || Box::pin(std::future::pending()))
+        .await;
+    assert!(ended.is_ok());
 }

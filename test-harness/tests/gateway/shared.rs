@@ -169,6 +169,8 @@ async fn gateway(dir: &Path, filters: Vec<Value>) -> Gateway {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+            // The backend closes a connection when it has answered: a second request on it could meet the close.
+            "common_http_protocol_options": {"max_requests_per_connection": 1},
         }
     });
     let listen = setup.listeners[0].address;
@@ -283,7 +285,6 @@ async fn installing_changes_nothing_for_others(mode: InstallMode) {
             !before.client.is_empty(),
             "{what}: there was an answer without the filter"
         );
-        assert_eq!(after.client.len(), before.client.len(), "{what}, to the client");
         assert!(after == before, "{what}: {} and {}", show(&after), show(&before));
         count += 1;
     }

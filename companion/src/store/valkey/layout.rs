@@ -64,14 +64,16 @@ impl Names {
     /// Session and subject bucket.
     pub(super) fn buckets(&self, key: &SessionKey) -> Result<[String; 2], StoreError> {
         BucketKeys::of(key)?;
+        let Self { prefix, .. } = self;
+        let SessionKey { subject, session } = key;
         Ok([
-            format!("{}:{{{}}}:s:{}", self.prefix, key.subject, key.session),
-            self.subject(&key.subject),
+            [prefix, ":{", subject, "}:s:", session].concat(),
+            self.subject(subject),
         ])
     }
 
     pub(super) fn subject(&self, subject: &str) -> String {
-        format!("{}:{{{subject}}}:u", self.prefix)
+        [&self.prefix, ":{", subject, "}:u"].concat()
     }
 
     /// What every session bucket of the subject starts with. The prefix holds no character that `SCAN` takes for a
