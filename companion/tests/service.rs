@@ -59,6 +59,8 @@ mod otlp;
 mod pins;
 #[path = "service/real.rs"]
 mod real;
+#[path = "service/rolling.rs"]
+mod rolling;
 #[path = "service/sessions.rs"]
 mod sessions;
 #[path = "service/start.rs"]

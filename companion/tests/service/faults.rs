@@ -13,7 +13,7 @@ mod provider;
 #[path = "faults/relay.rs"]
 mod relay;
 #[path = "faults/valkey.rs"]
-mod valkey;
+pub(crate) mod valkey;
 
 use std::net::SocketAddr;
 

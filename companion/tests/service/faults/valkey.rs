@@ -15,9 +15,9 @@ use crate::patience::eventually;
 use crate::real::{free_port, program};
 
 /// A server with its data; killed when it is dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     _directory: tempfile::TempDir,
 }
 
@@ -29,7 +29,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn start(primary: Option<u16>) -> Option<Self> {
+    pub(crate) async fn start(primary: Option<u16>) -> Option<Self> {
         let program = program("valkey-server")?;
         let (port, directory) = (free_port(), tempfile::tempdir().expect("a directory"));
         let mut command = Command::new(program);
