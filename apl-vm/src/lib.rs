@@ -42,8 +42,8 @@ pub use expr::rfc3339_seconds;
 pub use facts::{Fact, FactMap, Facts, LabelState, Told, set_of};
 pub use machine::{Env, Machine};
 pub use outcome::{
-    Answer, Approval, AttenuationCall, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit,
-    ElicitCall, Mode, Origin, Outcome, Pending, Unmet, Verdict,
+    Answer, Approval, Batch, Bound, CountCall, DecideCall, DelegateCall, DenialInfo, Edit, ElicitCall, Mode,
+    Origin, Outcome, Pending, Unmet, Verdict,
 };
 pub use pin::{PINNED_MEMBERS, pin_digest};
 pub use pipeline::{PipelineCx, PipelineOutcome, run_pipeline};

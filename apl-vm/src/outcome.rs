@@ -137,16 +137,9 @@ pub struct DelegateCall {
     pub stops: bool,
     /// Position.
     pub rule: String,
-    /// It is a token of the caller's that is narrowed.
-    pub attenuation: Option<Box<AttenuationCall>>,
-}
-
-/// What a caller's token is narrowed to, beside audience and permissions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttenuationCall {
-    /// The header that brings the token, lower-case.
+    /// The header that brings a token to narrow, lower-case; empty: the subject's credential is exchanged.
     pub header: String,
-    /// Kinds and values. Of a kind, one has to hold.
+    /// What it is narrowed to beside audience and permissions: kinds and values. Of a kind, one has to hold.
     pub checks: Vec<(String, String)>,
 }
 

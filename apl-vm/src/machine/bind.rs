@@ -54,13 +54,11 @@ pub(super) fn effect(
         }
         Effect::Attenuate(attenuate) => {
             clear(facts, GRANTED);
-            match question::attenuate(prepared, attenuate, env) {
-                Ok(attenuation) => Bound::Delegate(DelegateCall {
-                    attenuation: Some(Box::new(attenuation)),
-                    ..delegated(program, &attenuate.delegate)
-                }),
-                Err(denied) => return Ok(Err(denied)),
+            let mut call = delegated(program, &attenuate.delegate);
+            if let Err(denied) = question::attenuate(prepared, attenuate, env, &mut call) {
+                return Ok(Err(denied));
             }
+            Bound::Delegate(call)
         }
         Effect::Audit {
             plugin,
@@ -107,7 +105,8 @@ fn delegated(program: &Program, delegate: &Delegate) -> DelegateCall {
         ttl_s: delegate.ttl_s,
         stops: delegate.on_error == OnError::Deny,
         rule: position(program, delegate.denial),
-        attenuation: None,
+        header: String::new(),
+        checks: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     facts::Fact,
     fuel::{Exhausted, Fuel},
     namespace,
-    outcome::{AttenuationCall, CountCall, DecideCall, DenialInfo, ElicitCall},
+    outcome::{CountCall, DecideCall, DelegateCall, DenialInfo, ElicitCall},
     prepared::Prepared,
     tree::Tree,
     value::Value,
@@ -72,11 +72,14 @@ pub(super) fn attenuate(
     prepared: &Prepared,
     attenuate: &Attenuate,
     env: &Env<'_>,
-) -> Result<AttenuationCall, DenialInfo> {
+    call: &mut DelegateCall,
+) -> Result<(), DenialInfo> {
     let program = prepared.program();
-    let owned = |id| text(program, id).to_owned();
-    let pair = |(kind, value): &(_, _)| (owned(*kind), owned(*value));
-    let mut checks: Vec<_> = attenuate.narrowed.iter().map(pair).collect();
+    text(program, attenuate.header).clone_into(&mut call.header);
+    for (kind, value) in &attenuate.narrowed {
+        let pair = (text(program, *kind).to_owned(), text(program, *value).to_owned());
+        call.checks.push(pair);
+    }
     let scope = env.scope(prepared, None);
     let mut resource = String::new();
     for part in &attenuate.resource {
@@ -92,12 +95,9 @@ pub(super) fn attenuate(
         }
     }
     if !resource.is_empty() {
-        checks.push(("resource".to_owned(), resource));
+        call.checks.push(("resource".to_owned(), resource));
     }
-    Ok(AttenuationCall {
-        header: owned(attenuate.header),
-        checks,
-    })
+    Ok(())
 }
 
 /// Every argument, as the pipelines left it.

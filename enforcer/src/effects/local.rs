@@ -224,11 +224,11 @@ pub(crate) fn token_key(
     let ttl = call.ttl_s.to_be_bytes();
     parts.push(&ttl);
     parts.extend(call.permissions.iter().map(|permission| permission.as_bytes()));
-    if let Some(narrowed) = &call.attenuation {
+    if let Some(brought) = brought {
         // Behind the permissions, of which there may be any number, so with their own name in front.
         parts.push(b"\0attenuation");
-        parts.push(brought?.as_bytes());
-        for (kind, value) in &narrowed.checks {
+        parts.push(brought.as_bytes());
+        for (kind, value) in &call.checks {
             parts.push(kind.as_bytes());
             parts.push(value.as_bytes());
         }

@@ -350,23 +350,14 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         return missing(label);
     };
     // A token of the caller's own beside the credential that says who they are.
-    let brought = match &call.attenuation {
-        None => None,
-        Some(attenuation) => {
-            let (_, value) = match asker
-                .credentials
-                .iter()
-                .find(|(name, _)| *name == attenuation.header)
-            {
-                Some(found) => found,
-                None => return missing(label),
-            };
-            match token_in(value, None) {
-                Ok(token) => Some(token),
-                Err(_) => return missing(label),
-            }
+    let mut brought = None;
+    if !call.header.is_empty() {
+        let header = asker.credentials.iter().find(|(name, _)| *name == call.header);
+        brought = header.and_then(|(_, value)| token_in(value, None).ok());
+        if brought.is_none() {
+            return missing(label);
         }
-    };
+    }
     let key = token_key(&call, subject, actor, brought);
     if let Some(minted) = key.as_ref().and_then(|key| caches.token(key, asker.now_ms)) {
         return (
@@ -407,9 +398,9 @@ fn delegate(call: DelegateCall, asker: &Asker<'_>, caches: &Caches) -> (Planned,
         target: call.target,
         audience: call.audience,
         permissions: call.permissions,
-        attenuation: call.attenuation.map(|attenuation| Attenuation {
+        attenuation: (!call.header.is_empty()).then(|| Attenuation {
             ttl_s: (call.ttl_s > 0).then_some(u64::from(call.ttl_s)),
-            checks: attenuation.checks,
+            checks: call.checks,
         }),
     });
     (

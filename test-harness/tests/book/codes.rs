@@ -72,6 +72,8 @@ const OTHER_WORDS: &[&str] = &[
     "pdp.decide",
     "protected_resource.resource",
     "secrets.env",
+    "service.name",
+    "service.version",
     "session.append",
     "session.load",
     "sessions.redb",

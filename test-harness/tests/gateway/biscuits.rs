@@ -1,21 +1,17 @@
 //! A Biscuit on its way through a real Envoy: the caller's goes in, a narrower one arrives, and the backend verifies it with the
 //! format's own crate.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aplomb_test_harness::envoy::config::COMPANION_CLUSTER;
-use aplomb_test_harness::envoy::wasm::{Governed, InstallMode};
-use aplomb_test_harness::envoy::{Envoy, Setup, Upstream};
+use aplomb_test_harness::envoy::wasm::InstallMode;
 use aplomb_test_harness::ground::issuer;
-use aplomb_test_harness::{ports, programs};
 use axum::http::HeaderMap;
 use biscuit_auth::builder::{fact, string};
 use biscuit_auth::{AuthorizerBuilder, AuthorizerLimits, Biscuit, KeyPair, PublicKey};
 use serde_json::{Value, json};
 
-use crate::rig::{build, companion};
+use crate::rig::{build, companion, envoy};
 
 const AUDIENCE: &str = "https://hr.example";
 
@@ -114,29 +110,7 @@ async fn a_biscuit_arrives_narrower(install: InstallMode, mode: &str) {
     let built = build(dir.path(), "policy", &policy(&root), mode);
     let companion = companion(dir.path(), &[&built]).await;
     let address = backend(root.public()).await;
-    let filter = std::fs::read_to_string(built.join("filter-config.json")).expect("built");
-    let mut configuration: Value = serde_json::from_str(&filter).expect("JSON");
-    configuration
-        .as_object_mut()
-        .expect("an object")
-        .remove("install");
-    configuration["companion"]["cluster"] = COMPANION_CLUSTER.into();
-    let governed = Governed {
-        module: programs::filter().expect("built"),
-        configuration,
-        environment: BTreeMap::new(),
-        plugins: install.plugins(),
-    };
-    let upstream = Upstream {
-        name: "hr".into(),
-        path: "/mcp".into(),
-        rewrite: "/mcp".into(),
-        keep_host: false,
-        address,
-    };
-    let mut setup = Setup::new(ports::free().expect("a port"), governed.filters(), vec![upstream]);
-    setup.companion = Some(companion.address);
-    let envoy = Envoy::start(&setup, dir.path()).await.expect("Envoy starts");
+    let envoy = envoy(dir.path(), &built, install, address, companion.address).await;
     let url = envoy.url("/mcp");
     let token = |root: &KeyPair, user: &str| {
         let builder = Biscuit::builder()

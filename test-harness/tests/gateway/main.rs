@@ -3,6 +3,7 @@
 
 mod biscuits;
 mod emitted;
+mod evidence;
 mod grpc;
 mod pins;
 mod probe;

@@ -1,9 +1,13 @@
 //! What the tests have in common: built policies, a companion, load.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use aplomb_test_harness::envoy::config::COMPANION_CLUSTER;
+use aplomb_test_harness::envoy::wasm::{Governed, InstallMode};
+use aplomb_test_harness::envoy::{Envoy, Setup, Upstream};
 use aplomb_test_harness::patience::PATIENCE;
 use aplomb_test_harness::process::{Process, answers};
 use aplomb_test_harness::{ports, programs};
@@ -42,6 +46,40 @@ pub(crate) fn build(dir: &Path, name: &str, policy: &str, mode: &str) -> PathBuf
     let arguments = ["build", text(&source), "-o", text(&out), "--mode", mode];
     done("aplc", &[&arguments[..], &["--protocol", "/mcp=mcp"]].concat());
     out
+}
+
+/// An Envoy that governs one server at `/mcp` with a build.
+pub(crate) async fn envoy(
+    dir: &Path,
+    build: &Path,
+    mode: InstallMode,
+    backend: SocketAddr,
+    companion: SocketAddr,
+) -> Envoy {
+    let filter = std::fs::read_to_string(build.join("filter-config.json")).expect("built");
+    let mut configuration: serde_json::Value = serde_json::from_str(&filter).expect("JSON");
+    configuration
+        .as_object_mut()
+        .expect("an object")
+        .remove("install");
+    configuration["companion"]["cluster"] = COMPANION_CLUSTER.into();
+    let governed = Governed {
+        module: programs::filter().expect("built"),
+        configuration,
+        environment: BTreeMap::new(),
+        plugins: mode.plugins(),
+    };
+    let upstream = Upstream {
+        name: "tools".into(),
+        path: "/mcp".into(),
+        rewrite: "/mcp".into(),
+        keep_host: false,
+        address: backend,
+    };
+    let mut setup = Setup::new(ports::free().expect("a port"), governed.filters(), vec![upstream]);
+    setup.companion = Some(companion);
+    setup.workers = 1;
+    Envoy::start(&setup, dir).await.expect("Envoy starts")
 }
 
 /// A companion that holds some builds.

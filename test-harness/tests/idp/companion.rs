@@ -48,6 +48,8 @@ async fn companion(idp: &Provider) -> (SocketAddr, TempDir) {
         egress: Egress::new(vec![EgressRule::Loopback]),
         tls: None,
         rate_limit: None,
+        drain: Default::default(),
+        otlp: None,
     };
     let companion = Companion::start(&options).await.expect("starts");
     let address = companion.address();
