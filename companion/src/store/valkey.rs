@@ -27,6 +27,7 @@
 mod address;
 mod appender;
 mod cluster;
+mod foreign;
 mod layout;
 mod link;
 mod node;
@@ -55,6 +56,7 @@ use shared::{Known, on_wall};
 
 pub use address::{Address, AddressError};
 pub(super) use appender::SendError;
+pub use foreign::Foreign;
 pub(super) use link::Link;
 pub use link::LinkError;
 

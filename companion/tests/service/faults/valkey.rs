@@ -30,7 +30,12 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) async fn start(primary: Option<u16>) -> Option<Self> {
-        let program = program("valkey-server")?;
+        Self::of("valkey-server", primary).await
+    }
+
+    /// Of this program: Redis takes the same options.
+    pub(crate) async fn of(name: &str, primary: Option<u16>) -> Option<Self> {
+        let program = program(name)?;
         let (port, directory) = (free_port(), tempfile::tempdir().expect("a directory"));
         let mut command = Command::new(program);
         command.args([
@@ -54,7 +59,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
-        eventually("valkey-server", async || {
+        eventually(name, async || {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         })
         .await;
@@ -65,7 +70,7 @@ impl Server {
         })
     }
 
-    async fn command(&self, words: &[&str]) -> String {
+    pub(crate) async fn command(&self, words: &[&str]) -> String {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("an address");
         let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
         let (name, arguments) = words.split_first().expect("a command");
