@@ -158,7 +158,10 @@ pub(crate) async fn cached_token() -> Result<Vec<Figure>, Box<dyn Error>> {
     })
     .await;
     let measured = metrics(&running.address).await?;
-    let inside = half_within(&measured, r#"aplomb_companion_request_seconds_bucket{path="/v1/effects",le=""#)?;
+    let inside = half_within(
+        &measured,
+        r#"aplomb_companion_request_seconds_bucket{path="/v1/effects",le=""#,
+    )?;
     let effect = half_within(
         &measured,
         r#"aplomb_companion_effect_seconds_bucket{kind="token.exchange",le=""#,
@@ -195,7 +198,11 @@ fn half_within(metrics: &str, start: &str) -> Result<f64, Box<dyn Error>> {
         let Some((bound, count)) = line.strip_prefix(start).and_then(|rest| rest.split_once("\"} ")) else {
             continue;
         };
-        let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse()? };
+        let bound = if bound == "+Inf" {
+            f64::INFINITY
+        } else {
+            bound.parse()?
+        };
         buckets.push((bound, count.parse::<u64>()?));
     }
     let all = buckets.last().ok_or("the service has no such histogram")?.1;
