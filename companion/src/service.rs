@@ -259,6 +259,7 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         "/readyz" => "/readyz",
         _ => "other",
     };
+    let began = Instant::now();
     let has_connection_header = request.version() <= Version::HTTP_11;
     let mut response = next.run(request).await;
     // A connection that is kept would be closed later, perhaps under the next request.
@@ -271,6 +272,6 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         .service
         .effects
         .metrics
-        .request(path, response.status().as_u16());
+        .request(path, response.status().as_u16(), began.elapsed());
     response
 }

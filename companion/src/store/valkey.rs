@@ -8,7 +8,7 @@
 //! what was acknowledged last.
 //!
 //! **Read your writes**: loads go to the primary in batches too, and every batch is a transaction that asks whether it still
-//! is one.
+//! is one. Whether replicas still follow it is asked every second, see [`lease`].
 //!
 //! **Epoch**: the server's run id and the epoch key. The key is gone after a flush and is drawn anew; the run id changes
 //! with a restart and with a failover. A primary whose *data* are put back while it runs keeps both: stop it for that.
@@ -29,6 +29,7 @@ mod appender;
 mod cluster;
 mod foreign;
 mod layout;
+mod lease;
 mod link;
 mod node;
 mod reader;
