@@ -121,7 +121,7 @@ impl Address {
             _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
         };
         let client = ways.client(&place).map_err(AddressError::Tls)?;
-        Ok(Self::with(config, Where::Servers(Servers::One(client))))
+        Self::with(config, &ways, Where::Servers(Servers::One(client)))
     }
 
     /// `host:port,host:port/name`: the sentinels, and the primary's name among them.
@@ -138,11 +138,12 @@ impl Address {
         }
         let hosts: Vec<&str> = hosts.split(',').collect();
         let ways = many(config, scheme, rest, &hosts, password, ca)?;
-        let sentinels = Sentinels::new(&hosts, name, ways).map_err(|source| AddressError::Endpoint {
-            endpoint: config.endpoint.clone(),
-            source,
-        })?;
-        Ok(Self::with(config, Where::Servers(Servers::Named(sentinels))))
+        let sentinels =
+            Sentinels::new(&hosts, name, ways.clone()).map_err(|source| AddressError::Endpoint {
+                endpoint: config.endpoint.clone(),
+                source,
+            })?;
+        Self::with(config, &ways, Where::Servers(Servers::Named(sentinels)))
     }
 
     /// `host:port,host:port`: some servers of a cluster, which name the others.
@@ -163,20 +164,25 @@ impl Address {
         });
         let places: Option<Vec<_>> = places.collect();
         let places = places.ok_or_else(|| AddressError::Places(config.endpoint.clone()))?;
-        Ok(Self::with(config, Where::Cluster(Seeds { places, ways })))
+        let seeds = Seeds {
+            places,
+            ways: ways.clone(),
+        };
+        Self::with(config, &ways, Where::Cluster(seeds))
     }
 
-    fn with(config: &ValkeyConfig, place: Where) -> Self {
-        Self {
+    fn with(config: &ValkeyConfig, ways: &Ways, place: Where) -> Result<Self, AddressError> {
+        Ok(Self {
             endpoint: config.endpoint.clone(),
             place,
             settings: Settings {
                 prefix: config.key_prefix.clone(),
                 replicas: config.replicas,
+                tls: ways.tls_config().map_err(|why| AddressError::Tls(why.into()))?,
                 connect_timeout: Duration::from_millis(config.connect_timeout_ms.max(1)),
                 command_timeout: Duration::from_millis(config.command_timeout_ms.max(4)),
             },
-        }
+        })
     }
 }
 
