@@ -38,12 +38,12 @@ impl Scan {
         Self { left, at: 0 }
     }
 
-    /// `bytes`: all that has come so far. True: all is there; and nothing may be behind it, because nothing was asked for.
-    pub(super) fn is_whole(&mut self, bytes: &[u8]) -> Result<bool, Malformed> {
+    /// `bytes`: all that has come so far. Where the replies end, when all of them are there; what is behind is others'.
+    pub(super) fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
         while self.left > 0 {
             let mut cursor = Cursor { bytes, at: self.at };
             let Some(item) = cursor.step()? else {
-                return Ok(false);
+                return Ok(None);
             };
             self.at = cursor.at;
             self.left -= 1;
@@ -51,10 +51,7 @@ impl Scan {
                 self.left = self.left.checked_add(length).ok_or(Malformed)?;
             }
         }
-        match self.at == bytes.len() {
-            true => Ok(true),
-            false => Err(Malformed),
-        }
+        Ok(Some(self.at))
     }
 }
 
@@ -202,14 +199,13 @@ mod tests {
         for first in 0..REPLIES.len() {
             for second in first..REPLIES.len() {
                 let mut scan = Scan::new(5);
-                assert_eq!(scan.is_whole(&REPLIES[..first]), Ok(false), "{first}");
-                assert_eq!(scan.is_whole(&REPLIES[..second]), Ok(false), "{second}");
-                assert_eq!(scan.is_whole(REPLIES), Ok(true));
+                assert_eq!(scan.end(&REPLIES[..first]), Ok(None), "{first}");
+                assert_eq!(scan.end(&REPLIES[..second]), Ok(None), "{second}");
+                assert_eq!(scan.end(REPLIES), Ok(Some(REPLIES.len())));
             }
         }
-        // Nobody asked for a sixth.
         let more = [REPLIES, b"+OK\r\n"].concat();
-        assert_eq!(Scan::new(5).is_whole(&more), Err(Malformed));
+        assert_eq!(Scan::new(5).end(&more), Ok(Some(REPLIES.len())));
     }
 
     #[test]
@@ -225,9 +221,9 @@ mod tests {
             b"*-2\r\n",
             b"*9223372036854775807\r\n*9223372036854775807\r\n*9223372036854775807\r\n",
         ] {
-            assert_eq!(Scan::new(1).is_whole(bad), Err(Malformed), "{bad:?}");
+            assert_eq!(Scan::new(1).end(bad), Err(Malformed), "{bad:?}");
         }
         // A list of very many elements is waited for, and nothing is set aside for it.
-        assert_eq!(Scan::new(1).is_whole(b"*9223372036854775807\r\n"), Ok(false));
+        assert_eq!(Scan::new(1).end(b"*9223372036854775807\r\n"), Ok(None));
     }
 }

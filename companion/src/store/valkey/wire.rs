@@ -27,7 +27,11 @@ trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
 
-type Reading = ReadHalf<Box<dyn Stream>>;
+struct Reading {
+    end: ReadHalf<Box<dyn Stream>>,
+    /// What came together with the replies of whoever read last, and is of those behind.
+    rest: Vec<u8>,
+}
 
 /// The connection.
 pub(super) struct Wire {
@@ -53,7 +57,10 @@ impl Wire {
         let (reading, end) = tokio::io::split(stream);
         let (first, turn) = oneshot::channel();
         // The receiver is right here.
-        let _ = first.send(reading);
+        let _ = first.send(Reading {
+            end: reading,
+            rest: Vec::new(),
+        });
         let wire = Self {
             writing: Mutex::new(Writing { end, turn }),
             timeout: settings.command_timeout,
@@ -118,16 +125,20 @@ impl Wire {
         let mut reading = mine
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        let (mut scan, mut answer) = (Scan::new(replies), Vec::with_capacity(CHUNK));
-        while !scan.is_whole(&answer)? {
+        let (mut scan, mut answer) = (Scan::new(replies), std::mem::take(&mut reading.rest));
+        let end = loop {
+            if let Some(end) = scan.end(&answer)? {
+                break end;
+            }
             answer.reserve(CHUNK);
-            if reading.read_buf(&mut answer).await? == 0 {
+            if reading.end.read_buf(&mut answer).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
             if answer.len() > MAX_ANSWER_BYTES {
                 return Err(Malformed.into());
             }
-        }
+        };
+        reading.rest = answer.split_off(end);
         // Nobody waits behind the last one yet.
         let _ = next.send(reading);
         Ok(answer)
