@@ -107,7 +107,21 @@ impl Built {
 
     /// The companion's cluster, if the policy needs one.
     pub(super) fn companion_cluster(&self) -> Option<&str> {
-        self.filter.get("companion")?.get("cluster")?.as_str()
+        self.companion_text_of("cluster")
+    }
+
+    /// What stands before the paths of the companion's endpoints; empty unless a gateway is between.
+    pub(super) fn companion_path(&self) -> &str {
+        self.companion_text_of("path").unwrap_or("")
+    }
+
+    /// The `Host` that the companion is called by.
+    pub(super) fn companion_authority(&self) -> Option<&str> {
+        self.companion_text_of("authority")
+    }
+
+    fn companion_text_of(&self, key: &str) -> Option<&str> {
+        self.filter.get("companion")?.get(key)?.as_str()
     }
 
     /// Variables that the filter's configuration names.

@@ -1,0 +1,3 @@
+//! High availability: two real Envoys, configured by `aplc emit envoy`, and two companions on one real store.
+
+mod scenarios;
