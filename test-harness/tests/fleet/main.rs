@@ -1,3 +1,5 @@
 //! High availability: two real Envoys, configured by `aplc emit envoy`, and two companions on one real store.
 
+mod companions;
+mod load;
 mod scenarios;
