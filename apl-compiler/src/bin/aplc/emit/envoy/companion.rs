@@ -106,8 +106,9 @@ fn together(built: &Built) -> Map {
         .with("enforcing_consecutive_gateway_failure", 0_u64)
         .with("enforcing_success_rate", 0_u64)
         .with("interval", "1s")
-        .with("base_ejection_time", "1s")
-        .with("max_ejection_time", "10s")
+        .with("base_ejection_time", "10s")
+        .because("Or until a health check finds it ready again.")
+        .with("max_ejection_time", "30s")
         .with("max_ejection_percent", 50_u64);
     let elsewhere = Map::new().with("name", "envoy.retry_host_predicates.previous_hosts").with(
         "typed_config",
