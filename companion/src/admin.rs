@@ -1,4 +1,4 @@
-//! What an operator does to labels: `aplomb-companion sessions show|clear`.
+//! What an operator does to labels: `aplomb-companion sessions show|clear|import`.
 //!
 //! An operator is whoever can read the data directory. A running companion leaves a [`Door`] there (mode 0600): its
 //! address and a token drawn at start, which no proxy has. When no companion runs, the command line opens the store
@@ -7,6 +7,7 @@
 //! A clear is recorded in the audit log *before* labels go; a log that cannot be written means that nothing is cleared.
 
 mod door;
+mod import;
 
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ use crate::clock::now_ms;
 use crate::store::{Bucket, Cleared, Selection, SessionStore, StoreError, random_id};
 
 pub use door::{Door, DoorError};
+pub use import::{
+    IMPORT_PATH, IMPORT_STEP, ImportLifetimes, ImportRequest, Imported, Incoming, MAX_IMPORTED,
+};
 
 /// The path that lists buckets: `POST` of a [`Selection`], answered with a list of [`Bucket`].
 pub const SHOW_PATH: &str = "/v1/admin/sessions/show";
@@ -47,10 +51,13 @@ pub struct ClearRequest {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
     /// No reason, or a novel.
-    #[error("a clear needs a reason of at most {MAX_REASON_BYTES} bytes")]
+    #[error("it needs a reason of at most {MAX_REASON_BYTES} bytes")]
     Reason,
-    /// The log refused, so nothing was cleared.
-    #[error("the audit log cannot be written; nothing was cleared")]
+    /// More buckets than one import takes.
+    #[error("one import takes at most {MAX_IMPORTED} buckets")]
+    TooMany,
+    /// The log refused, so nothing was changed.
+    #[error("the audit log cannot be written; nothing was changed")]
     Audit,
     /// The system has no randomness.
     #[error("the system has no randomness")]
@@ -61,6 +68,7 @@ pub enum AdminError {
 }
 
 /// Performs an operator's wishes.
+#[derive(Clone)]
 pub struct Admin {
     store: Arc<dyn SessionStore>,
     audit: Arc<AuditLog>,

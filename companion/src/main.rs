@@ -38,7 +38,7 @@ struct Cli {
 enum Command {
     /// Answers the filter until SIGTERM or SIGINT.
     Serve(Box<Serve>),
-    /// Shows or removes the labels of sessions, in a running companion or in its data directory.
+    /// Shows, removes or imports the labels of sessions, in a running companion or in its data directory.
     #[command(subcommand)]
     Sessions(sessions::Sessions),
     /// Shows or removes marks of pinned tools whose definition changed.
@@ -267,7 +267,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     runtime.block_on(async {
         match command {
             Command::Serve(asked) => serve(&asked.options()?).await?,
-            Command::Sessions(asked) => sessions::run(asked).await?,
+            Command::Sessions(asked) => return sessions::run(asked).await,
             Command::Pins(asked) => pins::run(asked).await?,
             Command::Audit(asked) => return audit::run(asked),
         }

@@ -17,6 +17,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    request_time: Family<PathLabel, Histogram, Buckets>,
     effects: Family<EffectLabels, Counter>,
     effect_time: Family<KindLabel, Histogram, Buckets>,
     denials: Family<CodeLabel, Counter>,
@@ -31,6 +32,11 @@ pub struct Metrics {
 struct RequestLabels {
     path: &'static str,
     status: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PathLabel {
+    path: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,7 +72,7 @@ struct Buckets;
 impl MetricConstructor<Histogram> for Buckets {
     fn new_metric(&self) -> Histogram {
         Histogram::new([
-            0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0,
+            0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0,
         ])
     }
 }
@@ -83,6 +89,13 @@ impl Metrics {
         let mut registry = Registry::with_prefix("aplomb_companion");
         let requests = Family::default();
         registry.register("requests", "HTTP requests by path and status", requests.clone());
+        let request_time = Family::new_with_constructor(Buckets);
+        registry.register_with_unit(
+            "request",
+            "Time from a request's head to its answer, by path",
+            Unit::Seconds,
+            request_time.clone(),
+        );
         let effects = Family::default();
         registry.register("effects", "Effects by kind and result", effects.clone());
         let effect_time = Family::new_with_constructor(Buckets);
@@ -127,6 +140,7 @@ impl Metrics {
         Self {
             registry,
             requests,
+            request_time,
             effects,
             effect_time,
             denials,
@@ -146,8 +160,11 @@ impl Metrics {
         text
     }
 
-    pub(crate) fn request(&self, path: &'static str, status: u16) {
+    pub(crate) fn request(&self, path: &'static str, status: u16, took: Duration) {
         let status = u32::from(status);
+        self.request_time
+            .get_or_create(&PathLabel { path })
+            .observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { path, status }).inc();
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /v1/effects` | performs an ordered list of effects |
 //! | `GET /v1/jwks?issuer=…` | an issuer's public keys; `&refresh=true` after an unknown key id |
-//! | `POST /v1/admin/sessions/show`, `.../clear` | for the operator's token, see [`crate::admin`] |
+//! | `POST /v1/admin/sessions/show`, `.../clear`, `.../import` | for the operator's token, see [`crate::admin`] |
 //! | `GET /healthz` | the process answers |
 //! | `GET /readyz` | store and audit log work |
 //! | `GET /metrics` | OpenMetrics text |
@@ -38,7 +38,7 @@ pub use error::ApiError;
 pub use rate::RateLimit;
 pub use token::{AccessToken, AccessTokens};
 
-use crate::admin::{Admin, CLEAR_PATH, ClearRequest, SHOW_PATH};
+use crate::admin::{Admin, CLEAR_PATH, ClearRequest, IMPORT_PATH, ImportRequest, Imported, SHOW_PATH};
 use crate::effects::Effects;
 use crate::json_object;
 use crate::jwks::{JwksError, KeySets};
@@ -100,6 +100,7 @@ pub fn router(service: Arc<Service>) -> Router {
     let operator = Router::new()
         .route(SHOW_PATH, post(show))
         .route(CLEAR_PATH, post(clear))
+        .route(IMPORT_PATH, post(import))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),
@@ -148,6 +149,15 @@ async fn clear(State(shared): State<Arc<Shared>>, request: Request) -> Result<Js
     let asked: ClearRequest = operators_wish(request).await?;
     let cleared = shared.service.admin.clear(&asked).await;
     Ok(Json(cleared.map_err(ApiError::Admin)?))
+}
+
+async fn import(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Json<Vec<Imported>>, ApiError> {
+    let asked: ImportRequest = operators_wish(request).await?;
+    let imported = shared.service.admin.import(&asked).await;
+    Ok(Json(imported.map_err(ApiError::Admin)?))
 }
 
 async fn operators_wish<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, ApiError> {
@@ -245,12 +255,14 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         JWKS_PATH => JWKS_PATH,
         SHOW_PATH => SHOW_PATH,
         CLEAR_PATH => CLEAR_PATH,
+        IMPORT_PATH => IMPORT_PATH,
         "/metrics" => "/metrics",
         openapi::PATH => openapi::PATH,
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         _ => "other",
     };
+    let began = Instant::now();
     let has_connection_header = request.version() <= Version::HTTP_11;
     let mut response = next.run(request).await;
     if shared.service.leaving.load(Ordering::Relaxed) {
@@ -265,6 +277,6 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         .service
         .effects
         .metrics
-        .request(path, response.status().as_u16());
+        .request(path, response.status().as_u16(), began.elapsed());
     response
 }

@@ -26,7 +26,7 @@ pub use admin::{Bucket, Cleared, HeldLabel, MAX_LISTED, Selection};
 pub use cases::{CaseStore, Change, Changed, EmbeddedCases, MAX_CASE_BYTES, MAX_MEMBERS, Stored};
 pub use embedded::{EmbeddedStore, OpenError};
 pub use lifetime::Lifetimes;
-pub use valkey::{Address, AddressError, LinkError, ValkeyError, ValkeyStore};
+pub use valkey::{Address, AddressError, Foreign, LinkError, ValkeyError, ValkeyStore};
 
 pub(crate) use epoch::random as random_id;
 pub(crate) use keys::hex;
@@ -57,7 +57,7 @@ pub struct Append {
 
 impl Append {
     /// Refuses labels out of contract.
-    fn check(&self) -> Result<(), StoreError> {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
         for label in self.labels.iter().chain(&self.subject_labels) {
             if label.is_empty() || label.len() > MAX_LABEL_BYTES {
                 return Err(StoreError::InvalidLabel);

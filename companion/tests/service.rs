@@ -47,6 +47,8 @@ mod effects;
 mod faults;
 #[path = "service/figures.rs"]
 mod figures;
+#[path = "service/import.rs"]
+mod import;
 #[path = "service/jwks.rs"]
 mod jwks;
 #[path = "service/limits.rs"]

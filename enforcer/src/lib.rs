@@ -64,6 +64,7 @@ pub use event::{CallToken, Event, ExchangeId, HeaderList};
 pub use exchange::Exchange;
 pub use metrics::{Counter, Gauge};
 pub use pins::PinMark;
+pub use session::Owner;
 
 /// How often a host should call [`Engine::on_tick`], in milliseconds.
 pub const TICK_MS: u64 = 250;

@@ -1,5 +1,6 @@
 //! `make figures-companion`: what the companion must manage on two cores, beside what it does. Run it on a quiet machine; a
-//! release build of the service and a Redis or Valkey server are needed.
+//! release build of the service and a Redis or Valkey server are needed. `cargo bench -p aplomb-companion --bench figures -- server`
+//! measures one part: `embedded`, `server`, `token` or `memory`.
 
 mod crowd;
 mod server;
@@ -47,10 +48,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let mut figures = runtime.block_on(stores::embedded())?;
-    figures.extend(runtime.block_on(stores::server())?);
-    figures.extend(runtime.block_on(service::cached_token())?);
-    figures.extend(runtime.block_on(service::memory())?);
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|word| word == part);
+    let mut figures = Vec::new();
+    if wants("embedded") {
+        figures.extend(runtime.block_on(stores::embedded())?);
+    }
+    if wants("server") {
+        figures.extend(runtime.block_on(stores::server())?);
+    }
+    if wants("token") {
+        figures.extend(runtime.block_on(service::cached_token())?);
+    }
+    if wants("memory") {
+        figures.extend(runtime.block_on(service::memory())?);
+    }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load of the machine at the end: {}", load.trim());
     println!("| what | bound | measured | |");

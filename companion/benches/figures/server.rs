@@ -84,6 +84,9 @@ impl Server {
         keys: u64,
         words: &[String],
     ) -> Result<f64, Box<dyn Error>> {
+        // Whole pipelines only: otherwise it finishes more than it was told to, and when its own clock ticks just then it takes
+        // the connection that it closed for a lost one and ends without a rate ("All clients disconnected").
+        let total = total.next_multiple_of(pipelined);
         let output = Command::new("redis-benchmark")
             .args([
                 "-p",
@@ -105,7 +108,17 @@ impl Server {
                 .parse()
                 .ok()
         });
-        rate.ok_or_else(|| format!("redis-benchmark said no rate: {said}").into())
+        rate.ok_or_else(|| {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().rev().find(|line| !line.trim().is_empty());
+            format!(
+                "redis-benchmark ({}) said no rate: {}; last line: {}",
+                output.status,
+                complaint.trim(),
+                last.unwrap_or_default().trim()
+            )
+            .into()
+        })
     }
 }
 

@@ -1,11 +1,17 @@
-//! `aplomb-companion sessions show|clear`.
+//! `aplomb-companion sessions show|clear|import`.
+
+#[path = "import.rs"]
+mod import;
 
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use aplomb_companion::admin::{Admin, CLEAR_PATH, ClearRequest, Door, SHOW_PATH};
+use aplomb_companion::admin::{
+    Admin, CLEAR_PATH, ClearRequest, Door, IMPORT_PATH, ImportRequest, Imported, SHOW_PATH,
+};
 use aplomb_companion::audit::{AuditLog, AuditOptions};
 use aplomb_companion::metrics::Metrics;
 use aplomb_companion::store::{Bucket, Cleared, EmbeddedStore, OpenError, Selection};
@@ -25,6 +31,8 @@ pub(crate) enum Sessions {
         #[command(flatten)]
         why: Why,
     },
+    /// Takes over the labels that CPEX or praxis 0.5 wrote to a Valkey server. The source is only read.
+    Import(Box<import::Import>),
 }
 
 /// Where labels and evidence are.
@@ -78,11 +86,13 @@ enum Performer {
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
-pub(crate) async fn run(command: Sessions) -> Outcome<()> {
+pub(crate) async fn run(command: Sessions) -> Outcome<ExitCode> {
     match command {
-        Sessions::Show { which } => show(&which).await,
-        Sessions::Clear { which, why } => clear(&which, why).await,
+        Sessions::Show { which } => show(&which).await?,
+        Sessions::Clear { which, why } => clear(&which, why).await?,
+        Sessions::Import(asked) => return import::run(*asked).await,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Which {
@@ -106,6 +116,13 @@ impl Place {
         Ok(match performer(&self.data, self.audit.as_deref())? {
             Performer::Running(door) => door.ask(CLEAR_PATH, asked).await?,
             Performer::Here(admin) => admin.clear(asked).await?,
+        })
+    }
+
+    pub(crate) async fn import(&self, asked: &ImportRequest) -> Outcome<Vec<Imported>> {
+        Ok(match performer(&self.data, self.audit.as_deref())? {
+            Performer::Running(door) => door.ask(IMPORT_PATH, asked).await?,
+            Performer::Here(admin) => admin.import(asked).await?,
         })
     }
 }

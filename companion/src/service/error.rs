@@ -84,6 +84,7 @@ impl ApiError {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "companion.slow_body"),
             Self::Admin(error) => match error {
                 AdminError::Reason => (StatusCode::BAD_REQUEST, "admin.reason"),
+                AdminError::TooMany => (StatusCode::BAD_REQUEST, "admin.too_many"),
                 AdminError::Audit => (StatusCode::SERVICE_UNAVAILABLE, "audit.unavailable"),
                 AdminError::Random => (StatusCode::SERVICE_UNAVAILABLE, "admin.unavailable"),
                 AdminError::Store(StoreError::Unavailable) => {

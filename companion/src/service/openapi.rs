@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::admin::{CLEAR_PATH, ClearRequest, SHOW_PATH};
+use crate::admin::{CLEAR_PATH, ClearRequest, IMPORT_PATH, ImportRequest, Imported, SHOW_PATH};
 use crate::store::{Bucket, Cleared, Selection};
 
 /// Where it is.
@@ -63,6 +63,13 @@ pub(super) fn document() -> Value {
         "Removes labels, for the operator's token; recorded first",
         Some::<Asks<ClearRequest>>(Asks::new()),
         |schemas| schemas.subschema_for::<Cleared>().to_value(),
+        &[400, 401, 408, 413, 415, 503],
+    );
+    let import = operation(
+        &mut schemas,
+        "Adds labels from elsewhere, for the operator's token; recorded first",
+        Some::<Asks<ImportRequest>>(Asks::new()),
+        |schemas| schemas.subschema_for::<Vec<Imported>>().to_value(),
         &[400, 401, 408, 413, 415, 503],
     );
     let mut jwks = operation(
@@ -125,6 +132,7 @@ pub(super) fn document() -> Value {
             JWKS_PATH: {"get": jwks},
             SHOW_PATH: {"post": show},
             CLEAR_PATH: {"post": clear},
+            IMPORT_PATH: {"post": import},
             "/metrics": {"get": metrics},
             "/healthz": {"get": alive},
             "/readyz": {"get": ready},

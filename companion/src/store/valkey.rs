@@ -8,7 +8,7 @@
 //! what was acknowledged last.
 //!
 //! **Read your writes**: loads go to the primary in batches too, and every batch is a transaction that asks whether it still
-//! is one.
+//! is one. Whether replicas still follow it is asked every second, see [`lease`].
 //!
 //! **Epoch**: the server's run id and the epoch key. The key is gone after a flush and is drawn anew; the run id changes
 //! with a restart and with a failover. A primary whose *data* are put back while it runs keeps both: stop it for that.
@@ -27,7 +27,9 @@
 mod address;
 mod appender;
 mod cluster;
+mod foreign;
 mod layout;
+mod lease;
 mod link;
 mod node;
 mod reader;
@@ -55,6 +57,7 @@ use shared::{Known, on_wall};
 
 pub use address::{Address, AddressError};
 pub(super) use appender::SendError;
+pub use foreign::Foreign;
 pub(super) use link::Link;
 pub use link::LinkError;
 

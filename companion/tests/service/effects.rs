@@ -150,6 +150,8 @@ async fn metrics_count_effects_and_refusals() {
         r#"aplomb_companion_effects_total{kind="session.load",result="success"} 1"#,
         r#"aplomb_companion_refusals_total{code="delegation.bad_request"} 1"#,
         r#"aplomb_companion_requests_total{path="/v1/effects",status="200"} 2"#,
+        r#"aplomb_companion_request_seconds_count{path="/v1/effects"} 2"#,
+        r#"aplomb_companion_effect_seconds_count{kind="session.load"} 1"#,
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

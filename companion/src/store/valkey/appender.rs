@@ -152,6 +152,10 @@ pub(in crate::store) enum SendError {
     Server(#[from] redis::RedisError),
     #[error("fewer disks than configured have the append")]
     NotDurable,
+    #[error(
+        "fewer replicas than configured follow the server, so another one may be the primary by now and labels are not read here"
+    )]
+    NotFollowed,
     #[error("the server's reply has another form")]
     Reply,
     #[error("the system has no randomness")]

@@ -5,7 +5,8 @@
 //! | `<prefix>:{<subject>}:s:<session>` | hash | labels of a session: label → `<last use> <idle lifetime> <end>` in ms, 0: none |
 //! | `<prefix>:{<subject>}:u` | hash | labels of the subject, in the same form |
 //! | `<prefix>:epoch` | string | drawn at random when it is not there and at every clear |
-//! | `<prefix>:epoch:{<n>}` | string | the same in a cluster, on every primary: see [`cluster`](super::cluster) |
+//! | `<prefix>:epoch:lease` | string | written to see whether replicas follow: see [`lease`](super::lease) |
+//! | `<prefix>:epoch:{<n>}` | string | the same as the epoch in a cluster, on every primary: see [`cluster`](super::cluster) |
 //!
 //! Subject and session are the digests in hex; the braces keep a subject's keys in one slot of a cluster. Times are the
 //! server's. The server removes a bucket at the end of its last label; the ends of single labels are kept by us.
@@ -55,6 +56,11 @@ impl Names {
     /// The one that is read.
     pub(super) fn epoch(&self) -> &str {
         self.epochs.first().map_or("", String::as_str)
+    }
+
+    /// What is written to see who follows: beside the epoch, so on the same server.
+    pub(super) fn lease(&self) -> String {
+        format!("{}:lease", self.epoch())
     }
 
     pub(super) fn epochs(&self) -> &[String] {

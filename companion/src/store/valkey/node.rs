@@ -11,6 +11,7 @@ use super::super::{Append, Bucket, Cleared, MAX_LISTED, Selection, StoreError};
 use super::LinkFuture;
 use super::appender::{Appender, SendError};
 use super::layout::{self, Names, Rows};
+use super::lease::Lease;
 use super::link::{Link, LinkError};
 use super::reader::{Buckets, Reader};
 use super::servers::Servers;
@@ -38,6 +39,7 @@ impl Node {
             names,
             settings: Arc::clone(settings),
             epoch,
+            lease: Lease::default(),
             healthy: AtomicBool::new(true),
         });
         Self {

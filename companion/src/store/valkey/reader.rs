@@ -118,6 +118,7 @@ async fn load(
     link: &Link,
     batch: impl ExactSizeIterator<Item = &Buckets> + Clone,
 ) -> Result<Vec<Answer>, SendError> {
+    shared.lease.confirm(shared, link).await?;
     for _ in 0..3 {
         if let Some(answers) = read(shared, link, batch.clone()).await? {
             return Ok(answers);

@@ -101,6 +101,18 @@ impl Sentinels {
         Err(why)
     }
 
+    /// The first primary that one of them names, looked at or not.
+    pub(super) async fn find(&self, settings: &Settings) -> Result<Client, LinkError> {
+        let mut why = LinkError::NoPrimary(self.name.clone());
+        for sentinel in &self.asked {
+            match self.primary(sentinel, settings).await {
+                Ok(primary) => return Ok(primary),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
     async fn primary(&self, sentinel: &Client, settings: &Settings) -> Result<Client, LinkError> {
         let mut connection = settings.connect(sentinel).await?;
         let named: Option<(String, u16)> = redis::cmd("SENTINEL")

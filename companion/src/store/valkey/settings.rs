@@ -27,16 +27,19 @@ impl Settings {
         client.get_multiplexed_async_connection_with_config(&config).await
     }
 
+    /// Shorter than the client's own timeout, so that the answer is a number and not a broken connection.
+    pub(super) fn wait_ms(&self) -> u64 {
+        self.command_timeout.as_millis() as u64 * 3 / 4
+    }
+
     /// Adds the command that waits until what went before is where it must be.
     pub(super) fn wait_command(&self, link: &Link, pipe: &mut Pipeline) {
-        // Shorter than the client's own timeout, so that the answer is a number and not a broken connection.
-        let wait_ms = self.command_timeout.as_millis() as u64 * 3 / 4;
         if link.has_waitaof {
-            pipe.cmd("WAITAOF").arg(1).arg(self.replicas).arg(wait_ms);
+            pipe.cmd("WAITAOF").arg(1).arg(self.replicas).arg(self.wait_ms());
         } else {
             // `appendfsync always`: the local file was synced before any of the replies left. Replicas can only be asked
             // whether they have it in memory.
-            pipe.cmd("WAIT").arg(self.replicas).arg(wait_ms);
+            pipe.cmd("WAIT").arg(self.replicas).arg(self.wait_ms());
         }
     }
 

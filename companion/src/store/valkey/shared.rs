@@ -12,6 +12,7 @@ use super::super::bucket::Entries;
 use super::super::epoch::Epoch;
 use super::appender::SendError;
 use super::layout::Names;
+use super::lease::Lease;
 use super::link::{Link, LinkError};
 use super::servers::Servers;
 use super::settings::Settings;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) in_cluster: bool,
     pub(super) settings: Arc<Settings>,
     pub(super) epoch: Epoch,
+    pub(super) lease: Lease,
     pub(super) healthy: AtomicBool,
 }
 

@@ -170,6 +170,37 @@ async fn forwarder(target: Arc<AtomicU16>) -> u16 {
     port
 }
 
+/// A replica of a replica, so that the first has one when it is promoted.
+async fn follower(replica: &Server) -> Server {
+    let port = replica.port.to_string();
+    let mut arguments = DURABLE.to_vec();
+    arguments.extend(["--replicaof", "127.0.0.1", &port]);
+    let second = Server::start(Kind::Valkey, &arguments).await.expect("installed");
+    second.synced().await;
+    second
+}
+
+#[tokio::test]
+async fn labels_are_read_only_from_a_server_that_enough_replicas_follow() {
+    let Some(primary) = Server::start(Kind::Valkey, &DURABLE).await else {
+        return;
+    };
+    let replica = follower(&primary).await;
+    let mut config = config(primary.port);
+    (config.replicas, config.command_timeout_ms) = (1, 800);
+    let store = open(&config).await.expect("is fit");
+    once_durable(&store).await;
+    assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+    drop(replica);
+    let refused = async || store.load(&key('a', '1')).await.err();
+    let error = server::eventually("the refusal", refused).await;
+    assert_eq!(error, StoreError::Unavailable);
+    let _again = follower(&primary).await;
+    next_epoch(&store).await;
+    assert_eq!(labels(&store, key('a', '1')).await.session, ["secret"]);
+    assert!(store.healthy());
+}
+
 #[tokio::test]
 async fn a_failover_keeps_what_was_acknowledged_and_changes_the_epoch() {
     let Some(mut primary) = Server::start(Kind::Valkey, &DURABLE).await else {
@@ -180,6 +211,7 @@ async fn a_failover_keeps_what_was_acknowledged_and_changes_the_epoch() {
     arguments.extend(["--replicaof", "127.0.0.1", &port]);
     let replica = Server::start(Kind::Valkey, &arguments).await.expect("installed");
     replica.synced().await;
+    let _second = follower(&replica).await;
     let target = Arc::new(AtomicU16::new(primary.port));
     let mut config = config(forwarder(Arc::clone(&target)).await);
     config.replicas = 1;
@@ -217,6 +249,7 @@ async fn sentinels_lead_to_the_primary_and_after_a_failover_to_the_next() {
     arguments.extend(["--replicaof", "127.0.0.1", &port]);
     let replica = Server::start(Kind::Redis, &arguments).await.expect("installed");
     replica.synced().await;
+    let _second = follower(&replica).await;
     let watching = sentinel(primary.port).await.expect("installed");
     // The first of the two is not there.
     let endpoint = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main", watching.port);

@@ -30,7 +30,12 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) async fn start(primary: Option<u16>) -> Option<Self> {
-        let program = program("valkey-server")?;
+        Self::of("valkey-server", primary).await
+    }
+
+    /// Of this program: Redis takes the same options.
+    pub(crate) async fn of(name: &str, primary: Option<u16>) -> Option<Self> {
+        let program = program(name)?;
         let (port, directory) = (free_port(), tempfile::tempdir().expect("a directory"));
         let mut command = Command::new(program);
         command.args([
@@ -54,7 +59,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
-        eventually("valkey-server", async || {
+        eventually(name, async || {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         })
         .await;
@@ -65,7 +70,7 @@ impl Server {
         })
     }
 
-    async fn command(&self, words: &[&str]) -> String {
+    pub(crate) async fn command(&self, words: &[&str]) -> String {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("an address");
         let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
         let (name, arguments) = words.split_first().expect("a command");
@@ -244,6 +249,90 @@ async fn a_partition_refuses_in_time_and_loses_nothing() {
             &answered,
             acknowledged.len(),
             lost,
+        );
+    }
+}
+
+/// A companion of its own at this server, one replica asked for.
+fn companion_at(address: &str, directory: &std::path::Path) -> Process {
+    let config = json!({"version": 1, "policy_digest": DIGEST});
+    let arguments = ["--store", address, "--store-replicas", "1"];
+    Process::start_with(directory, &config, &[], &arguments)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_its_replicas_have_left_shows_no_labels() {
+    for (what, way) in [
+        ("swallows bytes", Way::Nowhere),
+        ("closes connections", Way::Closed),
+    ] {
+        let Some(primary) = Server::start(None).await else {
+            return;
+        };
+        // Replication goes by the relay, and the companion's own connection does not: only the replica is cut off.
+        let relay = Relay::to(primary.port).await;
+        let Some(replica) = Server::start(Some(relay.address.port())).await else {
+            return;
+        };
+        let Some(next_replica) = Server::start(Some(replica.port)).await else {
+            return;
+        };
+        replica.synced().await;
+        next_replica.synced().await;
+        let (here, there) = (
+            tempfile::tempdir().expect("a directory"),
+            tempfile::tempdir().expect("a directory"),
+        );
+        let left_behind = companion_at(&format!("127.0.0.1:{}", primary.port), here.path());
+        // Until the replica is promoted it says of itself that it is none to read from.
+        let elsewhere = companion_at(&format!("127.0.0.1:{}", replica.port), there.path());
+        eventually("the first two disks", async || {
+            done(left_behind.address, append('a', "before"))
+                .await
+                .then_some(())
+        })
+        .await;
+        assert_eq!(labels(left_behind.address, 'a').await, ["before"]);
+
+        relay.now(way);
+        replica.command(&["REPLICAOF", "NO", "ONE"]).await;
+        eventually("the other two disks", async || {
+            done(elsewhere.address, append('a', "secret")).await.then_some(())
+        })
+        .await;
+        let since = Instant::now();
+        // What is answered here now lacks the label; the confirmation that it rests on ends, and stays away.
+        let (mut late, mut last) = (0_u32, None);
+        eventually("the old primary's refusal", async || {
+            match ask_one(left_behind.address, load('a')).await.expect("an answer") {
+                companion_protocol::EffectResult::Labels(_) => {
+                    late += 1;
+                    last = Some(since.elapsed());
+                    None
+                }
+                refused => (code(&refused) == "session.load_failed").then_some(()),
+            }
+        })
+        .await;
+        let refused = ask_one(left_behind.address, append('a', "parted"))
+            .await
+            .expect("an answer");
+        assert_eq!(code(&refused), "session.persist_failed");
+        for _ in 0..20 {
+            let refused = ask_one(left_behind.address, load('a')).await.expect("an answer");
+            assert_eq!(code(&refused), "session.load_failed", "it believes itself again");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let held = labels(elsewhere.address, 'a').await;
+        let both = ["before".to_owned(), "secret".to_owned()];
+        let window = last.map_or(0, |last: Duration| last.as_millis());
+        row(
+            &format!("Valkey primary cut off from its replica, which is promoted (the network {what})"),
+            &format!(
+                "there `session.persist_failed` at once, and `session.load_failed` {window} ms after the first append elsewhere ({late} loads late)"
+            ),
+            both.len(),
+            missing(&both, &held),
         );
     }
 }

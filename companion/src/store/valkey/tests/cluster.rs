@@ -213,12 +213,20 @@ async fn a_failover_in_a_cluster_keeps_what_was_acknowledged_and_changes_the_epo
         let before = server::eventually("the replica's disk", appended).await.epoch;
         servers.replica.as_ref().expect("there is one").synced().await;
         servers.primaries.first_mut().expect("three").kill();
-        let loaded = async || store.load(&key_on(0)).await.ok();
+        config = ValkeyConfig {
+            replicas: 0,
+            command_timeout_ms: 60_000,
+            ..config
+        };
+        let content = open(&config).await.expect("is fit");
+        let loaded = async || content.load(&key_on(0)).await.ok();
         let held = server::eventually("the replica's promotion", loaded).await;
         assert_eq!(held.labels.session, ["secret"]);
         assert_ne!(held.epoch, before);
+        // Nobody follows the new primary: whoever needs a replica does not read there.
+        assert_eq!(impatient.load(&key_on(0)).await, Err(StoreError::Unavailable));
         // The others served all the time.
-        store.load(&key_on(1)).await.expect("loads");
+        content.load(&key_on(1)).await.expect("loads");
     }
 }
 
