@@ -87,7 +87,11 @@ fn companions_that_cannot_stand_in_for_each_other_are_refused() {
             [TWO[0], "http://127.0.0.1:9471/other"],
             "aplc build --companion-path",
         ),
-        (SHARED, [TWO[0], "http://10.0.0.1:9470"], "plain HTTP to another host"),
+        (
+            SHARED,
+            [TWO[0], "http://10.0.0.1:9470"],
+            "plain HTTP to another host",
+        ),
     ] {
         let (_, err) = with_companions(store, &companions, 2);
         assert!(err.contains(says), "{companions:?}: {err}");

@@ -208,11 +208,7 @@ async fn a_companion_that_leaves_says_so_and_answers_until_it_is_gone() {
         (before.status.as_u16(), before.headers.get("connection")),
         (200, None)
     );
-    assert!(
-        !before
-            .headers
-            .contains_key("x-envoy-immediate-health-check-fail")
-    );
+    assert!(!before.headers.contains_key("x-envoy-immediate-health-check-fail"));
     stop.send(()).expect("it runs");
     let ready = crate::patience::eventually("its leaving", async || {
         let ready = crate::client::get(address, "/readyz").await;

@@ -168,7 +168,10 @@ impl Load {
 }
 
 async fn pair(agents: &[Agent], number: usize, tally: &Mutex<Tally>) {
-    let (one, other) = (&agents[number % agents.len()], &agents[(number + 1) % agents.len()]);
+    let (one, other) = (
+        &agents[number % agents.len()],
+        &agents[(number + 1) % agents.len()],
+    );
     let session = format!("load-{number}");
     let trace = |call: usize| format!("{:032x}", 2 * number + call);
     let read = one.read(&session, &trace(0)).await;

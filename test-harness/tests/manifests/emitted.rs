@@ -64,7 +64,11 @@ pub(crate) fn all() -> Vec<(String, String)> {
     let mut files = Vec::new();
     let shared = folder.path().join("with-a-shared-store");
     istio_with_a_shared_store(&shared, folder.path());
-    read(&shared, "emit istio (paired, gateway, a shared store)", &mut files);
+    read(
+        &shared,
+        "emit istio (paired, gateway, a shared store)",
+        &mut files,
+    );
     for mode in ["paired", "full", "single"] {
         let build = built(mode, folder.path());
         for place in ["gateway", "waypoint", "sidecar"] {

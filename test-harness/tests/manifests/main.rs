@@ -237,8 +237,7 @@ fn companions_hand_over_to_each_other_where_they_share_a_store() {
         assert_eq!(found.len(), 1);
         found.remove(0)
     };
-    let arguments =
-        |object: &Value| object["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    let arguments = |object: &Value| object["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
     let (alone, several) = (companion(false), companion(true));
     assert_eq!(alone["spec"]["replicas"], 1);
     assert!(!arguments(&alone).contains("--drain"), "{alone}");

@@ -110,13 +110,15 @@ fn together(built: &Built) -> Map {
         .because("Or until a health check finds it ready again.")
         .with("max_ejection_time", "30s")
         .with("max_ejection_percent", 50_u64);
-    let elsewhere = Map::new().with("name", "envoy.retry_host_predicates.previous_hosts").with(
-        "typed_config",
-        Map::new().with(
-            "@type",
-            "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
-        ),
-    );
+    let elsewhere = Map::new()
+        .with("name", "envoy.retry_host_predicates.previous_hosts")
+        .with(
+            "typed_config",
+            Map::new().with(
+                "@type",
+                "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            ),
+        );
     let retry = Map::new()
         .with("retry_on", "connect-failure,refused-stream,reset-before-request")
         .because("Only what no companion has begun: a call that was sent may have been counted.")

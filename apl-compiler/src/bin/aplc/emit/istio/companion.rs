@@ -46,12 +46,7 @@ pub(super) fn objects(options: &Options, built: &Built) -> String {
     );
     let mut objects = vec![account, service, workload];
     if several {
-        let budget = object(
-            "policy/v1",
-            "PodDisruptionBudget",
-            "aplomb-companion",
-            namespace,
-        );
+        let budget = object("policy/v1", "PodDisruptionBudget", "aplomb-companion", namespace);
         let spec = Map::new()
             .with("maxUnavailable", 1_u64)
             .because("Nodes are emptied one after the other.")
