@@ -43,6 +43,22 @@ pub struct Fleet {
     pub backends: Backends,
     /// The gateways.
     pub gateways: Vec<Envoy>,
+    blueprints: Vec<Blueprint>,
+}
+
+/// How a gateway is started.
+#[derive(Debug)]
+struct Blueprint {
+    document: Value,
+    /// Where it serves, and its administration.
+    at: (SocketAddr, SocketAddr),
+    dir: PathBuf,
+}
+
+impl Blueprint {
+    async fn start(&self) -> anyhow::Result<Envoy> {
+        Envoy::start_with(&self.document, self.at, 2, &self.dir, &VM_ENVIRONMENT).await
+    }
 }
 
 /// How many of each.
@@ -66,19 +82,39 @@ impl Fleet {
             companions.push(Companion::start_with(&artefacts, &own, options.serve).await?);
         }
         let build = artefacts.for_emission(options.mode, dir)?;
-        let mut gateways = Vec::new();
+        let (mut gateways, mut blueprints) = (Vec::new(), Vec::new());
         for number in 0..EACH {
             let at = (ports::free()?, ports::free()?);
-            let document = emitted(&build, at, &backends, &companions).await?;
-            let own = folder(dir, &format!("gateway-{number}"))?;
-            gateways.push(Envoy::start_with(&document, at, 2, &own, &VM_ENVIRONMENT).await?);
+            let blueprint = Blueprint {
+                document: emitted(&build, at, &backends, &companions).await?,
+                at,
+                dir: folder(dir, &format!("gateway-{number}"))?,
+            };
+            gateways.push(blueprint.start().await?);
+            blueprints.push(blueprint);
         }
         Ok(Fleet {
             idp,
             companions,
             backends,
             gateways,
+            blueprints,
         })
+    }
+
+    /// Ends a gateway (SIGTERM) and starts it again at the same place.
+    ///
+    /// # Errors
+    /// When there is none of this number, it does not end or does not come back.
+    pub async fn replace_gateway(&mut self, number: usize) -> anyhow::Result<()> {
+        let (Some(gateway), Some(blueprint)) =
+            (self.gateways.get_mut(number), self.blueprints.get(number))
+        else {
+            anyhow::bail!("there is no gateway {number}");
+        };
+        gateway.end().await?;
+        *gateway = blueprint.start().await?;
+        Ok(())
     }
 
     /// What a scenario is played on.

@@ -46,7 +46,7 @@ pub(crate) enum Fate {
     Broken(String),
 }
 
-const TAINTED: &str = "session_tainted";
+pub(crate) const TAINTED: &str = "session_tainted";
 
 /// One agent that works for bob, at one gateway.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ impl Agent {
         agents
     }
 
-    async fn read(&self, session: &str, trace: &str) -> Fate {
+    pub(crate) async fn read(&self, session: &str, trace: &str) -> Fate {
         let arguments = json!({"employee_id": "EMP-001234", "include_ssn": true});
         call(&self.hr, "get_compensation", arguments, session, trace).await
     }
@@ -118,30 +118,40 @@ pub(crate) struct Tally {
 /// Callers that go on until they are told to end.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    away: Arc<AtomicUsize>,
     tally: Arc<Mutex<Tally>>,
     callers: Vec<tokio::task::JoinHandle<()>>,
 }
 
 const CALLERS: usize = 4;
+/// No gateway.
+const NONE: usize = usize::MAX;
 
 impl Load {
     pub(crate) fn begin(agents: &[Agent]) -> Self {
         let (stop, tally) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Tally>>::default());
         let next = Arc::new(AtomicUsize::new(1));
+        let away = Arc::new(AtomicUsize::new(NONE));
         let callers = (0..CALLERS).map(|_| {
             let (stop, tally, next) = (Arc::clone(&stop), Arc::clone(&tally), Arc::clone(&next));
-            let agents = agents.to_vec();
+            let (agents, away) = (agents.to_vec(), Arc::clone(&away));
             tokio::spawn(async move {
                 while !stop.load(Ordering::SeqCst) {
-                    pair(&agents, next.fetch_add(1, Ordering::SeqCst), &tally).await;
+                    pair(&agents, next.fetch_add(1, Ordering::SeqCst), &away, &tally).await;
                 }
             })
         });
         Self {
             callers: callers.collect(),
+            away,
             stop,
             tally,
         }
+    }
+
+    /// A load balancer in front takes this gateway out of its rotation, or none.
+    pub(crate) fn take_out(&self, gateway: Option<usize>) {
+        self.away.store(gateway.unwrap_or(NONE), Ordering::SeqCst);
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -167,15 +177,16 @@ impl Load {
     }
 }
 
-async fn pair(agents: &[Agent], number: usize, tally: &Mutex<Tally>) {
-    let (one, other) = (
-        &agents[number % agents.len()],
-        &agents[(number + 1) % agents.len()],
-    );
+async fn pair(agents: &[Agent], number: usize, away: &AtomicUsize, tally: &Mutex<Tally>) {
+    let at = |number: usize| {
+        let gateway = number % agents.len();
+        let out = gateway == away.load(Ordering::SeqCst);
+        &agents[(gateway + usize::from(out)) % agents.len()]
+    };
     let session = format!("load-{number}");
     let trace = |call: usize| format!("{:032x}", 2 * number + call);
-    let read = one.read(&session, &trace(0)).await;
-    let mail = other.mail(&session, &trace(1)).await;
+    let read = at(number).read(&session, &trace(0)).await;
+    let mail = at(number + 1).mail(&session, &trace(1)).await;
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
     tally.calls += 2;
     if read == Fate::Allowed {
