@@ -39,15 +39,15 @@ fn policy(settings: &str, limit: u32) -> String {
 }
 
 /// A companion that can be killed and started anew on its data.
-struct Companion {
-    address: SocketAddr,
+pub(crate) struct Companion {
+    pub(crate) address: SocketAddr,
     dir: PathBuf,
     build: PathBuf,
     process: Option<Process>,
 }
 
 impl Companion {
-    async fn start(dir: &Path, build: &Path, arguments: &[&str]) -> Self {
+    pub(crate) async fn start(dir: &Path, build: &Path, arguments: &[&str]) -> Self {
         let mut companion = Self {
             address: ports::free().expect("a port"),
             dir: dir.to_owned(),
@@ -96,7 +96,7 @@ impl Companion {
             .collect()
     }
 
-    fn trace_ids(&self) -> BTreeSet<String> {
+    pub(crate) fn trace_ids(&self) -> BTreeSet<String> {
         let ids = self.verdicts().into_iter();
         ids.filter_map(|record| Some(record["trace_id"].as_str()?.to_owned()))
             .collect()
