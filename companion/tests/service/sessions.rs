@@ -203,6 +203,16 @@ async fn audit_verify_and_report_read_what_a_companion_wrote() {
         (&report["verdicts"]["deny"], &report["operations"]["tool:t"]),
         (&json!(3), &json!(3))
     );
+    let (code, text) = audit(&["report"]);
+    assert_eq!(code, Some(0));
+    for line in [
+        "policies",
+        "not known: give it as --program",
+        "decides",
+        "3 tool:t",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
     let log = path.join("data/audit.jsonl");
     let changed = std::fs::read_to_string(&log)
         .expect("reads")
