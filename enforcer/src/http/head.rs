@@ -381,7 +381,10 @@ fn traceparent(value: &[u8]) -> Option<String> {
         2 | 35 | 52 => byte == b'-',
         _ => byte.is_ascii_hexdigit(),
     };
-    text.bytes().enumerate().all(fits).then(|| text.to_ascii_lowercase())
+    text.bytes()
+        .enumerate()
+        .all(fits)
+        .then(|| text.to_ascii_lowercase())
 }
 
 /// `mcp_session_id` and the like: some backends read an underscore as a dash.

@@ -107,8 +107,7 @@ impl Fleet {
     /// # Errors
     /// When there is none of this number, it does not end or does not come back.
     pub async fn replace_gateway(&mut self, number: usize) -> anyhow::Result<()> {
-        let (Some(gateway), Some(blueprint)) =
-            (self.gateways.get_mut(number), self.blueprints.get(number))
+        let (Some(gateway), Some(blueprint)) = (self.gateways.get_mut(number), self.blueprints.get(number))
         else {
             anyhow::bail!("there is no gateway {number}");
         };

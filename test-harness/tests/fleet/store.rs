@@ -49,7 +49,8 @@ async fn the_store_goes_and_comes_back(mode: InstallMode, server: Server) {
     companions_are(&fleet, false).await;
     for (number, agent) in agents.iter().enumerate() {
         let read = agent.read("meanwhile", &trace).await;
-        let because = |fate: &Fate, cause: &str| matches!(fate, Fate::Denied(code) if code.starts_with(cause));
+        let because =
+            |fate: &Fate, cause: &str| matches!(fate, Fate::Denied(code) if code.starts_with(cause));
         assert!(because(&read, "session."), "{read:?}\n{}", fleet.logs());
         let mail = agent.mail("before", &trace).await;
         assert!(because(&mail, "session."), "{mail:?}\n{}", fleet.logs());
