@@ -7,7 +7,7 @@ HOST := --workspace --exclude aplomb-filter
 MODE ?= full
 
 .DEFAULT_GOAL := help
-.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults skew vectors fuzz check fmt fmt-check audit manifests image bench bench-micro bench-module figures figures-companion scale clean
+.PHONY: help setup filter size build demo demo-up demo-down test bypass swap interop envoys faults skew fleet vectors fuzz check fmt fmt-check audit manifests image bench bench-micro bench-module figures figures-companion scale clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,6 +57,9 @@ swap: setup filter build ## change a policy under load in a real Envoy: requests
 skew: setup filter build ## upgrade and roll back module, policy, companion and halves of a pair under load, against the build before
 	@scripts/previous.sh companion
 	@$(CARGO) test --quiet --workspace --test gateway -- --nocapture skew
+
+fleet: setup filter build ## two gateways and two companions on one store: the scenarios, companions and gateways replaced and killed
+	@$(CARGO) test --quiet --workspace --exclude aplomb-filter --test fleet -- --nocapture --test-threads 1
 
 vectors: ## the shared vectors of the language, one line an area; APL_VECTORS=FILE for another file of that form
 	@$(if $(APL_VECTORS),APL_VECTORS=$(abspath $(APL_VECTORS))) $(CARGO) test --quiet -p apl-compiler --test vectors -- \

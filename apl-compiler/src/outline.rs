@@ -6,12 +6,15 @@
 
 mod expression;
 mod identities;
+mod lines;
 mod phase;
 mod spell;
 
 use apl_bytecode::{Delivery, Enforcement, EntityKind, Matcher, Position, Program, Unmatched};
 
 use spell::text;
+
+pub use lines::lines;
 
 /// A program.
 #[derive(Debug, Clone, PartialEq)]

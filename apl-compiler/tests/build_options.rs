@@ -406,3 +406,65 @@ fn the_page_has_every_command_and_every_flag_of_build() {
         }
     }
 }
+
+#[test]
+fn the_companion_is_told_where_every_rule_stands() {
+    let text = "\
+plugins:
+  - { name: who, kind: identity/jwt, config: { role: user, header: authorization, trusted_issuers: [{ issuer: 'https://id.example',
+      audiences: [gw], algorithms: [RS256], decoding_key: { kind: jwks_url, url: 'https://id.example/jwks' } }] } }
+  - { name: log, kind: audit/logger }
+global:
+  authentication: [who]
+routes:
+  - tool: pay
+    args:
+      amount: \"int | 1..10\"
+    pre_invocation:
+      - \"require(role.finance)\"
+      - \"run(log)\"
+      - when: \"args.amount > 5\"
+        do:
+          - \"deny('too much', 'pay.limit')\"
+";
+    let folder = folder(text);
+    let path = folder.path().join("out/lines.json");
+    for arguments in [&[][..], &["--strip"]] {
+        build(folder.path(), arguments);
+        let (lines, companion) = (json_of(&path), json_of(&folder.path().join("out/companion.json")));
+        assert_eq!(lines["policy_digest"], companion["policy_digest"]);
+        let lines = lines["lines"].as_object().expect("an object");
+        for (rule, line) in [
+            ("routes.tool:pay.args.amount", 10),
+            ("routes.tool:pay.pre_invocation[0]", 12),
+            ("routes.tool:pay.pre_invocation[1]", 13),
+            ("routes.tool:pay.pre_invocation[2]", 14),
+        ] {
+            let expected = format!("policy.yaml:{line}");
+            assert_eq!(lines.get(rule), Some(&json!(expected)), "{rule} of {lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn more_rules_than_the_companion_holds_have_no_lines() {
+    let step = "      - \"deny('no', 'x.no')\"\n";
+    let text = |rules: usize| {
+        format!(
+            "routes:\n  - tool: pay\n    pre_invocation:\n{}",
+            step.repeat(rules)
+        )
+    };
+    let folder = folder(&text(2));
+    build(folder.path(), &[]);
+    assert!(folder.path().join("out/lines.json").exists());
+    let routes: String = (0..101)
+        .map(|n| format!("  - tool: pay{n}\n    pre_invocation:\n{}", step.repeat(100)))
+        .collect();
+    fs::write(folder.path().join("policy.yaml"), format!("routes:\n{routes}")).expect("written");
+    build(folder.path(), &[]);
+    assert!(
+        !folder.path().join("out/lines.json").exists(),
+        "the old file would lie"
+    );
+}

@@ -55,6 +55,21 @@ pub struct CompanionConfig {
     pub captures: bool,
 }
 
+/// The file beside `companion.json` with [`RuleLines`]; it may be missing.
+pub const LINES_FILE: &str = "lines.json";
+
+/// The most rules that are listed: they are held in memory.
+pub const MAX_RULE_LINES: usize = 10_000;
+
+/// Where each rule of a policy was written, for audit records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleLines {
+    /// Of the program that they are of; those of another one are not used.
+    pub policy_digest: String,
+    /// From a step's position, as `routes.tool:pay.pre_invocation[1]`, to `file:line`.
+    pub lines: BTreeMap<String, String>,
+}
+
 /// An issuer's key set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

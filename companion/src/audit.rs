@@ -39,7 +39,9 @@ pub const RECENT: usize = 65_536;
 
 pub use checkpoint::{KeyError, SigningKey, VerifyingKey};
 pub use privacy::{Pseudonyms, ShortKey};
-pub use report::{Clear, Report, report};
+pub use report::{
+    Approval, Change, Enforcement, OperatorsAct, PolicyUse, Report, Signer, SignerError, Signers, report,
+};
 pub use verify::{Finding, LIMITS, Outstanding, Verdict, verify};
 
 /// The size in bytes at which a file is sealed, unless configured.

@@ -8,6 +8,7 @@ mod deciding;
 mod delegators;
 mod endpoint;
 mod error;
+mod lines;
 mod secrets;
 mod vault;
 
@@ -52,6 +53,8 @@ pub struct Policy {
     elicitors: BTreeMap<String, Elicitor>,
     points: BTreeMap<String, DecisionPoint>,
     key_directories: BTreeMap<String, KeyDirectory>,
+    /// Where rules were written.
+    lines: BTreeMap<String, String>,
 }
 
 impl Policies {
@@ -143,6 +146,7 @@ impl Policies {
             elicitors,
             points,
             key_directories,
+            lines: lines::beside(path, &config.policy_digest)?,
             config,
         };
         self.by_digest.insert(policy.config.policy_digest.clone(), policy);

@@ -194,7 +194,7 @@ impl Effects {
             }
             Effect::AuditAppend { record } => self
                 .audit
-                .append(record)
+                .append(&self.policies.get().with_line(record))
                 .await
                 .map(|()| EffectResult::Done)
                 .map_err(|_| Refusal::Audit),

@@ -21,6 +21,7 @@ use crate::config::{Elicitor, Policy};
 use crate::outbound::Outbound;
 use crate::store::{CaseStore, Change, Changed, StoreError, hex, random_id};
 
+pub(crate) use answer::ANSWER_STEP;
 pub use answer::{AnswerError, Approver, MAX_NOTE_BYTES};
 pub use case::{Case, State};
 pub use ciba::{NOTIFY_PATH, PingError};

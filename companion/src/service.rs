@@ -24,7 +24,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -50,6 +50,9 @@ use crate::store::{Bucket, Cleared, Selection};
 
 /// Requests that are worked on at a time; it bounds the memory that bodies take. One more is refused with 503.
 const MAX_IN_FLIGHT: usize = 1024;
+
+/// An Envoy that checks this companion's health sends nothing more once it has seen this in any answer.
+const TURN_AWAY: HeaderName = HeaderName::from_static("x-envoy-immediate-health-check-fail");
 
 /// What the handlers work with.
 pub struct Service {
@@ -262,11 +265,13 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     let began = Instant::now();
     let has_connection_header = request.version() <= Version::HTTP_11;
     let mut response = next.run(request).await;
-    // A connection that is kept would be closed later, perhaps under the next request.
-    if has_connection_header && shared.service.leaving.load(Ordering::Relaxed) {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+    if shared.service.leaving.load(Ordering::Relaxed) {
+        let headers = response.headers_mut();
+        headers.insert(TURN_AWAY, HeaderValue::from_static("true"));
+        // A connection that is kept would be closed later, perhaps under the next request.
+        if has_connection_header {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
     shared
         .service

@@ -318,12 +318,19 @@ impl Engine {
         self.waiting.retain(|(known, _)| *known != id);
     }
 
-    /// A call of `POST /v1/effects`; `None` without a companion.
-    pub(crate) fn effects_callout(&self, token: CallToken, request: &EffectsRequest) -> Option<Callout> {
+    /// A call of `POST /v1/effects` on behalf of who sent this `traceparent`; `None` without a companion.
+    pub(crate) fn effects_callout(
+        &self,
+        token: CallToken,
+        request: &EffectsRequest,
+        traceparent: Option<&str>,
+    ) -> Option<Callout> {
         let companion = self.config.companion.as_ref()?;
         let body = serde_json::to_vec(request).ok()?;
         let mut headers = self.companion_headers("POST", &format!("{}{EFFECTS_PATH}", companion.path));
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        // Envoy gives the calls of a filter none, whether it traces or not.
+        headers.extend(traceparent.map(|value| ("traceparent".to_owned(), value.to_owned())));
         Some(Callout {
             token,
             cluster: companion.cluster.clone(),

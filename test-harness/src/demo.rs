@@ -38,7 +38,7 @@ pub async fn run(name: &str, mode: InstallMode, replies: Replies) -> anyhow::Res
             mode.name()
         );
         println!();
-        scenario::run(&mut stack, &scenario, |step| println!("{step}\n")).await
+        scenario::run(stack.scene(), &scenario, |step| println!("{step}\n")).await
     };
     // Ending the future drops the stack, which kills what it started.
     let report = tokio::select! {

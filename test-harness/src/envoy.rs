@@ -153,6 +153,14 @@ impl Envoy {
         Ok(serde_json::from_str(&self.admin_get(path).await?)?)
     }
 
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        self.process.terminate(PATIENCE).await
+    }
+
     /// Kills it and waits until it is gone.
     ///
     /// # Errors

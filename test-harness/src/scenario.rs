@@ -1,6 +1,6 @@
 //! Scenarios as data: who calls what, what happens before it, and what must come of it.
 //!
-//! [`run`] plays one over a running [`Stack`](crate::stack::Stack). Beside what a step states, it checks what holds of every
+//! [`run`] plays one on a [`Scene`]: a running [`Stack`](crate::stack::Stack) or [`Fleet`](crate::stack::Fleet). Beside what a step states, it checks what holds of every
 //! step: the reply carries the request's id; an allowed reply is the backend's own, byte for byte, but for the stated edit; a
 //! denied call never reached the backend; a delegated one carried none of the caller's tokens; and each verdict, denials
 //! too, is exactly one audit record.
@@ -16,7 +16,22 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::backend::Role;
+use crate::envoy::Envoy;
+use crate::stack::{Backends, Companion, Idp};
 pub use run::{Report, StepReport, run};
+
+/// What a scenario is played on.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// Where tokens come from.
+    pub idp: &'a Idp,
+    /// The servers behind every gateway.
+    pub backends: &'a Backends,
+    /// What stands beside the gateways; several share one store.
+    pub companions: &'a mut [Companion],
+    /// What governs.
+    pub gateways: &'a [Envoy],
+}
 
 /// One scenario.
 #[derive(Debug, Clone)]
@@ -77,7 +92,7 @@ pub enum Desk {
 pub enum Event {
     /// Whoever is asked for an approval answers, by a click in a browser where there is one.
     ManagerAnswers(&'static str, Desk, bool),
-    /// The companion is killed with SIGKILL and started again over its data.
+    /// Each companion is killed with SIGKILL and started again over its data.
     KillAndRestartCompanion,
     /// From now on the identity provider grants less than it is asked for (true) or what it is asked for (false).
     IdpGrantsLess(bool),

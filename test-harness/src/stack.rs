@@ -5,7 +5,9 @@
 mod artefacts;
 mod backends;
 mod companion;
+mod fleet;
 mod idp;
+mod store;
 mod tap;
 
 use std::collections::BTreeMap;
@@ -17,12 +19,15 @@ use crate::backend::{Replies, Role};
 use crate::envoy::wasm::{Governed, InstallMode, Plugin};
 use crate::envoy::{Adapt, Envoy, Setup};
 use crate::mcp::McpClient;
+use crate::scenario::Scene;
 use crate::{ports, programs};
 pub(crate) use artefacts::VM_ENVIRONMENT;
 pub use artefacts::{Artefacts, SEAL_KEY_ENV};
 pub use backends::Backends;
 pub use companion::Companion;
+pub use fleet::{Fleet, FleetOptions};
 pub use idp::{Idp, Tokens};
+pub use store::{Server, Store};
 pub use tap::Tap;
 
 /// The port on which the demo's Envoy serves, when it is free.
@@ -164,12 +169,17 @@ impl Stack {
     /// # Errors
     /// When a token is no header value.
     pub fn client(&self, role: Role, tokens: &Tokens, session: &str) -> anyhow::Result<McpClient> {
-        let headers = [
-            ("authorization", format!("Bearer {}", tokens.client)),
-            ("x-user-token", tokens.user.clone()),
-            ("x-session-id", session.to_owned()),
-        ];
-        McpClient::new(self.envoy.url(&role.path()), &headers)
+        tokens.client(&self.envoy, role, session)
+    }
+
+    /// What a scenario is played on.
+    pub fn scene(&mut self) -> Scene<'_> {
+        Scene {
+            idp: &self.idp,
+            backends: &self.backends,
+            companions: std::slice::from_mut(&mut self.companion),
+            gateways: std::slice::from_ref(&self.envoy),
+        }
     }
 }
 

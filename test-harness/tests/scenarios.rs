@@ -14,7 +14,7 @@ async fn agrees(scenario: &Scenario, mode: InstallMode, replies: Replies) {
     let mut stack = Stack::start(&options, |what| println!("==> {what}"))
         .await
         .expect("everything starts");
-    let report = scenario::run(&mut stack, scenario, |step| println!("{step}"))
+    let report = scenario::run(stack.scene(), scenario, |step| println!("{step}"))
         .await
         .expect("plays");
     assert!(report.agrees(), "{report}\n---- Envoy\n{}", stack.envoy.log());

@@ -52,6 +52,11 @@ impl SigningKey {
 pub struct VerifyingKey([u8; 32]);
 
 impl VerifyingKey {
+    /// The key itself.
+    pub(super) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// From SubjectPublicKeyInfo PEM.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = der(pem, "PUBLIC KEY").ok_or(KeyError::Public)?;

@@ -1,15 +1,26 @@
-//! `aplomb-companion audit report`: counts.
+//! `aplomb-companion audit report`: what a log says about a time.
+
+mod enforcement;
+mod policies;
+mod signers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use companion_protocol::AuditRecord;
+use companion_protocol::{AuditRecord, StepRecord, VerdictKind};
 use serde::Serialize;
 
 use super::segments;
-use crate::admin::CLEAR_STEP;
+use crate::admin::{CLEAR_STEP, IMPORT_STEP};
+use crate::elicitation::ANSWER_STEP;
+use enforcement::History;
+pub use enforcement::{Change, Enforcement};
+pub use policies::PolicyUse;
+pub use signers::{Signer, SignerError, Signers};
 
 /// What a log holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -22,35 +33,60 @@ pub struct Report {
     pub from_ms: Option<u64>,
     /// The latest.
     pub to_ms: Option<u64>,
+    /// Programs that decided or judged in shadow, by their first verdict.
+    pub policies: Vec<PolicyUse>,
+    /// When another program decided, and when operations came into shadow or out of it.
+    pub enforcement: Vec<Enforcement>,
+    /// What approvers answered.
+    pub approvals: Vec<Approval>,
+    /// What operators did to labels.
+    pub operators: Vec<OperatorsAct>,
     /// Verdicts by kind, as `deny_after`.
     pub verdicts: BTreeMap<String, u64>,
     /// Denials by code.
     pub codes: BTreeMap<String, u64>,
-    /// Verdicts by digest of the program.
-    pub policies: BTreeMap<String, u64>,
     /// Verdicts by operation, as `tool:send_email`.
     pub operations: BTreeMap<String, u64>,
     /// Records that a policy asked for, by plugin.
     pub steps: BTreeMap<String, u64>,
-    /// Labels that operators cleared.
-    pub clears: Vec<Clear>,
+    #[serde(skip)]
+    history: History,
 }
 
-/// An operator's act.
+/// An answer to a request for approval. Answers of a CIBA provider are in it, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Clear {
+pub struct Approval {
     /// When, milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// The operation's name.
+    pub operation: String,
+    /// Who wanted it.
+    pub requester: String,
+    /// Who answered.
+    pub approver: String,
+    /// `approved` or `denied`.
+    pub answer: String,
+    /// The step that asked.
+    pub step: String,
+}
+
+/// Labels that an operator cleared or imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperatorsAct {
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// `clear` or `import`.
+    pub act: String,
     /// Who, as they said.
     pub operator: String,
     /// Why.
     pub reason: String,
-    /// What was there.
+    /// Which labels.
     pub labels: Vec<String>,
 }
 
-/// Counts over all segments of a log.
-pub fn report(log: &Path) -> io::Result<Report> {
+/// Reads all segments of a log. `signers` says who signed which program.
+pub fn report(log: &Path, signers: &Signers) -> io::Result<Report> {
     let mut report = Report::default();
     let mut files = segments::sealed(log)?;
     files.push(log.to_owned());
@@ -62,42 +98,68 @@ pub fn report(log: &Path) -> io::Result<Report> {
             }
         }
     }
+    for policy in &mut report.policies {
+        policy.signer = signers.of(&policy.digest);
+    }
     Ok(report)
 }
 
+fn add(counts: &mut BTreeMap<String, u64>, key: String) {
+    *counts.entry(key).or_default() += 1;
+}
+
 impl Report {
-    fn count(&mut self, record: AuditRecord) {
+    fn count(&mut self, mut record: AuditRecord) {
         self.records += 1;
         let at = record.at_ms;
         self.from_ms = Some(self.from_ms.map_or(at, |from| from.min(at)));
         self.to_ms = Some(self.to_ms.map_or(at, |to| to.max(at)));
-        let add = |counts: &mut BTreeMap<String, u64>, key: String| *counts.entry(key).or_default() += 1;
-        if let Some(step) = record.step {
-            if step.plugin == CLEAR_STEP {
-                self.clears.push(Clear {
-                    at_ms: at,
-                    operator: record.client.unwrap_or_default(),
-                    reason: step.source,
-                    labels: record.labels,
-                });
-            } else {
-                add(&mut self.steps, step.plugin);
-            }
+        if let Some(step) = record.step.take() {
+            self.step(record, step);
             return;
         }
+        policies::count(&mut self.policies, &record);
+        self.enforcement.extend(self.history.changes(&record));
         if let Some(verdict) = record.verdict {
-            // As on the wire.
-            let name = serde_json::to_value(verdict).ok();
-            let name = name.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
-            add(&mut self.verdicts, name.to_owned());
+            add(&mut self.verdicts, name(verdict).to_owned());
         }
         if let Some(code) = record.code {
             add(&mut self.codes, code);
         }
-        add(&mut self.policies, record.policy_digest);
         add(
             &mut self.operations,
             format!("{}:{}", record.entity_type, record.entity_name),
         );
+    }
+
+    fn step(&mut self, record: AuditRecord, step: StepRecord) {
+        match step.plugin.as_str() {
+            CLEAR_STEP | IMPORT_STEP => self.operators.push(OperatorsAct {
+                at_ms: record.at_ms,
+                act: record.entity_name,
+                operator: record.client.unwrap_or_default(),
+                reason: step.source,
+                labels: record.labels,
+            }),
+            ANSWER_STEP => self.approvals.push(Approval {
+                at_ms: record.at_ms,
+                operation: record.entity_name,
+                requester: record.subject.unwrap_or_default(),
+                approver: record.client.unwrap_or_default(),
+                answer: record.code.unwrap_or_default(),
+                step: step.source,
+            }),
+            _ => add(&mut self.steps, step.plugin),
+        }
+    }
+}
+
+/// As on the wire.
+const fn name(verdict: VerdictKind) -> &'static str {
+    match verdict {
+        VerdictKind::Allow => "allow",
+        VerdictKind::Deny => "deny",
+        VerdictKind::DenyAfter => "deny_after",
+        VerdictKind::Pending => "pending",
     }
 }

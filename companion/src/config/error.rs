@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use companion_protocol::config::CONFIG_VERSION;
+use companion_protocol::config::{CONFIG_VERSION, MAX_RULE_LINES};
 
 use super::endpoint::EndpointError;
 use super::secrets::SecretError;
@@ -26,6 +26,22 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
+    },
+    /// The lines of rules are not in the form that `aplc build` writes.
+    #[error("`{path}` does not say where rules stand: build the policy again, or remove the file")]
+    Lines {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// More than are held in memory.
+    #[error(
+        "`{path}` has more than {MAX_RULE_LINES} rules: remove the file; `aplc why --policy` finds lines without it"
+    )]
+    TooManyLines {
+        /// Which file.
+        path: PathBuf,
     },
     /// The file was written by another generation of `aplc`.
     #[error(

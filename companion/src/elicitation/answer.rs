@@ -11,7 +11,7 @@ use crate::store::{Changed, random_id};
 pub const MAX_NOTE_BYTES: usize = 2000;
 
 /// The plugin name under which an answer stands in the audit log.
-const ANSWER_STEP: &str = "aplomb.approvals.answer";
+pub(crate) const ANSWER_STEP: &str = "aplomb.approvals.answer";
 
 /// Somebody who proved who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,14 @@
 //! `aplomb-companion audit verify|report`.
 
+mod report;
+
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aplomb_companion::audit::{
-    LIMITS, Outstanding, Pseudonyms, Report, Verdict, VerifyingKey, report, verify,
+    LIMITS, Outstanding, Pseudonyms, Signers, Verdict, VerifyingKey, report as read_report, verify,
 };
 use clap::{Subcommand, ValueEnum};
 
@@ -31,11 +33,18 @@ pub(crate) enum Audit {
         /// The name, as the subject of a token.
         name: String,
     },
-    /// Counts verdicts, codes, policies and operations, and lists what operators cleared.
+    /// Which programs decided and who signed them, changes of enforcement, approvals, what operators did to labels, and
+    /// counts of verdicts, codes and operations.
     Report {
         /// The log's file that is written to; its sealed segments are beside it.
         #[arg(long, value_name = "FILE")]
         log: PathBuf,
+        /// A program (`policy.aplb`) whose signature is looked at; repeat it.
+        #[arg(long, value_name = "FILE")]
+        program: Vec<PathBuf>,
+        /// The public key (PEM) of somebody who signs programs, named by its file; repeat it.
+        #[arg(long, value_name = "FILE", requires = "program")]
+        signer: Vec<PathBuf>,
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
@@ -78,11 +87,16 @@ pub(crate) fn run(command: Audit) -> Result<ExitCode, Box<dyn Error>> {
             writeln!(out, "{}", Pseudonyms::new(key.as_bytes())?.of(&name))?;
             Ok(ExitCode::SUCCESS)
         }
-        Audit::Report { log, format } => {
-            let report = report(&log)?;
+        Audit::Report {
+            log,
+            program,
+            signer,
+            format,
+        } => {
+            let report = read_report(&log, &Signers::read(&program, &signer)?)?;
             match format {
                 Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
-                Format::Text => print_report(&mut out, &report)?,
+                Format::Text => report::print(&mut out, &report)?,
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -150,45 +164,6 @@ fn print_verdict(out: &mut impl Write, verdict: &Verdict, has_key: bool) -> std:
     writeln!(out, "what the chain cannot prove:")?;
     for limit in LIMITS {
         writeln!(out, "  - {limit}")?;
-    }
-    Ok(())
-}
-
-fn print_report(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
-    let Report {
-        records,
-        unreadable,
-        from_ms,
-        to_ms,
-        verdicts,
-        codes,
-        policies,
-        operations,
-        steps,
-        clears,
-    } = report;
-    writeln!(out, "{records} records, {unreadable} unreadable lines")?;
-    if let (Some(from), Some(to)) = (from_ms, to_ms) {
-        writeln!(out, "from {from} to {to} (ms since 1970)")?;
-    }
-    let tables = [
-        ("verdicts", verdicts),
-        ("codes", codes),
-        ("policies", policies),
-        ("operations", operations),
-        ("steps", steps),
-    ];
-    for (name, counts) in tables {
-        if !counts.is_empty() {
-            writeln!(out, "{name}:")?;
-        }
-        for (key, count) in counts {
-            writeln!(out, "{count:>10} {key}")?;
-        }
-    }
-    for clear in clears {
-        let labels = clear.labels.join(", ");
-        writeln!(out, "cleared by {}: {labels}: {}", clear.operator, clear.reason)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A call as a span, and each of its effects as one below it.
 //!
-//! The parent is whoever the caller's `traceparent` names; a caller that does not sample is not traced. Without one the call
+//! The parent is whoever the caller's `traceparent` names: the filter sends its client's on; a caller that does not sample is not traced. Without one the call
 //! begins a trace of its own. `aplomb.decision_id` leads from either to the audit record, which has the client's trace id.
 
 use std::time::{Duration, SystemTime};

@@ -113,7 +113,9 @@ impl ValkeyStore {
                 let epoch = Epoch::draw().map_err(ValkeyError::Random)?;
                 let node = Node::new(&settings, servers, names, epoch);
                 node.try_out().await.map_err(misfit)?;
-                Place::Lone(Arc::new(node))
+                let node = Arc::new(node);
+                tokio::spawn(Node::watch(Arc::downgrade(&node)));
+                Place::Lone(node)
             }
             Where::Cluster(seeds) => {
                 let cluster = Cluster::open(seeds, Arc::clone(&settings)).await;

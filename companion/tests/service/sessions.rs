@@ -203,6 +203,16 @@ async fn audit_verify_and_report_read_what_a_companion_wrote() {
         (&report["verdicts"]["deny"], &report["operations"]["tool:t"]),
         (&json!(3), &json!(3))
     );
+    let (code, text) = audit(&["report"]);
+    assert_eq!(code, Some(0));
+    for line in [
+        "policies",
+        "not known: give it as --program",
+        "decides",
+        "3 tool:t",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
     let log = path.join("data/audit.jsonl");
     let changed = std::fs::read_to_string(&log)
         .expect("reads")
@@ -217,4 +227,40 @@ async fn audit_verify_and_report_read_what_a_companion_wrote() {
 fn ed25519_pair() -> (String, String) {
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
     (pair.serialize_pem(), pair.public_key_pem())
+}
+
+#[tokio::test]
+async fn records_say_on_which_line_their_rule_stands() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lines = json!({"policy_digest": DIGEST, "lines": {"r[1]": "hr.yaml:7", "r[2]": "hr.yaml:8"}});
+    std::fs::write(directory.path().join("lines.json"), lines.to_string()).expect("writes");
+    let process = Process::start(directory.path(), &config(), &[]);
+    let other = "b".repeat(64);
+    for (seq, digest, rule) in [
+        (0, DIGEST, "r[1]"),
+        (1, DIGEST, "r[3]"),
+        (2, other.as_str(), "r[1]"),
+    ] {
+        let record = json!({"seq": seq, "stream": "w", "at_ms": 1, "decision_id": "d", "policy_digest": digest, "verdict": "deny",
+            "rule": rule, "entity_type": "tool", "entity_name": "t", "labels_of_policy": {"owner": "hr"}});
+        let record = serde_json::from_value(record).expect("a record");
+        let effect = companion_protocol::Effect::AuditAppend { record };
+        let results = perform(process.address, DIGEST, vec![call(effect, OnFail::Stop)])
+            .await
+            .results;
+        assert_eq!(results, [EffectResult::Done]);
+    }
+    drop(process);
+    let told: Vec<Value> = audit(directory.path())
+        .iter()
+        .map(|record| record["labels_of_policy"].clone())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!({"owner": "hr", "line": "hr.yaml:7"}),
+            json!({"owner": "hr"}),
+            json!({"owner": "hr"})
+        ]
+    );
 }

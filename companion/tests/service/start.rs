@@ -208,6 +208,7 @@ async fn a_companion_that_leaves_says_so_and_answers_until_it_is_gone() {
         (before.status.as_u16(), before.headers.get("connection")),
         (200, None)
     );
+    assert!(!before.headers.contains_key("x-envoy-immediate-health-check-fail"));
     stop.send(()).expect("it runs");
     let ready = crate::patience::eventually("its leaving", async || {
         let ready = crate::client::get(address, "/readyz").await;
@@ -221,6 +222,9 @@ async fn a_companion_that_leaves_says_so_and_answers_until_it_is_gone() {
     let answer = crate::client::post(address, crate::client::request(DIGEST, load())).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers.get("connection").expect("a header"), "close");
+    // An Envoy that checks its health need not wait for the next check.
+    let turned_away = answer.headers.get("x-envoy-immediate-health-check-fail");
+    assert_eq!(turned_away.expect("a header"), "true");
     running.abort();
 }
 

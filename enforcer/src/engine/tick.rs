@@ -162,7 +162,7 @@ impl Engine {
             decision_id: format!("{}.{}", self.stream, token.0),
             effects: records.iter().map(audit::append).collect(),
         };
-        if let Some(callout) = self.effects_callout(token, &request) {
+        if let Some(callout) = self.effects_callout(token, &request, None) {
             self.flights.insert(token, Flight::Audit(records, now_ms));
             commands.push(Command::Callout(callout));
         }

@@ -234,7 +234,7 @@ impl Exchange {
                 .or(head.mcp_session_id.as_deref())
                 .unwrap_or_default(),
         );
-        put("request.trace_id", head.trace_id.as_deref().unwrap_or_default());
+        put("request.trace_id", head.trace_id().unwrap_or_default());
         put("request.request_id", &self.decision_id);
         put("request.timestamp", &crate::json_text::rfc3339(now_ms / 1000));
         put("meta.scope", scope.unwrap_or_default());

@@ -41,7 +41,7 @@ impl Exchange {
             effects: vec![call],
         };
         self.lookups = self.lookups.saturating_add(1);
-        let callout = engine.effects_callout(token, &request);
+        let callout = engine.effects_callout(token, &request, self.head.traceparent.as_deref());
         let Some(callout) = callout.filter(|_| self.lookups <= MAX_LOOKUPS) else {
             return self.no_directory(engine, now_ms, out);
         };

@@ -54,7 +54,7 @@ pub(super) fn record(engine: &Engine, work: &Work, cx: &Context<'_>) -> AuditRec
         edits: edits(work),
         request_digest: work.request_digest.clone(),
         response_digest: work.response_digest.clone(),
-        trace_id: cx.head.trace_id.clone(),
+        trace_id: cx.head.trace_id().map(str::to_owned),
         labels_of_policy,
         shadow: work
             .shadows

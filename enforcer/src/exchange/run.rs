@@ -268,7 +268,7 @@ pub(super) fn send(
         decision_id: cx.decision_id.to_owned(),
         effects,
     };
-    match engine.effects_callout(token, &request) {
+    match engine.effects_callout(token, &request, cx.head.traceparent.as_deref()) {
         Some(callout) => {
             out.push(count(Counter::Callouts, 1));
             out.push(Command::Callout(callout));

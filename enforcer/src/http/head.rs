@@ -28,7 +28,7 @@ pub(crate) struct Head {
     pub(crate) last_event_id: Option<String>,
     pub(crate) mcp_method: Option<String>,
     pub(crate) mcp_name: Option<String>,
-    pub(crate) trace_id: Option<String>,
+    pub(crate) traceparent: Option<String>,
     /// What a browser says of the page that sent it.
     pub(crate) origins: Vec<String>,
     /// Approvals that the client comes back with, in the order of the header.
@@ -100,6 +100,11 @@ const MAX_ELICITATION_ID: usize = 128;
 pub(crate) const MAX_SESSION_ID: usize = 512;
 
 impl Head {
+    /// The trace id in the `traceparent`.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        self.traceparent.as_deref()?.get(3..35)
+    }
+
     /// Keeps what is needed.
     ///
     /// # Errors
@@ -162,7 +167,7 @@ impl Head {
             "last-event-id" => self.last_event_id = Some(text(name, value)?),
             "mcp-method" => self.mcp_method = Some(text(name, value)?),
             "mcp-name" => self.mcp_name = Some(text(name, value)?),
-            "traceparent" => self.trace_id = trace_id(value),
+            "traceparent" => self.traceparent = traceparent(value),
             "x-policy-elicitation-id" => self.take_elicitations(&text(name, value)?)?,
             "x-policy-elicitation-peek" => {
                 let value = text(name, value)?;
@@ -369,11 +374,17 @@ fn session_id(name: &str, value: &[u8]) -> Result<Option<String>, Refusal> {
     text(name, value).map(Some)
 }
 
-/// The trace id of a W3C `traceparent`, if it is one.
-fn trace_id(value: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(value).ok()?;
-    let id = text.split('-').nth(1)?;
-    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_ascii_lowercase())
+/// A W3C `traceparent`, if it is one: version, trace id, span id, flags; what a later version adds is left out.
+fn traceparent(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value.get(..55)?).ok()?;
+    let fits = |(at, byte): (usize, u8)| match at {
+        2 | 35 | 52 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.bytes()
+        .enumerate()
+        .all(fits)
+        .then(|| text.to_ascii_lowercase())
 }
 
 /// `mcp_session_id` and the like: some backends read an underscore as a dash.
@@ -381,5 +392,33 @@ fn is_underscore_twin(name: &str) -> bool {
     name.contains('_') && {
         let dashed = name.replace('_', "-");
         SINGLE.contains(&dashed.as_str()) || INTERNAL.iter().any(|prefix| dashed.starts_with(prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Head, traceparent};
+
+    const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_traceparent_is_kept_if_it_is_one_and_what_later_versions_add_is_left_out() {
+        let later = format!("cc-{}-what-the-future-brings", &GOOD[3..]);
+        for (given, kept) in [
+            (GOOD.to_owned(), Some(GOOD)),
+            (GOOD.to_uppercase(), Some(GOOD)),
+            (later.clone(), Some(&later[..55])),
+            (GOOD[..54].to_owned(), None),
+            (GOOD.replace('-', "0"), None),
+            (GOOD.replace('4', "g"), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(traceparent(given.as_bytes()).as_deref(), kept, "{given}");
+        }
+        let head = Head {
+            traceparent: traceparent(GOOD.as_bytes()),
+            ..Head::default()
+        };
+        assert_eq!(head.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
     }
 }

@@ -1,6 +1,6 @@
 //! Plays a scenario over a running stack and reports each step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use companion_protocol::AuditRecord;
 use serde_json::{Value, json};
 
 use super::expectations::{Observed, bearer_claims, disagreements};
-use super::{Carry, Desk, Event, Expect, Scenario, Step, click};
+use super::{Carry, Desk, Event, Expect, Scenario, Scene, Step, click};
 use crate::backend::Role;
 use crate::backend::record::Request;
 use crate::mcp::{McpClient, Reply};
 use crate::patience::PATIENCE;
-use crate::stack::{Stack, Tokens};
+use crate::stack::{Companion, Tokens};
 
 /// How a scenario went.
 #[derive(Debug, Clone)]
@@ -88,20 +88,21 @@ impl fmt::Display for StepReport {
     }
 }
 
-/// Plays the scenario; `tell` gets each step as it ends. A disagreement does not stop it.
+/// Plays the scenario, each step through the next gateway; `tell` gets each step as it ends. A disagreement does not stop it.
 ///
 /// # Errors
 /// When the ground gives way: a program does not answer, a login fails. A disagreement is no error.
 pub async fn run(
-    stack: &mut Stack,
+    scene: Scene<'_>,
     scenario: &Scenario,
     tell: impl Fn(&StepReport),
 ) -> anyhow::Result<Report> {
     let mut player = Player {
-        stack,
+        scene,
         tokens: HashMap::new(),
         clients: HashMap::new(),
         approval: None,
+        used_links: HashSet::new(),
     };
     let mut steps = Vec::new();
     for (index, step) in scenario.steps.iter().enumerate() {
@@ -122,11 +123,13 @@ pub async fn run(
 }
 
 struct Player<'a> {
-    stack: &'a mut Stack,
+    scene: Scene<'a>,
     tokens: HashMap<&'static str, Tokens>,
-    clients: HashMap<(&'static str, &'static str, Role), McpClient>,
+    clients: HashMap<(usize, &'static str, &'static str, Role), McpClient>,
     /// The id of the last approval that was pending.
     approval: Option<String>,
+    /// Links to approvals that somebody has followed.
+    used_links: HashSet<String>,
 }
 
 impl Player<'_> {
@@ -141,10 +144,12 @@ impl Player<'_> {
             json!(number)
         };
         let tokens = self.tokens_of(step.user).await?;
-        let client = self.client(step, &tokens).await?;
+        let gateway = number % self.scene.gateways.len().max(1);
+        let client = self.client(gateway, step, &tokens).await?;
         let direct = self.direct(step, &id).await?;
-        let verdicts_before = self.verdicts(step.tool)?.len();
-        self.stack.backends.forget().await?;
+        let known = self.verdicts(step.tool)?.into_iter();
+        let known = known.map(|record| record.decision_id).collect();
+        self.scene.backends.forget().await?;
 
         let client = self.carrying(client, step.carry)?;
         let reply = client.call(&id, step.tool, &step.arguments).await?;
@@ -154,8 +159,8 @@ impl Player<'_> {
             self.approval = Some(told.to_owned());
         }
 
-        let calls = self.stack.backends.calls(step.backend).await?;
-        let verdicts = self.new_verdicts(step.tool, verdicts_before).await?;
+        let calls = self.scene.backends.calls(step.backend).await?;
+        let verdicts = self.new_verdicts(step.tool, &known).await?;
         let seen = Observed {
             id: &id,
             tokens: &tokens,
@@ -167,10 +172,16 @@ impl Player<'_> {
         Ok(StepReport {
             number,
             title: title(step),
-            call: format!(
-                "{} in session {}: {} {}",
-                step.user, step.session, step.tool, step.arguments
-            ),
+            call: match self.scene.gateways.len() {
+                1 => format!(
+                    "{} in session {}: {} {}",
+                    step.user, step.session, step.tool, step.arguments
+                ),
+                _ => format!(
+                    "{} in session {} at gateway {gateway}: {} {}",
+                    step.user, step.session, step.tool, step.arguments
+                ),
+            },
             expected: expected(&step.expect),
             came_back: came_back(&reply, &calls, &verdicts),
             disagreements: disagreements(step, &seen),
@@ -193,8 +204,8 @@ impl Player<'_> {
         match event {
             Event::ManagerAnswers(who, desk, approve) => {
                 let url = match desk {
-                    Desk::Page => self.stack.companion.approval_link()?,
-                    Desk::Provider => format!("http://{}/ciba?login_hint={who}", self.stack.idp.address),
+                    Desk::Page => self.approval_link()?,
+                    Desk::Provider => format!("http://{}/ciba?login_hint={who}", self.scene.idp.address),
                 };
                 let how = click::decide(&url, approve).await?;
                 println!("   {who} {} {how}", if approve { "approves" } else { "denies" });
@@ -202,8 +213,13 @@ impl Player<'_> {
                 tokio::time::sleep(Duration::from_millis(1_100)).await;
                 Ok(())
             }
-            Event::KillAndRestartCompanion => self.stack.companion.kill_and_restart().await,
-            Event::IdpGrantsLess(less) => self.stack.idp.grant_less(less).await,
+            Event::KillAndRestartCompanion => {
+                for companion in self.scene.companions.iter_mut() {
+                    companion.kill_and_restart().await?;
+                }
+                Ok(())
+            }
+            Event::IdpGrantsLess(less) => self.scene.idp.grant_less(less).await,
             Event::LogInAgain => {
                 // `iat` and `exp` count seconds: the new tokens must not equal the old ones.
                 tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -214,22 +230,40 @@ impl Player<'_> {
         }
     }
 
+    /// The newest link to an approval, on the pages of another companion than the one that asks, if there is one.
+    fn approval_link(&mut self) -> anyhow::Result<String> {
+        let companions = &*self.scene.companions;
+        let fresh = companions.iter().enumerate().find_map(|(at, companion)| {
+            let links = companion.approval_links().into_iter().rev();
+            let mut fresh = links.filter(|link| !self.used_links.contains(link));
+            Some((at, fresh.next()?))
+        });
+        let (at, link) = fresh.context("no companion has printed a link to an approval")?;
+        let (asks, serves) = (&companions[at], &companions[(at + 1) % companions.len()]);
+        let own = format!("http://{}/", asks.pages);
+        let path = link.strip_prefix(&own).context("a link to other pages")?;
+        let there = format!("http://{}/{path}", serves.pages);
+        self.used_links.insert(link);
+        Ok(there)
+    }
+
     async fn tokens_of(&mut self, user: &'static str) -> anyhow::Result<Tokens> {
         if let Some(known) = self.tokens.get(user) {
             return Ok(known.clone());
         }
-        let tokens = self.stack.idp.log_in(user).await?;
+        let tokens = self.scene.idp.log_in(user).await?;
         self.tokens.insert(user, tokens.clone());
         Ok(tokens)
     }
 
     /// The user's client of the backend in that session, after its handshake through Envoy.
-    async fn client(&mut self, step: &Step, tokens: &Tokens) -> anyhow::Result<McpClient> {
-        let key = (step.user, step.session, step.backend);
+    async fn client(&mut self, gateway: usize, step: &Step, tokens: &Tokens) -> anyhow::Result<McpClient> {
+        let key = (gateway, step.user, step.session, step.backend);
         if let Some(known) = self.clients.get(&key) {
             return Ok(known.clone());
         }
-        let mut client = self.stack.client(step.backend, tokens, step.session)?;
+        let gateway = self.scene.gateways.get(gateway).context("no gateway runs")?;
+        let mut client = tokens.client(gateway, step.backend, step.session)?;
         client.connect().await?;
         self.clients.insert(key, client.clone());
         Ok(client)
@@ -239,7 +273,7 @@ impl Player<'_> {
     async fn direct(&self, step: &Step, id: &Value) -> anyhow::Result<Option<Reply>> {
         match &step.expect {
             Expect::Allowed(allowed) if !allowed.acts => {
-                let mut client = self.stack.backends.direct(step.backend)?;
+                let mut client = self.scene.backends.direct(step.backend)?;
                 client.connect().await?;
                 Ok(Some(client.call(id, step.tool, &step.arguments).await?))
             }
@@ -247,22 +281,29 @@ impl Player<'_> {
         }
     }
 
+    /// The records of every companion.
+    fn audit(&self) -> anyhow::Result<Vec<AuditRecord>> {
+        let logs = self.scene.companions.iter().map(Companion::audit);
+        Ok(logs.collect::<anyhow::Result<Vec<_>>>()?.concat())
+    }
+
     fn verdicts(&self, tool: &str) -> anyhow::Result<Vec<AuditRecord>> {
-        let mut records = self.stack.companion.audit()?;
+        let mut records = self.audit()?;
         records.retain(|record| {
             record.verdict.is_some() && record.entity_type == "tool" && record.entity_name == tool
         });
         Ok(records)
     }
 
-    /// The tool's verdict records behind the first `known`, as soon as there is one.
-    async fn new_verdicts(&self, tool: &str, known: usize) -> anyhow::Result<Vec<AuditRecord>> {
+    /// The tool's verdict records of decisions that are not `known`, as soon as there is one.
+    async fn new_verdicts(&self, tool: &str, known: &HashSet<String>) -> anyhow::Result<Vec<AuditRecord>> {
         let started = Instant::now();
         loop {
             let mut records = self.verdicts(tool)?;
             // The filter ships its queue on a tick.
-            if records.len() > known || started.elapsed() > PATIENCE {
-                return Ok(records.split_off(known.min(records.len())));
+            records.retain(|record| !known.contains(&record.decision_id));
+            if !records.is_empty() || started.elapsed() > PATIENCE {
+                return Ok(records);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -271,7 +312,7 @@ impl Player<'_> {
     /// A verdict recorded twice may come late: at the end, there are as many records as steps.
     async fn count_verdicts(&self, report: &mut Report) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let records = self.stack.companion.audit()?;
+        let records = self.audit()?;
         let verdicts = records
             .iter()
             .filter(|record| record.verdict.is_some() && record.entity_type == "tool")

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use super::{DEMO_IDP_PORT, read, write};
 use crate::backend::Role;
 use crate::envoy::config::COMPANION_CLUSTER;
+use crate::envoy::wasm::InstallMode;
 use crate::programs;
 
 /// The variable in the VM's environment that holds the key of `hash`.
@@ -100,6 +101,26 @@ impl Artefacts {
         let mut config: Value = serde_json::from_str(&read(&path)?)?;
         crate::ground::extend(&mut config, members);
         write(&path, &serde_json::to_string_pretty(&config)?)
+    }
+
+    /// The same folder with the harness's [filter configuration](Self::filter_configuration) in this mode, for `aplc emit`.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub(super) fn for_emission(&self, mode: InstallMode, dir: &Path) -> anyhow::Result<PathBuf> {
+        let mut config = self.filter_configuration();
+        config["install"] = json!({ "mode": mode.name() });
+        if mode == InstallMode::Paired {
+            config["install"]["role"] = "decider".into();
+        }
+        let folder = dir.join("emitted");
+        std::fs::create_dir_all(&folder)?;
+        write(&folder.join("filter-config.json"), &config.to_string())?;
+        write(
+            &folder.join("companion.json"),
+            &read(&self.dir.join("companion.json"))?,
+        )?;
+        Ok(folder)
     }
 
     /// The filter configuration for the harness's Envoy: as `aplc` wrote it, with the paths of the three backends, the

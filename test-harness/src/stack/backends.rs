@@ -89,7 +89,7 @@ impl Backends {
         Ok(format!("http://{}/control/log", self.address(role)?))
     }
 
-    fn address(&self, role: Role) -> anyhow::Result<SocketAddr> {
+    pub(super) fn address(&self, role: Role) -> anyhow::Result<SocketAddr> {
         let (_, address) = self
             .running
             .get(&role)

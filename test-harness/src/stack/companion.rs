@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use companion_protocol::AuditRecord;
 use serde_json::json;
 use tokio::process::Command;
@@ -23,28 +22,47 @@ pub struct Companion {
     http: reqwest::Client,
     config: PathBuf,
     dir: PathBuf,
-    pages: SocketAddr,
+    options: Vec<String>,
+    /// Where its approval pages are, also after a restart.
+    pub pages: SocketAddr,
     /// Where it listens, also after a restart.
     pub address: SocketAddr,
 }
 
 impl Companion {
     pub(crate) async fn start(artefacts: &Artefacts, dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(artefacts, dir, &[]).await
+    }
+
+    /// The same with more options of `serve`.
+    pub(crate) async fn start_with(
+        artefacts: &Artefacts,
+        dir: &Path,
+        options: &[&str],
+    ) -> anyhow::Result<Self> {
         let address = ports::free()?;
         let config = artefacts.dir.join("companion.json");
         let http = reqwest::Client::builder().no_proxy().build()?;
         let pages = ports::free()?;
         let approvals = json!({"public_url": format!("http://{pages}"), "allow_http": true});
         super::write(&dir.join("approvals.json"), &approvals.to_string())?;
-        let process = launch(&http, &config, [address, pages], dir).await?;
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let process = launch(&http, &config, [address, pages], dir, &options).await?;
         Ok(Companion {
             process,
             pages,
             http,
             config,
             dir: dir.to_owned(),
+            options,
             address,
         })
+    }
+
+    async fn launch(&mut self) -> anyhow::Result<()> {
+        let addresses = [self.address, self.pages];
+        self.process = launch(&self.http, &self.config, addresses, &self.dir, &self.options).await?;
+        Ok(())
     }
 
     /// Kills it with SIGKILL and starts it again at the same address over the same data.
@@ -53,8 +71,24 @@ impl Companion {
     /// When it does not come back.
     pub async fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill().await?;
-        self.process = launch(&self.http, &self.config, [self.address, self.pages], &self.dir).await?;
-        Ok(())
+        self.launch().await
+    }
+
+    /// Asks it to end (SIGTERM), waits until it has, and starts it again at the same address over the same data.
+    ///
+    /// # Errors
+    /// When it does not end or does not come back.
+    pub async fn replace(&mut self) -> anyhow::Result<()> {
+        self.process.terminate(PATIENCE).await?;
+        self.launch().await
+    }
+
+    /// Starts it again after [`Companion::kill`].
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.launch().await
     }
 
     /// Kills it with SIGKILL and leaves it so.
@@ -65,17 +99,15 @@ impl Companion {
         self.process.kill().await
     }
 
-    /// The newest one-time link to a request for approval.
-    ///
-    /// # Errors
-    /// When it has printed none.
-    pub fn approval_link(&self) -> anyhow::Result<String> {
+    /// The one-time links to requests for approval that it has printed, the oldest first.
+    #[must_use]
+    pub fn approval_links(&self) -> Vec<String> {
         let log = self.process.log();
-        let mut words = log.split_ascii_whitespace().rev();
-        let link = words.find(|word| word.starts_with("http://") && word.contains("/approvals/link/"));
-        Ok(link
-            .context("the companion printed no link to an approval")?
-            .to_owned())
+        let words = log.split_ascii_whitespace();
+        words
+            .filter(|word| word.starts_with("http://") && word.contains("/approvals/link/"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The records in its audit log. A line that is still being written is left out.
@@ -111,10 +143,12 @@ async fn launch(
     config: &Path,
     [address, pages]: [SocketAddr; 2],
     dir: &Path,
+    options: &[String],
 ) -> anyhow::Result<Process> {
     let mut command = Command::new(programs::ours("aplomb-companion")?);
     command
         .arg("serve")
+        .args(options)
         // The demo's identity provider is on this machine.
         .args(["--egress-allow", "loopback", "--demo-links"])
         .args(["--approvals-listen", &pages.to_string()])

@@ -7,6 +7,9 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::backend::Role;
+use crate::envoy::Envoy;
+use crate::mcp::McpClient;
 use crate::patience::PATIENCE;
 use crate::process::{Process, answers};
 use crate::programs;
@@ -30,6 +33,21 @@ pub struct Tokens {
     pub client: String,
     /// The user's, for `X-User-Token`.
     pub user: String,
+}
+
+impl Tokens {
+    /// A client of one backend through a gateway, with these tokens and session.
+    ///
+    /// # Errors
+    /// When a token is no header value.
+    pub fn client(&self, gateway: &Envoy, role: Role, session: &str) -> anyhow::Result<McpClient> {
+        let headers = [
+            ("authorization", format!("Bearer {}", self.client)),
+            ("x-user-token", self.user.clone()),
+            ("x-session-id", session.to_owned()),
+        ];
+        McpClient::new(gateway.url(&role.path()), &headers)
+    }
 }
 
 impl Idp {

@@ -39,15 +39,15 @@ fn policy(settings: &str, limit: u32) -> String {
 }
 
 /// A companion that can be killed and started anew on its data.
-struct Companion {
-    address: SocketAddr,
+pub(crate) struct Companion {
+    pub(crate) address: SocketAddr,
     dir: PathBuf,
     build: PathBuf,
     process: Option<Process>,
 }
 
 impl Companion {
-    async fn start(dir: &Path, build: &Path, arguments: &[&str]) -> Self {
+    pub(crate) async fn start(dir: &Path, build: &Path, arguments: &[&str]) -> Self {
         let mut companion = Self {
             address: ports::free().expect("a port"),
             dir: dir.to_owned(),
@@ -96,7 +96,7 @@ impl Companion {
             .collect()
     }
 
-    fn trace_ids(&self) -> BTreeSet<String> {
+    pub(crate) fn trace_ids(&self) -> BTreeSet<String> {
         let ids = self.verdicts().into_iter();
         ids.filter_map(|record| Some(record["trace_id"].as_str()?.to_owned()))
             .collect()
@@ -282,27 +282,20 @@ impl Load {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_envoy_loses_no_record_of_an_answer_that_waited_for_it() {
+async fn a_killed_envoy_loses_no_record_of_an_answer_that_waited_for_it(install: InstallMode) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
-    let built = build(path, "policy", &policy("audit: durable", 1000), "full");
+    let built = build(path, "policy", &policy("audit: durable", 1000), install.name());
     let companion = Companion::start(path, &built, &[]).await;
-    let mut envoy = envoy(
-        path,
-        &built,
-        InstallMode::Full,
-        backend().await,
-        companion.address,
-    )
-    .await;
+    let mut envoy = envoy(path, &built, install, backend().await, companion.address).await;
     let load = Load::begin(&envoy.url("/mcp"), usize::MAX);
     eventually("answers", async || (load.count() >= 100).then_some(())).await;
     envoy.kill().await.expect("killed");
     let answered = load.end().await;
     let lost = answered.difference(&companion.trace_ids()).count();
     println!(
-        "| Envoy killed under 8 callers, `audit: durable` | {} answered, the rest broke off | {} | {lost} |",
+        "| Envoy killed under 8 callers, `audit: durable`, mode `{}` | {} answered, the rest broke off | {} | {lost} |",
+        install.name(),
         answered.len(),
         answered.len()
     );
@@ -310,25 +303,28 @@ async fn a_killed_envoy_loses_no_record_of_an_answer_that_waited_for_it() {
     assert_eq!(companion.verified()["verdict"]["findings"], json!([]));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_envoy_loses_no_record_of_an_answer_that_waited_for_it_in_full_mode() {
+    a_killed_envoy_loses_no_record_of_an_answer_that_waited_for_it(InstallMode::Full).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_envoy_loses_no_record_of_an_answer_that_waited_for_it_in_paired_mode() {
+    a_killed_envoy_loses_no_record_of_an_answer_that_waited_for_it(InstallMode::Paired).await;
+}
+
 /// How many calls wait in the worker's queue when it is killed; less than it holds.
 const WAITING: usize = 900;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_much() {
+async fn a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_much(install: InstallMode) {
     // The kill races with deliveries that go on: once in a while all of them got through before.
     for _ in 0..10 {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path();
-        let built = build(path, "policy", &policy("audit: batched", 1000), "full");
+        let settings = policy("audit: batched", 1000);
+        let built = build(path, "policy", &settings, install.name());
         let mut companion = Companion::start(path, &built, &[]).await;
-        let mut envoy = envoy(
-            path,
-            &built,
-            InstallMode::Full,
-            backend().await,
-            companion.address,
-        )
-        .await;
+        let mut envoy = envoy(path, &built, install, backend().await, companion.address).await;
         companion.kill().await;
         let answered = Load::begin(&envoy.url("/mcp"), WAITING).end().await;
         assert_eq!(answered.len(), WAITING, "{}", envoy.log());
@@ -357,7 +353,8 @@ async fn a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_muc
             .map(|range| number(range, "to") + 1 - number(range, "from"))
             .sum();
         println!(
-            "| Envoy killed with {WAITING} records to deliver, `audit: batched` | {} had been delivered, {lost} are lost with the proxy; `audit verify` names {named} | {} | 0 |",
+            "| Envoy killed with {WAITING} records to deliver, `audit: batched`, mode `{}` | {} had been delivered, {lost} are lost with the proxy; `audit verify` names {named} | {} | 0 |",
+            install.name(),
             delivered.len(),
             delivered.len()
         );
@@ -375,6 +372,16 @@ async fn a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_muc
         return;
     }
     panic!("every record was delivered before the kill, ten times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_much_in_full_mode() {
+    a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_much(InstallMode::Full).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_much_in_paired_mode() {
+    a_killed_envoy_loses_what_it_had_not_delivered_and_the_log_says_how_much(InstallMode::Paired).await;
 }
 
 /// What is in the log when nothing more is added.

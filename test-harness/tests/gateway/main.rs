@@ -13,3 +13,4 @@ mod secrets;
 mod shared;
 mod skew;
 mod swap;
+mod tracing;

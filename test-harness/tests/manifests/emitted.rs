@@ -42,11 +42,33 @@ pub(crate) fn istio(mode: &str, out: &Path, scratch: &Path) {
     aplc(&[&arguments[..], &["--protect", "hr/workday", "-o", text(out)]].concat());
 }
 
+/// The same of a policy whose labels lie in a store that companions share.
+pub(crate) fn istio_with_a_shared_store(out: &Path, scratch: &Path) {
+    let example =
+        std::fs::read_to_string(programs::root().join("examples/hr/policy.yaml")).expect("the example");
+    let store = "session_store: {kind: valkey, endpoint: 'rediss://labels.example:6379'}";
+    let policy = scratch.join("shared.yaml");
+    let text_of = example.replace("\nglobal:\n", &format!("\nglobal:\n  {store}\n"));
+    std::fs::write(&policy, text_of).expect("written");
+    let build = scratch.join("shared");
+    let arguments = ["build", text(&policy), "-o", text(&build), "--mode", "paired"];
+    aplc(&[&arguments[..], &["--protocol", "/hr/mcp=mcp"]].concat());
+    let arguments = ["emit", "istio", "--build", text(&build), "--image", &image()];
+    aplc(&[&arguments[..], &["-o", text(out)]].concat());
+}
+
 /// Name and text of every file.
 pub(crate) fn all() -> Vec<(String, String)> {
     let folder = tempfile::tempdir().expect("a folder");
     let image = image();
     let mut files = Vec::new();
+    let shared = folder.path().join("with-a-shared-store");
+    istio_with_a_shared_store(&shared, folder.path());
+    read(
+        &shared,
+        "emit istio (paired, gateway, a shared store)",
+        &mut files,
+    );
     for mode in ["paired", "full", "single"] {
         let build = built(mode, folder.path());
         for place in ["gateway", "waypoint", "sidecar"] {

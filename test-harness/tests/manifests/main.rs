@@ -215,6 +215,51 @@ fn overlays_change_what_they_say_and_keep_the_rest() {
     assert_eq!(pod["containers"][0]["resources"]["limits"]["memory"], "512Mi");
 }
 
+/// The objects of this kind that are written for a gateway in mode `paired`.
+fn of_kind(kind: &str, shared: bool) -> Vec<Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    match shared {
+        true => emitted::istio_with_a_shared_store(&out, folder.path()),
+        false => emitted::istio("paired", &out, folder.path()),
+    }
+    let files = std::fs::read_dir(&out).expect("a folder").flatten();
+    let yaml = files.filter(|file| file.path().extension().is_some_and(|end| end == "yaml"));
+    let texts = yaml.map(|file| std::fs::read_to_string(file.path()).expect("a text"));
+    let objects = texts.flat_map(|text| yaml::documents(&text).expect("YAML"));
+    objects.filter(|object| object["kind"] == kind).collect()
+}
+
+#[test]
+fn companions_hand_over_to_each_other_where_they_share_a_store() {
+    let companion = |shared| {
+        let mut found = of_kind("StatefulSet", shared);
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    };
+    let arguments = |object: &Value| object["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    let (alone, several) = (companion(false), companion(true));
+    assert_eq!(alone["spec"]["replicas"], 1);
+    assert!(!arguments(&alone).contains("--drain"), "{alone}");
+    assert_eq!(several["spec"]["replicas"], 2);
+    assert!(arguments(&several).contains("--drain=10"), "{several}");
+    let pod = &several["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 30);
+    assert_eq!(
+        pod["containers"][0]["readinessProbe"]["httpGet"]["path"],
+        "/readyz"
+    );
+    let selected = &several["spec"]["template"]["metadata"]["labels"];
+    let budgets = of_kind("PodDisruptionBudget", true);
+    assert_eq!(&budgets[0]["spec"]["selector"]["matchLabels"], selected);
+    assert_eq!(of_kind("PodDisruptionBudget", false), Vec::<Value>::new());
+    for (shared, expected) in [(true, 1.into()), (false, Value::Null)] {
+        let rule = of_kind("DestinationRule", shared).remove(0);
+        let outliers = &rule["spec"]["trafficPolicy"]["outlierDetection"];
+        assert_eq!(outliers["consecutiveLocalOriginFailures"], expected, "{rule}");
+    }
+}
+
 #[test]
 fn the_second_opinion_refuses_what_is_wrong() {
     let Some(models) = Models::installed() else { return };

@@ -1,4 +1,4 @@
-//! What `aplc build` writes beside the program: `companion.json`, `filter-config.json`, `secrets.env`.
+//! What `aplc build` writes beside the program: `companion.json`, `filter-config.json`, `lines.json`, `secrets.env`.
 
 mod asks;
 mod delegators;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use apl_compiler::{Deployment, KeyDirectory};
 use companion_protocol::config::{
-    CONFIG_VERSION, CompanionConfig, IssuerConfig, KeyDirectoryConfig, KeyFile,
+    CONFIG_VERSION, CompanionConfig, IssuerConfig, KeyDirectoryConfig, KeyFile, MAX_RULE_LINES, RuleLines,
 };
 
 use super::Fault;
@@ -62,6 +62,16 @@ pub(crate) fn companion(
         captures: deployment.captures,
     };
     Ok((config, secrets))
+}
+
+/// Where rules stand. `None`: the program does not say it, or they are more than the companion takes; `aplc why --policy`
+/// finds a line all the same.
+pub(crate) fn lines(program: &apl_bytecode::Program, digest: &str) -> Option<RuleLines> {
+    let lines = apl_compiler::outline::lines(program);
+    (1..=MAX_RULE_LINES).contains(&lines.len()).then(|| RuleLines {
+        policy_digest: digest.to_owned(),
+        lines,
+    })
 }
 
 fn key_directory(directory: &KeyDirectory) -> KeyDirectoryConfig {

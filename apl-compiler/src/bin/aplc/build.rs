@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use apl_compiler::Options;
-use companion_protocol::config::CompanionConfig;
+use companion_protocol::config::{CompanionConfig, LINES_FILE};
 use serde_json::Value;
 
 use super::command::{Build, Format};
@@ -84,6 +84,11 @@ pub(crate) fn run(build: &Build) -> Result<End, Fault> {
     write(&build.output.join("policy.aplb"), &bytes)?;
     write(&build.output.join("companion.json"), &pretty(&companion)?)?;
     write(&build.output.join("filter-config.json"), &pretty(&filter)?)?;
+    let path = build.output.join(LINES_FILE);
+    match artefacts::lines(output.program.program(), &digest) {
+        Some(lines) => write(&path, &pretty(&lines)?)?,
+        None => remove(path)?,
+    }
     let path = build.output.join("shadow-companion.json");
     match &shadow {
         Some(shadow) => write(&path, &pretty(&shadow.companion)?)?,

@@ -117,7 +117,10 @@ fn text(story: &Story, record: &AuditRecord, rule: &Rule) -> String {
             "",
             "none of the policies given has that digest; give the one that was in force",
         ),
-        Rule::NotAsked => line("", "give --policy to see its text and line"),
+        Rule::NotAsked => match record.labels_of_policy.get("line") {
+            Some(at) => line("", &format!("at {at}; give --policy to see its text")),
+            None => line("", "give --policy to see its text and line"),
+        },
     }
     if !record.labels.is_empty() {
         line("labels", &record.labels.join(", "));

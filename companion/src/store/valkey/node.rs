@@ -1,7 +1,8 @@
 //! One server of the store: its readers, its appender and its connection for documents.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use redis::Value;
 
@@ -20,6 +21,9 @@ use super::shared::{Known, Shared, Slot, millis, on_wall};
 
 /// Keys that one step of a scan looks at.
 const SCAN_COUNT: usize = 1000;
+
+/// How often a server is looked at when nobody asks for anything.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A server.
 pub(super) struct Node {
@@ -80,6 +84,17 @@ impl Node {
     pub(super) async fn look(&self) -> Result<Known, StoreError> {
         let nothing = format!("{}:-", self.shared.names.epoch());
         self.load([nothing.clone(), nothing]).await
+    }
+
+    /// Looks every second until nobody has it any more. A proxy asks nothing of a companion that once had no server: so it
+    /// would not hear of it when there is one again.
+    pub(super) async fn watch(node: Weak<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Some(node) = node.upgrade() else { return };
+            // What fails is in the log and in `healthy` already.
+            let _ = node.look().await;
+        }
     }
 
     pub(super) async fn append(&self, append: Append) -> Result<Known, StoreError> {

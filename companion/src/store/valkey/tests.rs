@@ -115,6 +115,18 @@ async fn what_was_acknowledged_survives_a_kill_of_the_server_and_the_epoch_chang
 }
 
 #[tokio::test]
+async fn a_server_that_goes_or_comes_back_is_noticed_where_nobody_asks() {
+    let Some((store, mut server)) = fixture(Kind::Valkey).await else {
+        return;
+    };
+    assert!(store.healthy());
+    server.kill();
+    server::eventually("its absence", async || (!store.healthy()).then_some(())).await;
+    server.restart().await;
+    server::eventually("its return", async || store.healthy().then_some(())).await;
+}
+
+#[tokio::test]
 async fn two_companions_read_each_others_writes_and_agree_on_the_epoch() {
     let Some((one, server)) = fixture(Kind::Valkey).await else {
         return;

@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use companion_protocol::config::{CompanionConfig, DelegatorConfig, StoreConfig};
+use companion_protocol::config::{CompanionConfig, DelegatorConfig, LINES_FILE, StoreConfig};
 use serde_json::{Map, Value};
 
 use super::Fault;
+
+/// A ConfigMap holds 1 MiB (`ConfigMap` in the Kubernetes API reference), and `companion.json` comes first.
+const MAX_LINES_BYTES: usize = 256 * 1024;
 
 /// A folder that `aplc build` wrote.
 pub(super) struct Built {
     /// `filter-config.json`.
     pub filter: Map<String, Value>,
+    /// `lines.json`, if it is there and not too large for a ConfigMap beside `companion.json`.
+    pub lines_text: Option<String>,
     /// `companion.json`.
     pub companion: CompanionConfig,
     /// Its text, for a ConfigMap.
@@ -45,6 +50,9 @@ impl Built {
             filter,
             companion,
             companion_text,
+            lines_text: std::fs::read_to_string(folder.join(LINES_FILE))
+                .ok()
+                .filter(|text| text.len() <= MAX_LINES_BYTES),
         };
         if built.digest() != built.companion.policy_digest {
             return Err(wrong(
@@ -107,7 +115,21 @@ impl Built {
 
     /// The companion's cluster, if the policy needs one.
     pub(super) fn companion_cluster(&self) -> Option<&str> {
-        self.filter.get("companion")?.get("cluster")?.as_str()
+        self.companion_text_of("cluster")
+    }
+
+    /// What stands before the paths of the companion's endpoints; empty unless a gateway is between.
+    pub(super) fn companion_path(&self) -> &str {
+        self.companion_text_of("path").unwrap_or("")
+    }
+
+    /// The `Host` that the companion is called by.
+    pub(super) fn companion_authority(&self) -> Option<&str> {
+        self.companion_text_of("authority")
+    }
+
+    fn companion_text_of(&self, key: &str) -> Option<&str> {
+        self.filter.get("companion")?.get(key)?.as_str()
     }
 
     /// Variables that the filter's configuration names.

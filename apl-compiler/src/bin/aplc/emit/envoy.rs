@@ -1,5 +1,6 @@
 //! An Envoy bootstrap.
 
+mod companion;
 pub(super) mod filter;
 mod restrict;
 
@@ -40,9 +41,14 @@ pub(super) struct Options {
     /// Envoy's own administration; loopback, because whoever reaches it can end the proxy.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
     admin: std::net::SocketAddr,
-    /// Where the companion listens: `http://127.0.0.1:9470`, or with TLS `https://companion.internal:9470`.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9470")]
-    companion: String,
+    /// Where the companion listens: `http://127.0.0.1:9470`, or with TLS `https://companion.internal:9470`. Given several
+    /// times, they stand in for each other; they must share one store.
+    #[arg(
+        long = "companion",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9470"
+    )]
+    companions: Vec<String>,
     /// PEM of the authorities that TLS connections trust.
     #[arg(
         long,
@@ -260,7 +266,7 @@ fn bootstrap(
         .flat_map(|backend| backend.clusters(&options.ca))
         .collect();
     if let Some(name) = built.companion_cluster() {
-        clusters.push(companion(options, name)?);
+        clusters.push(companion::cluster(options, built, name)?);
     }
     let runtime = labelled.then(|| {
         let layer = Map::new()
@@ -297,32 +303,6 @@ fn bootstrap(
                 .with("listeners", vec![listener(options, built, backends, filters)])
                 .with("clusters", clusters),
         ))
-}
-
-fn companion(options: &Options, name: &str) -> Result<Map, Fault> {
-    let url = Upstream::parse(&format!("/={}", options.companion)).map_err(|_| {
-        Fault::Argument(format!(
-            "`--companion {}` is no URL; write `http://127.0.0.1:9470` or `https://companion.internal:9470`",
-            options.companion
-        ))
-    })?;
-    let loopback = url
-        .host
-        .parse::<std::net::IpAddr>()
-        .is_ok_and(|ip| ip.is_loopback());
-    if !url.tls && !loopback {
-        return Err(Fault::Argument(format!(
-            "`--companion {}` is plain HTTP to another host: tokens and labels would cross the network in the clear; use `https://`",
-            options.companion
-        )));
-    }
-    let own = match options.companion_identity.as_slice() {
-        [certificate, key] => Some((certificate.as_str(), key.as_str())),
-        _ => None,
-    };
-    let tls = url.tls.then(|| upstream::tls(&url.host, &options.ca, own));
-    let place = Endpoint::alone(&url.host, url.port);
-    Ok(upstream::cluster(name, &[place], tls))
 }
 
 fn address(at: std::net::SocketAddr) -> Map {

@@ -8,6 +8,7 @@ mod plugins;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use companion_protocol::config::LINES_FILE;
 use serde_json::Value;
 
 use super::built::{Built, Install};
@@ -103,6 +104,11 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
         .with("resources", names);
     if built.companion_cluster().is_some() {
         write(&options.output.join("companion.json"), &built.companion_text)?;
+        let mut mounted = vec!["companion.json"];
+        if let Some(lines) = &built.lines_text {
+            write(&options.output.join(LINES_FILE), lines)?;
+            mounted.push(LINES_FILE);
+        }
         kustomization = kustomization
             .with(
                 "configMapGenerator",
@@ -110,7 +116,7 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
                     Map::new()
                         .with("name", "aplomb-companion")
                         .with("namespace", options.companion_namespace.as_str())
-                        .with("files", vec!["companion.json"]),
+                        .with("files", mounted),
                 ],
             )
             .because("Named by its content: another policy restarts the companion.");

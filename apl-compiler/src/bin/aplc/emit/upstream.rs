@@ -165,15 +165,29 @@ const UPSTREAM_TLS: &str = "type.googleapis.com/envoy.extensions.transport_socke
 /// TLS to a server whose certificate must be for `host`, by an authority of the system, or by `ca`; with a certificate
 /// of our own if there is one.
 pub(super) fn tls(host: &str, ca: &str, own: Option<(&str, &str)>) -> Map {
+    let name = Map::new().with("sni", host);
+    with_names(name, &[host], ca, own)
+}
+
+/// The same to servers that stand in for each other: a certificate of any of them is good for all.
+pub(super) fn tls_of_equals(hosts: &[&str], ca: &str, own: Option<(&str, &str)>) -> Map {
+    let name = Map::new().with("auto_host_sni", true);
+    with_names(name, hosts, ca, own)
+}
+
+fn with_names(name: Map, hosts: &[&str], ca: &str, own: Option<(&str, &str)>) -> Map {
     let file = |path: &str| Map::new().with("filename", path);
-    let kind = if host.parse::<std::net::IpAddr>().is_ok() {
-        "IP_ADDRESS"
-    } else {
-        "DNS"
+    let accepted = |host: &&str| {
+        let kind = if host.parse::<std::net::IpAddr>().is_ok() {
+            "IP_ADDRESS"
+        } else {
+            "DNS"
+        };
+        Map::new()
+            .with("san_type", kind)
+            .with("matcher", Map::new().with("exact", *host))
     };
-    let san = Map::new()
-        .with("san_type", kind)
-        .with("matcher", Map::new().with("exact", host));
+    let names: Vec<Map> = hosts.iter().map(accepted).collect();
     let mut common = Map::new();
     if let Some((certificate, key)) = own {
         common = common.with(
@@ -189,13 +203,13 @@ pub(super) fn tls(host: &str, ca: &str, own: Option<(&str, &str)>) -> Map {
         "validation_context",
         Map::new()
             .with("trusted_ca", file(ca))
-            .with("match_typed_subject_alt_names", vec![san]),
+            .with("match_typed_subject_alt_names", names),
     );
     Map::new().with("name", "envoy.transport_sockets.tls").with(
         "typed_config",
         Map::new()
             .with("@type", UPSTREAM_TLS)
-            .with("sni", host)
+            .append(name)
             .with("common_tls_context", Yaml::from(common)),
     )
 }

@@ -16,7 +16,7 @@ pub(super) fn objects(options: &Options, built: &Built) -> Result<String, Fault>
             options,
             Some(PORT),
         ));
-        objects.push(destination(options));
+        objects.push(destination(options, built));
         for (host, port) in built.hosts() {
             objects.push(entry(options, &host, port));
         }
@@ -65,7 +65,20 @@ fn allow(name: &str, namespace: &str, app: &str, options: &Options, port: Option
     )
 }
 
-fn destination(options: &Options) -> Map {
+/// A replica that refuses connections gets nothing for a while. What one answers says nothing about it.
+fn outliers() -> Map {
+    Map::new()
+        .with("splitExternalLocalOriginErrors", true)
+        .with("consecutiveLocalOriginFailures", 1_u64)
+        .because("One that is gone is noticed by its first call; Kubernetes takes longer.")
+        .with("consecutive5xxErrors", 0_u64)
+        .with("interval", "1s")
+        .with("baseEjectionTime", "10s")
+        .with("maxEjectionPercent", 50_u64)
+}
+
+fn destination(options: &Options, built: &Built) -> Map {
+    let outliers = (!built.embedded_store()).then(outliers);
     object(
         "networking.istio.io/v1",
         "DestinationRule",
@@ -88,7 +101,8 @@ fn destination(options: &Options) -> Map {
                                 .with("http1MaxPendingRequests", 4096_u64)
                                 .with("http2MaxRequests", 4096_u64),
                         ),
-                ),
+                )
+                .with_some("outlierDetection", outliers),
         ),
     )
 }

@@ -23,30 +23,76 @@ pub(super) fn objects(options: &Options, built: &Built) -> String {
             ],
         ),
     );
-    let replicas: u64 = if built.embedded_store() { 1 } else { 2 };
+    let several = !built.embedded_store();
+    let replicas: u64 = if several { 2 } else { 1 };
     let workload = object("apps/v1", "StatefulSet", "aplomb-companion", namespace).with(
         "spec",
         Map::new()
             .with("serviceName", "aplomb-companion")
             .with("replicas", replicas)
-            .because(if built.embedded_store() {
-                "One: labels lie on its own disk. A store that replicas share is `session_store: {kind: valkey}`."
-            } else {
+            .because(if several {
                 "Labels lie in the Valkey of the policy; the data volume holds the audit log."
+            } else {
+                "One: labels lie on its own disk. A store that replicas share is `session_store: {kind: valkey}`."
             })
             .with("selector", Map::new().with("matchLabels", labels()))
             .with(
                 "template",
                 Map::new()
-                    .with("metadata", Map::new().with("labels", labels()))
-                    .with("spec", pod(options)),
+                    .with("metadata", pod_metadata(labels(), several))
+                    .with("spec", pod(options, several)),
             )
             .with("volumeClaimTemplates", vec![claim()]),
     );
-    file(HEADING, vec![account, service, workload])
+    let mut objects = vec![account, service, workload];
+    if several {
+        let budget = object("policy/v1", "PodDisruptionBudget", "aplomb-companion", namespace);
+        let spec = Map::new()
+            .with("maxUnavailable", 1_u64)
+            .because("Nodes are emptied one after the other.")
+            .with("selector", Map::new().with("matchLabels", labels()));
+        objects.push(budget.with("spec", spec));
+    }
+    file(HEADING, objects)
 }
 
-fn pod(options: &Options) -> Map {
+fn pod_metadata(labels: Map, several: bool) -> Map {
+    let metadata = Map::new().with("labels", labels);
+    if !several {
+        return metadata;
+    }
+    metadata.with(
+        "annotations",
+        Map::new()
+            .with("proxy.istio.io/config", "terminationDrainDuration: 20s")
+            .because("A sidecar must not end before what it serves."),
+    )
+}
+
+/// One companion on each node, while there are nodes.
+fn apart() -> Map {
+    Map::new()
+        .with("maxSkew", 1_u64)
+        .with("topologyKey", "kubernetes.io/hostname")
+        .with("whenUnsatisfiable", "ScheduleAnyway")
+        .with(
+            "labelSelector",
+            Map::new().with("matchLabels", Map::new().with("app", "aplomb-companion")),
+        )
+}
+
+fn pod(options: &Options, several: bool) -> Map {
+    let mut arguments = vec![
+        "serve",
+        "--config=/etc/aplomb/companion.json",
+        "--data=/var/lib/aplomb",
+        "--listen=0.0.0.0:9470",
+        "--token-env=APLOMB_COMPANION_TOKEN",
+    ];
+    if several {
+        // One alone has nobody to hand over to.
+        arguments.push("--drain=10");
+    }
     let probe = |path: &str| {
         Map::new().with(
             "httpGet",
@@ -56,16 +102,7 @@ fn pod(options: &Options) -> Map {
     let container = Map::new()
         .with("name", "companion")
         .with("image", options.companion_image.as_str())
-        .with(
-            "args",
-            vec![
-                "serve",
-                "--config=/etc/aplomb/companion.json",
-                "--data=/var/lib/aplomb",
-                "--listen=0.0.0.0:9470",
-                "--token-env=APLOMB_COMPANION_TOKEN",
-            ],
-        )
+        .with("args", arguments)
         .with(
             "env",
             vec![Map::new().with("name", "APLOMB_COMPANION_TOKEN").with(
@@ -82,7 +119,7 @@ fn pod(options: &Options) -> Map {
         )
         .because("What `companion.json` refers to with `env`.")
         .with("ports", vec![Map::new().with("containerPort", u64::from(PORT))])
-        .with("readinessProbe", probe("/readyz"))
+        .with("readinessProbe", probe("/readyz").with("periodSeconds", 2_u64))
         .with("livenessProbe", probe("/healthz"))
         .with(
             "resources",
@@ -118,6 +155,8 @@ fn pod(options: &Options) -> Map {
                 .with("seccompProfile", Map::new().with("type", "RuntimeDefault")),
         )
         .with("terminationGracePeriodSeconds", 30_u64)
+        .because("More than `--drain`, and 10 seconds for what is running.")
+        .with_some("topologySpreadConstraints", several.then(|| vec![apart()]))
         .with("containers", vec![container])
         .with(
             "volumes",
