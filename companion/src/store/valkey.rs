@@ -218,12 +218,12 @@ impl SessionStore for ValkeyStore {
 
     fn load<'a>(&'a self, key: &'a companion_protocol::SessionKey) -> StoreFuture<'a, Held> {
         Box::pin(async move {
-            let buckets = self.names.buckets(key)?;
-            let [session, _] = &buckets;
+            let buckets = Arc::new(self.names.buckets(key)?);
+            let [session, _] = &*buckets;
             let mut route = self.route(session);
             loop {
                 let node = route.next().await?;
-                match node.load(buckets.clone()).await {
+                match node.load(Arc::clone(&buckets)).await {
                     Err(StoreError::Unavailable) => route.failed(node),
                     known => return Ok(self.held(known?, &node)),
                 }

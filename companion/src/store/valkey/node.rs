@@ -83,7 +83,7 @@ impl Node {
     /// Asks for nothing but how the server is and which epoch it has.
     pub(super) async fn look(&self) -> Result<Known, StoreError> {
         let nothing = format!("{}:-", self.shared.names.epoch());
-        self.load([nothing.clone(), nothing]).await
+        self.load(Arc::new([nothing.clone(), nothing])).await
     }
 
     /// Looks every second until nobody has it any more. A proxy asks nothing of a companion that once had no server: so it

@@ -27,7 +27,7 @@ const MAX_BATCH: usize = 128;
 pub(super) const FLIGHTS: usize = 3;
 
 /// Names of a session's and its subject's bucket.
-pub(super) type Buckets = [String; 2];
+pub(super) type Buckets = Arc<[String; 2]>;
 
 type Answer = Result<Known, StoreError>;
 
@@ -151,7 +151,8 @@ async fn read(
     ask(&["ROLE"]);
     ask(&["TIME"]);
     ask(&["GET", shared.names.epoch()]);
-    for [session, subject] in batch {
+    for buckets in batch {
+        let [session, subject] = &**buckets;
         ask(&["HGETALL", session]);
         ask(&["HGETALL", subject]);
     }
@@ -280,7 +281,8 @@ async fn drawn(shared: &Shared, link: &Link) -> Result<String, SendError> {
 async fn touch(link: &Link, batch: &[&Buckets]) -> Result<(), SendError> {
     let [_, script, ..] = &link.scripts;
     let mut pipe = redis::pipe();
-    for [session, _] in batch {
+    for buckets in batch {
+        let [session, _] = &***buckets;
         pipe.cmd("EVALSHA").arg(&**script).arg(1).arg(session).ignore();
     }
     let () = pipe.query_async(&mut link.connection()).await?;

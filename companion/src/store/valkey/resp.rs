@@ -19,8 +19,19 @@ pub(super) fn command(out: &mut Vec<u8>, words: &[&str]) {
 }
 
 fn length(out: &mut Vec<u8>, kind: u8, length: usize) {
+    // From behind: twenty digits hold every length.
+    let mut digits = [b'0'; 20];
+    let (mut left, mut first) = (length, digits.len());
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (left % 10) as u8;
+        left /= 10;
+        first = at;
+        if left == 0 {
+            break;
+        }
+    }
     out.push(kind);
-    out.extend_from_slice(length.to_string().as_bytes());
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -162,6 +173,11 @@ mod tests {
         let mut out = Vec::new();
         command(&mut out, &["GET", "k\u{e4}y"]);
         assert_eq!(out, "*2\r\n$3\r\nGET\r\n$4\r\nk\u{e4}y\r\n".as_bytes());
+        for number in [0, 9, 10, 128, 65_535, usize::MAX] {
+            let mut out = Vec::new();
+            length(&mut out, b'$', number);
+            assert_eq!(out, format!("${number}\r\n").as_bytes());
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::relay::{Relay, Way};
 use super::{ask_one, code, labels, missing, must_refuse, row, times};
 use crate::client::{DIGEST, append, load};
 use crate::durability::Process;
-use crate::patience::eventually;
+use crate::patience::{PATIENCE, eventually};
 use crate::real::{free_port, program};
 
 /// A server with its data; killed when it is dropped.
@@ -72,7 +72,14 @@ impl Server {
 
     pub(crate) async fn command(&self, words: &[&str]) -> String {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("an address");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+        // The client's own patience is half a second.
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .expect("connects");
         let (name, arguments) = words.split_first().expect("a command");
         let answer: redis::Value = redis::cmd(name)
             .arg(arguments)

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use patience::PATIENCE;
 pub(super) use patience::eventually;
 
 /// Which program.
@@ -204,7 +205,14 @@ impl Server {
     /// Performs one command as an administrator.
     pub(super) async fn command(&self, words: &[&str]) -> redis::Value {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).expect("an address");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+        // The client's own patience is half a second.
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .expect("connects");
         let (name, arguments) = words.split_first().expect("a command");
         let mut command = redis::cmd(name);
         command
