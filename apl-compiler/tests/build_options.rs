@@ -105,6 +105,23 @@ fn a_store_that_the_companion_would_refuse_does_not_compile() {
             "carries credentials",
         ),
         ("{kind: valkey, endpoint: 'localhost.example:1'}", "not encrypted"),
+        // One host of several that is far away is enough.
+        (
+            "{kind: valkey, endpoint: 'redis+cluster://127.0.0.1:7000,kv.example:7000'}",
+            "not encrypted",
+        ),
+        (
+            "{kind: valkey, endpoint: 'redis+cluster://127.0.0.1:7000', tls: true}",
+            "contradicts",
+        ),
+        (
+            "{kind: valkey, endpoint: 'rediss+cluster://u:hunter2-hunter2@kv.example:7000'}",
+            "carries credentials",
+        ),
+        (
+            "{kind: valkey, endpoint: 'valkey+cluster://kv.example:7000'}",
+            "another scheme",
+        ),
         (
             "{kind: valkey, endpoint: localhost, username: me}",
             "needs a password",
@@ -129,6 +146,21 @@ fn a_store_that_the_companion_would_refuse_does_not_compile() {
         "{kind: valkey, endpoint: 'kv:6379', allow_plain: true}",
     ] {
         build(folder(&policy(store)).path(), &[]);
+    }
+}
+
+#[test]
+fn servers_of_a_cluster_and_sentinels_reach_the_companion_as_they_are_written() {
+    for endpoint in [
+        "redis+cluster://127.0.0.1:7000,[::1]:7001",
+        "rediss+cluster://a.example:6379,b.example:6379",
+        "redis+sentinel://127.0.0.1:26379/main",
+        "rediss+sentinel://a.example:26379,b.example:26379/main",
+    ] {
+        let folder = folder(&policy(&format!("{{kind: valkey, endpoint: '{endpoint}'}}")));
+        build(folder.path(), &[]);
+        let companion = json_of(&folder.path().join("out/companion.json"));
+        assert_eq!(companion["session_store"]["endpoint"], endpoint);
     }
 }
 

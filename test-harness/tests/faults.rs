@@ -100,7 +100,9 @@ async fn every_call_is_answered_while_the_companion_is_killed_again_and_again() 
     }
     let forwarded = stack.backends.calls(Role::Email).await.expect("counts").len();
     println!(
-        "| companion killed {rounds} times under 8 callers | {allowed} allowed, {codes:?} | {allowed} | 0 |"
+        "| behind Envoy: companion killed {rounds} times under 8 callers | {allowed} allowed, {codes:?} | {allowed} | {} | {} | 0 |",
+        allowed.saturating_sub(forwarded),
+        forwarded.saturating_sub(allowed),
     );
     // Whatever was forwarded had a verdict, and whatever had a verdict to let it through was forwarded once.
     assert_eq!(forwarded, allowed, "{codes:?}");
@@ -149,7 +151,7 @@ async fn a_provider_that_fails_or_lies_denies_behind_envoy_too() {
         let forwarded = stack.backends.calls(Role::Repos).await.expect("counts").len();
         assert_eq!(forwarded, 0, "{fault}");
         println!(
-            "| identity provider {fault}, behind Envoy | `{expected}` in {} ms | 0 | 0 |",
+            "| behind Envoy: identity provider {fault} | `{expected}` in {} ms | 0 | 0 | {forwarded} | 0 |",
             begun.elapsed().as_millis()
         );
         let well = json!({"down": false, "delay_ms": 0, "lie": "none"});

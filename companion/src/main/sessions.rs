@@ -1,6 +1,5 @@
 //! `aplomb-companion sessions show|clear|import`.
 
-#[path = "import.rs"]
 mod import;
 
 use std::error::Error;

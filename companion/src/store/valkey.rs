@@ -33,12 +33,14 @@ mod lease;
 mod link;
 mod node;
 mod reader;
+mod resp;
 mod servers;
 mod settings;
 mod shared;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::future::Future;
 use std::pin::Pin;

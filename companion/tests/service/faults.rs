@@ -16,6 +16,7 @@ mod relay;
 pub(crate) mod valkey;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
 use axum::http::Request;
@@ -23,6 +24,7 @@ use companion_protocol::{Effect, EffectCall, EffectResult, EffectsResponse, OnFa
 use http_body_util::Full;
 
 use super::client::{DIGEST, call, load, request, send};
+use crate::patience::PATIENCE;
 
 /// `few` in the daily tests, `all` in `make faults`.
 fn times(few: usize, all: usize) -> usize {
@@ -32,10 +34,29 @@ fn times(few: usize, all: usize) -> usize {
     }
 }
 
+/// Calls that had to be refused and were not, and calls without an answer, of all tests together: one is too many.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+static UNANSWERED: AtomicUsize = AtomicUsize::new(0);
+
 /// One line of the table; what was lost must be nothing.
 fn row(injected: &str, answered: &str, acknowledged: usize, lost: usize) {
-    println!("| {injected} | {answered} | {acknowledged} | {lost} |");
+    let (open, unanswered) = (OPEN.load(Ordering::SeqCst), UNANSWERED.load(Ordering::SeqCst));
+    println!("| {injected} | {answered} | {acknowledged} | {lost} | {open} | {unanswered} |");
     assert_eq!(lost, 0, "{injected}: lost of what was acknowledged");
+    assert_eq!(
+        (open, unanswered),
+        (0, 0),
+        "{injected}: failed open, or no answer"
+    );
+}
+
+/// The fault must be seen, under a code that begins so.
+fn must_refuse(result: &EffectResult, expected: &str) {
+    let code = code(result);
+    if code == "done" {
+        OPEN.fetch_add(1, Ordering::SeqCst);
+    }
+    assert!(code.starts_with(expected), "{expected}: {result:?}");
 }
 
 /// The results, or `None` when the connection broke: nothing was acknowledged then.
@@ -44,7 +65,11 @@ async fn ask(address: SocketAddr, calls: Vec<EffectCall>) -> Option<Vec<EffectRe
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(request(DIGEST, calls))))
         .expect("a request");
-    let answer = send(request).await?;
+    let Ok(answer) = tokio::time::timeout(PATIENCE, send(request)).await else {
+        UNANSWERED.fetch_add(1, Ordering::SeqCst);
+        return None;
+    };
+    let answer = answer?;
     let response: EffectsResponse = serde_json::from_slice(&answer.body).ok()?;
     Some(response.results)
 }

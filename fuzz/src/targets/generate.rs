@@ -161,7 +161,7 @@ pub(super) fn program(bytes: &mut Bytes<'_>) -> Option<apl_vm::Prepared> {
         },
     ];
     scanners(&mut program, bytes);
-    effects(&mut program, &step);
+    effects(&mut program, &step, bytes);
     let expressions = bytes.below(4);
     for _ in 0..expressions {
         let code = block(&program, BlockKind::Expr, bytes);
@@ -221,20 +221,40 @@ fn scanners(program: &mut Program, bytes: &mut Bytes<'_>) {
     });
 }
 
-fn effects(program: &mut Program, step: &Code) {
-    let delegate = |on_error| {
-        Effect::Delegate(Delegate {
-            delegator: StrId(3),
-            target: StrId(4),
-            audience: StrId(4),
-            permissions: vec![StrId(5), StrId(10)],
-            subject: Subject::User,
-            actor: None,
-            ttl_s: 0,
-            on_error,
-            denial: DenialId(1),
+fn effects(program: &mut Program, step: &Code, bytes: &mut Bytes<'_>) {
+    let delegate = |on_error| Delegate {
+        delegator: StrId(3),
+        target: StrId(4),
+        audience: StrId(4),
+        permissions: vec![StrId(5), StrId(10)],
+        subject: Subject::User,
+        actor: None,
+        ttl_s: 0,
+        on_error,
+        denial: DenialId(1),
+    };
+    let attenuate = |on_error, bytes: &mut Bytes<'_>| {
+        let part = |bytes: &mut Bytes<'_>| match bytes.below(2) {
+            0 => Operand::Text(StrId(bytes.below(program.strings.len()) as u32)),
+            _ => Operand::Attr(AttrId(bytes.below(program.attrs.len()) as u32)),
+        };
+        Effect::Attenuate(Attenuate {
+            delegate: Delegate {
+                subject: bytes.pick(&[Subject::User, Subject::Client, Subject::CallerWorkload]),
+                ttl_s: u32::from(bytes.byte()),
+                ..delegate(on_error)
+            },
+            header: StrId(10),
+            narrowed: (0..bytes.below(3))
+                .map(|_| (StrId(11), StrId(bytes.below(24) as u32)))
+                .collect(),
+            resource: (0..bytes.below(4)).map(|_| part(bytes)).collect(),
         })
     };
+    let narrowed = [
+        attenuate(OnError::Deny, bytes),
+        attenuate(OnError::Continue, bytes),
+    ];
     let taint = |scopes| Effect::Taint {
         label: StrId(12),
         scopes,
@@ -246,8 +266,8 @@ fn effects(program: &mut Program, step: &Code) {
         taint(Scopes::SESSION),
         taint(Scopes::MESSAGE),
         taint(Scopes::SUBJECT.with(Scopes::MESSAGE)),
-        delegate(OnError::Deny),
-        delegate(OnError::Continue),
+        Effect::Delegate(delegate(OnError::Deny)),
+        Effect::Delegate(delegate(OnError::Continue)),
         Effect::Audit {
             plugin: StrId(3),
             durable: true,
@@ -259,6 +279,7 @@ fn effects(program: &mut Program, step: &Code) {
             code: step.clone(),
         },
     ];
+    program.effects.extend(narrowed);
 }
 
 fn pipeline(program: &Program, bytes: &mut Bytes<'_>) -> Pipeline {

@@ -74,11 +74,12 @@ impl Address {
         password: Option<&Secret>,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, AddressError> {
+        let given = Given { config, password, ca };
         if let Some((scheme, rest)) = config.endpoint.split_once("+sentinel://") {
-            return Self::of_sentinels(config, scheme, rest, password, ca);
+            return given.sentinels(scheme, rest);
         }
         if let Some((scheme, rest)) = config.endpoint.split_once("+cluster://") {
-            return Self::of_cluster(config, scheme, rest, password, ca);
+            return given.cluster(scheme, rest);
         }
         let url = match config.endpoint.contains("://") {
             true => config.endpoint.clone(),
@@ -102,13 +103,8 @@ impl Address {
             ConnectionAddr::TcpTls { insecure: false, .. } => true,
             _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
         };
-        let user = user(config, password)?.set_db(info.redis_settings().db());
-        let ways = Ways {
-            tls,
-            ca,
-            user,
-            allow_plain: config.allow_plain,
-        };
+        let mut ways = given.ways(tls)?;
+        ways.user = ways.user.set_db(info.redis_settings().db());
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
                 if host.contains(':') =>
@@ -121,41 +117,55 @@ impl Address {
             _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
         };
         let client = ways.client(&place).map_err(AddressError::Tls)?;
-        Ok(Self::with(config, Where::Servers(Servers::One(client))))
+        Self::with(config, &ways, Where::Servers(Servers::One(client)))
     }
 
+    fn with(config: &ValkeyConfig, ways: &Ways, place: Where) -> Result<Self, AddressError> {
+        Ok(Self {
+            endpoint: config.endpoint.clone(),
+            place,
+            settings: Settings {
+                prefix: config.key_prefix.clone(),
+                replicas: config.replicas,
+                tls: ways.tls_config().map_err(|why| AddressError::Tls(why.into()))?,
+                connect_timeout: Duration::from_millis(config.connect_timeout_ms.max(1)),
+                command_timeout: Duration::from_millis(config.command_timeout_ms.max(4)),
+            },
+        })
+    }
+}
+
+/// What is written about servers.
+struct Given<'a> {
+    config: &'a ValkeyConfig,
+    password: Option<&'a Secret>,
+    ca: Option<Vec<u8>>,
+}
+
+impl Given<'_> {
     /// `host:port,host:port/name`: the sentinels, and the primary's name among them.
-    fn of_sentinels(
-        config: &ValkeyConfig,
-        scheme: &str,
-        rest: &str,
-        password: Option<&Secret>,
-        ca: Option<Vec<u8>>,
-    ) -> Result<Self, AddressError> {
+    fn sentinels(self, scheme: &str, rest: &str) -> Result<Address, AddressError> {
+        let config = self.config;
         let (hosts, name) = rest.split_once('/').unwrap_or((rest, ""));
         if name.is_empty() || name.contains('/') || hosts.is_empty() {
             return Err(AddressError::NoName(config.endpoint.clone()));
         }
         let hosts: Vec<&str> = hosts.split(',').collect();
-        let ways = many(config, scheme, rest, &hosts, password, ca)?;
-        let sentinels = Sentinels::new(&hosts, name, ways).map_err(|source| AddressError::Endpoint {
-            endpoint: config.endpoint.clone(),
-            source,
-        })?;
-        Ok(Self::with(config, Where::Servers(Servers::Named(sentinels))))
+        let ways = self.many(scheme, rest, &hosts)?;
+        let sentinels =
+            Sentinels::new(&hosts, name, ways.clone()).map_err(|source| AddressError::Endpoint {
+                endpoint: config.endpoint.clone(),
+                source,
+            })?;
+        Address::with(config, &ways, Where::Servers(Servers::Named(sentinels)))
     }
 
     /// `host:port,host:port`: some servers of a cluster, which name the others.
-    fn of_cluster(
-        config: &ValkeyConfig,
-        scheme: &str,
-        rest: &str,
-        password: Option<&Secret>,
-        ca: Option<Vec<u8>>,
-    ) -> Result<Self, AddressError> {
+    fn cluster(self, scheme: &str, rest: &str) -> Result<Address, AddressError> {
+        let config = self.config;
         let rest = rest.trim_end_matches('/');
         let hosts: Vec<&str> = rest.split(',').collect();
-        let ways = many(config, scheme, rest, &hosts, password, ca)?;
+        let ways = self.many(scheme, rest, &hosts)?;
         let places = hosts.iter().map(|place| {
             let (host, port) = place.rsplit_once(':')?;
             let host = host.trim_matches(['[', ']']);
@@ -163,51 +173,40 @@ impl Address {
         });
         let places: Option<Vec<_>> = places.collect();
         let places = places.ok_or_else(|| AddressError::Places(config.endpoint.clone()))?;
-        Ok(Self::with(config, Where::Cluster(Seeds { places, ways })))
+        let seeds = Seeds {
+            places,
+            ways: ways.clone(),
+        };
+        Address::with(config, &ways, Where::Cluster(seeds))
     }
 
-    fn with(config: &ValkeyConfig, place: Where) -> Self {
-        Self {
-            endpoint: config.endpoint.clone(),
-            place,
-            settings: Settings {
-                prefix: config.key_prefix.clone(),
-                replicas: config.replicas,
-                connect_timeout: Duration::from_millis(config.connect_timeout_ms.max(1)),
-                command_timeout: Duration::from_millis(config.command_timeout_ms.max(4)),
-            },
+    /// How several servers are connected to.
+    fn many(self, scheme: &str, rest: &str, hosts: &[&str]) -> Result<Ways, AddressError> {
+        let config = self.config;
+        if rest.contains('@') {
+            return Err(AddressError::Credentials);
         }
+        let tls = match scheme {
+            "redis" => false,
+            "rediss" => true,
+            _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
+        };
+        let host_of = |place: &&str| place.rsplit_once(':').map_or(*place, |(host, _)| host).to_owned();
+        let here = |place: &&str| is_loopback(host_of(place).trim_matches(['[', ']']));
+        if !tls && !config.allow_plain && !hosts.iter().all(here) {
+            return Err(AddressError::Plain(config.endpoint.clone()));
+        }
+        self.ways(tls)
     }
-}
 
-/// How several servers are connected to.
-fn many(
-    config: &ValkeyConfig,
-    scheme: &str,
-    rest: &str,
-    hosts: &[&str],
-    password: Option<&Secret>,
-    ca: Option<Vec<u8>>,
-) -> Result<Ways, AddressError> {
-    if rest.contains('@') {
-        return Err(AddressError::Credentials);
+    fn ways(self, tls: bool) -> Result<Ways, AddressError> {
+        Ok(Ways {
+            tls,
+            user: user(self.config, self.password)?,
+            ca: self.ca,
+            allow_plain: self.config.allow_plain,
+        })
     }
-    let tls = match scheme {
-        "redis" => false,
-        "rediss" => true,
-        _ => return Err(AddressError::Unsupported(config.endpoint.clone())),
-    };
-    let host_of = |place: &&str| place.rsplit_once(':').map_or(*place, |(host, _)| host).to_owned();
-    let here = |place: &&str| is_loopback(host_of(place).trim_matches(['[', ']']));
-    if !tls && !config.allow_plain && !hosts.iter().all(here) {
-        return Err(AddressError::Plain(config.endpoint.clone()));
-    }
-    Ok(Ways {
-        tls,
-        ca,
-        user: user(config, password)?,
-        allow_plain: config.allow_plain,
-    })
 }
 
 fn is_loopback(host: &str) -> bool {

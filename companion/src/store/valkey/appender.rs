@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Append, MAX_LABELS, StoreError, epoch};
 use super::layout::{self, Rows};
-use super::link::Link;
-use super::shared::{Known, Shared, Slot, own_error};
+use super::link::{Link, LinkError};
+use super::resp::Malformed;
+use super::shared::{Known, Shared, Slot, gather, own_error};
 
 /// Appends that wait; more callers than that wait before queueing.
 const QUEUE: usize = 4096;
@@ -33,6 +34,7 @@ impl Appender {
             let slot = Slot::default();
             let mut batch = Vec::new();
             while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+                gather(&mut receiver, &mut batch, MAX_BATCH).await;
                 let (appends, waiting): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
                 let acks = perform(&shared, &slot, &appends).await;
                 for (done, ack) in waiting.into_iter().zip(acks) {
@@ -145,6 +147,12 @@ fn read(shared: &Shared, link: &Link, (performed, epoch, now_ms, session, subjec
     })
 }
 
+impl From<Malformed> for SendError {
+    fn from(_: Malformed) -> Self {
+        Self::Reply
+    }
+}
+
 /// Why a batch is not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::store) enum SendError {
@@ -156,6 +164,10 @@ pub(in crate::store) enum SendError {
         "fewer replicas than configured follow the server, so another one may be the primary by now and labels are not read here"
     )]
     NotFollowed,
+    #[error("there is no connection for loads")]
+    Wire(#[from] LinkError),
+    #[error("the server refuses: {0}")]
+    Refused(String),
     #[error("the server's reply has another form")]
     Reply,
     #[error("the system has no randomness")]

@@ -97,16 +97,43 @@ pub(super) type Rows = Vec<(String, String)>;
 pub(super) fn live(rows: Rows, now_ms: u64) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::with_capacity(rows.len());
     for (label, value) in rows {
-        let life = life(&value).ok_or_else(|| {
-            tracing::error!("a row of the session store has another form");
-            StoreError::Unavailable
-        })?;
+        let life = life(&value).ok_or_else(foreign)?;
         if life.is_live(now_ms) {
             entries.push((label, life));
         }
     }
     entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     Ok(entries)
+}
+
+/// The same of the bytes of so many labels and lives in turns, which are all taken from `next`, whatever is wrong with some.
+pub(super) fn live_bytes<'a, E>(
+    rows: u64,
+    now_ms: u64,
+    mut next: impl FnMut() -> Result<Option<&'a [u8]>, E>,
+) -> Result<Result<Vec<Entry>, StoreError>, E> {
+    let mut entries = Ok(Vec::new());
+    for _ in 0..rows {
+        let (label, value) = (next()?, next()?);
+        let text = |bytes: Option<&'a [u8]>| std::str::from_utf8(bytes?).ok();
+        let row = text(label).zip(text(value).and_then(life));
+        match (&mut entries, row) {
+            (Ok(entries), Some((label, life))) if life.is_live(now_ms) => {
+                entries.push((label.to_owned(), life))
+            }
+            (Ok(_), Some(_)) | (Err(_), _) => {}
+            (Ok(_), None) => entries = Err(foreign()),
+        }
+    }
+    if let Ok(entries) = &mut entries {
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    Ok(entries)
+}
+
+fn foreign() -> StoreError {
+    tracing::error!("a row of the session store has another form");
+    StoreError::Unavailable
 }
 
 /// Both buckets.

@@ -12,14 +12,20 @@ use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError};
+use tokio::sync::OnceCell;
 
 use super::layout::SCRIPTS;
 use super::settings::Settings;
+use super::wire::Wire;
 
 /// A checked connection.
 #[derive(Clone)]
 pub(in crate::store) struct Link {
     connection: MultiplexedConnection,
+    /// Whom it leads to.
+    client: Client,
+    /// A second connection there, for loads, when there are any.
+    wire: Arc<OnceCell<Wire>>,
     /// Names the server's life: another one may have lost what the last did not have on disk.
     pub(super) run_id: Arc<str>,
     pub(super) has_waitaof: bool,
@@ -58,6 +64,12 @@ pub enum LinkError {
     /// Not the primary.
     #[error("the server is a replica; name the primary")]
     Replica,
+    /// What it says.
+    #[error("the server refuses: {0}")]
+    Refused(String),
+    /// Between two connections.
+    #[error("another server answers at the same address")]
+    Another,
     /// Labels could vanish.
     #[error("the server evicts keys under `{0}`; set `maxmemory-policy noeviction`")]
     Evicts(String),
@@ -75,7 +87,12 @@ impl LinkError {
     /// Whether it is the configuration that is wrong, which time does not mend.
     pub(super) fn is_misfit(&self) -> bool {
         match self {
-            Self::Server(_) | Self::Replica | Self::NoPrimary(_) | Self::NoMap => false,
+            Self::Server(_)
+            | Self::Refused(_)
+            | Self::Another
+            | Self::Replica
+            | Self::NoPrimary(_)
+            | Self::NoMap => false,
             Self::Plain(_)
             | Self::Cluster
             | Self::NoCluster
@@ -91,6 +108,15 @@ impl Link {
     /// One more handle of the connection.
     pub(in crate::store) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
+    }
+
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The connection for loads, to the very same server.
+    pub(super) async fn wire(&self, settings: &Settings) -> Result<&Wire, LinkError> {
+        self.wire.get_or_try_init(|| Wire::open(self, settings)).await
     }
 
     /// Whether it is the very same connection.
@@ -155,6 +181,8 @@ impl Link {
         let run_id = field("run_id")?.into();
         Ok(Self {
             connection,
+            client: client.clone(),
+            wire: Arc::default(),
             run_id,
             has_waitaof,
             scripts,

@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use redis::{ErrorKind, FromRedisValue, RedisError, Value};
+use redis::{ErrorKind, RedisError};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::super::{StoreError, epoch};
+use super::super::bucket::{Entries, Entry};
+use super::super::{StoreError, epoch as epochs};
 use super::appender::SendError;
 use super::layout;
 use super::link::Link;
-use super::shared::{Known, Shared, Slot, millis, own_error};
+use super::resp::{Cursor, Item, command};
+use super::shared::{Known, Shared, Slot, gather, millis, own_line};
 
 /// Loads that wait; more callers than that wait before queueing.
 const QUEUE: usize = 4096;
@@ -63,8 +65,12 @@ async fn fly(shared: Arc<Shared>, receiver: Arc<Mutex<mpsc::Receiver<Asked>>>, s
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // Whoever waits for work holds the lock, and the others wait for it.
-        if receiver.lock().await.recv_many(&mut batch, MAX_BATCH).await == 0 {
-            return;
+        {
+            let mut receiver = receiver.lock().await;
+            if receiver.recv_many(&mut batch, MAX_BATCH).await == 0 {
+                return;
+            }
+            gather(&mut receiver, &mut batch, MAX_BATCH).await;
         }
         let (buckets, waiting): (Vec<Buckets>, Vec<_>) =
             batch.drain(..).map(|asked| (asked.buckets, asked.answer)).unzip();
@@ -137,63 +143,124 @@ async fn read(
     batch: impl ExactSizeIterator<Item = &Buckets>,
 ) -> Result<Option<Vec<Answer>>, SendError> {
     let asked = batch.len();
-    let mut pipe = redis::Pipeline::with_capacity(4 + 2 * asked);
+    let mut commands = Vec::with_capacity(256 + 512 * asked);
+    let mut ask = |words: &[&str]| command(&mut commands, words);
     if !shared.in_cluster {
-        pipe.atomic();
+        ask(&["MULTI"]);
     }
-    pipe.ignore_errors().cmd("ROLE").cmd("TIME");
-    pipe.cmd("GET").arg(shared.names.epoch());
+    ask(&["ROLE"]);
+    ask(&["TIME"]);
+    ask(&["GET", shared.names.epoch()]);
     for [session, subject] in batch {
-        pipe.cmd("HGETALL").arg(session).cmd("HGETALL").arg(subject);
+        ask(&["HGETALL", session]);
+        ask(&["HGETALL", subject]);
     }
-    pipe.cmd("GET").arg(shared.names.epoch());
-    let replies: Vec<Value> = pipe.query_async(&mut link.connection()).await?;
-    // An answer for every load, or none for any.
-    if replies.len() != 4 + 2 * asked {
-        return Err(SendError::Reply);
-    }
-    let mut replies = replies.into_iter();
-    let is_primary = match whole(replies.next())? {
-        Value::Array(role) => matches!(role.first(), Some(Value::BulkString(role)) if role == b"master"),
-        _ => false,
+    ask(&["GET", shared.names.epoch()]);
+    let parts = 4 + 2 * asked;
+    // A transaction answers when it begins and when it is told each part, and then with a list of all answers.
+    let replies = match shared.in_cluster {
+        true => parts,
+        false => parts + 2,
     };
-    if !is_primary {
+    if !shared.in_cluster {
+        ask(&["EXEC"]);
+    }
+    let wire = link.wire(&shared.settings).await?;
+    let answer = wire.exchange(&commands, replies).await?;
+    let mut cursor = Cursor::new(&answer);
+    if !shared.in_cluster {
+        for _ in 0..=parts {
+            item(&mut cursor)?;
+        }
+        if item(&mut cursor)? != Item::List(parts as u64) {
+            return Err(SendError::Reply);
+        }
+    }
+    if !is_primary(&mut cursor)? {
         let what = "the server is no primary any more";
         return Err(SendError::Server(RedisError::from((ErrorKind::Io, what))));
     }
-    let now_ms = millis(form(whole(replies.next())?)?);
-    let before: Option<String> = form(whole(replies.next())?)?;
-    let after: Option<String> = form(whole(replies.next_back())?)?;
-    let epoch = match (before, after) {
-        (Some(before), Some(after)) if before == after => before,
-        (None, None) => drawn(shared, link).await?,
-        (Some(_) | None, Some(_) | None) => return Ok(None),
-    };
-    let epoch = shared.epoch_of(link, &epoch);
-    let mut answers = Vec::with_capacity(asked);
-    while let (Some(session), Some(subject)) = (replies.next(), replies.next()) {
-        let rows = match (own_error(session)?, own_error(subject)?) {
-            (Ok(session), Ok(subject)) => Ok((form(session)?, form(subject)?)),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        };
-        let entries = rows.and_then(|(session, subject)| layout::entries(session, subject, now_ms));
-        let epoch = Arc::clone(&epoch);
-        answers.push(entries.map(|entries| Known {
-            entries,
-            now_ms,
-            epoch,
+    let now_ms = millis(time(&mut cursor)?);
+    let before = epoch(&mut cursor)?;
+    let mut found = Vec::with_capacity(asked);
+    for _ in 0..asked {
+        // Both are taken from the answer, whatever is wrong with one of them.
+        let (session, subject) = (bucket(&mut cursor, now_ms)?, bucket(&mut cursor, now_ms)?);
+        found.push(session.and_then(|session| {
+            Ok(Entries {
+                session,
+                subject: subject?,
+            })
         }));
     }
-    Ok(Some(answers))
+    let after = epoch(&mut cursor)?;
+    let epoch = match (before, after) {
+        (Some(before), Some(after)) if before == after => shared.epoch_of(link, before),
+        (None, None) => shared.epoch_of(link, &drawn(shared, link).await?),
+        (Some(_) | None, Some(_) | None) => return Ok(None),
+    };
+    let known = |entries| Known {
+        entries,
+        now_ms,
+        epoch: Arc::clone(&epoch),
+    };
+    Ok(Some(
+        found.into_iter().map(|entries| entries.map(known)).collect(),
+    ))
 }
 
-/// A reply that concerns the whole batch.
-fn whole(reply: Option<Value>) -> Result<Value, SendError> {
-    Ok(reply.ok_or(SendError::Reply)?.extract_error()?)
+/// The next element; an error is the batch's.
+fn item<'a>(cursor: &mut Cursor<'a>) -> Result<Item<'a>, SendError> {
+    match cursor.next()? {
+        Item::Error(line) => Err(SendError::Refused(String::from_utf8_lossy(line).into_owned())),
+        item => Ok(item),
+    }
 }
 
-fn form<T: FromRedisValue>(value: Value) -> Result<T, SendError> {
-    redis::from_redis_value(value).map_err(|_| SendError::Reply)
+fn is_primary(cursor: &mut Cursor<'_>) -> Result<bool, SendError> {
+    let Item::List(elements @ 1..) = item(cursor)? else {
+        return Err(SendError::Reply);
+    };
+    let role = item(cursor)?;
+    cursor.skip(elements - 1)?;
+    Ok(role == Item::Text(b"master"))
+}
+
+fn time(cursor: &mut Cursor<'_>) -> Result<(u64, u64), SendError> {
+    if item(cursor)? != Item::List(2) {
+        return Err(SendError::Reply);
+    }
+    let mut number = || {
+        let digits = text(item(cursor)?)?.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        digits.ok_or(SendError::Reply)
+    };
+    Ok((number()?, number()?))
+}
+
+fn epoch<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a str>, SendError> {
+    match text(item(cursor)?)? {
+        None => Ok(None),
+        Some(text) => std::str::from_utf8(text).map(Some).map_err(|_| SendError::Reply),
+    }
+}
+
+/// A bucket's live labels; an error of its own concerns its load only.
+fn bucket(cursor: &mut Cursor<'_>, now_ms: u64) -> Result<Result<Vec<Entry>, StoreError>, SendError> {
+    match cursor.next()? {
+        Item::Error(line) => Ok(Err(own_line(line)?)),
+        Item::List(elements) if elements % 2 == 0 => {
+            layout::live_bytes(elements / 2, now_ms, || text(item(cursor)?))
+        }
+        _ => Err(SendError::Reply),
+    }
+}
+
+fn text(item: Item<'_>) -> Result<Option<&[u8]>, SendError> {
+    match item {
+        Item::Text(text) => Ok(Some(text)),
+        Item::Nil => Ok(None),
+        _ => Err(SendError::Reply),
+    }
 }
 
 /// On a new server or a flushed one, whoever is first draws; all take what is there then.
@@ -201,7 +268,7 @@ async fn drawn(shared: &Shared, link: &Link) -> Result<String, SendError> {
     let mut draw = redis::pipe();
     draw.cmd("SET")
         .arg(shared.names.epoch())
-        .arg(epoch::random()?)
+        .arg(epochs::random()?)
         .arg("NX")
         .ignore();
     draw.cmd("GET").arg(shared.names.epoch());

@@ -3,7 +3,15 @@
 //! Sentinels are asked anew for every connection, one after the other, and whom they name is checked like any other server
 //! ([`link`](super::link)): one that has not noticed a failover yet names a replica or nobody, and the next one is asked.
 
+use std::io;
+use std::sync::Arc;
+
+use hyper_rustls::ConfigBuilderExt;
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::link::{Link, LinkError};
 use super::settings::Settings;
@@ -40,6 +48,28 @@ pub(super) struct Ways {
 }
 
 impl Ways {
+    /// For connections of our own beside the client's; `None`: they are plain.
+    pub(super) fn tls_config(&self) -> io::Result<Option<Arc<ClientConfig>>> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        let Some(ca) = &self.ca else {
+            return Ok(Some(Arc::new(builder.with_native_roots()?.with_no_client_auth())));
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca) {
+            let certificate = certificate.map_err(io::Error::other)?;
+            roots.add(certificate).map_err(io::Error::other)?;
+        }
+        Ok(Some(Arc::new(
+            builder.with_root_certificates(roots).with_no_client_auth(),
+        )))
+    }
+
     /// A client of a server that others name, unless it would be spoken to in the clear.
     pub(super) fn named(&self, host: &str, port: u16) -> Result<Client, LinkError> {
         let ip = host.parse::<std::net::IpAddr>();

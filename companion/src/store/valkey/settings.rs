@@ -1,5 +1,6 @@
 //! What holds for every connection to every server of the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -14,6 +15,8 @@ pub(super) struct Settings {
     pub(super) prefix: String,
     /// Replicas that must have an append on disk.
     pub(super) replicas: u32,
+    /// Of connections that are spoken to over TLS.
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) connect_timeout: Duration,
     pub(super) command_timeout: Duration,
 }

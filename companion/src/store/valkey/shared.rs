@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 use super::super::StoreError;
 use super::super::bucket::Entries;
@@ -98,7 +98,11 @@ impl Shared {
         is_new: bool,
         outcome: &Result<T, SendError>,
     ) -> bool {
-        let broke = matches!(outcome, Err(SendError::Server(error)) if !error.is_timeout());
+        let broke = match outcome {
+            Err(SendError::Server(error)) => !error.is_timeout(),
+            Err(SendError::Refused(_)) => true,
+            Ok(_) | Err(_) => false,
+        };
         if is_new || !broke {
             return false;
         }
@@ -146,6 +150,35 @@ impl Shared {
 /// What `TIME` says.
 pub(super) const fn millis((seconds, micros): (u64, u64)) -> u64 {
     seconds.saturating_mul(1000).saturating_add(micros / 1000)
+}
+
+/// Those whom the last answers woke ask again one after the other: whoever takes the first of them only has a batch of one.
+pub(super) async fn gather<T>(receiver: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, most: usize) {
+    loop {
+        let before = batch.len();
+        tokio::task::yield_now().await;
+        while batch.len() < most
+            && let Ok(asked) = receiver.try_recv()
+        {
+            batch.push(asked);
+        }
+        if batch.len() == before || batch.len() >= most {
+            return;
+        }
+    }
+}
+
+/// The same of an error line.
+pub(super) fn own_line(line: &[u8]) -> Result<StoreError, SendError> {
+    let line = String::from_utf8_lossy(line);
+    let code = line.split(' ').next().unwrap_or_default();
+    match code {
+        "MOVED" | "ASK" | "TRYAGAIN" | "WRONGTYPE" => {
+            tracing::error!(error = %line, "a bucket of the session store cannot be used");
+            Ok(StoreError::Unavailable)
+        }
+        _ => Err(SendError::Refused(line.into_owned())),
+    }
 }
 
 /// Tells errors of single keys from those of the server: the slot is on its way to another server or has gone there, or the

@@ -398,6 +398,37 @@ async fn loads_that_wait_share_a_transaction_and_each_gets_its_own_labels() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loads_of_many_callers_are_under_way_at_once_and_each_gets_its_own_labels() {
+    const CALLERS: u64 = 64;
+    let Some(server) = Server::start(Kind::Redis, &DURABLE).await else {
+        return;
+    };
+    let store = Arc::new(open(&config(server.port)).await.expect("is fit"));
+    for number in 0..CALLERS {
+        // Of different sizes, so that answers end anywhere in what is read at a time.
+        let labels: Vec<String> = (0..=number).map(|n| format!("{number}-{n}")).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let asked = append(numbered(number), &labels, &[], None);
+        store.append(asked).await.expect("appends");
+    }
+    let tasks: Vec<_> = (0..CALLERS)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for _ in 0..100 {
+                    let held = store.load(&numbered(number)).await.expect("loads").labels.session;
+                    assert_eq!(held.len() as u64, number + 1);
+                    assert!(held.contains(&format!("{number}-{number}")), "{held:?}");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("joins");
+    }
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_foreign_row_fails_its_own_load_and_no_other_of_the_batch() {
     let Some(server) = Server::start(Kind::Valkey, &DURABLE).await else {

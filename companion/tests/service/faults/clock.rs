@@ -90,7 +90,7 @@ async fn a_clock_that_jumps_ends_no_label_and_keeps_no_token() {
         assert!(idp.asked().len() <= minted, "{what}: {}", idp.asked().len());
         let lost = missing(&acknowledged, &labels(process.address, 'a').await);
         row(
-            &format!("clock {what}"),
+            &format!("embedded store: the clock {what}"),
             "labels stay; a token lives by the earlier of two clocks",
             acknowledged.len(),
             lost,
@@ -102,7 +102,7 @@ async fn a_clock_that_jumps_ends_no_label_and_keeps_no_token() {
     let process = Process::start(directory.path(), &config(&idp.endpoint()), &environment);
     let lost = missing(&acknowledged, &labels(process.address, 'a').await);
     row(
-        "clock set back by a day across a restart",
+        "embedded store: the clock is set back by a day across a restart",
         "labels stay",
         acknowledged.len(),
         lost,

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::{ask_one, code, labels, missing, row};
+use super::{ask_one, code, labels, missing, must_refuse, row};
 use crate::client::{DIGEST, append, load};
 use crate::durability::Process;
 
@@ -56,7 +56,7 @@ async fn a_full_disk_refuses_and_forgets_nothing() {
     let process = Process::start(directory.path(), &config, &[]);
     let lost = missing(&acknowledged, &labels(process.address, 'a').await);
     row(
-        "disk full (no file may grow)",
+        "embedded store: its disk is full (no file may grow)",
         &format!("{codes:?}"),
         acknowledged.len(),
         lost,
@@ -80,7 +80,7 @@ async fn a_full_audit_log_refuses_what_must_be_recorded() {
         "policy_digest": DIGEST, "verdict": "deny", "entity_type": "tool", "entity_name": "t"}});
     let effect = serde_json::from_value(record).expect("an effect");
     let result = ask_one(process.address, effect).await.expect("an answer");
-    assert_eq!(code(&result), "audit.unavailable");
+    must_refuse(&result, "audit.unavailable");
     row("audit log's disk full", "`audit.unavailable`", 0, 0);
 }
 
@@ -108,7 +108,12 @@ async fn a_read_only_disk_stops_the_start_and_says_why() {
             assert!(said.contains("because"), "{said}");
             let process = Process::start(path, &config, &[]);
             let lost = missing(&["kept".to_owned()], &labels(process.address, 'a').await);
-            row("disk read-only at start", "exit code 2, with the reason", 1, lost);
+            row(
+                "embedded store: its disk is read-only at start",
+                "exit code 2, with the reason",
+                1,
+                lost,
+            );
         }
         // Without root there is no mounting.
         Ok(output) if output.status.code() != Some(0) => {
@@ -147,7 +152,7 @@ async fn files_that_are_taken_away_under_it_lose_nothing_that_was_acknowledged_w
         &labels(process.address, 'a').await,
     );
     row(
-        "data directory moved away while it runs",
+        "embedded store: its directory is moved away while it runs",
         "goes on with the open files",
         2,
         lost,

@@ -170,7 +170,7 @@ async fn nothing_acknowledged_is_lost_by_kills_at_random_instants() {
         begun.elapsed().as_secs()
     );
     row(
-        &format!("`kill -9` at {rounds} random instants"),
+        &format!("embedded store: the companion gets `kill -9` at {rounds} random instants"),
         &answered,
         all + counts.len(),
         lost + lost_counts,

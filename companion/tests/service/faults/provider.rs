@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use companion_protocol::{Effect, EffectResult};
 use serde_json::json;
 
-use super::{ask_one, code, row};
+use super::{ask_one, must_refuse, row};
 use crate::client::{Running, config};
 use crate::delegation::exchange;
 use crate::fault_idp::{FaultIdp, Script, honest, honest_claims, honest_with};
@@ -82,7 +82,7 @@ async fn a_provider_that_fails_or_lies_mints_nothing() {
         let companion = Running::with(config).await;
         let begun = Instant::now();
         let result = companion.one(Effect::TokenExchange(exchange())).await;
-        assert_eq!(code(&result), expected, "{what}");
+        must_refuse(&result, expected);
         // A fault is not remembered: as soon as the provider tells the truth, it counts.
         idp.now(ok(honest()));
         let result = companion.one(Effect::TokenExchange(exchange())).await;
@@ -101,6 +101,6 @@ async fn a_provider_that_fails_or_lies_mints_nothing() {
     let down = ask_one(companion.address, Effect::TokenExchange(exchange()))
         .await
         .expect("an answer");
-    assert_eq!(code(&down), "delegation.idp_unreachable");
+    must_refuse(&down, "delegation.idp_unreachable");
     row("identity provider is down", "`delegation.idp_unreachable`", 0, 0);
 }

@@ -8,7 +8,7 @@ use companion_protocol::Effect;
 use serde_json::json;
 
 use super::relay::{Relay, Way};
-use super::{ask_one, code, labels, missing, row, times};
+use super::{ask_one, code, labels, missing, must_refuse, row, times};
 use crate::client::{DIGEST, append, load};
 use crate::durability::Process;
 use crate::patience::eventually;
@@ -82,6 +82,20 @@ impl Server {
         format!("{answer:?}")
     }
 
+    /// Product and version.
+    async fn about(&self) -> String {
+        let told = self.command(&["INFO", "server"]).await;
+        let field = |name: &str| {
+            let (_, rest) = told.split_once(name)?;
+            rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()
+        };
+        match (field("valkey_version:"), field("redis_version:")) {
+            (Some(version), _) => format!("Valkey {version}"),
+            (None, Some(version)) => format!("Redis {version}"),
+            (None, None) => panic!("no version: {told}"),
+        }
+    }
+
     async fn synced(&self) {
         eventually("the replica", async || {
             let told = self.command(&["INFO", "replication"]).await;
@@ -126,13 +140,17 @@ async fn writer(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_loses_nothing_that_two_disks_had() {
-    for round in 0..times(1, 10) {
-        let Some(primary) = Server::start(None).await else {
+    let rounds = times(1, 10);
+    for round in 0..rounds {
+        // Redis 7.0 has no `WAITAOF`: its replica has what was acknowledged in memory.
+        let product = ["valkey-server", "redis-server"][round % 2];
+        let Some(primary) = Server::of(product, None).await else {
             return;
         };
-        let Some(replica) = Server::start(Some(primary.port)).await else {
+        let Some(replica) = Server::of(product, Some(primary.port)).await else {
             return;
         };
+        let about = primary.about().await;
         replica.synced().await;
         let relay = Relay::to(primary.port).await;
         let directory = tempfile::tempdir().expect("a directory");
@@ -162,9 +180,9 @@ async fn a_failover_loses_nothing_that_two_disks_had() {
         let dead = ask_one(process.address, append('a', "while-dead"))
             .await
             .expect("an answer");
-        assert_eq!(code(&dead), "session.persist_failed");
+        must_refuse(&dead, "session.persist_failed");
         let unread = ask_one(process.address, load('a')).await.expect("an answer");
-        assert_eq!(code(&unread), "session.load_failed");
+        must_refuse(&unread, "session.load_failed");
         replica.command(&["REPLICAOF", "NO", "ONE"]).await;
         // Alone it has no second disk: an operator who knows that says so.
         relay.now(Way::To(replica.port));
@@ -172,8 +190,9 @@ async fn a_failover_loses_nothing_that_two_disks_had() {
         let alone = ask_one(process.address, append('a', "alone"))
             .await
             .expect("an answer");
-        assert_eq!(code(&alone), "session.persist_failed", "one disk is not two");
-        let Some(second) = Server::start(Some(replica.port)).await else {
+        // One disk is not two.
+        must_refuse(&alone, "session.persist_failed");
+        let Some(second) = Server::of(product, Some(replica.port)).await else {
             return;
         };
         second.synced().await;
@@ -189,7 +208,10 @@ async fn a_failover_loses_nothing_that_two_disks_had() {
         let lost = missing(&acknowledged, &labels(process.address, 'a').await);
         assert_ne!(epoch(&process).await, before, "a failover is another epoch");
         row(
-            "Valkey primary killed, replica promoted",
+            &format!(
+                "{about}, one replica, round {} of {rounds}: primary killed, replica promoted",
+                round + 1
+            ),
             "`session.persist_failed`, `session.load_failed` until two disks are there; new epoch",
             acknowledged.len(),
             lost,
@@ -202,16 +224,10 @@ async fn a_partition_refuses_in_time_and_loses_nothing() {
     let Some(server) = Server::start(None).await else {
         return;
     };
+    let about = server.about().await;
     let relay = Relay::to(server.port).await;
     let directory = tempfile::tempdir().expect("a directory");
-    let config = json!({"version": 1, "policy_digest": DIGEST});
-    let store = relay.address.to_string();
-    let process = Process::start_with(
-        directory.path(),
-        &config,
-        &[],
-        &["--store", &store, "--store-replicas", "0"],
-    );
+    let process = alone(&relay.address.to_string(), directory.path());
     let mut acknowledged = Vec::new();
     for (what, way) in [
         ("swallows bytes", Way::Nowhere),
@@ -230,7 +246,7 @@ async fn a_partition_refuses_in_time_and_loses_nothing() {
         let begun = Instant::now();
         for effect in [append('a', "parted"), load('a')] {
             let result = ask_one(process.address, effect).await.expect("an answer");
-            assert!(code(&result).starts_with("session."), "{result:?}");
+            must_refuse(&result, "session.");
         }
         // Each in the command's two seconds and the connection's one; the line below tells.
         let took = begun.elapsed();
@@ -245,7 +261,7 @@ async fn a_partition_refuses_in_time_and_loses_nothing() {
             took.as_millis()
         );
         row(
-            &format!("network to Valkey {what}"),
+            &format!("{about}, alone: the network to it {what}"),
             &answered,
             acknowledged.len(),
             lost,
@@ -269,6 +285,7 @@ async fn a_primary_that_its_replicas_have_left_shows_no_labels() {
         let Some(primary) = Server::start(None).await else {
             return;
         };
+        let about = primary.about().await;
         // Replication goes by the relay, and the companion's own connection does not: only the replica is cut off.
         let relay = Relay::to(primary.port).await;
         let Some(replica) = Server::start(Some(relay.address.port())).await else {
@@ -317,22 +334,84 @@ async fn a_primary_that_its_replicas_have_left_shows_no_labels() {
         let refused = ask_one(left_behind.address, append('a', "parted"))
             .await
             .expect("an answer");
-        assert_eq!(code(&refused), "session.persist_failed");
+        must_refuse(&refused, "session.persist_failed");
         for _ in 0..20 {
             let refused = ask_one(left_behind.address, load('a')).await.expect("an answer");
-            assert_eq!(code(&refused), "session.load_failed", "it believes itself again");
+            // It must not believe itself again.
+            must_refuse(&refused, "session.load_failed");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let held = labels(elsewhere.address, 'a').await;
         let both = ["before".to_owned(), "secret".to_owned()];
         let window = last.map_or(0, |last: Duration| last.as_millis());
         row(
-            &format!("Valkey primary cut off from its replica, which is promoted (the network {what})"),
+            &format!(
+                "{about}, a replica of a replica: primary cut off from its replica, which is promoted (the network {what})"
+            ),
             &format!(
                 "there `session.persist_failed` at once, and `session.load_failed` {window} ms after the first append elsewhere ({late} loads late)"
             ),
             both.len(),
             missing(&both, &held),
+        );
+    }
+}
+
+/// A companion on a server without replicas.
+fn alone(store: &str, directory: &std::path::Path) -> Process {
+    let config = json!({"version": 1, "policy_digest": DIGEST});
+    let arguments = ["--store", store, "--store-replicas", "0"];
+    Process::start_with(directory, &config, &[], &arguments)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_writes_refuses_appends_and_shows_labels_or_refuses_that_too() {
+    let full = "is full (`maxmemory`)";
+    for (product, what, setting, reads) in [
+        ("valkey-server", full, "maxmemory", true),
+        // A full Redis 7.0 takes no transaction, and loads are one.
+        ("redis-server", full, "maxmemory", false),
+        (
+            "valkey-server",
+            "takes no writes (`min-replicas-to-write`)",
+            "min-replicas-to-write",
+            true,
+        ),
+    ] {
+        let Some(server) = Server::of(product, None).await else {
+            continue;
+        };
+        let about = server.about().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let process = alone(&format!("127.0.0.1:{}", server.port), directory.path());
+        eventually("an append", async || {
+            done(process.address, append('a', "before")).await.then_some(())
+        })
+        .await;
+        server.command(&["CONFIG", "SET", setting, "1"]).await;
+        for n in 0..10 {
+            let refused = ask_one(process.address, append('a', &format!("full{n}"))).await;
+            must_refuse(&refused.expect("an answer"), "session.persist_failed");
+            let seen = ask_one(process.address, load('a')).await.expect("an answer");
+            match reads {
+                true => assert_eq!(code(&seen), "done"),
+                false => must_refuse(&seen, "session.load_failed"),
+            }
+        }
+        server.command(&["CONFIG", "SET", setting, "0"]).await;
+        eventually("an append", async || {
+            done(process.address, append('a', "after")).await.then_some(())
+        })
+        .await;
+        let both = ["before".to_owned(), "after".to_owned()];
+        row(
+            &format!("{about}, alone: it {what}"),
+            match reads {
+                true => "`session.persist_failed`, labels are still read; well again by itself",
+                false => "`session.persist_failed`, `session.load_failed`; well again by itself",
+            },
+            both.len(),
+            missing(&both, &labels(process.address, 'a').await),
         );
     }
 }
