@@ -73,6 +73,32 @@ fn several_companions_are_one_cluster_whose_members_are_checked() {
 }
 
 #[test]
+fn a_proxys_own_certificate_is_two_files_in_one_argument() {
+    let policy = "routes:\n  - tool: read\n    pre_invocation: ['taint(secret, session)']\n";
+    let folder = folder(policy);
+    let build = ["build", "policy.yaml", "-o", "out", "--protocol", "/mcp=mcp"];
+    run(folder.path(), &build, 0);
+    let emit = |identity: &str, code| {
+        let arguments = [
+            ["emit", "envoy"],
+            ["--build", "out"],
+            ["--module", "aplomb.wasm"],
+            ["--upstream", "/mcp=http://127.0.0.1:9000/mcp"],
+            ["--companion", "https://one.example:9470"],
+            ["--companion-identity", identity],
+        ];
+        run(folder.path(), arguments.as_flattened(), code)
+    };
+    let (out, _) = emit("own.pem,own.key", 0);
+    assert!(
+        out.contains("filename: own.pem") && out.contains("filename: own.key"),
+        "{out}"
+    );
+    let (_, err) = emit("own.pem", 2);
+    assert!(err.contains("names one file"), "{err}");
+}
+
+#[test]
 fn companions_that_cannot_stand_in_for_each_other_are_refused() {
     for (store, companions, says) in [
         ("{kind: memory}", TWO, "on a companion's own disk"),

@@ -5,3 +5,4 @@ mod gateways;
 mod load;
 mod scenarios;
 mod store;
+mod tls;

@@ -57,8 +57,8 @@ pub(super) struct Options {
     )]
     ca: String,
     /// The proxy's own certificate and key (PEM) for the companion.
-    #[arg(long, value_name = "CERT,KEY", value_delimiter = ',', num_args = 2)]
-    companion_identity: Vec<String>,
+    #[arg(long, value_name = "CERT,KEY")]
+    companion_identity: Option<String>,
     /// Deliver the filter's configuration by ECDS from files in this folder, so that a new policy takes effect when a
     /// file there is replaced. The path is used as Envoy will see it; the files are written too.
     #[arg(long, value_name = "DIR")]

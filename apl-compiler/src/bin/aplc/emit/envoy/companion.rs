@@ -31,9 +31,13 @@ pub(super) fn cluster(options: &Options, built: &Built, name: &str) -> Result<Ma
             ));
         }
     }
-    let own = match options.companion_identity.as_slice() {
-        [certificate, key] => Some((certificate.as_str(), key.as_str())),
-        _ => None,
+    let own = match &options.companion_identity {
+        None => None,
+        Some(files) => Some(files.split_once(',').ok_or_else(|| {
+            Fault::Argument(format!(
+                "`--companion-identity {files}` names one file; write the certificate's and the key's, `proxy.pem,proxy-key.pem`"
+            ))
+        })?),
     };
     let places: Vec<Endpoint<'_>> = all
         .iter()
