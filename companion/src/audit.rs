@@ -10,6 +10,7 @@
 mod chain;
 mod checkpoint;
 mod file;
+mod numbers;
 mod privacy;
 mod recent;
 mod report;
@@ -42,7 +43,7 @@ pub use privacy::{Pseudonyms, ShortKey};
 pub use report::{
     Approval, Change, Enforcement, OperatorsAct, PolicyUse, Report, Signer, SignerError, Signers, report,
 };
-pub use verify::{Finding, LIMITS, Outstanding, Verdict, verify};
+pub use verify::{Finding, LIMITS, Outstanding, Together, Verdict, verify, verify_together};
 
 /// The size in bytes at which a file is sealed, unless configured.
 pub const SEGMENT_BYTES: u64 = 256 << 20;

@@ -160,11 +160,13 @@ pub(crate) async fn cached_token() -> Result<Vec<Figure>, Box<dyn Error>> {
     let measured = metrics(&running.address).await?;
     let inside = half_within(
         &measured,
-        r#"aplomb_companion_request_seconds_bucket{path="/v1/effects",le=""#,
+        "aplomb_companion_request_seconds_bucket",
+        r#"path="/v1/effects""#,
     )?;
     let effect = half_within(
         &measured,
-        r#"aplomb_companion_effect_seconds_bucket{kind="token.exchange",le=""#,
+        "aplomb_companion_effect_seconds_bucket",
+        r#"kind="token.exchange""#,
     )?;
     let outside = pace.percentile(50).as_secs_f64() * 1e6;
     Ok(vec![
@@ -192,12 +194,20 @@ async fn metrics(address: &str) -> Result<String, Box<dyn Error>> {
 }
 
 /// The least bound of the service's own histogram that half of what it measured kept, in microseconds.
-fn half_within(metrics: &str, start: &str) -> Result<f64, Box<dyn Error>> {
+fn half_within(metrics: &str, name: &str, label: &str) -> Result<f64, Box<dyn Error>> {
     let mut buckets = Vec::new();
     for line in metrics.lines() {
-        let Some((bound, count)) = line.strip_prefix(start).and_then(|rest| rest.split_once("\"} ")) else {
+        let Some((labels, count)) = line
+            .strip_prefix(name)
+            .and_then(|rest| rest.rsplit_once(' '))
+            .filter(|(labels, _)| labels.contains(label))
+        else {
             continue;
         };
+        let bound = labels
+            .split_once("le=\"")
+            .and_then(|(_, rest)| rest.split_once('"'));
+        let (bound, _) = bound.ok_or("a bucket without a bound")?;
         let bound = if bound == "+Inf" {
             f64::INFINITY
         } else {

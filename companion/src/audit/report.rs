@@ -9,11 +9,12 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use companion_protocol::{AuditRecord, StepRecord, VerdictKind};
 use serde::Serialize;
 
+use super::numbers::Numbers;
 use super::segments;
 use crate::admin::{CLEAR_STEP, IMPORT_STEP};
 use crate::elicitation::ANSWER_STEP;
@@ -85,23 +86,54 @@ pub struct OperatorsAct {
     pub labels: Vec<String>,
 }
 
-/// Reads all segments of a log. `signers` says who signed which program.
-pub fn report(log: &Path, signers: &Signers) -> io::Result<Report> {
+/// Reads all segments of logs that companions on one store wrote. `signers` says who signed which program.
+pub fn report<'a>(logs: impl IntoIterator<Item = &'a Path>, signers: &Signers) -> io::Result<Report> {
     let mut report = Report::default();
-    let mut files = segments::sealed(log)?;
-    files.push(log.to_owned());
-    for file in files {
-        for line in BufReader::new(File::open(file)?).split(b'\n') {
-            match serde_json::from_slice(&line?) {
-                Ok(record) => report.count(record),
-                Err(_) => report.unreadable += 1,
-            }
+    // A record that was on its way when its companion was killed went to another one, too.
+    let mut seen = Numbers::default();
+    let mut logs = logs
+        .into_iter()
+        .map(|log| records(log).map(Iterator::peekable))
+        .collect::<io::Result<Vec<_>>>()?;
+    loop {
+        // What happened first comes first, whoever wrote it down.
+        let time = |next: Option<&io::Result<Option<AuditRecord>>>| match next {
+            Some(Ok(Some(record))) => Some(record.at_ms),
+            // It has no time, so it is dealt with at once.
+            Some(Ok(None) | Err(_)) => Some(0),
+            None => None,
+        };
+        let earliest = logs
+            .iter_mut()
+            .filter_map(|log| time(log.peek()).map(|at_ms| (at_ms, log)))
+            .min_by_key(|(at_ms, _)| *at_ms);
+        let Some(next) = earliest.and_then(|(_, log)| log.next()) else {
+            break;
+        };
+        match next? {
+            Some(record) if seen.insert(&record) => report.count(record),
+            Some(_) => {}
+            None => report.unreadable += 1,
         }
     }
     for policy in &mut report.policies {
         policy.signer = signers.of(&policy.digest);
     }
     Ok(report)
+}
+
+/// Of all segments, in their order; `None`: a line that is none.
+fn records(log: &Path) -> io::Result<impl Iterator<Item = io::Result<Option<AuditRecord>>> + use<>> {
+    let mut files = segments::sealed(log)?;
+    files.push(log.to_owned());
+    let lines = |file: PathBuf| -> Box<dyn Iterator<Item = io::Result<Vec<u8>>>> {
+        match File::open(file) {
+            Ok(file) => Box::new(BufReader::new(file).split(b'\n')),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    };
+    let parsed = |line: io::Result<Vec<u8>>| line.map(|line| serde_json::from_slice(&line).ok());
+    Ok(files.into_iter().flat_map(lines).map(parsed))
 }
 
 fn add(counts: &mut BTreeMap<String, u64>, key: String) {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::chain::{Chain, Hash, Linked};
 use super::checkpoint::{self, Checkpoint, VerifyingKey};
+use super::numbers::{Missing, Numbers};
 use super::segments;
 use crate::store::hex;
 
@@ -139,8 +140,53 @@ pub struct Outstanding {
     pub to: u64,
 }
 
+/// Logs that companions on one store wrote: a worker's records lie in one or another of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Together {
+    /// Of each log alone, in the order in which they were given.
+    pub logs: Vec<Verdict>,
+    /// What is in none of them.
+    pub findings: Vec<Finding>,
+    /// As [`Verdict::outstanding`], in none of them.
+    pub outstanding: Vec<Outstanding>,
+}
+
+impl Together {
+    /// Nothing is wrong with any.
+    pub fn is_whole(&self) -> bool {
+        self.findings.is_empty() && self.logs.iter().all(|log| log.findings.is_empty())
+    }
+}
+
 /// Reads the log's segments and checkpoints. Without a key, signatures are not checked.
 pub fn verify(log: &Path, key: Option<&VerifyingKey>) -> io::Result<Verdict> {
+    let (mut verdict, numbers) = chained(log, key)?;
+    let (lost, outstanding) = delivered(&numbers, verdict.first <= 1);
+    verdict.findings.extend(lost);
+    verdict.findings.sort_unstable();
+    verdict.outstanding = outstanding;
+    Ok(verdict)
+}
+
+/// The same for several logs with their keys: each chain by itself, and what workers numbered over all of them.
+pub fn verify_together(logs: &[(&Path, Option<&VerifyingKey>)]) -> io::Result<Together> {
+    let mut numbers = Numbers::default();
+    let mut verdicts = Vec::new();
+    for (log, key) in logs {
+        let (verdict, of_log) = chained(log, *key)?;
+        verdicts.push(verdict);
+        numbers.extend(of_log);
+    }
+    let from_the_start = verdicts.iter().all(|verdict| verdict.first <= 1);
+    let (findings, outstanding) = delivered(&numbers, from_the_start);
+    Ok(Together {
+        logs: verdicts,
+        findings,
+        outstanding,
+    })
+}
+
+fn chained(log: &Path, key: Option<&VerifyingKey>) -> io::Result<(Verdict, Numbers)> {
     let mut verifier = Verifier::default();
     verifier.read_checkpoints(log, key)?;
     let mut files = segments::sealed(log)?;
@@ -148,12 +194,35 @@ pub fn verify(log: &Path, key: Option<&VerifyingKey>) -> io::Result<Verdict> {
         files.push(log.to_owned());
     }
     if files.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no log"));
+        let message = format!("there is no log `{}`", log.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
     }
     for file in &files {
         verifier.read_segment(file)?;
     }
     Ok(verifier.finish())
+}
+
+/// What workers numbered and is not here. A worker numbers from 0; an operator's act is alone and has number 0. Deleted
+/// segments explain a later start.
+fn delivered(numbers: &Numbers, from_the_start: bool) -> (Vec<Finding>, Vec<Outstanding>) {
+    let (mut findings, mut outstanding) = (Vec::new(), Vec::new());
+    for Missing { stream, gaps, behind } in numbers.missing(from_the_start) {
+        let stream = stream.to_owned();
+        if let Some((from, to)) = behind {
+            let stream = stream.clone();
+            outstanding.push(Outstanding { stream, from, to });
+        }
+        if let (Some((from, _)), Some((_, to))) = (gaps.first(), gaps.last()) {
+            findings.push(Finding::Lost {
+                stream,
+                from: *from,
+                to: *to,
+                missing: gaps.iter().map(|(from, to)| to - from + 1).sum(),
+            });
+        }
+    }
+    (findings, outstanding)
 }
 
 #[derive(Default)]
@@ -169,15 +238,7 @@ struct Verifier {
     first: u64,
     records: u64,
     unchained: u64,
-    workers: BTreeMap<String, Worker>,
-}
-
-#[derive(Default)]
-struct Worker {
-    /// Numbers that are here, in ranges `start → end`.
-    ranges: BTreeMap<u64, u64>,
-    /// How many it had numbered when it sent the newest of them.
-    numbered: u64,
+    numbers: Numbers,
 }
 
 /// More missing numbers than this are reported as a range at once; whether one of them turns up elsewhere is not looked at.
@@ -230,12 +291,12 @@ impl Verifier {
             match record {
                 Some((Some(linked), record)) => {
                     self.link(&linked);
-                    self.number(record);
+                    self.numbers.insert(&record);
                 }
                 // Written before there was a chain.
                 Some((None, record)) if self.head.is_none() => {
                     self.unchained += 1;
-                    self.number(record);
+                    self.numbers.insert(&record);
                 }
                 Some((None, _)) | None => {
                     self.findings.insert(Finding::Foreign {
@@ -296,29 +357,7 @@ impl Verifier {
         self.vouched.get(&n).map(|(hash, _)| *hash)
     }
 
-    fn number(&mut self, record: AuditRecord) {
-        let worker = self.workers.entry(record.stream).or_default();
-        worker.numbered = worker.numbered.max(record.numbered.unwrap_or(0));
-        let ranges = &mut worker.ranges;
-        let seq = record.seq;
-        let (mut start, mut end) = (seq, seq);
-        if let Some((&s, &e)) = ranges.range(..=seq).next_back() {
-            if e >= seq {
-                return;
-            }
-            if e + 1 == seq {
-                start = s;
-            }
-        }
-        if let Some(next) = seq.checked_add(1)
-            && let Some(e) = ranges.remove(&next)
-        {
-            end = e;
-        }
-        ranges.insert(start, end);
-    }
-
-    fn finish(mut self) -> Verdict {
+    fn finish(mut self) -> (Verdict, Numbers) {
         let last = self.head.unwrap_or(Chain::START);
         let mut missing = self.missing.iter().copied().peekable();
         while let Some(from) = missing.next() {
@@ -334,38 +373,7 @@ impl Verifier {
             let last = last.n;
             self.findings.insert(Finding::Truncated { last, n, c });
         }
-        let mut outstanding = Vec::new();
-        for (stream, worker) in &self.workers {
-            let next = worker.ranges.last_key_value().map_or(0, |(_, end)| end + 1);
-            if worker.numbered > next {
-                outstanding.push(Outstanding {
-                    stream: stream.clone(),
-                    from: next,
-                    to: worker.numbered - 1,
-                });
-            }
-            let ends: Vec<(u64, u64)> = worker.ranges.iter().map(|(start, end)| (*start, *end)).collect();
-            // A worker numbers from 0; an operator's act is alone and has number 0. Deleted segments explain a later start.
-            let missed_start = ends.first().filter(|(start, _)| *start > 0 && self.first <= 1);
-            let gaps: Vec<(u64, u64)> = missed_start
-                .map(|(start, _)| (0, start - 1))
-                .into_iter()
-                .chain(
-                    ends.iter()
-                        .zip(ends.iter().skip(1))
-                        .map(|((_, end), (start, _))| (end + 1, start - 1)),
-                )
-                .collect();
-            if let (Some((from, _)), Some((_, to))) = (gaps.first(), gaps.last()) {
-                self.findings.insert(Finding::Lost {
-                    stream: stream.clone(),
-                    from: *from,
-                    to: *to,
-                    missing: gaps.iter().map(|(from, to)| to - from + 1).sum(),
-                });
-            }
-        }
-        Verdict {
+        let verdict = Verdict {
             findings: self.findings.into_iter().collect(),
             records: self.records + self.unchained,
             unchained: self.unchained,
@@ -374,8 +382,9 @@ impl Verifier {
             head: hex(&last.hash),
             signed_to: self.signed_to,
             checkpoints: self.checkpoints,
-            outstanding,
-        }
+            outstanding: Vec::new(),
+        };
+        (verdict, self.numbers)
     }
 }
 

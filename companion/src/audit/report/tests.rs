@@ -215,3 +215,31 @@ fn a_signature_counts_only_over_the_programs_own_digest_and_by_a_given_key() {
         assert!(Signers::read(&[at(program)], &keys).is_err(), "{program}");
     }
 }
+
+#[test]
+fn logs_are_read_in_the_order_of_time_and_what_is_in_two_counts_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, records: &[(u64, u64, &str)]| {
+        let lines = records.iter().map(|(seq, at_ms, digest)| {
+            let record = AuditRecord {
+                seq: *seq,
+                ..verdict(digest, *at_ms)
+            };
+            serde_json::to_string(&record).expect("JSON") + "\n"
+        });
+        let path = directory.path().join(name);
+        std::fs::write(&path, lines.collect::<String>() + "nonsense\n").expect("writes");
+        path
+    };
+    let one = write("one.jsonl", &[(0, 0, "old"), (1, 90_000, "new")]);
+    let two = write(
+        "two.jsonl",
+        &[(2, 30_000, "old"), (1, 90_000, "new"), (3, 95_000, "new")],
+    );
+    let report = report([one.as_path(), two.as_path()], &Signers::default()).expect("reads");
+    assert_eq!((report.records, report.unreadable), (4, 2));
+    assert_eq!(report.operations["tool:send_email"], 4);
+    // One log behind the other would show the old program again after the new one.
+    let told: Vec<&Change> = report.enforcement.iter().map(|told| &told.change).collect();
+    assert_eq!(told, [&begins(None), &begins(Some("old"))]);
+}

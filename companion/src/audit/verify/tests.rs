@@ -292,3 +292,36 @@ fn reads_the_keys_that_openssl_writes_and_no_others() {
     let seed = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key");
     assert_eq!(seed.public_key().as_ref().len(), 32);
 }
+
+#[tokio::test]
+async fn a_worker_whose_records_lie_in_two_logs_has_lost_only_what_is_in_neither() {
+    let one = Bench::with(0).await;
+    let two = Bench::with(0).await;
+    // The third was on its way to a companion that was killed, and went to the other one, too.
+    one.append([0, 1, 2, 6, 7]).await;
+    two.append([2, 3, 4, 8]).await;
+    assert!(!one.verify().findings.is_empty() && !two.verify().findings.is_empty());
+    let key = VerifyingKey::from_pem(PUBLIC).expect("a key");
+    let (one_log, two_log) = (one.log(), two.log());
+    let both = [(one_log.as_path(), Some(&key)), (two_log.as_path(), Some(&key))];
+    let together = verify_together(&both).expect("reads");
+    let lost = Finding::Lost {
+        stream: "worker-1".to_owned(),
+        from: 5,
+        to: 5,
+        missing: 1,
+    };
+    assert_eq!(together.findings, [lost]);
+    assert!(!together.is_whole());
+    two.append([5]).await;
+    let together = verify_together(&both).expect("reads");
+    assert!(together.is_whole(), "{together:?}");
+    let records: Vec<u64> = together.logs.iter().map(|log| log.records).collect();
+    assert_eq!(records, [5, 5]);
+    // Each chain is still its own.
+    let text = std::fs::read_to_string(&two_log).expect("reads");
+    std::fs::write(&two_log, text.replacen("send_email", "read_email", 1)).expect("writes");
+    let together = verify_together(&both).expect("reads");
+    assert!(together.findings.is_empty() && !together.is_whole());
+    assert!(together.logs[0].findings.is_empty());
+}
